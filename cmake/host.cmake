@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+# The host build: the component, the simulated chip, the program, the tests.
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+if(NOT CMAKE_BUILD_TYPE)
+    set(CMAKE_BUILD_TYPE RelWithDebInfo)
+endif()
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+option(SR_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
+find_library(MBEDCRYPTO mbedcrypto REQUIRED)
+
+add_library(sr_options INTERFACE)
+target_compile_options(sr_options INTERFACE -Wall -Wextra -Werror -Wconversion -Wshadow -Wvla)
+target_compile_definitions(sr_options INTERFACE _GNU_SOURCE)
+if(SR_SANITIZE)
+    target_compile_options(sr_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(sr_options INTERFACE -fsanitize=address,undefined)
+endif()
+
+add_subdirectory(host)
+
+add_library(self_reflasher STATIC ${SR_SOURCES})
+target_include_directories(self_reflasher PUBLIC include src)
+target_link_libraries(self_reflasher PUBLIC sr_options sr_esp_idf_api ${MBEDCRYPTO})
+
+add_subdirectory(tool)
+add_subdirectory(examples/host)
+enable_testing()
+add_subdirectory(test)

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * What a power-on does with a flash content: mask ROM, second-stage bootloader (ESP-IDF's or MCUboot), app.
+ *
+ * A model of the documented behaviour and formats; it executes no code of the image. Checked against what the real
+ * mask ROM and real bootloaders did (test/test_oracle.c).
+ */
+#pragma once
+
+#include "sr_chip.h"
+#include "sr_image.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum boot_outcome {
+    BOOT_BOOTS,              /**< An app was entered. */
+    BOOT_SWAPS_THEN_BOOTS,   /**< MCUboot swapped the slots, then entered the app. */
+    BOOT_ROM_REJECTS,        /**< The mask ROM found no bootloader to start (or hangs loading it). */
+    BOOT_BOOTLOADER_REJECTS, /**< The second-stage bootloader ran, and entered no app. */
+} boot_outcome_t;
+
+typedef enum boot_loader_kind { BOOT_LOADER_NONE, BOOT_LOADER_IDF, BOOT_LOADER_MCUBOOT } boot_loader_kind_t;
+
+/** The chip that boots, and what can not be read from the flash. Zero members mean the defaults. */
+typedef struct boot_chip {
+    const sr_chip_t *chip;
+    uint16_t revision;           /**< major * 100 + minor; 0: 300 for esp32 (as in the oracle), 0 for the others. */
+    uint32_t partition_table;    /**< Offset; 0: 0x8000. */
+    bool rollback;               /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
+} boot_chip_t;
+
+/** A range of flash that executes, and a digest of its bytes. */
+typedef struct boot_code {
+    uint32_t address;
+    uint32_t length; /**< 0: none. */
+    uint8_t sha256[SR_SHA256_SIZE]; /**< Over all `length` bytes. */
+} boot_code_t;
+
+typedef struct boot_result {
+    boot_outcome_t outcome;
+    boot_loader_kind_t loader;
+    uint32_t app_offset;    /**< Flash offset of the app that is entered; valid if it boots. */
+    boot_code_t bootloader; /**< Valid unless the ROM rejects. */
+    boot_code_t app;        /**< Valid if it boots. Image at its true length. */
+    bool flash_changed;     /**< The boot itself wrote to flash (otadata, a swap). */
+    char reason[160];       /**< One sentence: why this app, or why not. */
+} boot_result_t;
+
+/** Called for each range that the boot read, so that callers know on which bytes the outcome depends. */
+typedef void (*boot_trace_t)(void *context, uint32_t address, uint32_t length);
+
+/**
+ * Boots once.
+ *
+ * @param[in,out] flash Content; what the bootloader writes is written here.
+ * @param size Bytes.
+ * @param trace May be NULL.
+ */
+void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace_t trace, void *context,
+              boot_result_t *result);
+
+/** "boots", "swaps_then_boots", "rom_rejects" or "bootloader_rejects". */
+const char *boot_outcome_name(boot_outcome_t outcome);
+
+/** True for BOOTS and SWAPS_THEN_BOOTS. */
+static inline bool boot_succeeds(const boot_result_t *result)
+{
+    return result->outcome == BOOT_BOOTS || result->outcome == BOOT_SWAPS_THEN_BOOTS;
+}

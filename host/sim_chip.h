@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * The simulated chip that the ESP-IDF functions of this folder act on: one per process.
+ *
+ * Two ways to use it. Tests that need no restart call sim_chip_attach() and then the component. Programs made of an
+ * unchanged `app_main()` call sim_run(): each boot is a child process, so that RAM is as empty after a restart as it
+ * is on a chip, and what the app leaves behind is the flash alone.
+ */
+#pragma once
+
+#include "boot_model.h"
+#include "nor_flash.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct sim_config {
+    boot_chip_t chip;       /**< Kind and revision. */
+    nor_flash_t *flash;     /**< Owned by the caller. */
+    uint32_t running_app;   /**< Flash offset of the app that runs; sim_run() finds it by booting if UINT32_MAX. */
+    bool flash_encryption;  /**< esp_flash_encryption_enabled(); a keyed, address-dependent scramble stands for AES. */
+    bool secure_boot;       /**< esp_secure_boot_enabled(). */
+    uint32_t heap_limit;    /**< Bytes that heap_caps_malloc() gives out at most; 0: 200 KiB. */
+    bool quiet;             /**< No ESP_LOG output. */
+} sim_config_t;
+
+/** What a run left in counters, shared by all boots of it. */
+typedef struct sim_counters {
+    uint64_t bytes_downloaded; /**< Body bytes that esp_http_client handed out or discarded. */
+    uint32_t http_requests;
+    uint32_t heap_peak;        /**< Bytes by heap_caps_malloc() at the highest point of any boot. */
+    uint32_t heap_now;         /**< Bytes not freed yet. */
+    uint32_t restarts;
+    uint32_t open_clients;     /**< esp_http_client handles that were not cleaned up. */
+} sim_counters_t;
+
+/** Attaches this process to a chip and reads its partition table, as a boot does before app_main().
+ *  @return false if the configuration makes no sense (running app outside the flash, no table). */
+bool sim_chip_attach(const sim_config_t *config);
+void sim_chip_detach(void);
+/** The configuration in force, or NULL. */
+const sim_config_t *sim_chip(void);
+sim_counters_t *sim_counters(void);
+
+/** Why a boot of the app ended. */
+typedef enum sim_end {
+    SIM_END_RESTART,   /**< esp_restart() or a reset from RAM. */
+    SIM_END_RETURNED,  /**< app_main() returned and the main task ended: the chip idles. */
+    SIM_END_POWER_CUT,
+    SIM_END_PANIC,     /**< abort(), failed ESP_ERROR_CHECK, a fault, or code ran from flash that is overwritten. */
+} sim_end_t;
+
+typedef struct sim_report {
+    unsigned boots;          /**< How often the app was started. */
+    sim_end_t last_end;
+    boot_result_t before;    /**< What booted first. */
+    boot_result_t after;     /**< What boots at the end. */
+    bool other_app;          /**< The app that boots at the end is another one than the one that ran. */
+    sim_counters_t counters;
+} sim_report_t;
+
+/**
+ * Boots the flash and runs @p app_main as the app that boots, again after each restart, until another app boots,
+ * nothing boots, app_main returns, the power is cut, or @p max_boots is reached.
+ *
+ * "The same app" is told by the digest of the app image that booted first.
+ * @return true if the run could be made at all (the flash boots at the start, or running_app is given).
+ */
+bool sim_run(const sim_config_t *config, void (*app_main)(void), unsigned max_boots, sim_report_t *report);
+
+/**
+ * Marks that code in flash is about to execute. Every simulated ESP-IDF function that lives in flash on the chip calls
+ * this: if the running app's bytes have been changed, or the caller said that it runs from RAM without OS, the chip
+ * would crash here, and so does the simulation (SIM_END_PANIC).
+ */
+void sim_flash_code(const char *function);

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * esp-self-reflasher: replace any region of the flash, the bootloader included, from inside the running firmware.
+ *
+ * Two modes:
+ * - download: init -> download_bin -> copy_to_region [-> upd_next_config -> download_bin -> copy_to_region ...] -> deinit
+ * - embedded: directly_copy_to_region, for an image that is already in flash, for example linked into the app.
+ *
+ * All functions run in the caller's task, are not thread-safe, and change flash only after every check has passed.
+ * None of them marks the running app as valid or restarts the chip, with one exception that is documented at
+ * esp_self_reflasher_directly_copy_to_region().
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "esp_err.h"
+#include "esp_http_client.h"
+#include "esp_partition.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ESP_ERR_SELF_REFLASHER_BASE 0x5F00
+
+/** Region ends behind the end of the flash. */
+#define ESP_ERR_SELF_REFLASHER_PAST_END       (ESP_ERR_SELF_REFLASHER_BASE + 0x01)
+/** Region does not start and end on a sector boundary (4 KiB). */
+#define ESP_ERR_SELF_REFLASHER_UNALIGNED      (ESP_ERR_SELF_REFLASHER_BASE + 0x02)
+/** Image is larger than the destination region. */
+#define ESP_ERR_SELF_REFLASHER_TOO_LARGE      (ESP_ERR_SELF_REFLASHER_BASE + 0x03)
+/** Image is larger than the staging partition. */
+#define ESP_ERR_SELF_REFLASHER_STAGING_SMALL  (ESP_ERR_SELF_REFLASHER_BASE + 0x04)
+/** Staging partition and destination region overlap. */
+#define ESP_ERR_SELF_REFLASHER_OVERLAP        (ESP_ERR_SELF_REFLASHER_BASE + 0x05)
+/** The running app lies in the destination or in the staging partition. */
+#define ESP_ERR_SELF_REFLASHER_RUNNING_APP    (ESP_ERR_SELF_REFLASHER_BASE + 0x06)
+/** No OTA partition is free to stage the image in. */
+#define ESP_ERR_SELF_REFLASHER_NO_STAGING     (ESP_ERR_SELF_REFLASHER_BASE + 0x07)
+/** The server answered with a status other than 200. */
+#define ESP_ERR_SELF_REFLASHER_HTTP_STATUS    (ESP_ERR_SELF_REFLASHER_BASE + 0x08)
+/** The body ended before the announced length, or the connection broke. */
+#define ESP_ERR_SELF_REFLASHER_SHORT_BODY     (ESP_ERR_SELF_REFLASHER_BASE + 0x09)
+/** The body is empty. */
+#define ESP_ERR_SELF_REFLASHER_EMPTY_BODY     (ESP_ERR_SELF_REFLASHER_BASE + 0x0A)
+/** The SHA-256 over the image is not the one in the config. */
+#define ESP_ERR_SELF_REFLASHER_SHA256         (ESP_ERR_SELF_REFLASHER_BASE + 0x0B)
+/** Image for the bootloader's place: no ESP image (magic byte, segments). */
+#define ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER (ESP_ERR_SELF_REFLASHER_BASE + 0x0C)
+/** Image for the bootloader's place: built for another chip. */
+#define ESP_ERR_SELF_REFLASHER_WRONG_CHIP     (ESP_ERR_SELF_REFLASHER_BASE + 0x0D)
+/** Image for the bootloader's place: checksum wrong. */
+#define ESP_ERR_SELF_REFLASHER_CHECKSUM       (ESP_ERR_SELF_REFLASHER_BASE + 0x0E)
+/** Image for the bootloader's place: appended SHA-256 wrong. */
+#define ESP_ERR_SELF_REFLASHER_DIGEST         (ESP_ERR_SELF_REFLASHER_BASE + 0x0F)
+/** Secure Boot is on, and the image carries no signature block. */
+#define ESP_ERR_SELF_REFLASHER_NOT_SIGNED     (ESP_ERR_SELF_REFLASHER_BASE + 0x10)
+/** A sector does not hold what was written, after all retries; the log names the address. */
+#define ESP_ERR_SELF_REFLASHER_VERIFY         (ESP_ERR_SELF_REFLASHER_BASE + 0x11)
+
+/** A range of flash. */
+typedef struct {
+    uint32_t region_address; /**< First byte, from the start of the flash. */
+    size_t region_size;      /**< Bytes. */
+} addr_region_t;
+
+/** What the component is doing, for the progress callback. */
+typedef enum {
+    ESP_SELF_REFLASHER_PHASE_DOWNLOAD, /**< Bytes received and staged; total is 0 where the server tells no length. */
+    ESP_SELF_REFLASHER_PHASE_CHECK,    /**< Bytes of the image read and checked. */
+    ESP_SELF_REFLASHER_PHASE_COPY,     /**< Bytes of the destination region that are as they must be. */
+} esp_self_reflasher_phase_t;
+
+/**
+ * Progress callback, called from the task that called the component, between flash operations.
+ * @param user_ctx From the config.
+ * @param done Bytes done of this phase.
+ * @param total Bytes of this phase; 0: not known.
+ */
+typedef void (*esp_self_reflasher_progress_cb_t)(void *user_ctx, esp_self_reflasher_phase_t phase, size_t done,
+                                                 size_t total);
+
+/** Config flag: do not check that an image for the bootloader's place is an intact bootloader for this chip, nor, with
+ *  Secure Boot on, that it carries a signature block. */
+#define ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK (1u << 0)
+
+/** One image: where it comes from and where it goes. */
+typedef struct {
+    const esp_http_client_config_t *http_config; /**< Download mode: copied; strings in it must live until the
+                                                      download ended. Embedded mode: NULL. */
+    const esp_partition_t *target_partition;     /**< Download mode: where the image is staged. NULL: an OTA app
+                                                      partition is chosen. Must outlive the handle. */
+    addr_region_t src_region;                    /**< Embedded mode: where in flash the image is; any address. */
+    addr_region_t dest_region;                   /**< Final destination, sector aligned. Bytes of it behind the image
+                                                      are erased. */
+    size_t src_bin_size;                         /**< Embedded mode: bytes to copy, 1 to src_region.region_size. */
+
+    const uint8_t *sha256; /**< Optional: 32 bytes, SHA-256 over the whole image. Must live until the copy ended. */
+    esp_self_reflasher_progress_cb_t progress_cb; /**< Optional. */
+    void *user_ctx;                               /**< Handed to progress_cb. */
+    uint32_t flags;                               /**< ESP_SELF_REFLASHER_FLAG_... */
+} esp_self_reflasher_config_t;
+
+/** A download in several steps. Made by esp_self_reflasher_init(), freed by esp_self_reflasher_deinit(). */
+typedef void *esp_self_reflasher_handle_t;
+
+/**
+ * @brief Start download mode: check the configuration and find the place where the image is staged.
+ *
+ * Changes no flash: staging sectors are erased as the image arrives, and only those that hold something else, so that
+ * a download that is repeated after a cut costs only what is missing.
+ *
+ * @param[in]  config Copied.
+ * @param[out] handle Set on success only. Free with esp_self_reflasher_deinit().
+ * @return
+ *  - ESP_OK
+ *  - ESP_ERR_INVALID_ARG: config, handle or http_config is NULL; the region is empty; the staging partition is not on
+ *    the main flash chip
+ *  - ESP_ERR_SELF_REFLASHER_UNALIGNED, _PAST_END: the destination region
+ *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the running app lies in the destination or in target_partition
+ *  - ESP_ERR_SELF_REFLASHER_OVERLAP: target_partition overlaps the destination
+ *  - ESP_ERR_SELF_REFLASHER_NO_STAGING: no OTA app partition is clear of the destination and the running app
+ *  - ESP_ERR_NO_MEM
+ */
+esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp_self_reflasher_handle_t *handle);
+
+/**
+ * @brief Download the image into the staging partition and check it there.
+ *
+ * Uses the caller's esp_http_client configuration as it is. Redirects are followed unless it forbids them. The client
+ * is closed on every path. After an error the same call may be repeated.
+ *
+ * @return
+ *  - ESP_OK: the image is staged and checked; esp_self_reflasher_copy_to_region() comes next
+ *  - ESP_ERR_INVALID_ARG: handle is NULL
+ *  - ESP_ERR_INVALID_STATE: an image is already staged or copied
+ *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _EMPTY_BODY, _SHORT_BODY: the server
+ *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE, _STAGING_SMALL: the image
+ *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _NOT_SIGNED: the image
+ *  - ESP_ERR_SELF_REFLASHER_VERIFY: staging holds something else than was written, after all retries
+ *  - ESP_ERR_NO_MEM, or an error of esp_http_client or esp_flash, handed up unchanged
+ */
+esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle);
+
+/**
+ * @brief Check the staged image once more and make the destination region hold it, blank (0xFF) behind its end.
+ *
+ * Sectors that are right already are not touched. Sectors of the boot path come last, without pause. After an error
+ * the same call may be repeated, and should be: the destination may be half written.
+ *
+ * @return
+ *  - ESP_OK: every sector of the region was read back and is right
+ *  - ESP_ERR_INVALID_ARG: handle is NULL
+ *  - ESP_ERR_INVALID_STATE: nothing is staged, or the image was copied already
+ *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _NOT_SIGNED: the staged image;
+ *    the destination was not touched, and the image must be downloaded again
+ *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries
+ *  - ESP_ERR_NO_MEM: nothing was touched
+ *  - an error of esp_flash, handed up unchanged
+ */
+esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle);
+
+/**
+ * @brief Go on with the next image on the same handle.
+ *
+ * The staging partition goes on being used behind the previous image where there is room and target_partition is NULL
+ * or the same; if not, from its start, or another partition is chosen. On error the handle is as it was.
+ *
+ * @param[in] config Copied.
+ * @param[in] handle Points to a handle from esp_self_reflasher_init().
+ * @return as esp_self_reflasher_init()
+ */
+esp_err_t esp_self_reflasher_upd_next_config(const esp_self_reflasher_config_t *config,
+                                             esp_self_reflasher_handle_t *handle);
+
+/**
+ * @brief Free a handle. What is staged stays in flash.
+ * @return ESP_OK, or ESP_ERR_INVALID_ARG if handle is NULL
+ */
+esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
+
+/**
+ * @brief Embedded mode: copy an image from one place in flash to another.
+ *
+ * Source and destination may overlap in either direction.
+ *
+ * If the destination covers the running app, the copy runs from RAM with the scheduler stopped, and ends in a chip
+ * reset instead of a return, because there is nothing left to return to. This needs
+ * CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP. A power cut during such a copy leaves a chip that does not boot.
+ *
+ * @return
+ *  - ESP_OK: every sector of the region was read back and is right
+ *  - ESP_ERR_INVALID_ARG: config is NULL, a region is empty, src_bin_size is 0 or larger than src_region
+ *  - ESP_ERR_SELF_REFLASHER_UNALIGNED: the destination region
+ *  - ESP_ERR_SELF_REFLASHER_PAST_END: source or destination
+ *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE: src_bin_size is larger than the destination
+ *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the destination covers the running app and the option above is off
+ *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _NOT_SIGNED: the image
+ *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries
+ *  - ESP_ERR_NO_MEM: nothing was touched
+ *  - an error of esp_flash, handed up unchanged
+ */
+esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_config_t *config);
+
+#ifdef __cplusplus
+}
+#endif
