@@ -2,17 +2,42 @@
 # What runs on the chip, as one list for both builds: ESP-IDF's and the host's.
 set(SR_SOURCES
     src/self_reflasher.c
+    src/self_reflasher_bundle.c
+    src/self_reflasher_err.c
+    src/sr_apply_esp_idf.c
+    src/sr_boot_choice.c
     src/sr_boot_path.c
+    src/sr_bundle.c
     src/sr_check.c
     src/sr_chip.c
+    src/sr_commit.c
     src/sr_copy.c
+    src/sr_decoder_esp_idf.c
     src/sr_download_esp_idf.c
     src/sr_flash_esp_idf.c
+    src/sr_hold_esp_idf.c
+    src/sr_http_esp_idf.c
     src/sr_image.c
     src/sr_in_place_esp_idf.c
+    src/sr_manifest_esp_idf.c
+    src/sr_map.c
     src/sr_mcuboot.c
+    src/sr_md5.c
+    src/sr_migration_esp_idf.c
     src/sr_otadata.c
+    src/sr_outcome_esp_idf.c
     src/sr_partition_table.c
+    src/sr_plan_esp_idf.c
+    src/sr_result.c
+    src/sr_result_flash.c
+    src/sr_result_table.c
     src/sr_sha256.c
+    src/sr_signature.c
+    src/sr_source_esp_idf.c
+    src/sr_stage.c
+    src/sr_staging_esp_idf.c
+    src/sr_survey_esp_idf.c
     src/sr_system_esp_idf.c
+    src/sr_transfer_esp_idf.c
+    src/sr_window.c
     src/sr_writer.c)

@@ -25,15 +25,16 @@ typedef enum boot_loader_kind { BOOT_LOADER_NONE, BOOT_LOADER_IDF, BOOT_LOADER_M
 /** The chip that boots, and what can not be read from the flash. Zero members mean the defaults. */
 typedef struct boot_chip {
     const sr_chip_t *chip;
-    uint16_t revision;           /**< major * 100 + minor; 0: 300 for esp32 (as in the oracle), 0 for the others. */
-    uint32_t partition_table;    /**< Offset; 0: 0x8000. */
-    bool rollback;               /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
+    uint16_t revision;        /**< major * 100 + minor; 0: 300 for esp32 (as in the oracle); for the others it means not
+                                   known, and every image's demand on the revision counts as met. */
+    uint32_t partition_table; /**< Offset; 0: 0x8000. */
+    bool rollback;            /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
 } boot_chip_t;
 
 /** A range of flash that executes, and a digest of its bytes. */
 typedef struct boot_code {
     uint32_t address;
-    uint32_t length; /**< 0: none. */
+    uint32_t length;                /**< 0: none. */
     uint8_t sha256[SR_SHA256_SIZE]; /**< Over all `length` bytes. */
 } boot_code_t;
 

@@ -14,8 +14,8 @@
 
 /** Times of one chip, in microseconds, from its datasheet. */
 typedef struct nor_timing {
-    const char *name;      /**< "W25Q32JV" */
-    const char *source;    /**< Datasheet, revision and table. */
+    const char *name;   /**< "W25Q32JV" */
+    const char *source; /**< Datasheet, revision and table. */
     uint32_t page_program_typical_us, page_program_maximum_us;
     uint32_t sector_erase_typical_us, sector_erase_maximum_us; /**< 4 KiB */
     uint32_t block_erase_typical_us, block_erase_maximum_us;   /**< 64 KiB */
@@ -64,7 +64,7 @@ typedef struct nor_cut {
     bool armed;
     uint32_t operation; /**< Number of the operation. */
     nor_cut_when_t when;
-    uint32_t seed;      /**< Inside: which torn state is left (how far the erase or program came, which bits). */
+    uint32_t seed; /**< Inside: which torn state is left (how far the erase or program came, which bits). */
 } nor_cut_t;
 
 /** Operations that fail. A sector is drawn by a seeded hash of its number, so that failures are at fixed places. */

@@ -3,7 +3,8 @@
  * esp-self-reflasher: replace any region of the flash, the bootloader included, from inside the running firmware.
  *
  * Two modes:
- * - download: init -> download_bin -> copy_to_region [-> upd_next_config -> download_bin -> copy_to_region ...] -> deinit
+ * - download: init -> download_bin -> copy_to_region [-> upd_next_config -> download_bin -> copy_to_region ...] ->
+ * deinit
  * - embedded: directly_copy_to_region, for an image that is already in flash, for example linked into the app.
  *
  * All functions run in the caller's task, are not thread-safe, and change flash only after every check has passed.
@@ -19,46 +20,11 @@
 #include "esp_http_client.h"
 #include "esp_partition.h"
 
+#include "self_reflasher_err.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#define ESP_ERR_SELF_REFLASHER_BASE 0x5F00
-
-/** Region ends behind the end of the flash. */
-#define ESP_ERR_SELF_REFLASHER_PAST_END       (ESP_ERR_SELF_REFLASHER_BASE + 0x01)
-/** Region does not start and end on a sector boundary (4 KiB). */
-#define ESP_ERR_SELF_REFLASHER_UNALIGNED      (ESP_ERR_SELF_REFLASHER_BASE + 0x02)
-/** Image is larger than the destination region. */
-#define ESP_ERR_SELF_REFLASHER_TOO_LARGE      (ESP_ERR_SELF_REFLASHER_BASE + 0x03)
-/** Image is larger than the staging partition. */
-#define ESP_ERR_SELF_REFLASHER_STAGING_SMALL  (ESP_ERR_SELF_REFLASHER_BASE + 0x04)
-/** Staging partition and destination region overlap. */
-#define ESP_ERR_SELF_REFLASHER_OVERLAP        (ESP_ERR_SELF_REFLASHER_BASE + 0x05)
-/** The running app lies in the destination or in the staging partition. */
-#define ESP_ERR_SELF_REFLASHER_RUNNING_APP    (ESP_ERR_SELF_REFLASHER_BASE + 0x06)
-/** No OTA partition is free to stage the image in. */
-#define ESP_ERR_SELF_REFLASHER_NO_STAGING     (ESP_ERR_SELF_REFLASHER_BASE + 0x07)
-/** The server answered with a status other than 200. */
-#define ESP_ERR_SELF_REFLASHER_HTTP_STATUS    (ESP_ERR_SELF_REFLASHER_BASE + 0x08)
-/** The body ended before the announced length, or the connection broke. */
-#define ESP_ERR_SELF_REFLASHER_SHORT_BODY     (ESP_ERR_SELF_REFLASHER_BASE + 0x09)
-/** The body is empty. */
-#define ESP_ERR_SELF_REFLASHER_EMPTY_BODY     (ESP_ERR_SELF_REFLASHER_BASE + 0x0A)
-/** The SHA-256 over the image is not the one in the config. */
-#define ESP_ERR_SELF_REFLASHER_SHA256         (ESP_ERR_SELF_REFLASHER_BASE + 0x0B)
-/** Image for the bootloader's place: no ESP image (magic byte, segments). */
-#define ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER (ESP_ERR_SELF_REFLASHER_BASE + 0x0C)
-/** Image for the bootloader's place: built for another chip. */
-#define ESP_ERR_SELF_REFLASHER_WRONG_CHIP     (ESP_ERR_SELF_REFLASHER_BASE + 0x0D)
-/** Image for the bootloader's place: checksum wrong. */
-#define ESP_ERR_SELF_REFLASHER_CHECKSUM       (ESP_ERR_SELF_REFLASHER_BASE + 0x0E)
-/** Image for the bootloader's place: appended SHA-256 wrong. */
-#define ESP_ERR_SELF_REFLASHER_DIGEST         (ESP_ERR_SELF_REFLASHER_BASE + 0x0F)
-/** Secure Boot is on, and the image carries no signature block. */
-#define ESP_ERR_SELF_REFLASHER_NOT_SIGNED     (ESP_ERR_SELF_REFLASHER_BASE + 0x10)
-/** A sector does not hold what was written, after all retries; the log names the address. */
-#define ESP_ERR_SELF_REFLASHER_VERIFY         (ESP_ERR_SELF_REFLASHER_BASE + 0x11)
 
 /** A range of flash. */
 typedef struct {
@@ -68,7 +34,8 @@ typedef struct {
 
 /** What the component is doing, for the progress callback. */
 typedef enum {
-    ESP_SELF_REFLASHER_PHASE_DOWNLOAD, /**< Bytes received and staged; total is 0 where the server tells no length. */
+    ESP_SELF_REFLASHER_PHASE_DOWNLOAD, /**< Bytes received and staged; total is 0 where the server tells no length,
+                                            until the last byte has come. */
     ESP_SELF_REFLASHER_PHASE_CHECK,    /**< Bytes of the image read and checked. */
     ESP_SELF_REFLASHER_PHASE_COPY,     /**< Bytes of the destination region that are as they must be. */
 } esp_self_reflasher_phase_t;
@@ -121,7 +88,8 @@ typedef void *esp_self_reflasher_handle_t;
  *  - ESP_ERR_SELF_REFLASHER_UNALIGNED, _PAST_END: the destination region
  *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the running app lies in the destination or in target_partition
  *  - ESP_ERR_SELF_REFLASHER_OVERLAP: target_partition overlaps the destination
- *  - ESP_ERR_SELF_REFLASHER_NO_STAGING: no OTA app partition is clear of the destination and the running app
+ *  - ESP_ERR_SELF_REFLASHER_NO_STAGING: no OTA app partition is clear of the destination, of those of earlier images of
+ *    the handle, and of the running app
  *  - ESP_ERR_NO_MEM
  */
 esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp_self_reflasher_handle_t *handle);
@@ -199,6 +167,8 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the destination covers the running app and the option above is off
  *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _NOT_SIGNED: the image
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries
+ *  - ESP_ERR_NOT_SUPPORTED: the destination covers the running app and the chip encrypts its flash; nothing was
+ *    touched
  *  - ESP_ERR_NO_MEM: nothing was touched
  *  - an error of esp_flash, handed up unchanged
  */

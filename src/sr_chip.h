@@ -25,3 +25,10 @@ const sr_chip_t *sr_chip_by_name(const char *name);
 
 /** The chips one after another, to list them: NULL behind the last. */
 const sr_chip_t *sr_chip_at(unsigned index);
+
+/**
+ * The flash clock that a number in the image header means on this chip, in kHz.
+ * @param spi_speed As in sr_image_t.
+ * @return 0 if it means nothing there.
+ */
+uint32_t sr_chip_flash_khz(const sr_chip_t *chip, uint8_t spi_speed);

@@ -21,13 +21,13 @@
 
 typedef enum sr_image_status {
     SR_IMAGE_OK = 0,
-    SR_IMAGE_READ_FAILED,    /**< The reader failed. */
-    SR_IMAGE_BAD_MAGIC,      /**< The first byte is not 0xE9. */
-    SR_IMAGE_BAD_SEGMENTS,   /**< No segment, more than 16 of them, or a segment whose length is nonsense. */
-    SR_IMAGE_TRUNCATED,      /**< A segment, the checksum or the digest lies behind the end of the window. */
-    SR_IMAGE_BAD_CHECKSUM,   /**< The XOR over all segment data differs from the stored byte. */
-    SR_IMAGE_BAD_DIGEST,     /**< The appended SHA-256 does not match. */
-    SR_IMAGE_CRYPTO_FAILED,  /**< The crypto library reported an error. */
+    SR_IMAGE_READ_FAILED,   /**< The reader failed. */
+    SR_IMAGE_BAD_MAGIC,     /**< The first byte is not 0xE9. */
+    SR_IMAGE_BAD_SEGMENTS,  /**< No segment, more than 16 of them, or a segment whose length is nonsense. */
+    SR_IMAGE_TRUNCATED,     /**< A segment, the checksum or the digest lies behind the end of the window. */
+    SR_IMAGE_BAD_CHECKSUM,  /**< The XOR over all segment data differs from the stored byte. */
+    SR_IMAGE_BAD_DIGEST,    /**< The appended SHA-256 does not match. */
+    SR_IMAGE_CRYPTO_FAILED, /**< The crypto library reported an error. */
 } sr_image_status_t;
 
 typedef struct sr_image_segment {
@@ -37,10 +37,10 @@ typedef struct sr_image_segment {
 } sr_image_segment_t;
 
 typedef struct sr_image {
-    uint8_t segment_count;
-    uint8_t spi_mode;  /**< 0 QIO, 1 QOUT, 2 DIO, 3 DOUT, 4 fast read, 5 slow read. */
-    uint8_t spi_speed; /**< Low nibble of byte 3; its meaning depends on the chip. */
-    uint8_t spi_size;  /**< High nibble of byte 3: flash is 1 MiB << spi_size. */
+    uint8_t segment_count; /**< Filled entries of `segments`: after a failure those read so far, never more than 16. */
+    uint8_t spi_mode;      /**< 0 QIO, 1 QOUT, 2 DIO, 3 DOUT, 4 fast read, 5 slow read. */
+    uint8_t spi_speed;     /**< Low nibble of byte 3; its meaning depends on the chip. */
+    uint8_t spi_size;      /**< High nibble of byte 3: flash is 1 MiB << spi_size. */
     uint32_t entry;
     uint16_t chip_id;
     uint8_t min_chip_rev;       /**< Old field: major revision only. */
@@ -75,7 +75,7 @@ sr_image_status_t sr_image_parse(const sr_reader_t *reader, sr_image_t *image);
  * Checks checksum and, if appended, digest of a parsed image. Reads the image once.
  *
  * @param[out] digest If not NULL: SHA-256 over the whole image but the appended digest, computed in any case.
- * @return SR_IMAGE_OK, READ_FAILED, BAD_CHECKSUM, BAD_DIGEST or CRYPTO_FAILED.
+ * @return SR_IMAGE_OK, READ_FAILED, BAD_CHECKSUM, BAD_DIGEST or CRYPTO_FAILED; TRUNCATED if the window has shrunk.
  */
 sr_image_status_t sr_image_verify(const sr_reader_t *reader, const sr_image_t *image, uint8_t digest[SR_SHA256_SIZE]);
 

@@ -12,15 +12,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SR_MCUBOOT_IMAGE_MAGIC 0x96F3B83Du
+#define SR_MCUBOOT_IMAGE_MAGIC        0x96F3B83Du
 #define SR_MCUBOOT_TRAILER_MAGIC_SIZE 16u
 
 typedef enum sr_mcuboot_status {
     SR_MCUBOOT_OK = 0,
     SR_MCUBOOT_READ_FAILED,
-    SR_MCUBOOT_BAD_MAGIC,
-    SR_MCUBOOT_TRUNCATED,     /**< Header, payload or TLV area lies behind the end of the window. */
-    SR_MCUBOOT_BAD_TLV,       /**< TLV area malformed, or no SHA-256 in it. */
+    SR_MCUBOOT_BAD_MAGIC, /**< No MCUboot header: wrong magic, or a header size below that of its fields. */
+    SR_MCUBOOT_TRUNCATED, /**< Header, payload or TLV area lies behind the end of the window. */
+    SR_MCUBOOT_BAD_TLV,   /**< TLV area malformed, or no SHA-256 in it. */
     SR_MCUBOOT_BAD_DIGEST,
     SR_MCUBOOT_CRYPTO_FAILED,
 } sr_mcuboot_status_t;
@@ -34,7 +34,7 @@ typedef struct sr_mcuboot_image {
     uint8_t version_major, version_minor;
     uint16_t version_revision;
     uint32_t version_build;
-    uint32_t length; /**< Header, payload and all TLVs: what of the slot is image. */
+    uint32_t length;    /**< Header, payload and all TLVs: what of the slot is image. */
     bool has_signature; /**< A signature TLV is there; which key, only the bootloader knows. */
 } sr_mcuboot_image_t;
 

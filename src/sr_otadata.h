@@ -19,13 +19,15 @@ typedef enum sr_ota_state {
     SR_OTA_VALID = 2,
     SR_OTA_INVALID = 3,
     SR_OTA_ABORTED = 4,
-    SR_OTA_UNDEFINED = (int)0x7fffffff, /**< Stored as 0xFFFFFFFF. */
 } sr_ota_state_t;
+
+/** Erased state: boots like VALID. No member of the enum, in which it would have no portable value. */
+#define SR_OTA_UNDEFINED 0xFFFFFFFFu
 
 typedef struct sr_otadata_entry {
     uint32_t sequence;
-    uint32_t state;     /**< As stored. */
-    uint32_t crc;       /**< As stored. */
+    uint32_t state; /**< As stored. */
+    uint32_t crc;   /**< As stored. */
 } sr_otadata_entry_t;
 
 typedef struct sr_otadata {

@@ -12,21 +12,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SR_PARTITION_ENTRY_SIZE   32u
-#define SR_PARTITION_TABLE_SIZE   0xC00u
-#define SR_PARTITION_MAX_ENTRIES  (SR_PARTITION_TABLE_SIZE / SR_PARTITION_ENTRY_SIZE - 1u)
+#define SR_PARTITION_ENTRY_SIZE  32u
+#define SR_PARTITION_TABLE_SIZE  0xC00u
+#define SR_PARTITION_MAX_ENTRIES (SR_PARTITION_TABLE_SIZE / SR_PARTITION_ENTRY_SIZE - 1u)
 
-#define SR_PARTITION_TYPE_APP  0x00u
-#define SR_PARTITION_TYPE_DATA 0x01u
-#define SR_PARTITION_APP_FACTORY 0x00u
-#define SR_PARTITION_APP_OTA_0   0x10u
-#define SR_PARTITION_APP_OTA_LAST 0x1Fu
-#define SR_PARTITION_APP_TEST    0x20u
-#define SR_PARTITION_DATA_OTA    0x00u
-#define SR_PARTITION_DATA_PHY    0x01u
-#define SR_PARTITION_DATA_NVS    0x02u
-#define SR_PARTITION_DATA_NVS_KEYS 0x04u
-#define SR_PARTITION_FLAG_ENCRYPTED 0x1u
+#define SR_PARTITION_TYPE_APP        0x00u
+#define SR_PARTITION_TYPE_DATA       0x01u
+#define SR_PARTITION_TYPE_BOOTLOADER 0x02u /**< Since ESP-IDF 5.4: tables may name the bootloader, */
+#define SR_PARTITION_TYPE_TABLE      0x03u /**< and themselves. */
+#define SR_PARTITION_APP_FACTORY     0x00u
+#define SR_PARTITION_APP_OTA_0       0x10u
+#define SR_PARTITION_APP_OTA_LAST    0x1Fu
+#define SR_PARTITION_APP_TEST        0x20u
+#define SR_PARTITION_DATA_OTA        0x00u
+#define SR_PARTITION_DATA_PHY        0x01u
+#define SR_PARTITION_DATA_NVS        0x02u
+#define SR_PARTITION_DATA_NVS_KEYS   0x04u
+#define SR_PARTITION_FLAG_ENCRYPTED  0x1u
 
 typedef struct sr_partition {
     uint8_t type;
@@ -40,16 +42,17 @@ typedef struct sr_partition {
 typedef enum sr_table_status {
     SR_TABLE_OK = 0,
     SR_TABLE_READ_FAILED,
-    SR_TABLE_BAD_MAGIC,      /**< An entry starts with neither 0x50AA, the MD5 magic nor 0xFFFF. */
-    SR_TABLE_BAD_MD5,        /**< The MD5 entry does not match the entries before it, or there are two. */
-    SR_TABLE_PAST_END,       /**< An entry ends behind the flash size. */
-    SR_TABLE_TOO_MANY,       /**< No end marker inside the table. */
+    SR_TABLE_BAD_MAGIC, /**< An entry starts with neither 0x50AA, the MD5 magic nor 0xFFFF. */
+    SR_TABLE_BAD_MD5,   /**< The MD5 entry does not match the entries before it, or there are two. */
+    SR_TABLE_PAST_END,  /**< An entry ends behind the flash size. */
+    SR_TABLE_TOO_MANY,  /**< No end marker inside the table. */
 } sr_table_status_t;
 
 typedef struct sr_table {
     sr_partition_t entries[SR_PARTITION_MAX_ENTRIES];
-    uint8_t count;        /**< Entries that are valid; 0 for an erased table, which is valid and empty. */
-    uint8_t bad_entry;    /**< Index of the entry that is at fault, if the status is not OK. */
+    uint8_t count;     /**< Entries that are valid; 0 for an erased table: empty, and valid for bootloaders up to
+                          ESP-IDF 5.1. */
+    uint8_t bad_entry; /**< Index of the entry that is at fault, if the status is not OK. */
     bool has_md5;
 } sr_table_t;
 
@@ -57,8 +60,9 @@ typedef struct sr_table {
  * Reads and verifies a table as the bootloader does.
  *
  * @param reader Window that starts with the table, at least SR_PARTITION_TABLE_SIZE bytes.
- * @param flash_size Bytes that the bootloader believes the flash to have (its header's field); 0 skips that check.
- * @param[out] table Entries read so far, also on failure. About 1.5 KiB: not for a small stack.
+ * @param flash_size Bytes that the bootloader believes the flash to have (its header's field); 0 if unknown: then
+ *        only entries that end behind 4 GiB are past the end.
+ * @param[out] table Entries read so far, also on failure. About 3.5 KiB: not for a small stack.
  */
 sr_table_status_t sr_table_parse(const sr_reader_t *reader, uint32_t flash_size, sr_table_t *table);
 
@@ -68,7 +72,10 @@ const sr_partition_t *sr_table_find(const sr_table_t *table, uint8_t type, uint8
 /** First entry with this label, or NULL. */
 const sr_partition_t *sr_table_find_label(const sr_table_t *table, const char *label);
 
-/** Number of OTA app slots (ota_0, ota_1, ... without a gap), as the bootloader counts them. */
+/**
+ * Number of OTA app slots as the bootloader counts them: entries with an OTA subtype. Look up each slot before its use:
+ * in a table that skips a number, one of the slots 0 ... count - 1 does not exist.
+ */
 unsigned sr_table_ota_slots(const sr_table_t *table);
 
 const char *sr_table_status_text(sr_table_status_t status);

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim_state.h"
+
+#include "esp_chip_info.h"
+#include "esp_heap_caps.h"
+#include "esp_rom_sys.h"
+#include "esp_system.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void esp_restart(void)
+{
+    sim_flash_code(__func__);
+    sim_end_boot(SIM_END_RESTART);
+}
+
+void esp_rom_software_reset_system(void)
+{
+    sim_end_boot(SIM_END_RESTART);
+}
+
+/* Modelled time passes with flash operations only. */
+void esp_rom_delay_us(uint32_t us)
+{
+    (void)us;
+}
+
+int esp_rom_printf(const char *fmt, ...)
+{
+    va_list arguments;
+    va_start(arguments, fmt);
+    const int printed = sim_state.config.quiet ? 0 : vfprintf(stderr, fmt, arguments);
+    va_end(arguments);
+    return printed;
+}
+
+esp_reset_reason_t esp_reset_reason(void)
+{
+    sim_flash_code(__func__);
+    return sim_state.counters->restarts == 0 ? ESP_RST_POWERON : ESP_RST_SW;
+}
+
+uint32_t esp_get_free_heap_size(void)
+{
+    return (uint32_t)heap_caps_get_free_size(MALLOC_CAP_DEFAULT);
+}
+
+uint32_t esp_get_minimum_free_heap_size(void)
+{
+    return (uint32_t)heap_caps_get_minimum_free_size(MALLOC_CAP_DEFAULT);
+}
+
+/* The model is the chip id in image headers, but for the ESP32, whose id is 0. */
+void esp_chip_info(esp_chip_info_t *out_info)
+{
+    sim_flash_code(__func__);
+    const boot_chip_t *chip = &sim_state.config.chip;
+    const uint16_t id = chip->chip != NULL ? chip->chip->image_chip_id : 0;
+    const bool is_esp32 = id == 0;
+    *out_info = (esp_chip_info_t){
+        .model = is_esp32 ? CHIP_ESP32 : (esp_chip_model_t)id,
+        .revision = chip->revision == 0 && is_esp32 ? 300 : chip->revision,
+        .cores = 1,
+    };
+}

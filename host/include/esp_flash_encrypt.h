@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "esp_err.h"
+
+#include <stdbool.h>
+
+/** True if the simulated chip was configured with flash encryption. */
+bool esp_flash_encryption_enabled(void);

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file Functions in the chip's ROM: they work when nothing in flash does. */
+#pragma once
+
+#include <stdint.h>
+
+/** Ends this boot. */
+void esp_rom_software_reset_system(void) __attribute__((__noreturn__));
+void esp_rom_delay_us(uint32_t us);
+int esp_rom_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Bundles: one signed file says what the flash must hold, and the chip makes itself hold exactly that.
+ *
+ * esp_self_reflasher_plan_bundle() looks and changes nothing. esp_self_reflasher_apply_bundle() does what is left to
+ * do: called at every start of the app it goes on where the power was cut, and costs only reads when nothing is left.
+ *
+ * The functions run in the caller's task and are not thread-safe. They need about 4 KiB of its stack.
+ * Format of a bundle: docs/bundle-format.md. How bundles are made: `self-reflasher pack`.
+ */
+#pragma once
+
+#include "self_reflasher.h"
+
+#include <stdbool.h>
+
+#include "esp_event_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Event base of the events that esp_self_reflasher_apply_bundle() posts to the default event loop, if there is one.
+ *  The id is an esp_self_reflasher_event_t, the data an esp_self_reflasher_event_data_t. */
+ESP_EVENT_DECLARE_BASE(ESP_SELF_REFLASHER_EVENT);
+
+/** What happens, for events and callback. */
+typedef enum {
+    ESP_SELF_REFLASHER_EVENT_CHECK,   /**< The flash is compared with the manifest. */
+    ESP_SELF_REFLASHER_EVENT_PREPARE, /**< Sectors that the running system does not need are written. */
+    ESP_SELF_REFLASHER_EVENT_STAGE,   /**< What is left is staged in free flash. */
+    ESP_SELF_REFLASHER_EVENT_COMMIT,  /**< The boot path is written. Posted before the first and after the last sector.
+                                       */
+    ESP_SELF_REFLASHER_EVENT_RETRY,   /**< The connection broke and is made again. */
+    ESP_SELF_REFLASHER_EVENT_DONE,    /**< The flash holds what the bundle says. */
+    ESP_SELF_REFLASHER_EVENT_FAILED,  /**< It does not, and `error` says why. */
+} esp_self_reflasher_event_t;
+
+/** Numbers of an event. */
+typedef struct {
+    uint32_t sectors_done;     /**< Of this phase. */
+    uint32_t sectors_total;    /**< Of this phase. */
+    uint32_t bytes_downloaded; /**< So far. */
+    uint32_t retries;          /**< Connections made again so far. */
+    esp_err_t error;           /**< For FAILED. */
+} esp_self_reflasher_event_data_t;
+
+/** Called for each event from the calling task, also where there is no event loop; never between the sectors of the
+ *  boot path. */
+typedef void (*esp_self_reflasher_event_cb_t)(void *user_ctx, esp_self_reflasher_event_t event,
+                                              const esp_self_reflasher_event_data_t *data);
+
+/** Accept a bundle without signature. Without this flag a bundle must be signed with `public_key`. */
+#define ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED (1u << 0)
+
+/** Checks of the result, that is of what the chip would boot afterwards. Each can be switched off by name. */
+#define ESP_SELF_REFLASHER_CHECK_BOOTLOADER (1u << 0) /**< Bootloader for this chip, checksum and digest right. */
+#define ESP_SELF_REFLASHER_CHECK_FLASH_SIZE (1u << 1) /**< Size in its header covers the table and fits the chip. */
+#define ESP_SELF_REFLASHER_CHECK_FLASH_MODE                                                                            \
+    (1u << 2)                                       /**< Flash mode and clock no bolder than those that work today.    \
+                                                     */
+#define ESP_SELF_REFLASHER_CHECK_REVISION (1u << 3) /**< Bootloader and app run on this chip revision. */
+#define ESP_SELF_REFLASHER_CHECK_TABLE    (1u << 4) /**< Table: MD5, bounds, alignment, overlaps. */
+#define ESP_SELF_REFLASHER_CHECK_APP      (1u << 5) /**< The app that will boot is for this chip, in its partition. */
+#define ESP_SELF_REFLASHER_CHECK_ROLLBACK (1u << 6) /**< The running app is not waiting for a rollback verdict. */
+
+/** Why a bundle is refused. */
+typedef enum {
+    ESP_SELF_REFLASHER_REFUSED_NOT = 0,
+    ESP_SELF_REFLASHER_REFUSED_FORMAT,          /**< No bundle, damaged, or of a version or feature not known here. */
+    ESP_SELF_REFLASHER_REFUSED_SIGNATURE,       /**< Not signed, signed with another key, or the signature is wrong. */
+    ESP_SELF_REFLASHER_REFUSED_CHIP,            /**< Made for another chip, or for a later revision. */
+    ESP_SELF_REFLASHER_REFUSED_FLASH_SIZE,      /**< The flash is too small. */
+    ESP_SELF_REFLASHER_REFUSED_BOOTLOADER,      /**< ESP_SELF_REFLASHER_CHECK_BOOTLOADER failed. */
+    ESP_SELF_REFLASHER_REFUSED_BOOTLOADER_SIZE, /**< ESP_SELF_REFLASHER_CHECK_FLASH_SIZE failed. */
+    ESP_SELF_REFLASHER_REFUSED_FLASH_MODE,
+    ESP_SELF_REFLASHER_REFUSED_REVISION,
+    ESP_SELF_REFLASHER_REFUSED_TABLE,
+    ESP_SELF_REFLASHER_REFUSED_APP,
+    ESP_SELF_REFLASHER_REFUSED_ROLLBACK,    /**< Call esp_ota_mark_app_valid_cancel_rollback() first. */
+    ESP_SELF_REFLASHER_REFUSED_RUNNING_APP, /**< The running app lies where other content must go. */
+    ESP_SELF_REFLASHER_REFUSED_SECURITY,    /**< Flash encryption or Secure Boot forbids it. */
+} esp_self_reflasher_refusal_t;
+
+/** Where a bundle comes from, and what is allowed. */
+typedef struct {
+    const esp_http_client_config_t *http_config; /**< HTTP(S) source; NULL: `embedded` is the source. */
+    addr_region_t embedded;                      /**< Region of flash that starts with the bundle. */
+    const char *public_key;                      /**< PEM, "BEGIN PUBLIC KEY", P-256. */
+    uint32_t flags;                              /**< ESP_SELF_REFLASHER_BUNDLE_... */
+    uint32_t skip_checks;                        /**< ESP_SELF_REFLASHER_CHECK_... that are switched off. */
+    uint32_t max_retries;                        /**< Connections made again before giving up; 0: 8. */
+    esp_self_reflasher_event_cb_t event_cb;      /**< Optional. */
+    void *user_ctx;                              /**< Handed to event_cb. */
+} esp_self_reflasher_bundle_config_t;
+
+/** What applying a bundle would take. Times are estimates from a W25Q32JV's datasheet. */
+typedef struct {
+    esp_self_reflasher_refusal_t refusal;
+    char refusal_text[128];                        /**< For a log or a user; empty if it is not refused. */
+    uint32_t sectors_total;                        /**< That the bundle describes. */
+    uint32_t sectors_right;                        /**< That hold what they must already. */
+    uint32_t sectors_to_write;                     /**< That do not. */
+    uint32_t sectors_boot_path;                    /**< Of those: on the boot path of the running system. */
+    uint32_t bytes_to_download;                    /**< Chunks that carry at least one sector to write. */
+    uint32_t flash_ms_typical, flash_ms_maximum;   /**< Erasing and programming, all of it. */
+    uint32_t window_ms_typical, window_ms_maximum; /**< The part of it in which a power cut leaves a chip that does not
+                                                        boot. */
+    bool must_relocate;                            /**< The running app lies where other content must go. */
+    uint32_t relocate_to;     /**< Address of a slot that it could move to; UINT32_MAX: there is none. */
+    uint32_t staging_address; /**< Free flash where the last step would be staged; UINT32_MAX: RAM only. */
+} esp_self_reflasher_plan_t;
+
+/**
+ * @brief Read and verify a bundle, look at the flash, and tell what applying it would take. Changes no flash.
+ *
+ * @param[out] plan Filled also for a refusal, as far as it is known by then.
+ * @return
+ *  - ESP_OK: it can be applied
+ *  - ESP_ERR_SELF_REFLASHER_REFUSED: plan->refusal and plan->refusal_text say why not
+ *  - ESP_ERR_INVALID_ARG: config or plan is NULL, no source is named, the embedded region is not inside the flash, or
+ *    there is neither a public key nor ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED
+ *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _SHORT_BODY or an error of esp_http_client, after all retries
+ *  - ESP_ERR_NO_MEM, or an error of esp_flash
+ */
+esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_t *config,
+                                         esp_self_reflasher_plan_t *plan);
+
+/**
+ * @brief Make the flash hold what a bundle says. Idempotent.
+ *
+ * After ESP_OK with `plan->sectors_to_write` other than 0 the caller restarts the chip.
+ *
+ * @param[out] plan What it took, as esp_self_reflasher_plan_bundle() tells it; may be NULL.
+ * @return
+ *  - ESP_OK: every sector holds what it must, read back and compared with its digest
+ *  - as esp_self_reflasher_plan_bundle(); then nothing was changed
+ *  - ESP_ERR_SELF_REFLASHER_CHUNK: a chunk does not decode to what the manifest says, twice
+ *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries; the log names it
+ */
+esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config_t *config,
+                                          esp_self_reflasher_plan_t *plan);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "self_reflasher.h"
+
+#include "sr_download_esp_idf.h"
+#include "sr_region.h"
+#include "sr_staging_esp_idf.h"
+#include "sr_system_esp_idf.h"
+#include "sr_transfer_esp_idf.h"
+
+#include "esp_check.h"
+#include "esp_flash.h"
+#include "esp_heap_caps.h"
+#include "esp_log.h"
+#include "sdkconfig.h"
+
+#include <inttypes.h>
+
+static const char *TAG = "self_reflasher";
+
+/** Which call may come next. */
+typedef enum state {
+    STATE_READY,  /**< Configured: download_bin. */
+    STATE_STAGED, /**< Image staged and checked: copy_to_region. */
+    STATE_COPIED, /**< Image in place: upd_next_config. */
+} state_t;
+
+typedef struct reflasher {
+    esp_self_reflasher_config_t config;
+    esp_http_client_config_t http;    /**< The caller's may be gone by the time of the download. */
+    const esp_partition_t *partition; /**< Staging. */
+    uint32_t image_offset;            /**< Where in it the current image starts, a multiple of the sector size. */
+    uint32_t image_length;            /**< Bytes, once staged. */
+    uint16_t filled_slots;            /**< OTA slots that images of this handle were copied to: no place for staging. */
+    state_t state;
+} reflasher_t;
+
+/* Addresses and sizes of the chip's flash are 32 bit; a larger size_t on the host must not be cut off silently. */
+static esp_err_t to_region(addr_region_t from, uint32_t flash_size, const char *what, sr_region_t *region)
+{
+    *region = (sr_region_t){from.region_address, (uint32_t)from.region_size};
+    if (from.region_size == 0) {
+        ESP_LOGE(TAG, "refused: %s at 0x%" PRIx32 " is empty", what, from.region_address);
+        return ESP_ERR_INVALID_ARG;
+    }
+    if (from.region_size > flash_size || !sr_region_fits(*region, flash_size)) {
+        ESP_LOGE(TAG, "refused: %s at 0x%" PRIx32 " of %zu bytes ends behind the flash of 0x%" PRIx32, what,
+                 from.region_address, from.region_size, flash_size);
+        return ESP_ERR_SELF_REFLASHER_PAST_END;
+    }
+    return ESP_OK;
+}
+
+static esp_err_t to_destination(addr_region_t from, uint32_t flash_size, sr_region_t *region)
+{
+    if (!sr_is_aligned(from.region_address, SR_SECTOR_SIZE) || from.region_size % SR_SECTOR_SIZE != 0) {
+        ESP_LOGE(TAG, "refused: destination 0x%" PRIx32 " of 0x%zx bytes is not in whole sectors of 0x%x",
+                 from.region_address, from.region_size, SR_SECTOR_SIZE);
+        return ESP_ERR_SELF_REFLASHER_UNALIGNED;
+    }
+    return to_region(from, flash_size, "destination", region);
+}
+
+static esp_err_t refuse_running_app(const sr_system_t *system, sr_region_t region, const char *what)
+{
+    const sr_region_t running = system->running_partition;
+    if (!sr_region_overlaps(region, running)) {
+        return ESP_OK;
+    }
+    ESP_LOGE(TAG,
+             "refused: %s 0x%" PRIx32 "..0x%" PRIx32 " covers the running app's partition 0x%" PRIx32 "..0x%" PRIx32,
+             what, region.address, region.address + region.size, running.address, running.address + running.size);
+    return ESP_ERR_SELF_REFLASHER_RUNNING_APP;
+}
+
+static esp_err_t check_partition(const sr_system_t *system, const esp_partition_t *partition, sr_region_t destination)
+{
+    const sr_region_t staging = sr_partition_region(partition);
+    if (partition->flash_chip != NULL && partition->flash_chip != esp_flash_default_chip) {
+        ESP_LOGE(TAG, "refused: staging partition '%s' is not on the main flash chip", partition->label);
+        return ESP_ERR_INVALID_ARG;
+    }
+    if (!sr_is_aligned(staging.address, SR_SECTOR_SIZE) || staging.size < SR_SECTOR_SIZE) {
+        ESP_LOGE(TAG, "refused: staging partition '%s' at 0x%" PRIx32 " of 0x%" PRIx32 " bytes is not in whole sectors",
+                 partition->label, staging.address, staging.size);
+        return ESP_ERR_SELF_REFLASHER_UNALIGNED;
+    }
+    if (!sr_region_fits(staging, system->flash.size)) {
+        ESP_LOGE(TAG, "refused: staging partition '%s' ends behind the flash of 0x%" PRIx32, partition->label,
+                 system->flash.size);
+        return ESP_ERR_SELF_REFLASHER_PAST_END;
+    }
+    if (sr_region_overlaps(staging, destination)) {
+        ESP_LOGE(TAG, "refused: staging 0x%" PRIx32 "..0x%" PRIx32 " overlaps destination 0x%" PRIx32 "..0x%" PRIx32,
+                 staging.address, staging.address + staging.size, destination.address,
+                 destination.address + destination.size);
+        return ESP_ERR_SELF_REFLASHER_OVERLAP;
+    }
+    return refuse_running_app(system, staging, "staging partition");
+}
+
+/* Whole sectors of a partition: a table may say any size. */
+static uint32_t staging_size(const esp_partition_t *partition)
+{
+    return partition->size & ~(SR_SECTOR_SIZE - 1u);
+}
+
+/* Room behind the previous image, in whole sectors. */
+static uint32_t next_offset(const reflasher_t *reflasher)
+{
+    return (uint32_t)sr_align_up(reflasher->image_offset + reflasher->image_length, SR_SECTOR_SIZE);
+}
+
+/* Stays in the partition that is in use where it will do: behind the previous image, or from its start. */
+static bool reuse_staging(const sr_system_t *system, const reflasher_t *previous, sr_region_t destination,
+                          uint32_t *offset)
+{
+    const sr_region_t staging = sr_partition_region(previous->partition);
+    if (sr_region_overlaps(staging, destination) || sr_region_overlaps(staging, system->running_partition) ||
+        destination.size > staging_size(previous->partition)) {
+        return false;
+    }
+    const uint32_t behind = next_offset(previous);
+    *offset = destination.size <= staging_size(previous->partition) - behind ? behind : 0;
+    return true;
+}
+
+/* Decides where the next image is staged. @p previous is NULL for the first one. */
+static esp_err_t choose_staging(const sr_system_t *system, const esp_self_reflasher_config_t *config,
+                                sr_region_t destination, const reflasher_t *previous, reflasher_t *next)
+{
+    const esp_partition_t *wanted = config->target_partition;
+    next->image_offset = 0;
+    next->partition = wanted;
+    if (wanted != NULL) {
+        const esp_err_t err = check_partition(system, wanted, destination);
+        if (err != ESP_OK) {
+            return err;
+        }
+    }
+    if (previous != NULL && (wanted == NULL || wanted == previous->partition) &&
+        reuse_staging(system, previous, destination, &next->image_offset)) {
+        next->partition = previous->partition;
+        return ESP_OK;
+    }
+    if (wanted == NULL) {
+        next->partition =
+            sr_system_find_staging(system, next->filled_slots | sr_system_slots_in(destination), destination.size);
+    }
+    if (next->partition == NULL) {
+        ESP_LOGE(TAG,
+                 "refused: no OTA partition is clear of destination 0x%" PRIx32 "..0x%" PRIx32
+                 ", of those before and of the running app",
+                 destination.address, destination.address + destination.size);
+        return ESP_ERR_SELF_REFLASHER_NO_STAGING;
+    }
+    return ESP_OK;
+}
+
+/* Checks a configuration for download mode and fills a handle's state from it; changes nothing else. */
+static esp_err_t configure(const esp_self_reflasher_config_t *config, const reflasher_t *previous, reflasher_t *next)
+{
+    sr_system_t system;
+    sr_region_t destination;
+    ESP_RETURN_ON_FALSE(config->http_config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: http_config is NULL");
+    ESP_RETURN_ON_ERROR(sr_system_look(&system), TAG, "running system can not be read");
+    esp_err_t err = to_destination(config->dest_region, system.flash.size, &destination);
+    if (err == ESP_OK) {
+        err = refuse_running_app(&system, destination, "destination");
+    }
+    if (err != ESP_OK) {
+        return err;
+    }
+    *next = (reflasher_t){.config = *config,
+                          .http = *config->http_config,
+                          .filled_slots = previous != NULL ? previous->filled_slots : 0,
+                          .state = STATE_READY};
+    err = choose_staging(&system, config, destination, previous, next);
+    if (err == ESP_OK) {
+        ESP_LOGI(TAG, "image for 0x%" PRIx32 " is staged in '%s' at 0x%" PRIx32, destination.address,
+                 next->partition->label, next->partition->address + next->image_offset);
+    }
+    return err;
+}
+
+esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp_self_reflasher_handle_t *handle)
+{
+    ESP_RETURN_ON_FALSE(config != NULL && handle != NULL, ESP_ERR_INVALID_ARG, TAG,
+                        "refused: config or handle is NULL");
+    reflasher_t *reflasher = heap_caps_malloc(sizeof(*reflasher), MALLOC_CAP_8BIT);
+    ESP_RETURN_ON_FALSE(reflasher != NULL, ESP_ERR_NO_MEM, TAG, "no memory for a handle");
+
+    const esp_err_t err = configure(config, NULL, reflasher);
+    if (err != ESP_OK) {
+        heap_caps_free(reflasher);
+        return err;
+    }
+    *handle = reflasher;
+    return ESP_OK;
+}
+
+esp_err_t esp_self_reflasher_upd_next_config(const esp_self_reflasher_config_t *config,
+                                             esp_self_reflasher_handle_t *handle)
+{
+    reflasher_t next;
+    ESP_RETURN_ON_FALSE(config != NULL && handle != NULL && *handle != NULL, ESP_ERR_INVALID_ARG, TAG,
+                        "refused: config or handle is NULL");
+    reflasher_t *reflasher = *handle;
+    const esp_err_t err = configure(config, reflasher, &next);
+    if (err == ESP_OK) {
+        *reflasher = next;
+    }
+    return err;
+}
+
+esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle)
+{
+    ESP_RETURN_ON_FALSE(handle != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: handle is NULL");
+    heap_caps_free(handle);
+    return ESP_OK;
+}
+
+/* The checked destination of a handle: init refused everything that does not fit. */
+static sr_region_t handle_destination(const reflasher_t *reflasher)
+{
+    return (sr_region_t){reflasher->config.dest_region.region_address,
+                         (uint32_t)reflasher->config.dest_region.region_size};
+}
+
+static sr_transfer_t handle_transfer(const reflasher_t *reflasher, const sr_system_t *system)
+{
+    return (sr_transfer_t){.system = system,
+                           .config = &reflasher->config,
+                           .source = reflasher->partition->address + reflasher->image_offset,
+                           .length = reflasher->image_length,
+                           .destination = handle_destination(reflasher)};
+}
+
+/* Streams the body into staging; on success the handle knows the image's length. */
+static esp_err_t stage(reflasher_t *reflasher, const sr_system_t *system)
+{
+    const uint32_t address = reflasher->partition->address + reflasher->image_offset;
+    sr_staging_t staging = {.system = system,
+                            .config = &reflasher->config,
+                            .destination = handle_destination(reflasher),
+                            .room = {address, staging_size(reflasher->partition) - reflasher->image_offset}};
+    esp_err_t err = sr_staging_open(&staging);
+    if (err != ESP_OK) {
+        return err;
+    }
+    const sr_download_sink_t sink = sr_staging_sink(&staging);
+    err = sr_download(&reflasher->http, &sink);
+    if (err == ESP_OK) {
+        err = sr_staging_finish(&staging);
+    }
+    sr_staging_close(&staging);
+    reflasher->image_length = err == ESP_OK ? staging.received : 0;
+    return err;
+}
+
+esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle)
+{
+    sr_system_t system;
+    reflasher_t *reflasher = handle;
+    ESP_RETURN_ON_FALSE(reflasher != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: handle is NULL");
+    ESP_RETURN_ON_FALSE(reflasher->state == STATE_READY, ESP_ERR_INVALID_STATE, TAG,
+                        "refused: the image is staged already");
+    ESP_RETURN_ON_ERROR(sr_system_look(&system), TAG, "running system can not be read");
+
+    esp_err_t err = stage(reflasher, &system);
+    if (err == ESP_OK) {
+        const sr_transfer_t transfer = handle_transfer(reflasher, &system);
+        err = sr_transfer_check(&transfer);
+    }
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "download: %s", esp_self_reflasher_err_to_name(err));
+        return err;
+    }
+    ESP_LOGI(TAG, "%" PRIu32 " bytes staged and checked", reflasher->image_length);
+    reflasher->state = STATE_STAGED;
+    return ESP_OK;
+}
+
+/* One of this component's own codes: the image is to blame, and not a read that failed. */
+static bool is_refusal(esp_err_t err)
+{
+    return err > ESP_ERR_SELF_REFLASHER_BASE && err < ESP_ERR_SELF_REFLASHER_BASE + 0x100;
+}
+
+esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle)
+{
+    sr_system_t system;
+    reflasher_t *reflasher = handle;
+    ESP_RETURN_ON_FALSE(reflasher != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: handle is NULL");
+    ESP_RETURN_ON_FALSE(reflasher->state == STATE_STAGED, ESP_ERR_INVALID_STATE, TAG,
+                        "refused: no image is waiting to be copied");
+    ESP_RETURN_ON_ERROR(sr_system_look(&system), TAG, "running system can not be read");
+
+    const sr_transfer_t transfer = handle_transfer(reflasher, &system);
+    esp_err_t err = sr_transfer_check(&transfer);
+    if (is_refusal(err)) {
+        reflasher->state = STATE_READY; /* Staging changed since the download: only a new one can help. */
+    }
+    if (err != ESP_OK) {
+        return err;
+    }
+    reflasher->filled_slots |= sr_system_slots_in(transfer.destination);
+    err = sr_transfer_copy(&transfer);
+    if (err == ESP_OK) {
+        reflasher->state = STATE_COPIED;
+    }
+    return err;
+}
+
+static esp_err_t check_embedded(const esp_self_reflasher_config_t *config, const sr_system_t *system,
+                                sr_transfer_t *transfer)
+{
+    sr_region_t source;
+    esp_err_t err = to_region(config->src_region, system->flash.size, "source", &source);
+    if (err == ESP_OK) {
+        err = to_destination(config->dest_region, system->flash.size, &transfer->destination);
+    }
+    if (err != ESP_OK) {
+        return err;
+    }
+    if (config->src_bin_size == 0 || config->src_bin_size > source.size) {
+        ESP_LOGE(TAG, "refused: image of %zu bytes in a source region of %" PRIu32, config->src_bin_size, source.size);
+        return ESP_ERR_INVALID_ARG;
+    }
+    if (config->src_bin_size > transfer->destination.size) {
+        ESP_LOGE(TAG, "refused: image of %zu bytes, destination holds %" PRIu32, config->src_bin_size,
+                 transfer->destination.size);
+        return ESP_ERR_SELF_REFLASHER_TOO_LARGE;
+    }
+    transfer->source = source.address;
+    transfer->length = (uint32_t)config->src_bin_size;
+#if !CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
+    if (sr_region_overlaps(transfer->destination, system->boot_path.running_app)) {
+        ESP_LOGE(TAG,
+                 "refused: destination 0x%" PRIx32 "..0x%" PRIx32 " covers the running app; "
+                 "CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP would allow it",
+                 transfer->destination.address, transfer->destination.address + transfer->destination.size);
+        return ESP_ERR_SELF_REFLASHER_RUNNING_APP;
+    }
+#endif
+    return ESP_OK;
+}
+
+esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_config_t *config)
+{
+    sr_system_t system;
+    ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
+    ESP_RETURN_ON_ERROR(sr_system_look(&system), TAG, "running system can not be read");
+
+    sr_transfer_t transfer = {.system = &system, .config = config};
+    esp_err_t err = check_embedded(config, &system, &transfer);
+    if (err == ESP_OK) {
+        err = sr_transfer_check(&transfer);
+    }
+    return err == ESP_OK ? sr_transfer_copy(&transfer) : err;
+}

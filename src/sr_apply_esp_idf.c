@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_migration_internal.h"
+
+#include "sr_commit.h"
+
+#include "esp_log.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
+
+static const char *TAG = "self_reflasher";
+
+/** Which sectors a pass writes. */
+typedef bool (*wanted_t)(uint8_t flags);
+
+static bool is_data(uint8_t flags)
+{
+    return (flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_DATA) != 0;
+}
+
+/* Offset in the bundle behind the run of adjacent chunks that are needed, so that they travel in one request. */
+static uint32_t fetch_end(const sr_migration_t *migration, uint32_t digest_index)
+{
+    const sr_bundle_t *bundle = &migration->manifest.bundle;
+    uint32_t chunk = sr_bundle_chunk_of(bundle, digest_index);
+    while (chunk + 1 < bundle->chunk_count &&
+           sr_map_chunk_has(&migration->map, bundle, chunk + 1, SR_MAP_WRONG, SR_MAP_NEEDED)) {
+        chunk++;
+    }
+    const sr_bundle_chunk_t last = sr_bundle_chunk(bundle, chunk);
+    return last.offset + last.length;
+}
+
+static esp_err_t write_sector(sr_migration_t *migration, uint32_t address)
+{
+    uint32_t index = 0;
+    sr_sector_t sector = {.address = address, .data = migration->buffers->scratch};
+    esp_err_t err = ESP_OK;
+    if (sr_bundle_want(&migration->manifest.bundle, address, &index) == SR_BUNDLE_BLANK) {
+        memset(sector.data, 0xFF, SR_SECTOR_SIZE);
+    } else {
+        sector.used = SR_SECTOR_SIZE;
+        err = sr_decoder_get(&migration->decoder, index, fetch_end(migration, index), &sector.data);
+    }
+    return err == ESP_OK ? sr_writer_put(&migration->writer, &sector) : err;
+}
+
+static uint32_t count(const sr_migration_t *migration, wanted_t wanted)
+{
+    uint32_t sectors = 0;
+    for (uint32_t i = 0; i < migration->map.count; i++) {
+        sectors += wanted(migration->map.flags[i]);
+    }
+    return sectors;
+}
+
+static esp_err_t write_block(sr_migration_t *migration, uint32_t first, wanted_t wanted)
+{
+    sr_map_t *map = &migration->map;
+    esp_err_t err = ESP_OK;
+    if (wanted == sr_map_is_body && sr_map_block_erase(map, first * SR_SECTOR_SIZE)) {
+        err = sr_writer_erase_block(&migration->writer, first * SR_SECTOR_SIZE);
+    }
+    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK && i < map->count && err == ESP_OK; i++) {
+        if (wanted(map->flags[i])) {
+            err = write_sector(migration, i * SR_SECTOR_SIZE);
+            migration->progress.sectors_done++;
+        }
+    }
+    return err;
+}
+
+/* Writes all sectors of one kind, in ascending order, as the chunks come. */
+static esp_err_t write_all(sr_migration_t *migration, wanted_t wanted)
+{
+    esp_err_t err = ESP_OK;
+    migration->progress.sectors_done = 0;
+    migration->progress.sectors_total = count(migration, wanted);
+    for (uint32_t i = 0; i < migration->map.count && err == ESP_OK; i += SECTORS_PER_BLOCK) {
+        const uint32_t before = migration->progress.sectors_done;
+        err = write_block(migration, i, wanted);
+        if (migration->progress.sectors_done != before) {
+            sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_PREPARE);
+            vTaskDelay(1); /* The idle task feeds the task watchdog. */
+        }
+    }
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "sector 0x%" PRIx32 ": %s", migration->writer.failed_address,
+                 esp_self_reflasher_err_to_name(err));
+    }
+    return err;
+}
+
+static bool in_region(sr_region_t region, uint32_t address)
+{
+    return sr_region_overlaps(region, (sr_region_t){address, SR_SECTOR_SIZE});
+}
+
+/* Part of the commit that a sector belongs to; false for one that is none of its business. */
+static bool group_of(const sr_migration_t *migration, uint32_t address, sr_stage_group_t *group)
+{
+    const sr_boot_path_t *path = &migration->system.boot_path;
+    const uint8_t flags = sr_map_at(&migration->map, address);
+    if ((flags & SR_MAP_WRONG) == 0 || (flags & (SR_MAP_BOOT_PATH | SR_MAP_DATA)) == 0) {
+        return false;
+    }
+    *group = in_region(path->bootloader, address) ? SR_STAGE_BOOTLOADER
+             : in_region(path->table, address)    ? SR_STAGE_TABLE
+             : in_region(path->otadata, address)  ? SR_STAGE_OTADATA
+                                                  : SR_STAGE_DATA;
+    return true;
+}
+
+static esp_err_t list_sector(sr_migration_t *migration, uint32_t address, sr_stage_group_t group)
+{
+    uint32_t index = 0;
+    const sr_bundle_t *bundle = &migration->manifest.bundle;
+    sr_stage_entry_t entry = {.address = address, .sectors = 1, .group = group};
+    entry.blank = sr_bundle_want(bundle, address, &index) == SR_BUNDLE_BLANK;
+    if (!entry.blank) {
+        memcpy(entry.digest, sr_bundle_digest(bundle, index), SR_BUNDLE_DIGEST_SIZE);
+    } else if (group == SR_STAGE_DATA && sr_stage_extend(&migration->stage, address)) {
+        return ESP_OK;
+    }
+    return sr_stage_add(&migration->stage, &entry);
+}
+
+/* Lists what the commit has to write: data first, then the boot path in its order. */
+static esp_err_t list_entries(sr_migration_t *migration, bool with_data)
+{
+    sr_stage_start(&migration->stage);
+    for (unsigned group = with_data ? SR_STAGE_DATA : SR_STAGE_BOOTLOADER; group <= SR_STAGE_OTADATA; group++) {
+        for (uint32_t i = 0; i < migration->map.count; i++) {
+            sr_stage_group_t mine;
+            if (!group_of(migration, i * SR_SECTOR_SIZE, &mine) || mine != group) {
+                continue;
+            }
+            const esp_err_t err = list_sector(migration, i * SR_SECTOR_SIZE, mine);
+            if (err != ESP_OK) {
+                return err;
+            }
+        }
+    }
+    return ESP_OK;
+}
+
+static bool may_erase(const sr_migration_t *migration, sr_region_t region)
+{
+    for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
+        const uint8_t flags = sr_map_at(&migration->map, region.address + offset);
+        if ((flags & (SR_MAP_TARGET | SR_MAP_NEEDED)) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A cut may have left a record behind, finished or not. What is left to do has been found out anew: it is of no use. */
+static esp_err_t discard_old_records(sr_migration_t *migration)
+{
+    sr_stage_t old = {.flash = &migration->system.flash};
+    esp_err_t err = sr_stage_find(&old);
+    while (err == ESP_OK) {
+        const sr_region_t place = {old.address, (SR_STAGE_OVERHEAD + old.data_sectors) * SR_SECTOR_SIZE};
+        if (may_erase(migration, place)) {
+            err = sr_stage_discard(&old, &migration->writer, migration->buffers->scratch);
+            sr_map_mark(&migration->map, place, SR_MAP_BLANK);
+        }
+        old.address += SR_SECTOR_SIZE;
+        err = err == ESP_OK ? sr_stage_find(&old) : err;
+    }
+    return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
+}
+
+static uint32_t find_place(const sr_migration_t *migration)
+{
+    return sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + migration->stage.data_sectors);
+}
+
+/* Data partitions may need more than there is free flash or room in the list: then they are written straight from the
+ * bundle, after the rest and before the boot path. */
+static esp_err_t choose_entries(sr_migration_t *migration, bool *data_is_staged)
+{
+    *data_is_staged = list_entries(migration, true) == ESP_OK && find_place(migration) != SR_NO_ADDRESS;
+    return *data_is_staged ? ESP_OK : list_entries(migration, false);
+}
+
+static esp_err_t fetch_from_bundle(void *context, const sr_stage_entry_t *entry, uint8_t *data)
+{
+    sr_migration_t *migration = context;
+    uint32_t index = 0;
+    uint8_t *sector = NULL;
+    (void)sr_bundle_want(&migration->manifest.bundle, entry->address, &index);
+    const esp_err_t err = sr_decoder_get(&migration->decoder, index, 0, &sector);
+    if (err == ESP_OK) {
+        memcpy(data, sector, SR_SECTOR_SIZE);
+    }
+    return err;
+}
+
+static esp_err_t fetch_from_stage(void *context, const sr_stage_entry_t *entry, uint8_t *data)
+{
+    const sr_migration_t *migration = context;
+    return sr_stage_read(&migration->stage, entry, data);
+}
+
+/* Puts the data of all entries into free flash. The record counts for nothing before it is sealed. */
+static esp_err_t stage_data(sr_migration_t *migration)
+{
+    sr_stage_t *stage = &migration->stage;
+    uint8_t *scratch = migration->buffers->scratch;
+    esp_err_t err = sr_stage_open(stage, &migration->writer, migration->plan->staging_address, scratch);
+    migration->progress.sectors_done = 0;
+    migration->progress.sectors_total = stage->data_sectors;
+    for (uint32_t i = 0; i < stage->count && err == ESP_OK; i++) {
+        const sr_stage_entry_t entry = sr_stage_entry(stage, i);
+        if (entry.blank) {
+            continue;
+        }
+        err = fetch_from_bundle(migration, &entry, scratch);
+        if (err == ESP_OK) {
+            err = sr_stage_put(stage, &migration->writer, entry.data_index, scratch);
+        }
+        migration->progress.sectors_done++;
+    }
+    sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_STAGE);
+    return err;
+}
+
+/* All but the commit's own sectors must be right now, whatever was done to them before. */
+static esp_err_t verify_rest(sr_migration_t *migration)
+{
+    for (uint32_t i = 0; i < migration->map.count; i++) {
+        bool right;
+        sr_stage_group_t group;
+        const uint32_t address = i * SR_SECTOR_SIZE;
+        if ((migration->map.flags[i] & SR_MAP_TARGET) == 0 || group_of(migration, address, &group)) {
+            continue;
+        }
+        const esp_err_t err = sr_migration_sector_is_right(migration, address, &right);
+        if (err != ESP_OK || !right) {
+            ESP_LOGE(TAG, "sector 0x%" PRIx32 " does not hold what was written", address);
+            return err != ESP_OK ? err : ESP_ERR_SELF_REFLASHER_VERIFY;
+        }
+        migration->map.flags[i] &= (uint8_t)~SR_MAP_WRONG;
+    }
+    return ESP_OK;
+}
+
+static esp_err_t commit(sr_migration_t *migration)
+{
+    const bool staged = migration->stage.address != SR_NO_ADDRESS;
+    sr_commit_t work = {.stage = &migration->stage,
+                        .fetch = staged ? fetch_from_stage : fetch_from_bundle,
+                        .fetch_context = migration,
+                        .scratch = migration->buffers->scratch,
+                        .readback = migration->buffers->readback};
+    esp_err_t err = sr_commit_prepare(&work);
+    if (err == ESP_OK) {
+        migration->progress.sectors_done = 0;
+        migration->progress.sectors_total = sr_commit_boot_path_sectors(&work);
+        sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
+        err = sr_commit_execute(&work);
+        migration->progress.sectors_done = err == ESP_OK ? migration->progress.sectors_total : 0;
+        sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
+    }
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "commit, sector 0x%" PRIx32 ": %s", work.failed_address, esp_self_reflasher_err_to_name(err));
+    }
+    sr_commit_release(&work);
+    return err;
+}
+
+/* What the source gives is no longer needed once the record is sealed, and the commit needs the memory. */
+static void release_source(sr_migration_t *migration)
+{
+    sr_decoder_close(&migration->decoder);
+    sr_manifest_free(&migration->manifest);
+    sr_source_close(&migration->source);
+}
+
+/* Everything that the running system does not need, straight to its destination. */
+static esp_err_t prepare(sr_migration_t *migration)
+{
+    bool data_is_staged;
+    esp_err_t err = discard_old_records(migration);
+    if (err == ESP_OK) {
+        err = write_all(migration, sr_map_is_body);
+    }
+    if (err == ESP_OK) {
+        err = choose_entries(migration, &data_is_staged);
+    }
+    if (err == ESP_OK && !data_is_staged) {
+        err = write_all(migration, is_data);
+    }
+    if (err == ESP_OK) {
+        err = verify_rest(migration);
+    }
+    return err == ESP_OK ? sr_migration_check_app(migration) : err;
+}
+
+/* What is left goes into free flash as one object, if there is any. From here on the source is not needed. */
+static esp_err_t stage(sr_migration_t *migration)
+{
+    esp_err_t err = ESP_OK;
+    migration->plan->staging_address = migration->stage.count > 0 ? find_place(migration) : SR_NO_ADDRESS;
+    if (migration->plan->staging_address != SR_NO_ADDRESS) {
+        err = stage_data(migration);
+        if (err == ESP_OK) {
+            err = sr_stage_seal(&migration->stage, &migration->writer);
+        }
+        release_source(migration);
+    }
+    return err;
+}
+
+esp_err_t sr_migration_run(sr_migration_t *migration)
+{
+    esp_err_t err = prepare(migration);
+    if (err == ESP_OK) {
+        err = stage(migration);
+    }
+    if (err == ESP_OK) {
+        err = commit(migration);
+    }
+    if (err == ESP_OK && migration->stage.address != SR_NO_ADDRESS) {
+        err = sr_stage_discard(&migration->stage, &migration->writer, migration->buffers->scratch);
+    }
+    return err;
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Which app ESP-IDF's bootloader tries first: its rules for otadata, factory, OTA slots and test app.
+ *
+ * Rules: bootloader_utility.c of ESP-IDF's bootloader_support. Whether the app is intact is not looked at.
+ */
+#pragma once
+
+#include "sr_partition_table.h"
+#include "sr_reader.h"
+
+#include <stdint.h>
+
+typedef enum sr_boot_choice_status {
+    SR_BOOT_CHOICE_OK = 0,
+    SR_BOOT_CHOICE_READ_FAILED,
+    SR_BOOT_CHOICE_SMALL_OTADATA, /**< The otadata partition is smaller than two sectors: the bootloader gives up. */
+    SR_BOOT_CHOICE_UNCONFIRMED,   /**< The app waits for a verdict (PENDING_VERIFY): with rollback it is passed over. */
+    SR_BOOT_CHOICE_NO_APP,        /**< The table has no app that the bootloader would try. */
+} sr_boot_choice_status_t;
+
+typedef struct sr_boot_choice {
+    const sr_partition_t *app;     /**< Entry of the table; NULL unless the status is OK. */
+    const sr_partition_t *otadata; /**< Entry of the table; NULL: it has none. */
+    uint32_t sequence;             /**< Of the otadata entry that chose; valid for OK and UNCONFIRMED. UINT32_MAX: none
+                                        did. */
+} sr_boot_choice_t;
+
+/**
+ * Makes the bootloader's choice.
+ *
+ * @param flash The whole flash, as plaintext.
+ * @param table Parsed and valid; must outlive the choice.
+ */
+sr_boot_choice_status_t sr_boot_choose(const sr_reader_t *flash, const sr_table_t *table, sr_boot_choice_t *choice);

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_boot_path.h"
+
+#include "sr_image.h"
+#include "sr_window.h"
+
+/* The image that starts with the region, in whole sectors; all of the region if there is none that can be read. */
+static sr_region_t image_sectors(const sr_reader_t *flash, sr_region_t region)
+{
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, flash, region.address, region.size);
+    sr_image_t image;
+    if (sr_image_parse(&reader, &image) != SR_IMAGE_OK) {
+        return region;
+    }
+    uint64_t size = sr_align_up(image.length, SR_SECTOR_SIZE);
+    if (sr_image_has_signature_block(&reader, &image)) {
+        size += SR_SECTOR_SIZE;
+    }
+    return (sr_region_t){region.address, size < region.size ? (uint32_t)size : region.size};
+}
+
+void sr_boot_path_find(const sr_reader_t *flash, const sr_chip_t *chip, uint32_t table_offset, sr_region_t otadata,
+                       sr_region_t app_partition, sr_boot_path_t *path)
+{
+    const sr_region_t bootloader_place = {chip->bootloader_offset, table_offset - chip->bootloader_offset};
+    path->bootloader = image_sectors(flash, bootloader_place);
+    path->table = (sr_region_t){table_offset, SR_SECTOR_SIZE};
+    path->otadata = otadata;
+    path->running_app = app_partition.size > 0 ? image_sectors(flash, app_partition) : app_partition;
+}

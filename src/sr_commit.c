@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_commit.h"
+
+#include <string.h>
+
+#define DATA_ATTEMPTS      4u
+#define BOOT_PATH_ATTEMPTS 16u /**< More where giving up leaves a chip that does not boot. */
+
+static esp_err_t hold_entry(sr_commit_t *commit, const sr_stage_entry_t *entry)
+{
+    const sr_sector_t sector = {
+        .address = entry->address, .used = entry->blank ? 0 : SR_SECTOR_SIZE, .data = commit->scratch};
+    esp_err_t err = ESP_OK;
+    if (entry->blank) {
+        memset(commit->scratch, 0xFF, SR_SECTOR_SIZE);
+    } else {
+        err = commit->fetch(commit->fetch_context, entry, commit->scratch);
+    }
+    const sr_hold_group_t group = (sr_hold_group_t)(entry->group - SR_STAGE_BOOTLOADER);
+    return err == ESP_OK ? sr_hold_add(&commit->hold, group, &sector) : err;
+}
+
+esp_err_t sr_commit_prepare(sr_commit_t *commit)
+{
+    esp_err_t err = sr_hold_open(&commit->hold, commit->stage->count);
+    for (uint32_t i = 0; i < commit->stage->count && err == ESP_OK; i++) {
+        const sr_stage_entry_t entry = sr_stage_entry(commit->stage, i);
+        if (entry.group != SR_STAGE_DATA) {
+            err = hold_entry(commit, &entry);
+        }
+    }
+    return err;
+}
+
+uint32_t sr_commit_boot_path_sectors(const sr_commit_t *commit)
+{
+    return commit->hold.count;
+}
+
+static esp_err_t put_data(sr_commit_t *commit, sr_writer_t *writer, const sr_stage_entry_t *entry)
+{
+    if (entry->blank) {
+        return sr_writer_clear(writer, entry->address, entry->sectors, commit->scratch);
+    }
+    const sr_sector_t sector = {.address = entry->address, .used = SR_SECTOR_SIZE, .data = commit->scratch};
+    const esp_err_t err = commit->fetch(commit->fetch_context, entry, commit->scratch);
+    writer->failed_address = entry->address;
+    return err == ESP_OK ? sr_writer_put(writer, &sector) : err;
+}
+
+static esp_err_t put_all_data(sr_commit_t *commit)
+{
+    sr_writer_t writer = {.flash = commit->stage->flash, .readback = commit->readback, .attempts = DATA_ATTEMPTS};
+    esp_err_t err = ESP_OK;
+    for (uint32_t i = 0; i < commit->stage->count && err == ESP_OK; i++) {
+        const sr_stage_entry_t entry = sr_stage_entry(commit->stage, i);
+        if (entry.group == SR_STAGE_DATA) {
+            err = put_data(commit, &writer, &entry);
+        }
+    }
+    commit->failed_address = writer.failed_address;
+    return err;
+}
+
+esp_err_t sr_commit_execute(sr_commit_t *commit)
+{
+    esp_err_t err = put_all_data(commit);
+    if (err == ESP_OK) {
+        sr_writer_t writer = {
+            .flash = commit->stage->flash, .readback = commit->readback, .attempts = BOOT_PATH_ATTEMPTS};
+        err = sr_hold_put(&commit->hold, &writer);
+        commit->failed_address = writer.failed_address;
+    }
+    return err;
+}
+
+void sr_commit_release(sr_commit_t *commit)
+{
+    sr_hold_close(&commit->hold);
+}

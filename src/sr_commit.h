@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * The commit: what the running system needed until now is replaced, from a list of entries and a place to get them.
+ */
+#pragma once
+
+#include "sr_hold.h"
+#include "sr_stage.h"
+#include "sr_writer.h"
+
+#include "esp_err.h"
+
+#include <stdint.h>
+
+/**
+ * Gets the content of an entry that is not blank.
+ * @param data SR_SECTOR_SIZE bytes to fill.
+ * @return ESP_OK only if they match the entry's digest.
+ */
+typedef esp_err_t (*sr_commit_fetch_t)(void *context, const sr_stage_entry_t *entry, uint8_t *data);
+
+typedef struct sr_commit {
+    const sr_stage_t *stage; /**< List of entries, in RAM. */
+    sr_commit_fetch_t fetch;
+    void *fetch_context;
+    uint8_t *scratch;  /**< SR_SECTOR_SIZE bytes of internal RAM. */
+    uint8_t *readback; /**< SR_WRITER_READBACK_SIZE bytes of internal RAM. */
+
+    sr_hold_t hold;          /**< Set by sr_commit_prepare(). */
+    uint32_t failed_address; /**< Set by sr_commit_execute(). */
+} sr_commit_t;
+
+/**
+ * Fetches all entries of the boot path into RAM. Changes no flash.
+ * @return ESP_OK; ESP_ERR_NO_MEM; or an error of fetch. sr_commit_release() is due in all cases.
+ */
+esp_err_t sr_commit_prepare(sr_commit_t *commit);
+
+/** Sectors of the boot path that wait in RAM. Valid after sr_commit_prepare(). */
+uint32_t sr_commit_boot_path_sectors(const sr_commit_t *commit);
+
+/**
+ * Writes the data entries, one after another, then the boot path in one go.
+ * @return ESP_OK; an error of fetch, while only data was touched; or as sr_writer_put()
+ */
+esp_err_t sr_commit_execute(sr_commit_t *commit);
+
+/** Frees what sr_commit_prepare() allocated. */
+void sr_commit_release(sr_commit_t *commit);

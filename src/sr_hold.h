@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Sectors of the boot path that wait in RAM, until they are written in one go.
+ */
+#pragma once
+
+#include "sr_writer.h"
+
+#include "esp_err.h"
+
+#include <stdint.h>
+
+/** Parts of the boot path, in the order in which they are written: with the bootloader in place before the table, a cut
+ *  in between leaves a new bootloader and the old table, which still boot the app that goes on. */
+typedef enum sr_hold_group {
+    SR_HOLD_BOOTLOADER,
+    SR_HOLD_TABLE,
+    SR_HOLD_OTADATA,
+    SR_HOLD_GROUPS,
+} sr_hold_group_t;
+
+typedef struct sr_hold {
+    sr_sector_t *sectors; /**< Each with memory of its own. */
+    uint32_t capacity;
+    uint32_t count;
+    uint32_t group_end[SR_HOLD_GROUPS]; /**< Index behind the last sector of each group. */
+} sr_hold_t;
+
+/**
+ * Makes room for the list, not for the sectors themselves.
+ * @return ESP_OK or ESP_ERR_NO_MEM; sr_hold_close() is due in both cases.
+ */
+esp_err_t sr_hold_open(sr_hold_t *hold, uint32_t capacity);
+
+/**
+ * Keeps a copy of a sector. Groups must come in their order, sectors of a group by ascending address.
+ * @return ESP_OK; ESP_ERR_NO_MEM; or ESP_ERR_INVALID_SIZE if the list is full.
+ */
+esp_err_t sr_hold_add(sr_hold_t *hold, sr_hold_group_t group, const sr_sector_t *sector);
+
+/**
+ * Writes all of them, each group as sr_writer_put_group() does. Uses neither heap nor log: may run from RAM.
+ * @return as sr_writer_put()
+ */
+esp_err_t sr_hold_put(const sr_hold_t *hold, sr_writer_t *writer);
+
+void sr_hold_close(sr_hold_t *hold);

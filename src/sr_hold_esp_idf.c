@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_hold.h"
+
+#include "esp_heap_caps.h"
+
+#include <string.h>
+
+/* The flash driver reads from and writes to internal RAM only, once it runs without OS. */
+#define RAM_FOR_FLASH (MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT)
+
+esp_err_t sr_hold_open(sr_hold_t *hold, uint32_t capacity)
+{
+    *hold = (sr_hold_t){.capacity = capacity};
+    if (capacity > 0) {
+        hold->sectors = heap_caps_malloc(capacity * sizeof(hold->sectors[0]), RAM_FOR_FLASH);
+    }
+    return capacity == 0 || hold->sectors != NULL ? ESP_OK : ESP_ERR_NO_MEM;
+}
+
+esp_err_t sr_hold_add(sr_hold_t *hold, sr_hold_group_t group, const sr_sector_t *sector)
+{
+    if (hold->count == hold->capacity) {
+        return ESP_ERR_INVALID_SIZE;
+    }
+    uint8_t *copy = heap_caps_malloc(SR_SECTOR_SIZE, RAM_FOR_FLASH);
+    if (copy == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    memcpy(copy, sector->data, SR_SECTOR_SIZE);
+    hold->sectors[hold->count] = *sector;
+    hold->sectors[hold->count].data = copy;
+    hold->count++;
+    for (unsigned i = group; i < SR_HOLD_GROUPS; i++) {
+        hold->group_end[i] = hold->count;
+    }
+    return ESP_OK;
+}
+
+esp_err_t sr_hold_put(const sr_hold_t *hold, sr_writer_t *writer)
+{
+    uint32_t start = 0;
+    for (unsigned i = 0; i < SR_HOLD_GROUPS; i++) {
+        const uint32_t end = hold->group_end[i];
+        if (end > start) {
+            const esp_err_t err = sr_writer_put_group(writer, &hold->sectors[start], end - start);
+            if (err != ESP_OK) {
+                return err;
+            }
+        }
+        start = end;
+    }
+    return ESP_OK;
+}
+
+void sr_hold_close(sr_hold_t *hold)
+{
+    for (uint32_t i = 0; i < hold->count; i++) {
+        heap_caps_free(hold->sectors[i].data);
+    }
+    heap_caps_free(hold->sectors);
+    *hold = (sr_hold_t){0};
+}

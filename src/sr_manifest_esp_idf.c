@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_manifest_esp_idf.h"
+
+#include "self_reflasher_err.h"
+#include "sr_digest.h"
+
+#include "esp_heap_caps.h"
+
+#include <string.h>
+
+/* Most manifests are smaller than this, and then one request brings header, tables and signature. */
+#define FIRST_REQUEST 8192u
+
+void sr_manifest_free(sr_manifest_t *manifest)
+{
+    heap_caps_free(manifest->bytes);
+    manifest->bytes = NULL;
+}
+
+/* A range may end behind the file, but a read may not: the source asks for what there is. */
+static esp_err_t load_bytes(sr_manifest_t *manifest, sr_source_t *source, uint32_t *manifest_size)
+{
+    uint8_t header[SR_BUNDLE_HEADER_SIZE];
+    sr_source_seek(source, 0, source->http != NULL ? FIRST_REQUEST : source->region.size);
+    esp_err_t err = sr_source_read(source, header, sizeof(header));
+    if (err != ESP_OK) {
+        return err;
+    }
+    manifest->status = sr_bundle_peek(header, manifest_size);
+    if (manifest->status != SR_BUNDLE_OK) {
+        return ESP_ERR_SELF_REFLASHER_REFUSED;
+    }
+    const uint32_t total = *manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
+    manifest->bytes = heap_caps_malloc(total, MALLOC_CAP_8BIT);
+    if (manifest->bytes == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    memcpy(manifest->bytes, header, sizeof(header));
+    sr_source_seek(source, sizeof(header), total > FIRST_REQUEST || source->http == NULL ? total : FIRST_REQUEST);
+    return sr_source_read(source, manifest->bytes + sizeof(header), total - (uint32_t)sizeof(header));
+}
+
+static sr_bundle_status_t verify(const sr_manifest_t *manifest, const char *public_key, bool allow_unsigned)
+{
+    const uint32_t size = manifest->bundle.manifest_size;
+    uint8_t digest[SR_SHA256_SIZE];
+    sr_signature_t signature;
+    sr_public_key_t key;
+    sr_bundle_status_t status = sr_signature_parse(manifest->bytes + size, &signature);
+    if (status != SR_BUNDLE_OK) {
+        return status;
+    }
+    if (!signature.is_signed || public_key == NULL) {
+        return allow_unsigned ? SR_BUNDLE_OK : SR_BUNDLE_NOT_SIGNED;
+    }
+    status = sr_public_key_read(public_key, &key);
+    if (status != SR_BUNDLE_OK) {
+        return status;
+    }
+    if (!sr_digest(manifest->bytes, size, digest)) {
+        return SR_BUNDLE_CRYPTO_FAILED;
+    }
+    return sr_signature_verify(digest, &signature, &key);
+}
+
+esp_err_t sr_manifest_load(sr_manifest_t *manifest, sr_source_t *source, const char *public_key, bool allow_unsigned)
+{
+    uint32_t size = 0;
+    *manifest = (sr_manifest_t){0};
+    const esp_err_t err = load_bytes(manifest, source, &size);
+    if (err == ESP_ERR_INVALID_SIZE) {
+        manifest->status = SR_BUNDLE_TRUNCATED;
+        return ESP_ERR_SELF_REFLASHER_REFUSED;
+    }
+    if (err != ESP_OK) {
+        return err;
+    }
+    manifest->status = sr_bundle_parse(manifest->bytes, size, &manifest->bundle);
+    if (manifest->status == SR_BUNDLE_OK) {
+        manifest->status = verify(manifest, public_key, allow_unsigned);
+    }
+    return manifest->status == SR_BUNDLE_OK ? ESP_OK : ESP_ERR_SELF_REFLASHER_REFUSED;
+}

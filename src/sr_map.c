@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_map.h"
+
+#include "sr_writer.h"
+
+#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
+#define PAGES_PER_SECTOR  (SR_SECTOR_SIZE / SR_PAGE_SIZE)
+
+/** Times in microseconds: W25Q32JV, revision G, table 9.6 "AC Electrical Characteristics". */
+#define PAGE_TYPICAL   400u
+#define PAGE_MAXIMUM   3000u
+#define SECTOR_TYPICAL 45000u
+#define SECTOR_MAXIMUM 400000u
+#define BLOCK_TYPICAL  150000u
+#define BLOCK_MAXIMUM  2000000u
+
+void sr_map_mark(sr_map_t *map, sr_region_t region, uint8_t flag)
+{
+    const uint64_t end = ((uint64_t)region.address + region.size + SR_SECTOR_SIZE - 1u) / SR_SECTOR_SIZE;
+    for (uint64_t i = region.address / SR_SECTOR_SIZE; region.size > 0 && i < end && i < map->count; i++) {
+        map->flags[i] |= flag;
+    }
+}
+
+bool sr_map_block_erase(const sr_map_t *map, uint32_t block)
+{
+    const uint32_t first = block / SR_SECTOR_SIZE;
+    uint32_t dirty = 0;
+    if (first + SECTORS_PER_BLOCK > map->count) {
+        return false;
+    }
+    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
+        const uint8_t flags = map->flags[i];
+        if ((flags & SR_MAP_BLANK) == 0 && !sr_map_is_body(flags)) {
+            return false;
+        }
+        dirty += (flags & SR_MAP_BLANK) == 0;
+    }
+    return dirty >= SR_WRITER_WORTH_A_BLOCK;
+}
+
+bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t chunk, uint8_t want, uint8_t without)
+{
+    const sr_bundle_chunk_t row = sr_bundle_chunk(bundle, chunk);
+    const uint32_t start = sr_bundle_address(bundle, row.first_digest);
+    for (uint32_t i = 0; i < row.sector_count; i++) {
+        const uint8_t flags = sr_map_at(map, start + i * SR_SECTOR_SIZE);
+        const bool blank = sr_bundle_is_blank(sr_bundle_digest(bundle, row.first_digest + i));
+        if (!blank && (flags & want) == want && (flags & without) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Erase and program times of one sector, block erases left aside. */
+static void add_sector(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t index, bool erased_with_block,
+                       uint64_t *typical, uint64_t *maximum)
+{
+    if ((map->flags[index] & SR_MAP_BLANK) == 0 && !erased_with_block) {
+        *typical += SECTOR_TYPICAL;
+        *maximum += SECTOR_MAXIMUM;
+    }
+    if (sr_bundle_want(bundle, index * SR_SECTOR_SIZE, NULL) == SR_BUNDLE_CONTENT) {
+        *typical += PAGES_PER_SECTOR * PAGE_TYPICAL;
+        *maximum += PAGES_PER_SECTOR * PAGE_MAXIMUM;
+    }
+}
+
+/* The sum of microseconds in milliseconds, rounded up. */
+static uint32_t to_ms(uint64_t microseconds)
+{
+    return (uint32_t)((microseconds + 999u) / 1000u);
+}
+
+static void summarize_times(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_summary_t *summary)
+{
+    uint64_t typical = 0, maximum = 0, window_typical = 0, window_maximum = 0;
+    bool block_erase = false;
+    for (uint32_t i = 0; i < map->count; i++) {
+        if (i % SECTORS_PER_BLOCK == 0) {
+            block_erase = sr_map_block_erase(map, i * SR_SECTOR_SIZE);
+            typical += block_erase ? BLOCK_TYPICAL : 0;
+            maximum += block_erase ? BLOCK_MAXIMUM : 0;
+        }
+        if ((map->flags[i] & SR_MAP_WRONG) == 0) {
+            continue;
+        }
+        add_sector(map, bundle, i, block_erase, &typical, &maximum);
+        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0) {
+            add_sector(map, bundle, i, false, &window_typical, &window_maximum);
+        }
+    }
+    summary->typical_ms = to_ms(typical);
+    summary->maximum_ms = to_ms(maximum);
+    summary->window_typical_ms = to_ms(window_typical);
+    summary->window_maximum_ms = to_ms(window_maximum);
+}
+
+void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_summary_t *summary)
+{
+    *summary = (sr_map_summary_t){0};
+    for (uint32_t i = 0; i < map->count; i++) {
+        const uint8_t flags = map->flags[i];
+        summary->total += (flags & SR_MAP_TARGET) != 0;
+        if ((flags & SR_MAP_WRONG) != 0) {
+            summary->wrong++;
+            summary->boot_path += (flags & SR_MAP_BOOT_PATH) != 0;
+            summary->running += (flags & SR_MAP_RUNNING_APP) != 0;
+        }
+    }
+    for (uint32_t i = 0; i < bundle->chunk_count; i++) {
+        summary->bytes += sr_map_chunk_has(map, bundle, i, SR_MAP_WRONG, 0) ? sr_bundle_chunk(bundle, i).length : 0;
+    }
+    summarize_times(map, bundle, summary);
+}
+
+uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
+{
+    uint32_t run = 0;
+    for (uint32_t i = 0; i < map->count; i++) {
+        const uint8_t flags = map->flags[i];
+        const bool blank = (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0;
+        const bool is_free = blank && (flags & (SR_MAP_CONTENT | SR_MAP_NEEDED)) == 0;
+        run = is_free ? run + 1 : 0;
+        if (run == sectors) {
+            return (i + 1 - sectors) * SR_SECTOR_SIZE;
+        }
+    }
+    return UINT32_MAX;
+}

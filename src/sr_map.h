@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * One byte for each sector of the flash: what it is to the running system, and what a bundle wants of it.
+ */
+#pragma once
+
+#include "sr_bundle.h"
+#include "sr_region.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SR_MAP_TARGET      0x01u /**< In a region of the bundle. */
+#define SR_MAP_WRONG       0x02u /**< Does not hold what the bundle wants. */
+#define SR_MAP_BLANK       0x04u /**< Erased. */
+#define SR_MAP_BOOT_PATH   0x08u /**< Bootloader, partition table or otadata of the running system. */
+#define SR_MAP_RUNNING_APP 0x10u /**< The running app, at its true length. */
+#define SR_MAP_DATA        0x20u /**< In a data partition of the running system: NVS, PHY, file systems. */
+#define SR_MAP_CONTENT     0x40u /**< In a region of the bundle, and not to be blank. */
+
+/** What the running system needs until the end. */
+#define SR_MAP_NEEDED (SR_MAP_BOOT_PATH | SR_MAP_RUNNING_APP | SR_MAP_DATA)
+
+typedef struct sr_map {
+    uint8_t *flags; /**< One byte a sector, owned by the caller. */
+    uint32_t count; /**< Sectors of the flash. */
+} sr_map_t;
+
+/** Numbers of a map against a bundle. */
+typedef struct sr_map_summary {
+    uint32_t total;                                /**< Sectors in regions of the bundle. */
+    uint32_t wrong;                                /**< Of those: to be written. */
+    uint32_t boot_path;                            /**< Of those: on the boot path, running app excepted. */
+    uint32_t running;                              /**< Of those: under the running app. */
+    uint32_t bytes;                                /**< Of the chunks that carry at least one wrong sector. */
+    uint32_t typical_ms, maximum_ms;               /**< Erasing and programming all of them. */
+    uint32_t window_typical_ms, window_maximum_ms; /**< Those of the boot path. */
+} sr_map_summary_t;
+
+/** Sets a flag for all sectors that a region touches, as far as the flash goes. */
+void sr_map_mark(sr_map_t *map, sr_region_t region, uint8_t flag);
+
+/** Flags of the sector at this address, which must be inside the flash. */
+static inline uint8_t sr_map_at(const sr_map_t *map, uint32_t address)
+{
+    return map->flags[address / SR_SECTOR_SIZE];
+}
+
+/** True for a sector that must be written and that the running system does not need. */
+static inline bool sr_map_is_body(uint8_t flags)
+{
+    return (flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_NEEDED) == 0;
+}
+
+/**
+ * True if one erase of the whole 64 KiB block is quicker than the erases of its sectors and loses nothing: each sector
+ * of it is either blank or about to be written.
+ */
+bool sr_map_block_erase(const sr_map_t *map, uint32_t block);
+
+/** True if a chunk carries a sector whose flags hold all of @p want and none of @p without. */
+bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t chunk, uint8_t want, uint8_t without);
+
+/** Counts and estimates; times from the W25Q32JV's datasheet, with 16 pages a sector. */
+void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_summary_t *summary);
+
+/**
+ * Finds flash that is free once the body is written: a run of sectors that nobody needs, and that are erased now or
+ * will be because the bundle wants them blank.
+ * @return Address of the first run of @p sectors sectors, or UINT32_MAX.
+ */
+uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors);

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * A migration in work: a verified manifest, a map of the flash, and the steps that make the one match the other.
+ *
+ * Order of the steps, and what a power cut costs in each of them:
+ *   open, survey, check    reads only
+ *   stage                  free flash; a record that is not sealed is nothing
+ *   prepare                sectors that the running system does not need
+ *   seal                   from here on the record can finish the work without network
+ *   commit                 data partitions, then the boot path from RAM; then the record is discarded
+ */
+#pragma once
+
+#include "self_reflasher_bundle.h"
+#include "sr_decoder_esp_idf.h"
+#include "sr_manifest_esp_idf.h"
+#include "sr_map.h"
+#include "sr_source_esp_idf.h"
+#include "sr_stage.h"
+#include "sr_system_esp_idf.h"
+#include "sr_writer.h"
+
+typedef struct sr_migration {
+    const esp_self_reflasher_bundle_config_t *config;
+    esp_self_reflasher_plan_t *plan;
+    esp_self_reflasher_event_data_t progress;
+
+    sr_system_t system;
+    sr_source_t source;
+    sr_manifest_t manifest;
+    sr_decoder_t decoder;
+    sr_map_t map;
+    sr_stage_t stage; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
+    sr_writer_t writer;
+    struct sr_migration_buffers *buffers;
+} sr_migration_t;
+
+/** Fetches and verifies the manifest, and compares the flash with it. Changes nothing. sr_migration_close() is due in
+ *  all cases. @return as esp_self_reflasher_plan_bundle(). */
+esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_bundle_config_t *config,
+                            esp_self_reflasher_plan_t *plan);
+
+/** Checks that the chip would boot the result, and fills the plan. Changes nothing.
+ *  @return ESP_OK, ESP_ERR_SELF_REFLASHER_REFUSED, or an error of source or flash. */
+esp_err_t sr_migration_check(sr_migration_t *migration);
+
+/** Does it. @return as esp_self_reflasher_apply_bundle(). */
+esp_err_t sr_migration_run(sr_migration_t *migration);
+
+/** Frees everything. */
+void sr_migration_close(sr_migration_t *migration);
+
+/** Tells event loop and callback. */
+void sr_migration_tell(sr_migration_t *migration, esp_self_reflasher_event_t event);
+
+/** Notes a refusal in the plan and logs it. @return ESP_ERR_SELF_REFLASHER_REFUSED. */
+esp_err_t sr_migration_refuse(sr_migration_t *migration, esp_self_reflasher_refusal_t refusal, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));

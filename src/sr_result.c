@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_result.h"
+
+#include "sr_result_internal.h"
+#include "sr_window.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ESP32C3            0x0005u
+#define ESP32S3            0x0009u
+#define REVISION_NOT_KNOWN UINT16_MAX
+
+bool sr_result_refuse(sr_result_work_t *work, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(work->text, work->text_size, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+bool sr_result_refuse_bootloader(sr_result_work_t *work, sr_image_status_t status)
+{
+    return sr_result_refuse(work, "Bootloader at 0x%" PRIx32 ": %s", work->result->chip->bootloader_offset,
+                            sr_image_status_text(status));
+}
+
+static bool check_bootloader(sr_result_work_t *work)
+{
+    const sr_result_t *result = work->result;
+    const sr_result_image_t *loader = &work->bootloader;
+    const uint32_t start = result->chip->bootloader_offset;
+    if (loader->has_header && loader->image.chip_id != result->chip->image_chip_id) {
+        return sr_result_refuse(work, "Bootloader at 0x%" PRIx32 " is for chip id 0x%04x, this %s has 0x%04x", start,
+                                loader->image.chip_id, result->chip->name, result->chip->image_chip_id);
+    }
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, result->flash, start, UINT32_MAX);
+    const sr_image_status_t status =
+        loader->status == SR_IMAGE_OK ? sr_image_verify(&reader, &loader->image, NULL) : loader->status;
+    if (status != SR_IMAGE_OK) {
+        return sr_result_refuse_bootloader(work, status);
+    }
+    // No overflow: the image is inside the flash.
+    if (sr_result_has_table(work) && start + loader->image.length > result->table_offset) {
+        return sr_result_refuse(work,
+                                "Bootloader at 0x%" PRIx32 " ends at 0x%" PRIx32
+                                ", behind the start of the partition table at 0x%" PRIx32,
+                                start, start + loader->image.length, result->table_offset);
+    }
+    return true;
+}
+
+/** The lowest revision that an image runs on. */
+static uint16_t minimum_revision(const sr_chip_t *chip, const sr_image_t *image)
+{
+    if (image->min_chip_rev_full != 0) {
+        return image->min_chip_rev_full;
+    }
+    // Images from before ESP-IDF 4.4.3 have the old field only, which held the minor revision on two chips.
+    const bool minor = chip->image_chip_id == ESP32C3 || chip->image_chip_id == ESP32S3;
+    return (uint16_t)(image->min_chip_rev * (minor ? 1u : 100u));
+}
+
+static bool check_revision_of(sr_result_work_t *work, const char *what, const sr_result_image_t *image)
+{
+    const unsigned chip = work->result->chip_revision;
+    if (!image->has_header) {
+        // A header that is none is a matter of the other checks.
+        return image->status != SR_IMAGE_READ_FAILED ||
+               sr_result_refuse(work, "%s's demand on the revision v%u.%u of the chip can not be read", what,
+                                chip / 100u, chip % 100u);
+    }
+    const unsigned minimum = minimum_revision(work->result->chip, &image->image);
+    const unsigned maximum = image->image.max_chip_rev_full != 0 ? image->image.max_chip_rev_full : UINT16_MAX;
+    if (chip < minimum) {
+        return sr_result_refuse(work, "%s needs at least revision v%u.%u of the chip, this one is v%u.%u", what,
+                                minimum / 100u, minimum % 100u, chip / 100u, chip % 100u);
+    }
+    if (chip > maximum) {
+        return sr_result_refuse(work, "%s runs up to revision v%u.%u of the chip, this one is v%u.%u", what,
+                                maximum / 100u, maximum % 100u, chip / 100u, chip % 100u);
+    }
+    return true;
+}
+
+/** An app that is not found is a matter of the other checks, unless the search could not be done. */
+static bool check_app_revision(sr_result_work_t *work)
+{
+    if (!sr_result_has_table(work)) {
+        return true;
+    }
+    if (work->table_status == SR_TABLE_READ_FAILED) {
+        return sr_result_refuse_table(work);
+    }
+    if (work->table_status == SR_TABLE_OK && work->choice_status == SR_BOOT_CHOICE_READ_FAILED) {
+        return sr_result_refuse_choice(work);
+    }
+    const bool found = work->table_status == SR_TABLE_OK && work->choice_status == SR_BOOT_CHOICE_OK;
+    return !found || check_revision_of(work, "App", &work->app);
+}
+
+static bool check_revision(sr_result_work_t *work)
+{
+    if (work->result->chip_revision == REVISION_NOT_KNOWN) {
+        return true;
+    }
+    return check_revision_of(work, "Bootloader", &work->bootloader) && check_app_revision(work);
+}
+
+static void parse_image(const sr_reader_t *flash, sr_region_t place, sr_result_image_t *out)
+{
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, flash, place.address, place.size);
+    out->status = sr_image_parse(&reader, &out->image);
+    out->has_header =
+        reader.size >= SR_IMAGE_HEADER_SIZE && out->status != SR_IMAGE_BAD_MAGIC && out->status != SR_IMAGE_READ_FAILED;
+}
+
+static void read_parts(sr_result_work_t *work)
+{
+    const sr_result_t *result = work->result;
+    parse_image(result->flash, (sr_region_t){result->chip->bootloader_offset, UINT32_MAX}, &work->bootloader);
+    if (!sr_result_has_table(work)) {
+        return;
+    }
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, result->flash, result->table_offset, SR_PARTITION_TABLE_SIZE);
+    work->table_status = sr_table_parse(&reader, 0, &work->table);
+    if (work->table_status != SR_TABLE_OK) {
+        return;
+    }
+    work->choice_status = sr_boot_choose(result->flash, &work->table, &work->choice);
+    if (work->choice_status == SR_BOOT_CHOICE_OK) {
+        const sr_partition_t *app = work->choice.app;
+        const uint32_t room =
+            result->app_follows && app->size > SR_IMAGE_HEADER_SIZE ? SR_IMAGE_HEADER_SIZE : app->size;
+        parse_image(result->flash, (sr_region_t){app->address, room}, &work->app);
+    }
+}
+
+uint32_t sr_result_check(const sr_result_t *result, void *workspace, char *text, size_t text_size)
+{
+    static const struct {
+        uint32_t bit;
+        bool (*passes)(sr_result_work_t *work);
+    } checks[] = {
+        {SR_RESULT_BOOTLOADER, check_bootloader},           {SR_RESULT_FLASH_SIZE, sr_result_check_flash_size},
+        {SR_RESULT_FLASH_MODE, sr_result_check_flash_mode}, {SR_RESULT_REVISION, check_revision},
+        {SR_RESULT_TABLE, sr_result_check_table},           {SR_RESULT_APP, sr_result_check_app},
+    };
+    sr_result_work_t *work = workspace;
+    memset(work, 0, sizeof(*work));
+    work->result = result;
+    work->text = text;
+    work->text_size = text_size;
+    (void)snprintf(text, text_size, "%s", "");
+    read_parts(work);
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+        if ((result->skip & checks[i].bit) == 0 && !checks[i].passes(work)) {
+            return checks[i].bit;
+        }
+    }
+    return 0;
+}
+
+size_t sr_result_workspace_size(void)
+{
+    return sizeof(sr_result_work_t);
+}

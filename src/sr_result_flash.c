@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_result_internal.h"
+
+#include "sr_window.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ESP32S2 0x0002u
+#define ESP32S3 0x0009u
+#define ESP32P4 0x0012u
+
+#define SIZE_CODE_16_MIB 4u
+#define LAST_SIZE_CODE   7u
+#define FALLBACK_SIZE    0x200000u
+#define SCAN_STEP        128u
+
+/** What a search has found. */
+typedef enum found { FOUND, NOT_FOUND, NOT_READ } found_t;
+
+/**
+ * Looks for a text, with its final zero, in the bootloader.
+ * Two halves of a buffer, so that a text across the border of two steps is found.
+ */
+static found_t find_in_bootloader(const sr_result_work_t *work, const char *text)
+{
+    const size_t length = strlen(text) + 1;
+    uint8_t buffer[2 * SCAN_STEP];
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, work->result->flash, work->result->chip->bootloader_offset,
+                                                work->bootloader.image.length);
+    memset(buffer, 0xFF, sizeof(buffer));
+    for (uint32_t offset = 0; offset < reader.size; offset += SCAN_STEP) {
+        const uint32_t left = reader.size - offset;
+        const uint32_t step = left < SCAN_STEP ? left : SCAN_STEP;
+        memmove(buffer, buffer + SCAN_STEP, SCAN_STEP);
+        if (reader.read(reader.context, offset, buffer + SCAN_STEP, step) != 0) {
+            return NOT_READ;
+        }
+        for (size_t i = 0; i + length <= SCAN_STEP + step; i++) {
+            if (memcmp(buffer + i, text, length) == 0) {
+                return FOUND;
+            }
+        }
+    }
+    return NOT_FOUND;
+}
+
+/**
+ * The flash size that the bootloader goes by: the code in its header, if it knows that one. Before ESP-IDF 6.0 most
+ * chips' bootloaders end at 16 MB and take the rest for 2 MB. Those that know more can say so when they start.
+ *
+ * @return 0 if the bootloader can not be read.
+ */
+static uint32_t believed_size(const sr_result_work_t *work)
+{
+    const uint8_t code = work->bootloader.image.spi_size;
+    const uint16_t id = work->result->chip->image_chip_id;
+    found_t known = code <= SIZE_CODE_16_MIB ? FOUND : NOT_FOUND;
+    if (known != FOUND && code <= LAST_SIZE_CODE) {
+        char text[8];
+        (void)snprintf(text, sizeof(text), "%uMB", 1u << code);
+        known = id == ESP32S2 || id == ESP32S3 || id == ESP32P4 ? FOUND : find_in_bootloader(work, text);
+    }
+    if (known == NOT_READ) {
+        return 0;
+    }
+    return known == FOUND ? 0x100000u << code : FALLBACK_SIZE;
+}
+
+static bool check_covers_table(sr_result_work_t *work, uint32_t size)
+{
+    if (work->table_status == SR_TABLE_READ_FAILED) {
+        return sr_result_refuse_table(work);
+    }
+    // What else is wrong with a table is a matter of the check that has its name.
+    for (uint8_t i = 0; work->table_status == SR_TABLE_OK && i < work->table.count; i++) {
+        const sr_partition_t *entry = &work->table.entries[i];
+        if (!sr_region_fits((sr_region_t){entry->address, entry->size}, size)) {
+            return sr_result_refuse(work,
+                                    "Bootloader takes the flash for 0x%" PRIx32
+                                    " bytes (size code %u in its header), partition %u ends at 0x%" PRIx32,
+                                    size, work->bootloader.image.spi_size, i, entry->address + entry->size);
+        }
+    }
+    return true;
+}
+
+bool sr_result_check_flash_size(sr_result_work_t *work)
+{
+    const uint32_t flash_size = work->result->flash_size;
+    if (!work->bootloader.has_header) {
+        return sr_result_refuse_bootloader(work, work->bootloader.status);
+    }
+    const uint8_t code = work->bootloader.image.spi_size;
+    const uint32_t said = code <= LAST_SIZE_CODE ? 0x100000u << code : FALLBACK_SIZE;
+    if (flash_size != 0 && said > flash_size) {
+        return sr_result_refuse(
+            work, "Bootloader's header (size code %u) says 0x%" PRIx32 " bytes of flash, the chip has 0x%" PRIx32, code,
+            said, flash_size);
+    }
+    const uint32_t believed = believed_size(work);
+    if (believed == 0) {
+        return sr_result_refuse_bootloader(work, SR_IMAGE_READ_FAILED);
+    }
+    return !sr_result_has_table(work) || check_covers_table(work, believed);
+}
+
+/** Numbers of the header: the lower, the bolder. */
+static const char *mode_name(uint8_t mode)
+{
+    static const char *const names[] = {"QIO", "QOUT", "DIO", "DOUT", "fast read", "slow read"};
+    return mode < sizeof(names) / sizeof(names[0]) ? names[mode] : NULL;
+}
+
+/** What is not known is refused, unless it is what works today. */
+static bool check_mode(sr_result_work_t *work, uint8_t mode, uint8_t today)
+{
+    const char *name = mode_name(mode), *name_today = mode_name(today);
+    const bool timid = name != NULL && name_today != NULL && mode > today;
+    return mode == today || timid ||
+           sr_result_refuse(work, "Bootloader's flash mode %u (%s) is bolder than %u (%s), which works today", mode,
+                            name != NULL ? name : "unknown", today, name_today != NULL ? name_today : "unknown");
+}
+
+/** Likewise. */
+static bool check_clock(sr_result_work_t *work, uint8_t speed, uint8_t today)
+{
+    const uint32_t khz = sr_chip_flash_khz(work->result->chip, speed);
+    const uint32_t khz_today = sr_chip_flash_khz(work->result->chip, today);
+    const bool timid = khz != 0 && khz_today != 0 && khz <= khz_today;
+    return speed == today || timid ||
+           sr_result_refuse(work,
+                            "Bootloader's flash clock %u (%" PRIu32 " kHz, 0: unknown) is bolder than %u (%" PRIu32
+                            " kHz), which works today",
+                            speed, khz, today, khz_today);
+}
+
+bool sr_result_check_flash_mode(sr_result_work_t *work)
+{
+    const sr_image_t *today = work->result->today;
+    const sr_image_t *loader = &work->bootloader.image;
+    if (today == NULL) {
+        return true;
+    }
+    if (!work->bootloader.has_header) {
+        return sr_result_refuse_bootloader(work, work->bootloader.status);
+    }
+    return check_mode(work, loader->spi_mode, today->spi_mode) &&
+           check_clock(work, loader->spi_speed, today->spi_speed);
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * What the checks of sr_result_check() share: the parts of the flash, read once, and how a check fails.
+ */
+#pragma once
+
+#include "sr_boot_choice.h"
+#include "sr_partition_table.h"
+#include "sr_region.h"
+#include "sr_result.h"
+
+#define SR_RESULT_NO_TABLE UINT32_MAX
+
+/** An image, as far as it can be read. */
+typedef struct sr_result_image {
+    sr_image_t image;
+    sr_image_status_t status; /**< Of sr_image_parse(). */
+    bool has_header;          /**< The fields of its header are valid, whatever the status. */
+} sr_result_image_t;
+
+/** The caller's workspace. */
+typedef struct sr_result_work {
+    const sr_result_t *result;
+    char *text;
+    size_t text_size;
+    sr_result_image_t bootloader;
+    sr_table_status_t table_status; /**< Valid if the result has a table, like all below. */
+    sr_table_t table;
+    sr_boot_choice_status_t choice_status; /**< Valid if the table is. */
+    sr_boot_choice_t choice;
+    sr_result_image_t app; /**< Valid if the choice is. */
+} sr_result_work_t;
+
+/** Writes the sentence for a check that failed. @return false, as the check does. */
+__attribute__((format(printf, 2, 3))) bool sr_result_refuse(sr_result_work_t *work, const char *format, ...);
+
+/** sr_result_refuse() for a bootloader that can not be used. */
+bool sr_result_refuse_bootloader(sr_result_work_t *work, sr_image_status_t status);
+
+/** sr_result_refuse() for a table that can not be used. */
+bool sr_result_refuse_table(sr_result_work_t *work);
+
+/** Tells why it is not known which app will boot. */
+bool sr_result_refuse_choice(sr_result_work_t *work);
+
+static inline bool sr_result_has_table(const sr_result_work_t *work)
+{
+    return work->result->table_offset != SR_RESULT_NO_TABLE;
+}
+
+bool sr_result_check_flash_size(sr_result_work_t *work);
+bool sr_result_check_flash_mode(sr_result_work_t *work);
+bool sr_result_check_table(sr_result_work_t *work);
+bool sr_result_check_app(sr_result_work_t *work);

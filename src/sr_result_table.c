@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_result_internal.h"
+
+#include "sr_window.h"
+
+#include <inttypes.h>
+
+#define SIXTEEN_MIB 0x1000000u
+
+bool sr_result_refuse_table(sr_result_work_t *work)
+{
+    return sr_result_refuse(work, "Partition table at 0x%" PRIx32 ", entry %u: %s", work->result->table_offset,
+                            work->table.bad_entry, sr_table_status_text(work->table_status));
+}
+
+static bool refuse_partition(sr_result_work_t *work, uint8_t index, const char *what, sr_region_t other)
+{
+    const sr_partition_t *entry = &work->table.entries[index];
+    return sr_result_refuse(
+        work, "Partition %u at 0x%" PRIx32 ", 0x%" PRIx32 " bytes, lies over %s at 0x%" PRIx32 ", 0x%" PRIx32 " bytes",
+        index, entry->address, entry->size, what, other.address, other.size);
+}
+
+static sr_region_t region_of(const sr_partition_t *entry)
+{
+    return (sr_region_t){entry->address, entry->size};
+}
+
+/** The sectors up to the end of the bootloader. What lies in front of it on some chips belongs to the ROM. */
+static sr_region_t bootloader_region(const sr_result_work_t *work)
+{
+    const uint32_t length = work->bootloader.image.length; // 0 if there is none to be seen
+    const uint32_t start = work->result->chip->bootloader_offset;
+    return (sr_region_t){0, start + (uint32_t)sr_align_up(length, SR_SECTOR_SIZE)};
+}
+
+static bool check_place(sr_result_work_t *work, uint8_t index)
+{
+    const sr_partition_t *entry = &work->table.entries[index];
+    const uint32_t flash_size = work->result->flash_size;
+    const uint32_t alignment = entry->type == SR_PARTITION_TYPE_APP ? SR_BLOCK_SIZE : SR_SECTOR_SIZE;
+    if (flash_size != 0 && !sr_region_fits(region_of(entry), flash_size)) {
+        return sr_result_refuse(
+            work, "Partition %u at 0x%" PRIx32 ", 0x%" PRIx32 " bytes, ends behind the flash of 0x%" PRIx32 " bytes",
+            index, entry->address, entry->size, flash_size);
+    }
+    if (!sr_is_aligned(entry->address, alignment)) {
+        return sr_result_refuse(work, "Partition %u starts at 0x%" PRIx32 ", which is no multiple of 0x%" PRIx32, index,
+                                entry->address, alignment);
+    }
+    return true;
+}
+
+static bool check_overlaps(sr_result_work_t *work, uint8_t index)
+{
+    const sr_partition_t *entries = work->table.entries;
+    const sr_region_t region = region_of(&entries[index]);
+    const sr_region_t loader = bootloader_region(work);
+    const sr_region_t table = {work->result->table_offset, SR_SECTOR_SIZE};
+    if (entries[index].type != SR_PARTITION_TYPE_BOOTLOADER && sr_region_overlaps(region, loader)) {
+        return refuse_partition(work, index, "the bootloader", loader);
+    }
+    if (entries[index].type != SR_PARTITION_TYPE_TABLE && sr_region_overlaps(region, table)) {
+        return refuse_partition(work, index, "the partition table", table);
+    }
+    for (uint8_t i = 0; i < index; i++) {
+        if (sr_region_overlaps(region, region_of(&entries[i]))) {
+            return refuse_partition(work, index, "another one", region_of(&entries[i]));
+        }
+    }
+    return true;
+}
+
+bool sr_result_check_table(sr_result_work_t *work)
+{
+    if (!sr_result_has_table(work)) {
+        return true;
+    }
+    if (work->table_status != SR_TABLE_OK) {
+        return sr_result_refuse_table(work);
+    }
+    bool has_app = false;
+    for (uint8_t i = 0; i < work->table.count; i++) {
+        if (!check_place(work, i) || !check_overlaps(work, i)) {
+            return false;
+        }
+        has_app |= work->table.entries[i].type == SR_PARTITION_TYPE_APP;
+    }
+    return has_app || sr_result_refuse(work, "Partition table at 0x%" PRIx32 ": none of its %u partitions is an app",
+                                       work->result->table_offset, work->table.count);
+}
+
+bool sr_result_refuse_choice(sr_result_work_t *work)
+{
+    const sr_boot_choice_t *choice = &work->choice;
+    switch (work->choice_status) {
+    case SR_BOOT_CHOICE_UNCONFIRMED:
+        return sr_result_refuse(work,
+                                "otadata at 0x%" PRIx32 " selects, with sequence %" PRIu32
+                                ", an app that waits for a verdict: after a restart it is not booted again",
+                                choice->otadata->address, choice->sequence);
+    case SR_BOOT_CHOICE_SMALL_OTADATA:
+        return sr_result_refuse(work, "otadata at 0x%" PRIx32 " has 0x%" PRIx32 " bytes: less than two sectors",
+                                choice->otadata->address, choice->otadata->size);
+    case SR_BOOT_CHOICE_READ_FAILED:
+        return sr_result_refuse(work, "otadata at 0x%" PRIx32 " can not be read", choice->otadata->address);
+    case SR_BOOT_CHOICE_NO_APP:
+    case SR_BOOT_CHOICE_OK:
+        break;
+    }
+    return sr_result_refuse(work, "Partition table at 0x%" PRIx32 ": the bootloader boots none of its %u partitions",
+                            work->result->table_offset, work->table.count);
+}
+
+bool sr_result_check_app(sr_result_work_t *work)
+{
+    if (!sr_result_has_table(work)) {
+        return true;
+    }
+    if (work->table_status != SR_TABLE_OK) {
+        return sr_result_refuse_table(work);
+    }
+    if (work->choice_status != SR_BOOT_CHOICE_OK) {
+        return sr_result_refuse_choice(work);
+    }
+    const sr_partition_t *place = work->choice.app;
+    const sr_result_image_t *app = &work->app;
+    const sr_chip_t *chip = work->result->chip;
+    if (place->size > SIXTEEN_MIB) {
+        return sr_result_refuse(
+            work, "Partition of the app at 0x%" PRIx32 " has 0x%" PRIx32 " bytes: bootloaders refuse more than 16 MB",
+            place->address, place->size);
+    }
+    if (app->has_header && app->image.chip_id != chip->image_chip_id) {
+        return sr_result_refuse(work, "App at 0x%" PRIx32 " is for chip id 0x%04x, this %s has 0x%04x", place->address,
+                                app->image.chip_id, chip->name, chip->image_chip_id);
+    }
+    if (work->result->app_follows && app->status == SR_IMAGE_TRUNCATED) {
+        return true; // More than the header was not there to be read.
+    }
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, work->result->flash, place->address, place->size);
+    const sr_image_status_t status =
+        app->status == SR_IMAGE_OK ? sr_image_verify(&reader, &app->image, NULL) : app->status;
+    return status == SR_IMAGE_OK ||
+           sr_result_refuse(work, "App that will boot, at 0x%" PRIx32 " in 0x%" PRIx32 " bytes: %s", place->address,
+                            place->size, sr_image_status_text(status));
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_migration_internal.h"
+
+#include "sr_digest.h"
+
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+
+#include <string.h>
+
+#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
+
+static void mark_data_partitions(sr_map_t *map)
+{
+    esp_partition_iterator_t it = esp_partition_find(ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_ANY, NULL);
+    for (; it != NULL; it = esp_partition_next(it)) {
+        sr_map_mark(map, sr_partition_region(esp_partition_get(it)), SR_MAP_DATA);
+    }
+    esp_partition_iterator_release(it);
+}
+
+static void mark_running_system(sr_migration_t *migration)
+{
+    const sr_boot_path_t *path = &migration->system.boot_path;
+    mark_data_partitions(&migration->map);
+    sr_map_mark(&migration->map, path->bootloader, SR_MAP_BOOT_PATH);
+    sr_map_mark(&migration->map, path->table, SR_MAP_BOOT_PATH);
+    sr_map_mark(&migration->map, path->otadata, SR_MAP_BOOT_PATH);
+    sr_map_mark(&migration->map, path->running_app, SR_MAP_RUNNING_APP);
+    if (migration->config->http_config == NULL) {
+        /* The bundle itself may lie in free flash, and must outlive the writing. */
+        const addr_region_t source = migration->config->embedded;
+        sr_map_mark(&migration->map, (sr_region_t){source.region_address, (uint32_t)source.region_size},
+                    SR_MAP_RUNNING_APP);
+    }
+}
+
+esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    uint32_t index = 0;
+    const sr_bundle_t *bundle = &migration->manifest.bundle;
+    const sr_bundle_want_t want = sr_bundle_want(bundle, address, &index);
+    *right = true;
+    if (want == SR_BUNDLE_KEEP) {
+        return ESP_OK;
+    }
+    if (want == SR_BUNDLE_BLANK) {
+        return sr_writer_is_blank(&migration->writer, address, right);
+    }
+    uint8_t *sector = migration->buffers->scratch;
+    const esp_err_t err = sr_flash_read(&migration->system.flash, address, sector, SR_SECTOR_SIZE);
+    if (err != ESP_OK) {
+        return err;
+    }
+    *right = sr_digest(sector, SR_SECTOR_SIZE, digest) &&
+             memcmp(digest, sr_bundle_digest(bundle, index), SR_BUNDLE_DIGEST_SIZE) == 0;
+    return ESP_OK;
+}
+
+static esp_err_t survey_sector(sr_migration_t *migration, uint32_t index)
+{
+    const uint32_t address = index * SR_SECTOR_SIZE;
+    bool blank;
+    bool right;
+    esp_err_t err = sr_writer_is_blank(&migration->writer, address, &blank);
+    if (err == ESP_OK) {
+        err = sr_migration_sector_is_right(migration, address, &right);
+    }
+    if (err != ESP_OK) {
+        return err;
+    }
+    const sr_bundle_want_t want = sr_bundle_want(&migration->manifest.bundle, address, NULL);
+    migration->map.flags[index] =
+        (uint8_t)((blank ? SR_MAP_BLANK : 0u) | (want != SR_BUNDLE_KEEP ? SR_MAP_TARGET : 0u) |
+                  (want == SR_BUNDLE_CONTENT ? SR_MAP_CONTENT : 0u) | (right ? 0u : SR_MAP_WRONG));
+    return ESP_OK;
+}
+
+esp_err_t sr_migration_survey(sr_migration_t *migration)
+{
+    sr_map_t *map = &migration->map;
+    migration->progress.sectors_total = map->count;
+    for (uint32_t i = 0; i < map->count; i++) {
+        const esp_err_t err = survey_sector(migration, i);
+        if (err != ESP_OK) {
+            return err;
+        }
+        if (i % SECTORS_PER_BLOCK == 0) {
+            migration->progress.sectors_done = i;
+            sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_CHECK);
+            vTaskDelay(1); /* The idle task feeds the task watchdog. */
+        }
+    }
+    mark_running_system(migration);
+    return ESP_OK;
+}

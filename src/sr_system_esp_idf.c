@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_system_esp_idf.h"
+
+#include "esp_chip_info.h"
+#include "esp_flash.h"
+#include "esp_ota_ops.h"
+#include "esp_secure_boot.h"
+#include "sdkconfig.h"
+
+#define OTA_SLOTS 16u
+
+static int flash_window_read(void *context, uint32_t offset, void *buffer, size_t length)
+{
+    sr_flash_window_t *window = context;
+    const esp_err_t err = sr_flash_read(window->flash, window->address + offset, buffer, (uint32_t)length);
+    window->err = err != ESP_OK ? err : window->err;
+    return err;
+}
+
+sr_reader_t sr_flash_reader(sr_flash_window_t *window, const sr_flash_t *flash, uint32_t address, uint32_t size)
+{
+    *window = (sr_flash_window_t){.flash = flash, .address = address};
+    return (sr_reader_t){.context = window, .read = flash_window_read, .size = size};
+}
+
+sr_region_t sr_partition_region(const esp_partition_t *partition)
+{
+    return partition != NULL ? (sr_region_t){partition->address, partition->size} : (sr_region_t){0};
+}
+
+/* The chip model is the image chip id, but for the first one: esp_chip_model_t counts ESP32 as 1, esp_chip_id_t as 0.
+ */
+static const sr_chip_t *running_chip(void)
+{
+    esp_chip_info_t info;
+    esp_chip_info(&info);
+    return sr_chip_by_id(info.model == CHIP_ESP32 ? 0 : (uint16_t)info.model);
+}
+
+esp_err_t sr_system_look(sr_system_t *system)
+{
+    *system = (sr_system_t){.chip = running_chip(), .secure_boot = esp_secure_boot_enabled()};
+    if (system->chip == NULL) {
+        return ESP_ERR_NOT_SUPPORTED;
+    }
+    const esp_err_t err = sr_flash_open(&system->flash);
+    if (err != ESP_OK) {
+        return err;
+    }
+    system->running_partition = sr_partition_region(esp_ota_get_running_partition());
+
+    sr_flash_window_t window;
+    const sr_reader_t flash = sr_flash_reader(&window, &system->flash, 0, system->flash.size);
+    const sr_region_t otadata =
+        sr_partition_region(esp_partition_find_first(ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_DATA_OTA, NULL));
+    sr_boot_path_find(&flash, system->chip, CONFIG_PARTITION_TABLE_OFFSET, otadata, system->running_partition,
+                      &system->boot_path);
+    return ESP_OK;
+}
+
+/* True if the candidate serves better: the first one that is large enough, else the largest. */
+static bool is_better(const esp_partition_t *candidate, const esp_partition_t *best, uint32_t wanted)
+{
+    return best == NULL || (best->size < wanted && candidate->size > best->size);
+}
+
+static const esp_partition_t *ota_slot(unsigned number)
+{
+    return esp_partition_find_first(ESP_PARTITION_TYPE_APP, ESP_PARTITION_SUBTYPE_OTA(number), NULL);
+}
+
+uint16_t sr_system_slots_in(sr_region_t region)
+{
+    uint16_t slots = 0;
+    for (unsigned i = 0; i < OTA_SLOTS; i++) {
+        slots = (uint16_t)(slots | sr_region_overlaps(sr_partition_region(ota_slot(i)), region) << i);
+    }
+    return slots;
+}
+
+const esp_partition_t *sr_system_find_staging(const sr_system_t *system, uint16_t taken, uint32_t wanted)
+{
+    const esp_partition_t *best = NULL;
+    const uint16_t not_free = taken | sr_system_slots_in(system->running_partition);
+    for (unsigned i = 0; i < OTA_SLOTS; i++) {
+        const esp_partition_t *slot = ota_slot(i);
+        if (slot != NULL && (not_free >> i & 1) == 0 && is_better(slot, best, wanted)) {
+            best = slot;
+        }
+    }
+    return best;
+}

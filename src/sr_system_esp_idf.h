@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * What the engine must know of the running system, asked of ESP-IDF once: flash, chip, boot path, running app.
+ */
+#pragma once
+
+#include "sr_boot_path.h"
+#include "sr_chip.h"
+#include "sr_flash.h"
+#include "sr_reader.h"
+#include "sr_region.h"
+
+#include "esp_err.h"
+#include "esp_partition.h"
+
+#include <stdbool.h>
+
+typedef struct sr_system {
+    sr_flash_t flash;
+    const sr_chip_t *chip;
+    bool secure_boot;
+    sr_region_t running_partition; /**< Partition of the running app; empty if it lies in none. */
+    sr_boot_path_t boot_path;
+} sr_system_t;
+
+/**
+ * Looks at the running system. Reads flash, changes nothing.
+ * @return ESP_OK; ESP_ERR_NOT_SUPPORTED on a chip that this component does not know; or an error of esp_flash
+ */
+esp_err_t sr_system_look(sr_system_t *system);
+
+/** A part of the flash as a reader of plaintext. */
+typedef struct sr_flash_window {
+    const sr_flash_t *flash;
+    uint32_t address;
+    esp_err_t err; /**< Of the last read that failed: parsers tell only that one did. */
+} sr_flash_window_t;
+
+/**
+ * Makes a reader over [address, address + size) of the flash.
+ * @param[out] window Storage that must outlive the reader.
+ */
+sr_reader_t sr_flash_reader(sr_flash_window_t *window, const sr_flash_t *flash, uint32_t address, uint32_t size);
+
+/** The region that a partition occupies; empty for NULL. */
+sr_region_t sr_partition_region(const esp_partition_t *partition);
+
+/** The OTA app partitions that share a byte with a region: bit N for slot N. */
+uint16_t sr_system_slots_in(sr_region_t region);
+
+/**
+ * Finds an OTA app partition to stage an image in, other than that of the running app.
+ * @param taken Slots that must not be used, as sr_system_slots_in() tells them.
+ * @param wanted Bytes: the first partition that holds them is taken, else the largest one that is free.
+ * @return NULL if none is free.
+ */
+const esp_partition_t *sr_system_find_staging(const sr_system_t *system, uint16_t taken, uint32_t wanted);

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_transfer_esp_idf.h"
+
+#include "sr_copy.h"
+
+#include "esp_heap_caps.h"
+#include "esp_log.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+
+#include <inttypes.h>
+
+static const char *TAG = "self_reflasher";
+
+void sr_transfer_progress(const esp_self_reflasher_config_t *config, esp_self_reflasher_phase_t phase, size_t done,
+                          size_t total)
+{
+    if (config->progress_cb != NULL) {
+        config->progress_cb(config->user_ctx, phase, done, total);
+    }
+}
+
+esp_err_t sr_transfer_refusal(sr_check_status_t status, const sr_check_detail_t *detail, const sr_chip_t *chip)
+{
+    switch (status) {
+    case SR_CHECK_OK:
+        return ESP_OK;
+    case SR_CHECK_SHA256:
+        ESP_LOGE(TAG, "refused: SHA-256 of the image is not the expected one");
+        return ESP_ERR_SELF_REFLASHER_SHA256;
+    case SR_CHECK_NOT_BOOTLOADER:
+        ESP_LOGE(TAG, "refused: no bootloader would be left at 0x%" PRIx32 ": %s", chip->bootloader_offset,
+                 sr_image_status_text(detail->image_status));
+        return ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER;
+    case SR_CHECK_WRONG_CHIP:
+        ESP_LOGE(TAG, "refused: bootloader is for chip id %u, this is %s with id %u", (unsigned)detail->chip_id,
+                 chip->name, (unsigned)chip->image_chip_id);
+        return ESP_ERR_SELF_REFLASHER_WRONG_CHIP;
+    case SR_CHECK_CHECKSUM:
+        ESP_LOGE(TAG, "refused: bootloader for 0x%" PRIx32 " has a wrong checksum", chip->bootloader_offset);
+        return ESP_ERR_SELF_REFLASHER_CHECKSUM;
+    case SR_CHECK_DIGEST:
+        ESP_LOGE(TAG, "refused: bootloader for 0x%" PRIx32 " has a wrong SHA-256", chip->bootloader_offset);
+        return ESP_ERR_SELF_REFLASHER_DIGEST;
+    case SR_CHECK_NOT_SIGNED:
+        ESP_LOGE(TAG, "refused: Secure Boot is on, and the image carries no signature block");
+        return ESP_ERR_SELF_REFLASHER_NOT_SIGNED;
+    case SR_CHECK_READ_FAILED:
+    case SR_CHECK_CRYPTO_FAILED:
+        break;
+    }
+    ESP_LOGE(TAG, "image can not be read or hashed");
+    return ESP_FAIL;
+}
+
+esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
+{
+    const sr_system_t *system = transfer->system;
+    sr_flash_window_t image_window;
+    sr_flash_window_t flash_window;
+    const sr_reader_t image = sr_flash_reader(&image_window, &system->flash, transfer->source, transfer->length);
+    const sr_reader_t flash = sr_flash_reader(&flash_window, &system->flash, 0, system->flash.size);
+    const sr_check_t check = {.flash = &flash,
+                              .image = &image,
+                              .destination = transfer->destination,
+                              .chip = system->chip,
+                              .bootloader = system->boot_path.bootloader,
+                              .secure_boot = system->secure_boot};
+    sr_check_detail_t detail = {0};
+    sr_check_status_t status = SR_CHECK_OK;
+
+    sr_transfer_progress(transfer->config, ESP_SELF_REFLASHER_PHASE_CHECK, 0, transfer->length);
+    if (transfer->config->sha256 != NULL) {
+        status = sr_check_sha256(&image, transfer->config->sha256);
+    }
+    if (status == SR_CHECK_OK && (transfer->config->flags & ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK) == 0) {
+        status = sr_check_image(&check, &detail);
+    }
+    if (status == SR_CHECK_READ_FAILED) {
+        const esp_err_t err = image_window.err != ESP_OK ? image_window.err : flash_window.err;
+        ESP_LOGE(TAG, "image can not be read: %s", esp_err_to_name(err));
+        return err;
+    }
+    sr_transfer_progress(transfer->config, ESP_SELF_REFLASHER_PHASE_CHECK, transfer->length, transfer->length);
+    return sr_transfer_refusal(status, &detail, system->chip);
+}
+
+static void copy_progress(void *context, uint32_t done, uint32_t total)
+{
+    const sr_transfer_t *transfer = context;
+    sr_transfer_progress(transfer->config, ESP_SELF_REFLASHER_PHASE_COPY, done, total);
+    /* The idle task feeds the task watchdog, and a copy of megabytes would starve it. */
+    vTaskDelay(1);
+}
+
+/* What runs from RAM can not use the encrypted calls: they read through the cache, which is off. */
+static esp_err_t copy_in_place(sr_copy_t *copy)
+{
+    if (copy->flash.encryption) {
+        ESP_LOGE(TAG, "refused: with flash encryption the running app can not be overwritten");
+        return ESP_ERR_NOT_SUPPORTED;
+    }
+    ESP_LOGW(TAG, "overwriting the running app from RAM; ends in a reset");
+    return sr_copy_execute_in_place(copy);
+}
+
+/* Nothing of the flash changes before all that the boot path needs is in RAM. */
+static esp_err_t run_copy(const sr_transfer_t *transfer, sr_copy_t *copy)
+{
+    esp_err_t err = sr_copy_prepare(copy);
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "boot path sectors can not be held in RAM: %s", esp_err_to_name(err));
+        return err;
+    }
+    ESP_LOGI(TAG,
+             "copying %" PRIu32 " bytes from 0x%" PRIx32 " to 0x%" PRIx32 "..0x%" PRIx32 ", %" PRIu32
+             " boot path sectors last",
+             transfer->length, transfer->source, transfer->destination.address,
+             transfer->destination.address + transfer->destination.size, sr_copy_boot_path_sectors(copy));
+    if (sr_region_overlaps(transfer->destination, transfer->system->boot_path.running_app)) {
+        return copy_in_place(copy);
+    }
+    err = sr_copy_execute(copy);
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "sector 0x%" PRIx32 ": %s", copy->failed_address, esp_self_reflasher_err_to_name(err));
+    }
+    return err;
+}
+
+esp_err_t sr_transfer_copy(const sr_transfer_t *transfer)
+{
+    const sr_boot_path_t *boot_path = &transfer->system->boot_path;
+    sr_copy_t copy = {.flash = transfer->system->flash,
+                      .source = transfer->source,
+                      .length = transfer->length,
+                      .destination = transfer->destination,
+                      .last = {[SR_HOLD_BOOTLOADER] = boot_path->bootloader,
+                               [SR_HOLD_TABLE] = boot_path->table,
+                               [SR_HOLD_OTADATA] = boot_path->otadata},
+                      .progress = copy_progress,
+                      .progress_context = (void *)(uintptr_t)transfer,
+                      .workspace = heap_caps_malloc(sizeof(*copy.workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT)};
+    if (copy.workspace == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    const esp_err_t err = run_copy(transfer, &copy);
+    sr_copy_release(&copy);
+    heap_caps_free(copy.workspace);
+    return err;
+}

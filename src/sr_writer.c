@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_writer.h"
+
+#include <string.h>
+
+static bool all_blank(const uint8_t *data, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++) {
+        if (data[i] != 0xFF) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Where flash is encrypted, an erased cell does not read as 0xFF: image bytes compare as plaintext, up to the next
+ * encryption unit, and only what lies behind them must be erased. */
+static uint32_t programmed_length(const sr_writer_t *writer, const sr_sector_t *sector)
+{
+    if (!sr_flash_encrypts(writer->flash, sector->address)) {
+        return SR_SECTOR_SIZE;
+    }
+    return (uint32_t)sr_align_up(sector->used, SR_FLASH_ENCRYPTION_UNIT);
+}
+
+/* Compares the plaintext of one piece with the part of the sector that comes from an image. */
+static esp_err_t piece_is_right(sr_writer_t *writer, const sr_sector_t *sector, uint32_t offset, uint32_t programmed,
+                                bool *right)
+{
+    const uint32_t length =
+        programmed - offset < SR_WRITER_READBACK_SIZE ? programmed - offset : SR_WRITER_READBACK_SIZE;
+    const esp_err_t err = sr_flash_read(writer->flash, sector->address + offset, writer->readback, length);
+    *right = err == ESP_OK && memcmp(writer->readback, sector->data + offset, length) == 0;
+    return err;
+}
+
+esp_err_t sr_writer_look(sr_writer_t *writer, const sr_sector_t *sector, sr_sector_look_t *look)
+{
+    const bool encrypted = sr_flash_encrypts(writer->flash, sector->address);
+    const uint32_t programmed = programmed_length(writer, sector);
+    *look = (sr_sector_look_t){.right = true, .blank = true};
+
+    for (uint32_t offset = 0; offset < SR_SECTOR_SIZE && (look->right || look->blank);
+         offset += SR_WRITER_READBACK_SIZE) {
+        const uint32_t address = sector->address + offset;
+        esp_err_t err = sr_flash_read_raw(writer->flash, address, writer->readback, SR_WRITER_READBACK_SIZE);
+        if (err != ESP_OK) {
+            writer->failed_address = sector->address;
+            return err;
+        }
+        look->blank = look->blank && all_blank(writer->readback, SR_WRITER_READBACK_SIZE);
+        if (!encrypted) {
+            look->right = look->right && memcmp(writer->readback, sector->data + offset, SR_WRITER_READBACK_SIZE) == 0;
+            continue;
+        }
+        const uint32_t image_here = programmed > offset ? programmed - offset : 0;
+        if (image_here < SR_WRITER_READBACK_SIZE) {
+            look->right = look->right && all_blank(writer->readback + image_here, SR_WRITER_READBACK_SIZE - image_here);
+        }
+        if (image_here > 0 && look->right) {
+            err = piece_is_right(writer, sector, offset, programmed, &look->right);
+            if (err != ESP_OK) {
+                writer->failed_address = sector->address;
+                return err;
+            }
+        }
+    }
+    return ESP_OK;
+}
+
+esp_err_t sr_writer_is_blank(sr_writer_t *writer, uint32_t address, bool *blank)
+{
+    *blank = true;
+    for (uint32_t offset = 0; offset < SR_SECTOR_SIZE && *blank; offset += SR_WRITER_READBACK_SIZE) {
+        const esp_err_t err =
+            sr_flash_read_raw(writer->flash, address + offset, writer->readback, SR_WRITER_READBACK_SIZE);
+        if (err != ESP_OK) {
+            writer->failed_address = address;
+            return err;
+        }
+        *blank = all_blank(writer->readback, SR_WRITER_READBACK_SIZE);
+    }
+    return ESP_OK;
+}
+
+esp_err_t sr_writer_erase_block(sr_writer_t *writer, uint32_t address)
+{
+    esp_err_t err = ESP_FAIL;
+    for (uint32_t attempt = 0; attempt < writer->attempts && err != ESP_OK; attempt++) {
+        err = sr_flash_erase(writer->flash, address, SR_BLOCK_SIZE);
+    }
+    writer->failed_address = address;
+    return err;
+}
+
+/* Programs from the highest page down, in runs of pages that are not blank. An encrypted page is never skipped: its
+ * 0xFF bytes are data too, since erased cells decrypt to something else. */
+static esp_err_t program(sr_writer_t *writer, const sr_sector_t *sector)
+{
+    const bool encrypted = sr_flash_encrypts(writer->flash, sector->address);
+    const uint32_t length = programmed_length(writer, sector);
+    uint32_t end = (uint32_t)sr_align_up(length, SR_PAGE_SIZE);
+
+    while (end > 0) {
+        const uint32_t start = end - SR_PAGE_SIZE;
+        if (encrypted || !all_blank(sector->data + start, SR_PAGE_SIZE)) {
+            const uint32_t stop = end < length ? end : length;
+            const esp_err_t err =
+                sr_flash_write(writer->flash, sector->address + start, sector->data + start, stop - start);
+            if (err != ESP_OK) {
+                return err;
+            }
+        }
+        end = start;
+    }
+    return ESP_OK;
+}
+
+/* One attempt, which may find that there is nothing to do. */
+static esp_err_t put_once(sr_writer_t *writer, const sr_sector_t *sector, bool *done)
+{
+    sr_sector_look_t look;
+    esp_err_t err = sr_writer_look(writer, sector, &look);
+    *done = err == ESP_OK && look.right;
+    if (err != ESP_OK || look.right) {
+        return err;
+    }
+    if (!look.blank) {
+        err = sr_flash_erase(writer->flash, sector->address, SR_SECTOR_SIZE);
+    }
+    if (err == ESP_OK) {
+        err = program(writer, sector);
+    }
+    return err;
+}
+
+esp_err_t sr_writer_put(sr_writer_t *writer, const sr_sector_t *sector)
+{
+    esp_err_t err = ESP_OK;
+    bool done = false;
+    for (uint32_t attempt = 0; attempt < writer->attempts && !done; attempt++) {
+        err = put_once(writer, sector, &done);
+    }
+    /* Only a look can tell whether the last attempt was the good one. */
+    if (!done && err == ESP_OK) {
+        sr_sector_look_t look;
+        err = sr_writer_look(writer, sector, &look);
+        if (err == ESP_OK && !look.right) {
+            err = ESP_ERR_SELF_REFLASHER_VERIFY;
+        }
+    }
+    writer->failed_address = sector->address;
+    return err;
+}
+
+/* True if a whole block lies ahead and enough of it is not blank. */
+static esp_err_t worth_a_block(sr_writer_t *writer, uint32_t address, uint32_t sectors, bool *worth)
+{
+    uint32_t dirty = 0;
+    *worth = false;
+    if (!sr_is_aligned(address, SR_BLOCK_SIZE) || sectors < SR_BLOCK_SIZE / SR_SECTOR_SIZE) {
+        return ESP_OK;
+    }
+    for (uint32_t i = 0; i < SR_BLOCK_SIZE / SR_SECTOR_SIZE; i++) {
+        bool blank;
+        const esp_err_t err = sr_writer_is_blank(writer, address + i * SR_SECTOR_SIZE, &blank);
+        if (err != ESP_OK) {
+            return err;
+        }
+        dirty += !blank;
+    }
+    *worth = dirty >= SR_WRITER_WORTH_A_BLOCK;
+    return ESP_OK;
+}
+
+esp_err_t sr_writer_clear(sr_writer_t *writer, uint32_t address, uint32_t sectors, uint8_t *scratch)
+{
+    esp_err_t err = ESP_OK;
+    memset(scratch, 0xFF, SR_SECTOR_SIZE);
+    for (uint32_t i = 0; i < sectors && err == ESP_OK; i++) {
+        const sr_sector_t sector = {.address = address + i * SR_SECTOR_SIZE, .used = 0, .data = scratch};
+        bool worth;
+        err = worth_a_block(writer, sector.address, sectors - i, &worth);
+        if (err == ESP_OK && worth) {
+            err = sr_writer_erase_block(writer, sector.address);
+        }
+        if (err == ESP_OK) {
+            err = sr_writer_put(writer, &sector);
+        }
+    }
+    return err;
+}
+
+/* Erases those sectors that hold something wrong. Errors are left to the programming pass, which looks again. */
+static void erase_group(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        sr_sector_look_t look;
+        if (sr_writer_look(writer, &sectors[i], &look) == ESP_OK && !look.right && !look.blank) {
+            (void)sr_flash_erase(writer->flash, sectors[i].address, SR_SECTOR_SIZE);
+        }
+    }
+}
+
+esp_err_t sr_writer_put_group(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count)
+{
+    erase_group(writer, sectors, count);
+    for (uint32_t i = count; i > 0; i--) {
+        const esp_err_t err = sr_writer_put(writer, &sectors[i - 1]);
+        if (err != ESP_OK) {
+            return err;
+        }
+    }
+    return ESP_OK;
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes valid inputs for the fuzz targets, a few KiB each: make_seeds FOLDER. Each target has its own folder in there.
+#include "bundle_signer.h"
+#include "bundle_writer.h"
+#include "image_writer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static uint8_t bytes[0x4000];
+
+/** Writes FOLDER/TARGET/NAME. */
+static void save(const char *folder, const char *target, const char *name, const void *content, size_t size)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, target);
+    const bool there = mkdir(path, 0777) == 0 || errno == EEXIST;
+    (void)snprintf(path, sizeof(path), "%s/%s/%s", folder, target, name);
+    FILE *file = there ? fopen(path, "wb") : NULL;
+    if (file == NULL || fwrite(content, 1, size, file) != size || fclose(file) != 0) {
+        perror(path);
+        exit(EXIT_FAILURE);
+    }
+}
+
+static void require(bool condition, const char *what)
+{
+    if (!condition) {
+        (void)fprintf(stderr, "make_seeds: %s failed\n", what);
+        exit(EXIT_FAILURE);
+    }
+}
+
+static void make_bundles(const char *folder)
+{
+    uint8_t content[3 * SR_SECTOR_SIZE];
+    memset(content, 0xFF, sizeof(content));
+    memset(content, 'a', 100);
+    memset(content + 2 * SR_SECTOR_SIZE, 'b', 5);
+    const bundle_region_t regions[] = {
+        {.place = {0x1000, 0x1000}, .data = content, .length = 100},
+        {.place = {0x9000, 0x5000}},
+        {.place = {0xF000, 0x4000}, .data = content, .length = sizeof(content)},
+    };
+    bundle_spec_t spec = {.chip_id = 9,
+                          .min_flash_size = 0x400000,
+                          .partition_table_offset = SR_BUNDLE_NO_TABLE,
+                          .regions = regions,
+                          .region_count = 3};
+    uint8_t *bundle = NULL;
+    size_t size = 0;
+    char private_pem[BUNDLE_PEM_SIZE];
+    char public_pem[BUNDLE_PEM_SIZE];
+    require(bundle_keygen(private_pem, public_pem) == SR_BUNDLE_OK, "keygen");
+    require(bundle_write(&spec, &bundle, &size) == BUNDLE_WRITE_OK, "bundle");
+    save(folder, "fuzz_bundle", "unsigned", bundle, size);
+    require(bundle_sign(bundle, size, private_pem) == SR_BUNDLE_OK, "sign");
+    save(folder, "fuzz_bundle", "signed", bundle, size);
+    save(folder, "fuzz_bundle", "public.pem", public_pem, strlen(public_pem));
+    free(bundle);
+    spec.region_count = 2;
+    spec.regions = regions + 1;
+    require(bundle_write(&spec, &bundle, &size) == BUNDLE_WRITE_OK, "bundle");
+    save(folder, "fuzz_bundle", "erased", bundle, size);
+    free(bundle);
+}
+
+static void make_tables(const char *folder)
+{
+    const sr_partition_t entries[] = {
+        {.type = 1, .subtype = 2, .address = 0x9000, .size = 0x5000, .label = "nvs"},
+        {.type = 1, .subtype = 0, .address = 0xE000, .size = 0x2000, .label = "otadata"},
+        {.type = 0, .subtype = 0x10, .address = 0x10000, .size = 0x100000, .label = "app0"},
+        {.type = 0, .subtype = 0x11, .address = 0x110000, .size = 0x100000, .label = "app1"},
+    };
+    require(image_write_partition_table(entries, 4, bytes) == IMAGE_WRITE_OK, "partition table");
+    save(folder, "fuzz_partition_table", "table", bytes, SR_PARTITION_TABLE_SIZE);
+    memset(bytes + 4 * SR_PARTITION_ENTRY_SIZE, 0xFF, SR_PARTITION_ENTRY_SIZE);
+    save(folder, "fuzz_partition_table", "table-without-md5", bytes, SR_PARTITION_TABLE_SIZE);
+    image_write_otadata(3, SR_OTA_VALID, bytes);
+    save(folder, "fuzz_partition_table", "otadata", bytes, IMAGE_WRITE_OTADATA_SIZE);
+}
+
+static void make_images(const char *folder)
+{
+    uint8_t desc[IMAGE_WRITE_APP_DESC_SIZE];
+    require(image_write_app_desc("seed", "1.0", "v5.5", desc) == IMAGE_WRITE_OK, "app descriptor");
+    const image_write_segment_t segments[] = {
+        {.load_address = 0x3F400020, .data = desc, .length = sizeof(desc)},
+        {.load_address = 0x40080000, .data = desc, .length = 32},
+    };
+    image_write_esp_t spec = {.spi_mode = 2,
+                              .spi_size = 2,
+                              .entry = 0x40080000,
+                              .max_chip_rev_full = 399,
+                              .append_hash = true,
+                              .segments = segments,
+                              .segment_count = 2};
+    size_t length = 0;
+    require(image_write_esp(&spec, bytes, sizeof(bytes), &length) == IMAGE_WRITE_OK, "app");
+    save(folder, "fuzz_esp_image", "app", bytes, length);
+    spec.append_hash = false;
+    require(image_write_esp(&spec, bytes, sizeof(bytes), &length) == IMAGE_WRITE_OK, "app without digest");
+    save(folder, "fuzz_esp_image", "app-without-digest", bytes, length);
+}
+
+static void make_slots(const char *folder)
+{
+    const uint8_t payload[IMAGE_WRITE_LOAD_HEADER_SIZE + 32] = {1, 2, 3};
+    const image_write_mcuboot_t spec = {.version_major = 1,
+                                        .payload = payload,
+                                        .payload_size = sizeof(payload),
+                                        .slot_size = 0x1000,
+                                        .trailer = IMAGE_WRITE_TRAILER_TEST};
+    require(image_write_mcuboot(&spec, bytes, sizeof(bytes)) == IMAGE_WRITE_OK, "MCUboot slot");
+    save(folder, "fuzz_mcuboot", "slot", bytes, spec.slot_size);
+    save(folder, "fuzz_mcuboot", "slot-without-trailer", bytes, 0x400);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        (void)fprintf(stderr, "usage: make_seeds FOLDER\n");
+        return EXIT_FAILURE;
+    }
+    make_bundles(argv[1]);
+    make_tables(argv[1]);
+    make_images(argv[1]);
+    make_slots(argv[1]);
+    return EXIT_SUCCESS;
+}

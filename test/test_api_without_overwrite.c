@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * The API built without CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP: the running app is refused as a destination.
+ */
+#include "api_support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void running_app_is_refused_untouched(void **state)
+{
+    (void)state;
+    api_chip_t chip;
+    api_chip_open(&chip, &(api_options_t){.logs = true});
+    api_image_t app = api_app(0x30000);
+    const uint32_t last = API_OTA_2 + ((uint32_t)app.length - 1) / SR_SECTOR_SIZE * SR_SECTOR_SIZE;
+    const sr_region_t refused[] = {
+        {API_OTA_2, API_SLOT_SIZE},
+        {API_OTA_2 - SR_SECTOR_SIZE, 2 * SR_SECTOR_SIZE},
+        {last, SR_SECTOR_SIZE},
+    };
+    for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        const esp_self_reflasher_config_t config = api_embedded(API_OTA_0, 1, refused[i].address, refused[i].size);
+        api_log_start();
+        const esp_err_t err = esp_self_reflasher_directly_copy_to_region(&config);
+        char *log = api_log_stop();
+        assert_int_equal(err, ESP_ERR_SELF_REFLASHER_RUNNING_APP);
+        char address[16];
+        snprintf(address, sizeof(address), "0x%x", refused[i].address);
+        api_assert_error_line(log, "CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP", address, NULL);
+        free(log);
+        api_assert_untouched(&chip);
+        api_assert_no_leak(0);
+    }
+    api_image_free(&app);
+    api_chip_close(&chip);
+}
+
+static void its_neighbours_are_accepted(void **state)
+{
+    (void)state;
+    api_chip_t chip;
+    api_chip_open(&chip, NULL);
+    api_image_t app = api_app(0x30000);
+    const uint32_t behind = API_OTA_2 + (uint32_t)sr_align_up((uint32_t)app.length, SR_SECTOR_SIZE);
+    esp_self_reflasher_config_t config = api_embedded(API_OTA_0, 1, behind, SR_SECTOR_SIZE);
+    assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);
+    config.dest_region.region_address = API_OTA_2 - SR_SECTOR_SIZE;
+    assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);
+    api_image_free(&app);
+    api_chip_close(&chip);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(running_app_is_refused_untouched),
+        cmocka_unit_test(its_neighbours_are_accepted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the documents show must be so: C blocks compile, and console blocks print what they say.
+
+In a ```console block a line "$ COMMAND" is run, and the lines up to the next command are what it must print; a line "..."
+stands for any number of lines. Commands run in a folder of their own, with the programs in build/ and the images of the
+demonstration in build/demo/images. Blocks with another name than c or console are not looked at.
+usage: test_docs.py PROGRAM_FOLDER C_COMPILER DOCUMENT...
+"""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+BLOCK = re.compile(r"^```(c|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow"]
+
+
+def compile_block(compiler, code):
+    """None, or what the compiler complains about."""
+    command = [compiler, "-std=gnu11", "-fsyntax-only", *WARNINGS, "-xc", "-", f"-I{ROOT}/include", f"-I{ROOT}/host/include"]
+    run = subprocess.run(command, input=code, capture_output=True, text=True, check=False)
+    return run.stderr if run.returncode != 0 else None
+
+
+def pattern_of(lines):
+    parts = [r"(?:.*\n)*?" if line == "..." else re.escape(line.rstrip()) + r"[ \t]*\n" for line in lines]
+    return re.compile("".join(parts))
+
+
+def run_block(folder, text):
+    """None, or the first command that prints something else."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, *expected = part.rstrip("\n").split("\n")
+        run = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+        printed = run.stdout + run.stderr
+        if not pattern_of(expected).fullmatch(printed):
+            return f"$ {command}\n{printed}"
+    return None
+
+
+def make_folder(folder, programs):
+    images = pathlib.Path(folder, "build", "demo", "images")
+    images.parent.mkdir(parents=True)
+    for program in programs.iterdir():
+        if program.is_file() and os.access(program, os.X_OK):
+            (images.parent.parent / program.name).symlink_to(program)
+    subprocess.run([programs / "demo-images", images], check=True, stdout=subprocess.DEVNULL)
+
+
+def main():
+    programs, compiler, *documents = sys.argv[1:]
+    blocks = failures = 0
+    with tempfile.TemporaryDirectory() as folder:
+        make_folder(folder, pathlib.Path(programs).resolve())
+        for document in documents:
+            for kind, text in BLOCK.findall(pathlib.Path(document).read_text(encoding="utf-8")):
+                problem = compile_block(compiler, text) if kind == "c" else run_block(folder, text)
+                blocks += 1
+                if problem is not None:
+                    failures += 1
+                    print(f"{document}: this block is not true:\n{text}\nbut:\n{problem}")
+    print(f"{blocks} blocks, {failures} failures")
+    return 1 if failures > 0 or blocks == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bundle_report.h"
+
+#include "boot_report.h"
+#include "command.h"
+#include "contents_report.h"
+#include "number.h"
+#include "terminal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_TEXT_SIZE (2 * SR_SIGNATURE_KEY_ID_SIZE + 1)
+
+typedef struct totals {
+    uint32_t sectors, blank; /**< Described; and those of them that shall be blank. */
+    uint32_t chunk_bytes;
+} totals_t;
+
+static totals_t count(const sr_bundle_t *bundle)
+{
+    totals_t totals = {0};
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(bundle, i);
+        totals.sectors += region.place.size / SR_SECTOR_SIZE;
+        totals.blank += region.kind == SR_BUNDLE_ERASED ? region.place.size / SR_SECTOR_SIZE : 0;
+    }
+    for (uint32_t i = 0; i < bundle->digest_count; i++) {
+        totals.blank += sr_bundle_is_blank(sr_bundle_digest(bundle, i));
+    }
+    for (uint32_t i = 0; i < bundle->chunk_count; i++) {
+        totals.chunk_bytes += sr_bundle_chunk(bundle, i).length;
+    }
+    return totals;
+}
+
+static const char *key_text(const bundle_file_t *bundle, char out[KEY_TEXT_SIZE])
+{
+    for (unsigned i = 0; i < SR_SIGNATURE_KEY_ID_SIZE; i++) {
+        snprintf(out + 2 * i, 3, "%02x", bundle->signature.key_id[i]);
+    }
+    return out;
+}
+
+/** The flash as it will be, 0xFF where it is kept. @return NULL after complaining. */
+static contents_t *look_into(const bundle_file_t *bundle)
+{
+    const sr_bundle_t *manifest = &bundle->bundle;
+    uint8_t *flash = malloc(manifest->min_flash_size);
+    contents_t *contents = NULL;
+    if (flash == NULL) {
+        perror(bundle->file.path);
+        return NULL;
+    }
+    memset(flash, 0xFF, manifest->min_flash_size);
+    if (bundle_file_apply(bundle, flash) == STATUS_OK) {
+        const bool table = manifest->partition_table_offset != SR_BUNDLE_NO_TABLE;
+        const boot_chip_t chip = {
+            .chip = sr_chip_by_id(manifest->chip_id),
+            .partition_table = table ? manifest->partition_table_offset : 0,
+        };
+        contents = contents_of_flash(flash, manifest->min_flash_size, &chip);
+    }
+    free(flash);
+    return contents;
+}
+
+static bool is_described(const sr_bundle_t *bundle, sr_region_t region)
+{
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        if (sr_region_overlaps(sr_bundle_region(bundle, i).place, region)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void print_numbers(const bundle_file_t *bundle)
+{
+    const sr_bundle_t *manifest = &bundle->bundle;
+    const totals_t totals = count(manifest);
+    const uint32_t content = (totals.sectors - totals.blank) * SR_SECTOR_SIZE;
+    char first[NUMBER_TEXT_SIZE];
+    char second[NUMBER_TEXT_SIZE];
+    char key[KEY_TEXT_SIZE];
+    terminal_key("needs");
+    printf("%s of flash, revision v%u.%u or later\n", number_size(manifest->min_flash_size, first),
+           manifest->min_chip_revision / 100, manifest->min_chip_revision % 100);
+    terminal_key("describes");
+    printf("%s sectors (%s), %" PRIu32 " of them blank\n", number_grouped(totals.sectors, first),
+           number_size((uint64_t)totals.sectors * SR_SECTOR_SIZE, second), totals.blank);
+    terminal_key("carries");
+    printf("%u chunks, %s bytes", manifest->chunk_count, number_grouped(totals.chunk_bytes, first));
+    if (content != 0) {
+        printf(": %.1f %% of %s", 100.0 * totals.chunk_bytes / content, number_grouped(content, second));
+    }
+    putchar('\n');
+    terminal_key("table");
+    if (manifest->partition_table_offset == SR_BUNDLE_NO_TABLE) {
+        puts("none");
+    } else {
+        printf("at 0x%06" PRIx32 "\n", manifest->partition_table_offset);
+    }
+    terminal_key("signature");
+    if (bundle->signature.is_signed) {
+        printf("by key %s\n", key_text(bundle, key));
+    } else {
+        terminal_print(STYLE_BAD, "not signed\n");
+    }
+}
+
+static void print_regions(const bundle_file_t *bundle)
+{
+    terminal_heading("Regions");
+    for (uint32_t i = 0; i < bundle->bundle.region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(&bundle->bundle, i);
+        char size[NUMBER_TEXT_SIZE];
+        printf("  0x%06" PRIx32 "  %-9s%s\n", region.place.address,
+               region.kind == SR_BUNDLE_ERASED ? "erased" : "written", number_size(region.place.size, size));
+    }
+}
+
+static void print_contents(const bundle_file_t *bundle, const contents_t *contents)
+{
+    terminal_heading("Contents");
+    for (size_t i = 0; i < contents->region_count; i++) {
+        const map_region_t *region = &contents->regions[i];
+        char size[NUMBER_TEXT_SIZE];
+        if (region->kind != REGION_FREE && is_described(&bundle->bundle, region->region)) {
+            printf("  0x%06" PRIx32 "  %-11s%s\n", region->region.address, number_size(region->region.size, size),
+                   region->label);
+        }
+    }
+}
+
+int bundle_report_print(const bundle_file_t *bundle)
+{
+    contents_t *contents = look_into(bundle);
+    if (contents == NULL) {
+        return STATUS_BAD_INPUT;
+    }
+    char size[NUMBER_TEXT_SIZE];
+    const sr_chip_t *chip = sr_chip_by_id(bundle->bundle.chip_id);
+    printf("%s%s%s: bundle for %s, %s bytes\n", terminal_style(STYLE_HEADING), bundle->file.path, terminal_reset(),
+           chip != NULL ? chip->family : "an unknown chip", number_grouped(bundle->bundle.bundle_size, size));
+    print_numbers(bundle);
+    print_regions(bundle);
+    print_contents(bundle, contents);
+    contents_free(contents);
+    return STATUS_OK;
+}
+
+static void add_regions(cJSON *json, const sr_bundle_t *bundle)
+{
+    cJSON *regions = cJSON_AddArrayToObject(json, "regions");
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(bundle, i);
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddNumberToObject(item, "offset", region.place.address);
+        cJSON_AddNumberToObject(item, "size", region.place.size);
+        cJSON_AddStringToObject(item, "kind", region.kind == SR_BUNDLE_ERASED ? "erased" : "written");
+        cJSON_AddItemToArray(regions, item);
+    }
+}
+
+static void add_numbers(cJSON *json, const bundle_file_t *bundle)
+{
+    const sr_bundle_t *manifest = &bundle->bundle;
+    const totals_t totals = count(manifest);
+    const sr_chip_t *chip = sr_chip_by_id(manifest->chip_id);
+    const bool table = manifest->partition_table_offset != SR_BUNDLE_NO_TABLE;
+    char key[KEY_TEXT_SIZE];
+    cJSON_AddNumberToObject(json, "size", manifest->bundle_size);
+    cJSON_AddNumberToObject(json, "manifest_size", manifest->manifest_size);
+    cJSON_AddItemToObject(json, "chip", chip != NULL ? cJSON_CreateString(chip->name) : cJSON_CreateNull());
+    cJSON_AddNumberToObject(json, "chip_id", manifest->chip_id);
+    cJSON_AddNumberToObject(json, "min_chip_revision", manifest->min_chip_revision);
+    cJSON_AddNumberToObject(json, "min_flash_size", manifest->min_flash_size);
+    cJSON_AddItemToObject(json, "partition_table_offset",
+                          table ? cJSON_CreateNumber(manifest->partition_table_offset) : cJSON_CreateNull());
+    cJSON_AddItemToObject(json, "key_id",
+                          bundle->signature.is_signed ? cJSON_CreateString(key_text(bundle, key)) : cJSON_CreateNull());
+    cJSON_AddNumberToObject(json, "sectors", totals.sectors);
+    cJSON_AddNumberToObject(json, "sectors_blank", totals.blank);
+    cJSON_AddNumberToObject(json, "chunks", manifest->chunk_count);
+    cJSON_AddNumberToObject(json, "chunk_bytes", totals.chunk_bytes);
+}
+
+int bundle_report_print_json(const bundle_file_t *bundle)
+{
+    contents_t *contents = look_into(bundle);
+    if (contents == NULL) {
+        return STATUS_BAD_INPUT;
+    }
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "file", bundle->file.path);
+    cJSON_AddStringToObject(json, "kind", "bundle");
+    add_numbers(json, bundle);
+    add_regions(json, &bundle->bundle);
+    cJSON *inside = contents_report_json(contents, bundle->file.path);
+    cJSON_DeleteItemFromObject(inside, "boot"); // what boots may depend on flash that is kept
+    cJSON_AddItemToObject(json, "contents", inside);
+    contents_free(contents);
+    json_print(json);
+    return STATUS_OK;
+}

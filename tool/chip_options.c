@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chip_options.h"
+
+#include "image_file.h"
+#include "number.h"
+#include "sr_bytes.h"
+#include "sr_region.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEY_REVISION = 0x100, KEY_PARTITION_TABLE, KEY_ROLLBACK };
+
+static const struct argp_option options[] = {
+    {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: told by the image headers in the flash", 10},
+    {"revision", KEY_REVISION, "MAJOR.MINOR", 0,
+     "Silicon revision; default: 3.0 for esp32; others meet every image's demand", 10},
+    {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0, "Place of the partition table; default: 0x8000", 10},
+    {"rollback", KEY_ROLLBACK, NULL, 0, "The ESP-IDF bootloader was built with app rollback", 10},
+    {0}};
+
+static void list_chips(char *out, size_t size)
+{
+    size_t used = 0;
+    for (unsigned i = 0; sr_chip_at(i) != NULL && used < size; i++) {
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i == 0 ? "" : ", ", sr_chip_at(i)->name);
+    }
+}
+
+static void parse_chip(boot_chip_t *chip, const char *argument, struct argp_state *state)
+{
+    chip->chip = sr_chip_by_name(argument);
+    if (chip->chip == NULL) {
+        char names[160];
+        list_chips(names, sizeof(names));
+        argp_error(state, "unknown chip '%s' (known: %s)", argument, names);
+    }
+}
+
+static void parse_revision(boot_chip_t *chip, const char *argument, struct argp_state *state)
+{
+    uint32_t major = 0;
+    uint32_t minor = 0;
+    const char *end = NULL;
+    if (!number_parse_prefix(argument, &major, &end) || *end != '.' || !number_parse(end + 1, &minor) || major > 99 ||
+        minor > 99) {
+        argp_error(state, "bad revision '%s': MAJOR.MINOR expected, for example 3.1", argument);
+    }
+    chip->revision = (uint16_t)(major * 100 + minor);
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    boot_chip_t *chip = state->input;
+    switch (key) {
+    case 'c':
+        parse_chip(chip, argument, state);
+        return 0;
+    case KEY_REVISION:
+        parse_revision(chip, argument, state);
+        return 0;
+    case KEY_PARTITION_TABLE:
+        if (!number_parse(argument, &chip->partition_table) || !sr_is_aligned(chip->partition_table, SR_SECTOR_SIZE) ||
+            chip->partition_table == 0) {
+            argp_error(state, "bad place for a partition table '%s': a multiple of 0x1000 expected", argument);
+        }
+        return 0;
+    case KEY_ROLLBACK:
+        chip->rollback = true;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp chip_options_argp = {.options = options, .parser = parse_option};
+
+/** Chip named by an ESP image header at @p offset, or NULL. */
+static const sr_chip_t *chip_of_header(const uint8_t *flash, uint32_t size, uint32_t offset)
+{
+    sr_region_t header = {offset, SR_IMAGE_HEADER_SIZE};
+    if (!sr_region_fits(header, size) || flash[offset] != SR_IMAGE_MAGIC) {
+        return NULL;
+    }
+    return sr_chip_by_id(sr_get_le16(flash + offset + 12));
+}
+
+static unsigned count_votes(const uint8_t *flash, uint32_t size, const sr_table_t *table, const sr_chip_t *chip)
+{
+    if (!sr_region_fits((sr_region_t){chip->bootloader_offset, SR_IMAGE_HEADER_SIZE}, size) ||
+        flash[chip->bootloader_offset] != SR_IMAGE_MAGIC) {
+        return 0;
+    }
+    unsigned votes = chip_of_header(flash, size, chip->bootloader_offset) == chip;
+    for (unsigned i = 0; i < table->count; i++) {
+        const sr_partition_t *entry = &table->entries[i];
+        votes += entry->type == SR_PARTITION_TYPE_APP && chip_of_header(flash, size, entry->address) == chip;
+    }
+    return votes;
+}
+
+void chip_read_table(const uint8_t *flash, uint32_t size, uint32_t partition_table, sr_table_t *table)
+{
+    uint32_t place = partition_table == 0 ? SR_PARTITION_TABLE_OFFSET : partition_table;
+    *table = (sr_table_t){0};
+    if (sr_region_fits((sr_region_t){place, SR_PARTITION_TABLE_SIZE}, size)) {
+        sr_reader_t reader = memory_reader(flash + place, size - place);
+        sr_table_parse(&reader, 0, table); // its status is not asked: see the header
+    }
+}
+
+const sr_chip_t *chip_detect(const uint8_t *flash, uint32_t size, uint32_t partition_table)
+{
+    sr_table_t table;
+    chip_read_table(flash, size, partition_table, &table);
+    const sr_chip_t *best = sr_chip_at(0);
+    unsigned most = 0;
+    for (unsigned i = 0; sr_chip_at(i) != NULL; i++) {
+        unsigned votes = count_votes(flash, size, &table, sr_chip_at(i));
+        if (votes > most) {
+            most = votes;
+            best = sr_chip_at(i);
+        }
+    }
+    return best;
+}

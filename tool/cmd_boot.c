@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// boot: what a chip with this flash would do at power-on.
+#include "boot_report.h"
+#include "chip_options.h"
+#include "command.h"
+#include "contents.h"
+#include "image_file.h"
+#include "terminal.h"
+
+typedef struct boot_arguments {
+    boot_chip_t chip;
+    const char *path;
+    bool json;
+} boot_arguments_t;
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    boot_arguments_t *arguments = state->input;
+    switch (key) {
+    case 'j':
+        arguments->json = true;
+        return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->chip;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (arguments->path != NULL) {
+            argp_error(state, "one file only, not also '%s'", argument);
+        }
+        arguments->path = argument;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "no file given");
+        return EINVAL;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"json", 'j', NULL, 0, "Print JSON: outcome, app_offset, reason and more", 0}, {0}};
+    static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .args_doc = "FILE",
+        .doc = "Tells what a chip with the whole flash in FILE boots, and why, or why not.",
+        .children = children,
+    };
+    boot_arguments_t arguments = {0};
+    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+        return STATUS_USAGE;
+    }
+    image_file_t file;
+    int status = image_file_load_flash(arguments.path, &file);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    boot_chip_t *chip = &arguments.chip;
+    if (chip->chip == NULL) {
+        chip->chip = chip_detect(file.bytes, file.size, chip->partition_table);
+    }
+    boot_result_t result;
+    char name[64];
+    contents_boot(chip, file.bytes, file.size, &result, name, sizeof(name));
+    if (arguments.json) {
+        json_print(boot_report_json(chip, &result, name));
+    } else {
+        terminal_setup();
+        boot_report_print(&result, name);
+    }
+    image_file_free(&file);
+    return boot_succeeds(&result) ? STATUS_OK : STATUS_NO;
+}
+
+const command_t command_boot = {"boot", "what a chip with this flash boots, and why", run};

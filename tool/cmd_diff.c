@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// diff: what a bundle would change on a device with this flash.
+#include "boot_report.h"
+#include "bundle_file.h"
+#include "command.h"
+#include "number.h"
+#include "sr_digest.h"
+#include "terminal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct diff_arguments {
+    const char *bundle_path, *flash_path;
+    bool json;
+} diff_arguments_t;
+
+/** What is to do, in a region or all over. */
+typedef struct work {
+    uint32_t right, wrong; /**< Sectors. */
+    uint32_t blank;        /**< Of the wrong ones: those to be erased only. */
+    uint32_t chunks;       /**< That carry a wrong sector. */
+    uint32_t bytes;        /**< Of these chunks. */
+} work_t;
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    diff_arguments_t *arguments = state->input;
+    switch (key) {
+    case 'j':
+        arguments->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (arguments->flash_path != NULL) {
+            argp_error(state, "one BUNDLE and one FLASH only, not also '%s'", argument);
+        }
+        *(arguments->bundle_path == NULL ? &arguments->bundle_path : &arguments->flash_path) = argument;
+        return 0;
+    case ARGP_KEY_END:
+        if (arguments->flash_path == NULL) {
+            argp_error(state, "a BUNDLE and a FLASH are needed");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/** Adds one sector to the work. @param last_chunk Number of the chunk that was counted last. */
+static bool add_sector(const sr_bundle_t *bundle, const uint8_t *sector, uint32_t address, work_t *work,
+                       uint32_t *last_chunk)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    uint32_t index = 0;
+    if (!sr_digest(sector, SR_SECTOR_SIZE, digest)) {
+        return false;
+    }
+    const bool blank = sr_bundle_want(bundle, address, &index) == SR_BUNDLE_BLANK;
+    const uint8_t *wanted = blank ? sr_bundle_blank_digest : sr_bundle_digest(bundle, index);
+    if (memcmp(digest, wanted, SR_BUNDLE_DIGEST_SIZE) == 0) {
+        work->right++;
+        return true;
+    }
+    work->wrong++;
+    if (blank) {
+        work->blank++;
+        return true;
+    }
+    const uint32_t chunk = sr_bundle_chunk_of(bundle, index);
+    if (chunk != *last_chunk) {
+        *last_chunk = chunk;
+        work->chunks++;
+        work->bytes += sr_bundle_chunk(bundle, chunk).length;
+    }
+    return true;
+}
+
+static bool compare(const sr_bundle_t *bundle, const uint8_t *flash, work_t *regions, work_t *all)
+{
+    *all = (work_t){0};
+    uint32_t last_chunk = UINT32_MAX;
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        const sr_region_t place = sr_bundle_region(bundle, i).place;
+        work_t *work = &regions[i];
+        *work = (work_t){0};
+        for (uint32_t at = 0; at < place.size; at += SR_SECTOR_SIZE) {
+            const uint32_t address = place.address + at;
+            if (!add_sector(bundle, flash + address, address, work, &last_chunk)) {
+                return false;
+            }
+        }
+        all->right += work->right;
+        all->wrong += work->wrong;
+        all->blank += work->blank;
+        all->chunks += work->chunks;
+        all->bytes += work->bytes;
+    }
+    return true;
+}
+
+static void add_work(cJSON *json, const work_t *work)
+{
+    cJSON_AddNumberToObject(json, "sectors_right", work->right);
+    cJSON_AddNumberToObject(json, "sectors_wrong", work->wrong);
+    cJSON_AddNumberToObject(json, "sectors_to_program", work->wrong - work->blank);
+    cJSON_AddNumberToObject(json, "chunks", work->chunks);
+    cJSON_AddNumberToObject(json, "chunk_bytes", work->bytes);
+}
+
+static void print_json(const bundle_file_t *bundle, const work_t *regions, const work_t *all, uint32_t download)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddBoolToObject(json, "same", all->wrong == 0);
+    add_work(json, all);
+    cJSON_AddNumberToObject(json, "bytes_to_download", download);
+    cJSON_AddNumberToObject(json, "bundle_size", bundle->bundle.bundle_size);
+    cJSON *list = cJSON_AddArrayToObject(json, "regions");
+    for (uint32_t i = 0; i < bundle->bundle.region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(&bundle->bundle, i);
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddNumberToObject(item, "offset", region.place.address);
+        cJSON_AddNumberToObject(item, "size", region.place.size);
+        cJSON_AddStringToObject(item, "kind", region.kind == SR_BUNDLE_ERASED ? "erased" : "written");
+        add_work(item, &regions[i]);
+        cJSON_AddItemToArray(list, item);
+    }
+    json_print(json);
+}
+
+static void print_text(const bundle_file_t *bundle, const work_t *regions, const work_t *all, uint32_t download)
+{
+    char first[NUMBER_TEXT_SIZE];
+    char second[NUMBER_TEXT_SIZE];
+    terminal_key("sectors");
+    printf("%" PRIu32 " right, %" PRIu32 " to erase, %" PRIu32 " of those to program\n", all->right, all->wrong,
+           all->wrong - all->blank);
+    terminal_key("download");
+    printf("%s of %s bytes: manifest, signature and %" PRIu32 " of %u chunks\n", number_grouped(download, first),
+           number_grouped(bundle->bundle.bundle_size, second), all->chunks, bundle->bundle.chunk_count);
+    terminal_heading("Regions");
+    for (uint32_t i = 0; i < bundle->bundle.region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(&bundle->bundle, i);
+        const work_t *work = &regions[i];
+        printf("  0x%06" PRIx32 "  %-9s%-11s%" PRIu32 " right, %" PRIu32 " wrong", region.place.address,
+               region.kind == SR_BUNDLE_ERASED ? "erased" : "written", number_size(region.place.size, first),
+               work->right, work->wrong);
+        if (work->chunks != 0) {
+            printf(", %" PRIu32 " chunk%s of %s bytes", work->chunks, work->chunks == 1 ? "" : "s",
+                   number_grouped(work->bytes, second));
+        }
+        putchar('\n');
+    }
+}
+
+static int diff(const bundle_file_t *bundle, const image_file_t *flash, bool json)
+{
+    work_t regions[SR_BUNDLE_MAX_REGIONS];
+    work_t all;
+    if (flash->size < bundle->bundle.min_flash_size) {
+        return complain(STATUS_NO, "%s: a flash of %" PRIu32 " bytes, where the bundle needs %" PRIu32, flash->path,
+                        flash->size, bundle->bundle.min_flash_size);
+    }
+    if (!compare(&bundle->bundle, flash->bytes, regions, &all)) {
+        return complain(STATUS_NO, "the crypto library failed");
+    }
+    const uint32_t download = bundle->bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE + all.bytes;
+    if (json) {
+        print_json(bundle, regions, &all, download);
+    } else {
+        terminal_setup();
+        print_text(bundle, regions, &all, download);
+    }
+    return STATUS_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct argp_option options[] = {{"json", 'j', NULL, 0, "Print JSON", 0}, {0}};
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .args_doc = "BUNDLE FLASH",
+        .doc = "Tells what a device whose flash holds FLASH would download and write to apply BUNDLE.",
+    };
+    diff_arguments_t arguments = {0};
+    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+        return STATUS_USAGE;
+    }
+    bundle_file_t bundle;
+    int status = bundle_file_load(arguments.bundle_path, &bundle);
+    if (status == STATUS_OK) {
+        image_file_t flash;
+        status = image_file_load_flash(arguments.flash_path, &flash);
+        if (status == STATUS_OK) {
+            status = diff(&bundle, &flash, arguments.json);
+            image_file_free(&flash);
+        }
+    }
+    bundle_file_free(&bundle);
+    return status;
+}
+
+const command_t command_diff = {"diff", "what a bundle would change in a flash", run};

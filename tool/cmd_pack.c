@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: Apache-2.0
+// pack: make a bundle from what other tools have made.
+#include "bundle_report.h"
+#include "bundle_writer.h"
+#include "chip_options.h"
+#include "command.h"
+#include "inputs.h"
+#include "key_file.h"
+#include "number.h"
+#include "pack_result.h"
+#include "terminal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_WORDS 256u
+
+enum {
+    KEY_FLASH_SIZE = 0x200,
+    KEY_FLASH_MODE,
+    KEY_FLASH_FREQ,
+    KEY_SIGN,
+    KEY_BUILD_DIR,
+    KEY_MANIFEST,
+    KEY_MERGED,
+    KEY_ERASE,
+    KEY_KEEP,
+    KEY_KEEP_BOOTLOADER,
+    KEY_PARTITION_TABLE,
+    KEY_SKIP_CHECK,
+};
+
+/** Something on the command line that may stand there more than once. */
+typedef struct word {
+    int key; /**< KEY_..., or 0 for an OFFSET FILE pair. */
+    const char *text;
+    uint32_t offset; /**< Of a pair. */
+} word_t;
+
+typedef struct pack_arguments {
+    const char *out_path, *key_path;
+    const sr_chip_t *chip;
+    flash_settings_t settings;
+    uint32_t partition_table; /**< 0: default; SR_BUNDLE_NO_TABLE: none. */
+    uint32_t skip;
+    bool keep_bootloader, json, has_offset;
+    uint32_t offset; /**< Of a pair whose file comes next. */
+    word_t words[MAX_WORDS];
+    size_t word_count;
+} pack_arguments_t;
+
+static void add_word(pack_arguments_t *arguments, int key, const char *text, struct argp_state *state)
+{
+    if (arguments->word_count == MAX_WORDS) {
+        argp_error(state, "more than %u inputs and regions", MAX_WORDS);
+    }
+    arguments->words[arguments->word_count] = (word_t){.key = key, .text = text, .offset = arguments->offset};
+    arguments->word_count++;
+}
+
+static void take_argument(pack_arguments_t *arguments, const char *argument, struct argp_state *state)
+{
+    if (arguments->has_offset) {
+        add_word(arguments, 0, argument, state);
+    } else if (!number_parse(argument, &arguments->offset)) {
+        argp_error(state, "bad offset '%s': files are given as OFFSET FILE, for example 0x1000 bootloader.bin",
+                   argument);
+    }
+    arguments->has_offset = !arguments->has_offset;
+}
+
+static void set_setting(char setting[8], const char *value, struct argp_state *state)
+{
+    if (!flash_setting_set(setting, value)) {
+        argp_error(state, "no such flash setting: '%s'", value);
+    }
+}
+
+static void set_table(pack_arguments_t *arguments, const char *value, struct argp_state *state)
+{
+    arguments->partition_table = SR_BUNDLE_NO_TABLE;
+    if (strcmp(value, "none") != 0 &&
+        (!number_parse(value, &arguments->partition_table) || arguments->partition_table == 0 ||
+         arguments->partition_table >= FLASH_LIMIT || !sr_is_aligned(arguments->partition_table, SR_SECTOR_SIZE))) {
+        argp_error(state, "bad place for a partition table '%s': a multiple of 0x1000 or 'none' expected", value);
+    }
+}
+
+static void check_arguments(const pack_arguments_t *arguments, struct argp_state *state)
+{
+    if (arguments->has_offset) {
+        argp_error(state, "offset 0x%" PRIx32 " has no FILE", arguments->offset);
+    }
+    if (arguments->out_path == NULL) {
+        argp_error(state, "no output given: --out FILE is needed");
+    }
+    if (arguments->word_count == 0) {
+        argp_error(state, "nothing to pack: no input given");
+    }
+    if (arguments->keep_bootloader && (arguments->settings.mode[0] != '\0' || arguments->settings.freq[0] != '\0')) {
+        argp_error(state, "--flash-mode and --flash-freq change a bootloader, and it is kept");
+    }
+}
+
+static error_t parse_word_option(int key, char *argument, struct argp_state *state)
+{
+    pack_arguments_t *arguments = state->input;
+    switch (key) {
+    case KEY_BUILD_DIR:
+    case KEY_MANIFEST:
+    case KEY_MERGED:
+    case KEY_ERASE:
+    case KEY_KEEP:
+        add_word(arguments, key, argument, state);
+        return 0;
+    case KEY_SKIP_CHECK:
+        arguments->skip |= pack_check_bit(argument);
+        if (pack_check_bit(argument) == 0) {
+            argp_error(state, "unknown check '%s' (known: " PACK_CHECK_NAMES ")", argument);
+        }
+        return 0;
+    case ARGP_KEY_ARG:
+        take_argument(arguments, argument, state);
+        return 0;
+    case ARGP_KEY_END:
+        check_arguments(arguments, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    pack_arguments_t *arguments = state->input;
+    switch (key) {
+    case 'o':
+        arguments->out_path = argument;
+        return 0;
+    case 'c':
+        arguments->chip = sr_chip_by_name(argument);
+        if (arguments->chip == NULL) {
+            argp_error(state, "unknown chip '%s': esp32, esp32s3, ... expected", argument);
+        }
+        return 0;
+    case 'j':
+        arguments->json = true;
+        return 0;
+    case KEY_FLASH_SIZE:
+        set_setting(arguments->settings.size, argument, state);
+        return 0;
+    case KEY_FLASH_MODE:
+        set_setting(arguments->settings.mode, argument, state);
+        return 0;
+    case KEY_FLASH_FREQ:
+        set_setting(arguments->settings.freq, argument, state);
+        return 0;
+    case KEY_SIGN:
+        arguments->key_path = argument;
+        return 0;
+    case KEY_KEEP_BOOTLOADER:
+        arguments->keep_bootloader = true;
+        return 0;
+    case KEY_PARTITION_TABLE:
+        set_table(arguments, argument, state);
+        return 0;
+    default:
+        return parse_word_option(key, argument, state);
+    }
+}
+
+static const struct argp_option options[] = {
+    {"out", 'o', "FILE", 0, "Where to write the bundle (needed)", 0},
+    {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: as a build folder or a manifest says", 0},
+    {"sign", KEY_SIGN, "FILE", 0, "Sign with the private key in this file (PEM)", 0},
+    {"json", 'j', NULL, 0, "Print JSON, as inspect does", 0},
+    {"build-dir", KEY_BUILD_DIR, "DIR", 0, "Input: a build of ESP-IDF, all that 'idf.py flash' would write", 1},
+    {"manifest", KEY_MANIFEST, "FILE", 0, "Input: a manifest of ESP Web Tools, with its files where it says", 1},
+    {"merged", KEY_MERGED, "FILE[@OFFSET]", 0, "Input: a merged image or a whole flash; default offset: 0", 1},
+    {"flash-size", KEY_FLASH_SIZE, "SIZE", 0, "Change the bootloader's header: 4MB, ... as esptool does", 2},
+    {"flash-mode", KEY_FLASH_MODE, "MODE", 0, "The same: qio, qout, dio or dout", 2},
+    {"flash-freq", KEY_FLASH_FREQ, "FREQ", 0, "The same: 40m, 80m, ... as the chip knows them", 2},
+    {"erase", KEY_ERASE, "REGION", 0, "Erase this region where no input lies", 3},
+    {"keep", KEY_KEEP, "REGION", 0, "Keep what the device has in this region, whatever the inputs say", 3},
+    {"keep-bootloader", KEY_KEEP_BOOTLOADER, NULL, 0, "Keep all that lies in front of the partition table", 3},
+    {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0,
+     "Place of the partition table afterwards, or 'none'; default: 0x8000, and none for MCUboot", 3},
+    {"skip-check", KEY_SKIP_CHECK, "NAME", 0, "Switch a check off: " PACK_CHECK_NAMES, 4},
+    {0}};
+
+static const struct argp pack_argp = {
+    .options = options,
+    .parser = parse_option,
+    .args_doc = "[OFFSET FILE]...",
+    .doc = "Makes a bundle, which says what a flash must hold. What no input covers is kept as it is on the device; "
+           "blank sectors of an input are erased there."
+           "\vREGION is ADDR+SIZE, ADDR..END, or the name of a partition in the table that is packed, for example nvs. "
+           "The bundle is checked as the chip will check it, and not written if the chip would not boot.",
+};
+
+static int read_inputs(const pack_arguments_t *arguments, inputs_t *inputs)
+{
+    int status = STATUS_OK;
+    inputs->chip = arguments->chip;
+    for (size_t i = 0; i < arguments->word_count && status == STATUS_OK; i++) {
+        const word_t *word = &arguments->words[i];
+        switch (word->key) {
+        case 0:
+            status = input_file(inputs, word->offset, word->text);
+            break;
+        case KEY_BUILD_DIR:
+            status = input_build_dir(inputs, word->text);
+            break;
+        case KEY_MANIFEST:
+            status = input_manifest(inputs, word->text);
+            break;
+        case KEY_MERGED:
+            status = input_merged(inputs, word->text);
+            break;
+        default:
+            break; // a region, which may need the table
+        }
+    }
+    if (status == STATUS_OK && inputs->chip == NULL) {
+        status = complain(STATUS_USAGE, "which chip? only --build-dir and --manifest tell it without --chip");
+    }
+    return status;
+}
+
+/** The command line's settings win over those of an input. */
+static int settle_settings(const pack_arguments_t *arguments, inputs_t *inputs)
+{
+    const char *problem = flash_settings_problem(&arguments->settings, inputs->chip);
+    if (problem != NULL) {
+        return complain(STATUS_USAGE, "%s: %s", inputs->chip->name, problem);
+    }
+    const flash_settings_t *given = &arguments->settings;
+    flash_settings_t *settings = &inputs->settings;
+    memcpy(settings->size, given->size[0] != '\0' ? given->size : settings->size, sizeof(settings->size));
+    memcpy(settings->mode, given->mode[0] != '\0' ? given->mode : settings->mode, sizeof(settings->mode));
+    memcpy(settings->freq, given->freq[0] != '\0' ? given->freq : settings->freq, sizeof(settings->freq));
+    return STATUS_OK;
+}
+
+static int patch_bootloader(const inputs_t *inputs, flash_layout_t *layout)
+{
+    const uint32_t address = inputs->chip->bootloader_offset;
+    const bool packed = flash_layout_want(layout, address) == SR_BUNDLE_CONTENT;
+    if (!packed && (inputs->settings.mode[0] != '\0' || inputs->settings.freq[0] != '\0')) {
+        return complain(STATUS_BAD_INPUT, "no input has a bootloader whose flash mode or frequency could be changed");
+    }
+    const char *problem =
+        packed ? flash_settings_apply(&inputs->settings, inputs->chip, layout->bytes + address, FLASH_LIMIT - address)
+               : NULL;
+    return problem == NULL ? STATUS_OK
+                           : complain(STATUS_BAD_INPUT, "%s: at 0x%" PRIx32 ": %s",
+                                      flash_parts_name_at(&inputs->parts, address), address, problem);
+}
+
+/** Finds out where the table is, and reads it. */
+static int find_table(const pack_arguments_t *arguments, const inputs_t *inputs, pack_result_t *result)
+{
+    const uint32_t told = inputs->partition_table != 0 ? inputs->partition_table : SR_PARTITION_TABLE_OFFSET;
+    result->table_offset = arguments->partition_table != 0 ? arguments->partition_table : told;
+    if (!sr_is_aligned(told, SR_SECTOR_SIZE) || told >= FLASH_LIMIT) {
+        return complain(STATUS_BAD_INPUT, "bad place of the partition table in the build: 0x%" PRIx32, told);
+    }
+    if (arguments->partition_table == 0 && !arguments->keep_bootloader &&
+        pack_result_is_mcuboot(result->layout, result->chip, result->table_offset)) {
+        result->table_offset = SR_BUNDLE_NO_TABLE;
+    }
+    pack_result_read_table(result);
+    return STATUS_OK;
+}
+
+/** Does what --erase says, then what --keep says. */
+static int set_regions(const pack_arguments_t *arguments, const pack_result_t *result, flash_layout_t *layout)
+{
+    static const int order[] = {KEY_ERASE, KEY_KEEP};
+    for (size_t i = 0; i < 2 * arguments->word_count; i++) {
+        const int key = order[i / arguments->word_count];
+        const word_t *word = &arguments->words[i % arguments->word_count];
+        sr_region_t region;
+        if (word->key != key) {
+            continue;
+        }
+        const int status = flash_region_parse(word->text, &result->table, &region);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (key == KEY_ERASE) {
+            flash_layout_erase(layout, region);
+        } else {
+            flash_layout_set(layout, region, SR_BUNDLE_KEEP);
+        }
+    }
+    return STATUS_OK;
+}
+
+static int keep_bootloader(const pack_result_t *result, flash_layout_t *layout)
+{
+    if (result->table_offset == SR_BUNDLE_NO_TABLE) {
+        return complain(STATUS_USAGE, "--keep-bootloader goes up to the partition table: without one, use --keep");
+    }
+    flash_layout_set(layout, (sr_region_t){0, result->table_offset}, SR_BUNDLE_KEEP);
+    return STATUS_OK;
+}
+
+/** From files to a layout of the flash, and what it asks of a chip. */
+static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_layout_t **layout, pack_result_t *result)
+{
+    int status = settle_settings(arguments, inputs);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const uint32_t flash_size = flash_settings_bytes(&inputs->settings);
+    const uint32_t limit = flash_size != 0 && flash_size < FLASH_LIMIT ? flash_size : FLASH_LIMIT;
+    status = flash_parts_arrange(&inputs->parts, limit);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    *layout = flash_layout_of(&inputs->parts);
+    if (*layout == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s", strerror(errno));
+    }
+    *result = (pack_result_t){.chip = inputs->chip, .layout = *layout};
+    status = find_table(arguments, inputs, result);
+    if (status == STATUS_OK && arguments->keep_bootloader) {
+        status = keep_bootloader(result, *layout);
+    } else if (status == STATUS_OK) {
+        status = patch_bootloader(inputs, *layout);
+    }
+    if (status == STATUS_OK) {
+        status = set_regions(arguments, result, *layout);
+    }
+    if (status == STATUS_OK) {
+        pack_result_find_demands(result, &inputs->parts, flash_size);
+    }
+    if (status == STATUS_OK && flash_layout_end(*layout) > result->flash_size) {
+        status = complain(STATUS_USAGE, "a region ends behind the flash of %s", inputs->settings.size);
+    }
+    return status;
+}
+
+static int write_bundle(const pack_result_t *result, uint8_t **bytes, size_t *size)
+{
+    bundle_region_t regions[SR_BUNDLE_MAX_REGIONS];
+    const bundle_spec_t spec = {
+        .chip_id = result->chip->image_chip_id,
+        .min_chip_revision = result->min_revision,
+        .min_flash_size = result->flash_size,
+        .partition_table_offset = result->table_offset,
+        .regions = regions,
+        .region_count = flash_layout_regions(result->layout, regions),
+    };
+    if (spec.region_count == 0) {
+        return complain(STATUS_NO, flash_layout_end(result->layout) == 0
+                                       ? "all of the flash is kept: there is nothing to pack"
+                                       : "the inputs lie in more places than a bundle has regions (64)");
+    }
+    const bundle_write_status_t status = bundle_write(&spec, bytes, size);
+    return status == BUNDLE_WRITE_OK ? STATUS_OK : complain(STATUS_NO, "%s", bundle_write_status_text(status));
+}
+
+static int report(const pack_arguments_t *arguments, const image_file_t *file)
+{
+    bundle_file_t bundle;
+    int status = bundle_file_open(file, &bundle);
+    if (status == STATUS_OK && arguments->json) {
+        status = bundle_report_print_json(&bundle);
+    } else if (status == STATUS_OK) {
+        terminal_setup();
+        status = bundle_report_print(&bundle);
+    }
+    return status;
+}
+
+static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *result)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    int status = pack_result_check(result, arguments->skip);
+    if (status == STATUS_OK) {
+        status = write_bundle(result, &bytes, &size);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    image_file_t file = {.path = arguments->out_path, .bytes = bytes, .size = (uint32_t)size};
+    if (arguments->key_path != NULL) {
+        status = key_file_sign(arguments->key_path, file.bytes, file.size);
+    }
+    if (status == STATUS_OK) {
+        status = image_file_write(arguments->out_path, file.bytes, file.size);
+    }
+    if (status == STATUS_OK) {
+        status = report(arguments, &file);
+    }
+    image_file_free(&file);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    pack_arguments_t arguments = {0};
+    if (argp_parse(&pack_argp, argc, argv, 0, NULL, &arguments) != 0) {
+        return STATUS_USAGE;
+    }
+    inputs_t inputs = {0};
+    flash_layout_t *layout = NULL;
+    pack_result_t result;
+    int status = read_inputs(&arguments, &inputs);
+    if (status == STATUS_OK) {
+        status = lay_out(&arguments, &inputs, &layout, &result);
+    }
+    if (status == STATUS_OK) {
+        status = make_bundle(&arguments, &result);
+    }
+    flash_layout_free(layout);
+    flash_parts_free(&inputs.parts);
+    return status;
+}
+
+const command_t command_pack = {"pack", "make a bundle from files, a build or a manifest", run};

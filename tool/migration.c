@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration.h"
+
+#include "esp_system.h"
+#include "progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define HTTP_TIMEOUT_MS 20000
+
+/** What the app, which runs in a process of its own, tells about itself. */
+typedef struct app_state {
+    esp_err_t error;
+    size_t step;     /**< The one that it is at. */
+    off_t log_start; /**< Where in the log that one begins. */
+} app_state_t;
+
+// app_main() has no parameters, on the chip as here
+static const migration_t *running;
+static app_state_t *state; /**< In shared memory. */
+static int log_file = -1;
+
+static esp_err_t download_step(const migration_step_t *step, esp_self_reflasher_config_t *config,
+                               esp_self_reflasher_handle_t *handle)
+{
+    esp_http_client_config_t http = {.url = step->url, .timeout_ms = HTTP_TIMEOUT_MS, .keep_alive_enable = true};
+    config->http_config = &http;
+    esp_err_t error =
+        *handle == NULL ? esp_self_reflasher_init(config, handle) : esp_self_reflasher_upd_next_config(config, handle);
+    if (error == ESP_OK) {
+        error = esp_self_reflasher_download_bin(*handle);
+    }
+    if (error == ESP_OK) {
+        error = esp_self_reflasher_copy_to_region(*handle);
+    }
+    return error;
+}
+
+static esp_err_t run_step(const migration_step_t *step, esp_self_reflasher_handle_t *handle)
+{
+    esp_self_reflasher_config_t config = {
+        .src_region = step->source,
+        .dest_region = step->destination,
+        .src_bin_size = step->source.region_size,
+        .sha256 = step->has_sha256 ? step->sha256 : NULL,
+        .progress_cb = running->show_progress ? progress_update : NULL,
+        .flags = running->flags,
+    };
+    if (running->show_progress) {
+        progress_step((unsigned)state->step + 1, (unsigned)running->step_count, step->name,
+                      step->destination.region_address, (uint32_t)step->destination.region_size);
+    }
+    return step->url != NULL ? download_step(step, &config, handle)
+                             : esp_self_reflasher_directly_copy_to_region(&config);
+}
+
+/** The app. */
+static void migrate(void)
+{
+    if (!running->show_log) {
+        dup2(log_file, STDERR_FILENO);
+    }
+    esp_self_reflasher_handle_t handle = NULL;
+    state->error = ESP_OK;
+    for (state->step = 0; state->step < running->step_count; state->step++) {
+        state->log_start = lseek(log_file, 0, SEEK_END);
+        state->error = run_step(&running->steps[state->step], &handle);
+        if (state->error != ESP_OK) {
+            break;
+        }
+    }
+    if (handle != NULL) {
+        esp_self_reflasher_deinit(handle);
+    }
+    if (state->error == ESP_OK) {
+        esp_restart();
+    }
+}
+
+/** The log of the app from an offset on, terminated; NULL without memory. */
+static char *read_log(off_t start)
+{
+    off_t size = lseek(log_file, 0, SEEK_END) - start;
+    char *log = size < 0 ? NULL : calloc((size_t)size + 1, 1);
+    if (log != NULL && pread(log_file, log, (size_t)size, start) != size) {
+        log[0] = '\0';
+    }
+    return log;
+}
+
+/** Takes the first error line of the step, without time stamp and tag: there the component tells the cause and its
+ *  numbers, and what follows are its callers. */
+static void find_message(char *log, char *message, size_t capacity)
+{
+    char *rest = NULL;
+    for (char *line = strtok_r(log, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+        bool panic = strncmp(line, "Panic: ", 7) == 0;
+        if (panic || strncmp(line, "E (", 3) == 0) {
+            const char *text = strstr(line, ": ");
+            snprintf(message, capacity, "%s", panic || text == NULL ? line : text + 2);
+            return;
+        }
+    }
+}
+
+static void judge(migration_result_t *result)
+{
+    result->error = state->error;
+    result->failed_step = state->step;
+    bool all_done = state->step == running->step_count;
+    sim_end_t end = result->report.last_end;
+    if (result->error == ESP_OK && end == SIM_END_PANIC) {
+        result->error = ESP_FAIL;
+    } else if (result->error == ESP_OK && !all_done && state->step + 1 != running->step_count) {
+        // a copy over the running app ends in a reset: nothing is left that could do the next step
+        result->error = ESP_ERR_NOT_FINISHED;
+    }
+    char *log = read_log(state->log_start);
+    if (log != NULL && end == SIM_END_PANIC) {
+        fputs(log, stderr);
+    }
+    if (log != NULL && result->error != ESP_OK) {
+        find_message(log, result->message, sizeof(result->message));
+    }
+    free(log);
+}
+
+static bool run_recorded(const migration_t *migration, migration_result_t *result)
+{
+    boot_window_record_t *record = boot_window_record_new(migration->flash);
+    if (record == NULL) {
+        return false;
+    }
+    sim_config_t config = {
+        .chip = migration->chip,
+        .flash = migration->flash,
+        .running_app = migration->running_app,
+    };
+    bool ran = sim_run(&config, migrate, 1, &result->report);
+    result->stats = nor_flash_stats(migration->flash);
+    if (ran) {
+        judge(result);
+        if (!boot_window_measure(record, &migration->chip, &result->window)) {
+            result->error = ESP_ERR_NO_MEM;
+        }
+    }
+    boot_window_record_delete(record);
+    return ran;
+}
+
+bool migration_run(const migration_t *migration, migration_result_t *result)
+{
+    *result = (migration_result_t){0};
+    running = migration;
+    void *shared = mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    log_file = memfd_create("app-log", MFD_CLOEXEC);
+    bool ran = false;
+    if (shared != MAP_FAILED && log_file >= 0) {
+        state = shared;
+        ran = run_recorded(migration, result);
+    }
+    if (shared != MAP_FAILED) {
+        munmap(shared, sizeof(*state));
+    }
+    if (log_file >= 0) {
+        close(log_file);
+    }
+    return ran;
+}

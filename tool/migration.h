@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * A migration on the simulated chip: the steps, run by the component inside an app, and what came of it.
+ */
+#pragma once
+
+#include "boot_window.h"
+#include "self_reflasher.h"
+#include "sim_chip.h"
+#include "sr_sha256.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** One image and its destination. */
+typedef struct migration_step {
+    addr_region_t destination;
+    const char *name;     /**< Of the source, for people. */
+    const char *url;      /**< Download mode; NULL: embedded mode. */
+    addr_region_t source; /**< Embedded mode. */
+    bool has_sha256;
+    uint8_t sha256[SR_SHA256_SIZE];
+} migration_step_t;
+
+typedef struct migration {
+    nor_flash_t *flash;
+    boot_chip_t chip;
+    uint32_t running_app; /**< UINT32_MAX: the one that boots. */
+    const migration_step_t *steps;
+    size_t step_count;
+    uint32_t flags;     /**< ESP_SELF_REFLASHER_FLAG_... */
+    bool show_progress; /**< On stdout. */
+    bool show_log;      /**< The app's log on stderr as it comes. */
+} migration_t;
+
+typedef struct migration_result {
+    esp_err_t error;    /**< Of the component; ESP_FAIL if the app crashed. */
+    size_t failed_step; /**< Index; valid if there is an error. */
+    char message[256];  /**< The log line that tells the cause, or "". */
+    sim_report_t report;
+    nor_stats_t stats;
+    boot_window_t window;
+} migration_result_t;
+
+/**
+ * Runs all steps and restarts the chip, as an app in the field does; after the first error it stops.
+ * @return false if the app could not be started at all: then `result->report.after` tells why nothing boots.
+ */
+bool migration_run(const migration_t *migration, migration_result_t *result);

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * How far a migration is: a bar that grows on a terminal, a line for each finished phase elsewhere.
+ */
+#pragma once
+
+#include "self_reflasher.h"
+
+/** Announces a step. */
+void progress_step(unsigned number, unsigned count, const char *source, uint32_t address, uint32_t size);
+
+/** As esp_self_reflasher_progress_cb_t; the context is not used. */
+void progress_update(void *context, esp_self_reflasher_phase_t phase, size_t done, size_t total);

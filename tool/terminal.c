@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "terminal.h"
+
+#include <langinfo.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COLUMNS 80u
+
+static struct {
+    bool live, colour, unicode;
+} terminal;
+
+void terminal_setup(void)
+{
+    const char *kind = getenv("TERM");
+    const char *no_colour = getenv("NO_COLOR"); // https://no-color.org
+    terminal.live = isatty(STDOUT_FILENO) && kind != NULL && strcmp(kind, "dumb") != 0;
+    terminal.colour = terminal.live && (no_colour == NULL || no_colour[0] == '\0');
+    terminal.unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
+bool terminal_is_live(void)
+{
+    return terminal.live;
+}
+
+bool terminal_has_unicode(void)
+{
+    return terminal.unicode;
+}
+
+const char *terminal_style(terminal_style_t style)
+{
+    static const char *const sequences[] = {
+        [STYLE_PLAIN] = "",         [STYLE_HEADING] = "\x1b[1m", [STYLE_DIM] = "\x1b[2m",
+        [STYLE_GOOD] = "\x1b[32m",  [STYLE_BAD] = "\x1b[1;31m",  [STYLE_BOOTLOADER] = "\x1b[35m",
+        [STYLE_TABLE] = "\x1b[33m", [STYLE_APP] = "\x1b[32m",    [STYLE_OTHER_APP] = "\x1b[36m",
+        [STYLE_DATA] = "\x1b[34m",
+    };
+    return terminal.colour ? sequences[style] : "";
+}
+
+const char *terminal_reset(void)
+{
+    return terminal.colour ? "\x1b[0m" : "";
+}
+
+const char *terminal_dot(void)
+{
+    return terminal.unicode ? " \u00b7 " : " - ";
+}
+
+void terminal_key(const char *key)
+{
+    printf("  %s%-13s%s", terminal_style(STYLE_DIM), key, terminal_reset());
+}
+
+void terminal_print(terminal_style_t style, const char *text)
+{
+    const char *sequence = terminal_style(style);
+    printf("%s%s%s", sequence, text, sequence[0] == '\0' ? "" : terminal_reset());
+}
+
+void terminal_wrap(const char *text, unsigned column, unsigned indent)
+{
+    bool at_start = true;
+    while (*text != '\0') {
+        size_t word = strcspn(text, " ");
+        if (!at_start && column + 1 + word > COLUMNS) {
+            printf("\n%*s", (int)indent, "");
+            column = indent;
+        } else if (!at_start) {
+            putchar(' ');
+            column++;
+        }
+        fwrite(text, 1, word, stdout);
+        column += (unsigned)word;
+        at_start = false;
+        text += word;
+        text += strspn(text, " ");
+    }
+    putchar('\n');
+}
+
+void terminal_heading(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    printf("\n%s", terminal_style(STYLE_HEADING));
+    vprintf(format, arguments);
+    printf("%s\n", terminal_reset());
+    va_end(arguments);
+}

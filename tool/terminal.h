@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * What the output can show: colour, Unicode, a line that moves.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum terminal_style {
+    STYLE_PLAIN,
+    STYLE_HEADING,
+    STYLE_DIM,
+    STYLE_GOOD,
+    STYLE_BAD,
+    STYLE_BOOTLOADER,
+    STYLE_TABLE,
+    STYLE_APP,
+    STYLE_OTHER_APP,
+    STYLE_DATA,
+} terminal_style_t;
+
+/** Looks at stdout, the locale and NO_COLOR. Call once, before any output. */
+void terminal_setup(void);
+
+/** True if stdout is a terminal on which a line can be drawn over. */
+bool terminal_is_live(void);
+
+/** True if stdout's locale takes UTF-8. */
+bool terminal_has_unicode(void);
+
+/** Escape sequence that starts the style ("" without colour). */
+const char *terminal_style(terminal_style_t style);
+
+/** Escape sequence that ends any style ("" without colour). */
+const char *terminal_reset(void);
+
+/** " · ", or " - " in ASCII. */
+const char *terminal_dot(void);
+
+/** "  key          value" lines: prints the indented key, padded, without newline. */
+void terminal_key(const char *key);
+
+/** Prints @p text in a style. */
+void terminal_print(terminal_style_t style, const char *text);
+
+/** Prints text wrapped at 80 columns, the lines indented by @p indent columns; the first one continues a line that
+ *  has @p column columns already. Ends with a newline. */
+void terminal_wrap(const char *text, unsigned column, unsigned indent);
+
+/** A section's heading behind a blank line. */
+void terminal_heading(const char *format, ...) __attribute__((format(printf, 1, 2)));
