@@ -39,11 +39,10 @@ add_library(self_reflasher STATIC ${SR_SOURCES})
 target_include_directories(self_reflasher PUBLIC include src)
 # The component calls ESP-IDF's functions, which the simulated chip has; the chip's boot model uses the component's parsers.
 target_link_libraries(self_reflasher PUBLIC sr_options sr_esp_idf_api sr_host ${MBEDCRYPTO})
-# The component calls the simulated ESP-IDF, whose boot model calls the component's parsers.
-target_link_libraries(self_reflasher INTERFACE sr_host)
 
 add_subdirectory(tool)
 add_subdirectory(examples/host)
+add_subdirectory(bench)
 if(SR_FUZZ)
     add_subdirectory(test/fuzz)
 endif()

@@ -28,9 +28,11 @@ set(SR_SOURCES
     src/sr_outcome_esp_idf.c
     src/sr_partition_table.c
     src/sr_plan_esp_idf.c
+    src/sr_relocate_esp_idf.c
     src/sr_result.c
     src/sr_result_flash.c
     src/sr_result_table.c
+    src/sr_resume_esp_idf.c
     src/sr_sha256.c
     src/sr_signature.c
     src/sr_source_esp_idf.c

@@ -62,9 +62,15 @@ const char *esp_err_to_name(esp_err_t code)
     return "UNKNOWN ERROR";
 }
 
-void _esp_error_check_failed(esp_err_t code, const char *file, int line, const char *function, const char *expression)
+void _esp_error_check_failed_without_abort(esp_err_t code, const char *file, int line, const char *function,
+                                           const char *expression)
 {
     fprintf(stderr, "ESP_ERROR_CHECK failed: esp_err_t 0x%x (%s) at %s:%d, %s: %s\n", (unsigned)code,
             esp_err_to_name(code), file, line, function, expression);
+}
+
+void _esp_error_check_failed(esp_err_t code, const char *file, int line, const char *function, const char *expression)
+{
+    _esp_error_check_failed_without_abort(code, file, line, function, expression);
     abort();
 }

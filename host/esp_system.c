@@ -38,7 +38,8 @@ int esp_rom_printf(const char *fmt, ...)
 esp_reset_reason_t esp_reset_reason(void)
 {
     sim_flash_code(__func__);
-    return sim_state.counters->restarts == 0 ? ESP_RST_POWERON : ESP_RST_SW;
+    const esp_reset_reason_t first = sim_state.config.after_brownout ? ESP_RST_BROWNOUT : ESP_RST_POWERON;
+    return sim_state.counters->restarts == 0 ? first : ESP_RST_SW;
 }
 
 uint32_t esp_get_free_heap_size(void)

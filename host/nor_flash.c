@@ -98,7 +98,13 @@ nor_status_t nor_read(nor_flash_t *flash, uint32_t address, void *out, size_t le
 }
 
 /* How a torn operation spreads over its bytes. */
-typedef enum torn_kind { TORN_PREFIX, TORN_BITS, TORN_PIECES, TORN_WEAK_BITS, TORN_KINDS } torn_kind_t;
+typedef enum torn_kind {
+    TORN_PREFIX,
+    TORN_BITS,
+    TORN_PIECES,
+    TORN_WEAK_BITS,
+    TORN_KINDS = NOR_TORN_KINDS
+} torn_kind_t;
 
 /* Which bits of byte `i` got their new value. */
 static uint8_t torn_mask(torn_kind_t kind, uint32_t i, uint32_t progress, uint32_t length, uint64_t *random)
@@ -130,9 +136,8 @@ static uint8_t torn_mask(torn_kind_t kind, uint32_t i, uint32_t progress, uint32
 }
 
 /* Moves bytes part of the way from `now` to `then`: every bit is the old or the new one. */
-static void tear(uint8_t *now, const uint8_t *then, uint32_t length, uint64_t random)
+static void tear(torn_kind_t kind, uint8_t *now, const uint8_t *then, uint32_t length, uint64_t random)
 {
-    const torn_kind_t kind = (torn_kind_t)(next_random(&random) % TORN_KINDS);
     const uint32_t progress = (uint32_t)(next_random(&random) % (length + 1));
     for (uint32_t i = 0; i < length; i++) {
         const uint8_t mask = torn_mask(kind, i, progress, length, &random);
@@ -159,6 +164,7 @@ typedef struct operation {
     const uint8_t *target; /* What the bytes become; NULL: 0xFF. */
     nor_status_t status;   /* Of an operation that the power lets end. */
     bool torn;             /* It fails half way. */
+    torn_kind_t torn_kind;
     uint64_t random;
 } operation_t;
 
@@ -177,12 +183,21 @@ static void change_bytes(nor_flash_t *flash, operation_t *operation)
         uint8_t before[SECTOR];
         memcpy(before, now, here);
         if (operation->torn) {
-            tear(now, then, here, operation->random ^ (op->address + done));
+            tear(operation->torn_kind, now, then, here, operation->random ^ (op->address + done));
         } else {
             memcpy(now, then, here);
         }
         op->changed = op->changed || memcmp(before, now, here) != 0;
         done += here;
+    }
+}
+
+void nor_tear(const nor_op_t *op, uint32_t seed, uint8_t *bytes, const uint8_t *after)
+{
+    const uint64_t random = random_state(seed, op->number);
+    for (uint32_t done = 0; done < op->length; done += SECTOR) {
+        const uint32_t here = op->length - done < SECTOR ? op->length - done : SECTOR;
+        tear((torn_kind_t)(seed % TORN_KINDS), bytes + done, after + done, here, random ^ (op->address + done));
     }
 }
 
@@ -217,6 +232,7 @@ static nor_status_t run(nor_flash_t *flash, operation_t *operation)
         }
         if (flash->cut.when == NOR_CUT_INSIDE) {
             operation->torn = true;
+            operation->torn_kind = (torn_kind_t)(flash->cut.seed % TORN_KINDS);
             operation->random = random_state(flash->cut.seed, op->number);
         }
     }
@@ -307,6 +323,7 @@ static nor_status_t erase_unit(nor_flash_t *flash, uint32_t address, uint32_t le
         operation.status = NOR_TIMEOUT;
         operation.torn = true;
         operation.random = random_state(flash->faults.seed, address);
+        operation.torn_kind = (torn_kind_t)(operation.random % TORN_KINDS);
         operation.op.typical_us = operation.op.maximum_us;
     }
     return run(flash, &operation);

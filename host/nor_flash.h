@@ -57,6 +57,10 @@ typedef struct nor_stats {
     uint32_t bad_programs;           /**< Programs refused with NOR_PROGRAM_SETS_BITS. */
 } nor_stats_t;
 
+/** Ways in which a torn operation spreads over its bytes: the first ones done, single bits here and there, pieces that
+ *  each went their own way, all done but for some weak bits. */
+#define NOR_TORN_KINDS 4u
+
 typedef enum nor_cut_when { NOR_CUT_BEFORE, NOR_CUT_INSIDE, NOR_CUT_AFTER } nor_cut_when_t;
 
 /** When the power goes. */
@@ -64,7 +68,8 @@ typedef struct nor_cut {
     bool armed;
     uint32_t operation; /**< Number of the operation. */
     nor_cut_when_t when;
-    uint32_t seed; /**< Inside: which torn state is left (how far the erase or program came, which bits). */
+    uint32_t seed; /**< Inside: which torn state is left. Modulo NOR_TORN_KINDS: in which way; all of it: how far, which
+                        bits. */
 } nor_cut_t;
 
 /** Operations that fail. A sector is drawn by a seeded hash of its number, so that failures are at fixed places. */
@@ -99,6 +104,13 @@ nor_status_t nor_read(nor_flash_t *flash, uint32_t address, void *out, size_t le
 nor_status_t nor_program(nor_flash_t *flash, uint32_t address, const void *data, size_t length);
 /** Erases a sector aligned range: 64 KiB operations where aligned, 4 KiB otherwise, as esp_flash_erase_region does. */
 nor_status_t nor_erase(nor_flash_t *flash, uint32_t address, size_t length);
+
+/**
+ * What a power cut inside an operation leaves.
+ * @param bytes The operation's range, as it was before; moved part of the way to @p after.
+ * @param after The range after the operation.
+ */
+void nor_tear(const nor_op_t *op, uint32_t seed, uint8_t *bytes, const uint8_t *after);
 
 nor_stats_t nor_flash_stats(const nor_flash_t *flash);
 /** Zeroes the counters, the wear and the clock; content stays. */

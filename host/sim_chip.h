@@ -23,6 +23,7 @@ typedef struct sim_config {
     bool flash_encryption; /**< esp_flash_encryption_enabled(); a keyed, address-dependent scramble stands for AES. */
     bool secure_boot;      /**< esp_secure_boot_enabled(). */
     uint32_t heap_limit;   /**< Bytes that heap_caps_malloc() gives out at most; 0: 200 KiB. */
+    bool after_brownout;   /**< The first boot of a run comes after a brownout, not after power-on. */
     bool quiet;            /**< No ESP_LOG output. */
 } sim_config_t;
 

@@ -106,7 +106,8 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
  *  - ESP_ERR_INVALID_STATE: an image is already staged or copied
  *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _EMPTY_BODY, _SHORT_BODY: the server
  *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE, _STAGING_SMALL: the image
- *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _NOT_SIGNED: the image
+ *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE,
+ *    _NOT_SIGNED: the image
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: staging holds something else than was written, after all retries
  *  - ESP_ERR_NO_MEM, or an error of esp_http_client or esp_flash, handed up unchanged
  */
@@ -122,7 +123,8 @@ esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle);
  *  - ESP_OK: every sector of the region was read back and is right
  *  - ESP_ERR_INVALID_ARG: handle is NULL
  *  - ESP_ERR_INVALID_STATE: nothing is staged, or the image was copied already
- *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _NOT_SIGNED: the staged image;
+ *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE,
+ *    _NOT_SIGNED: the staged image;
  *    the destination was not touched, and the image must be downloaded again
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries
  *  - ESP_ERR_NO_MEM: nothing was touched
@@ -154,9 +156,11 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  *
  * Source and destination may overlap in either direction.
  *
- * If the destination covers the running app, the copy runs from RAM with the scheduler stopped, and ends in a chip
+ * If the destination covers the running app, the app first moves out of the way: it is copied to an OTA slot that
+ * neither the image nor the destination touches, selected there, and the chip restarts. The same call of its next start
+ * does the rest. Where there is no such slot, the copy runs from RAM with the scheduler stopped, and ends in a chip
  * reset instead of a return, because there is nothing left to return to. This needs
- * CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP. A power cut during such a copy leaves a chip that does not boot.
+ * CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP, and a power cut during such a copy leaves a chip that does not boot.
  *
  * @return
  *  - ESP_OK: every sector of the region was read back and is right
@@ -164,11 +168,15 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  *  - ESP_ERR_SELF_REFLASHER_UNALIGNED: the destination region
  *  - ESP_ERR_SELF_REFLASHER_PAST_END: source or destination
  *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE: src_bin_size is larger than the destination
- *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the destination covers the running app and the option above is off
- *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _NOT_SIGNED: the image
+ *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the destination covers the running app, no slot takes it, and the option above
+ *    is off
+ *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE,
+ *    _NOT_SIGNED: the image
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries
- *  - ESP_ERR_NOT_SUPPORTED: the destination covers the running app and the chip encrypts its flash; nothing was
- *    touched
+ *  - ESP_ERR_NOT_SUPPORTED: the destination covers the running app, no slot takes it, and the chip encrypts its flash;
+ *    nothing was touched
+ *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there; nothing
+ *    was touched
  *  - ESP_ERR_NO_MEM: nothing was touched
  *  - an error of esp_flash, handed up unchanged
  */

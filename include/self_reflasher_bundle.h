@@ -50,6 +50,10 @@ typedef struct {
 typedef void (*esp_self_reflasher_event_cb_t)(void *user_ctx, esp_self_reflasher_event_t event,
                                               const esp_self_reflasher_event_data_t *data);
 
+/** Asked before the last step, in which a power cut leaves a chip that does not boot: is the battery charged, the
+ * supply steady? @return false to put it off. */
+typedef bool (*esp_self_reflasher_may_commit_t)(void *user_ctx);
+
 /** Accept a bundle without signature. Without this flag a bundle must be signed with `public_key`. */
 #define ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED (1u << 0)
 
@@ -80,6 +84,7 @@ typedef enum {
     ESP_SELF_REFLASHER_REFUSED_ROLLBACK,    /**< Call esp_ota_mark_app_valid_cancel_rollback() first. */
     ESP_SELF_REFLASHER_REFUSED_RUNNING_APP, /**< The running app lies where other content must go. */
     ESP_SELF_REFLASHER_REFUSED_SECURITY,    /**< Flash encryption or Secure Boot forbids it. */
+    ESP_SELF_REFLASHER_REFUSED_SOURCE,      /**< The embedded bundle lies where other content must go. */
 } esp_self_reflasher_refusal_t;
 
 /** Where a bundle comes from, and what is allowed. */
@@ -91,7 +96,8 @@ typedef struct {
     uint32_t skip_checks;                        /**< ESP_SELF_REFLASHER_CHECK_... that are switched off. */
     uint32_t max_retries;                        /**< Connections made again before giving up; 0: 8. */
     esp_self_reflasher_event_cb_t event_cb;      /**< Optional. */
-    void *user_ctx;                              /**< Handed to event_cb. */
+    esp_self_reflasher_may_commit_t may_commit;  /**< Optional; without it the commit is put off after a brownout. */
+    void *user_ctx;                              /**< Handed to event_cb and may_commit. */
 } esp_self_reflasher_bundle_config_t;
 
 /** What applying a bundle would take. Times are estimates from a W25Q32JV's datasheet. */
@@ -129,17 +135,36 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
 /**
  * @brief Make the flash hold what a bundle says. Idempotent.
  *
- * After ESP_OK with `plan->sectors_to_write` other than 0 the caller restarts the chip.
+ * After ESP_OK with `plan->sectors_to_write` other than 0 the caller restarts the chip. If the running app is in the
+ * way, it is copied to a free OTA slot, and the function restarts the chip by itself: the app comes up from there, and
+ * its next call goes on.
  *
  * @param[out] plan What it took, as esp_self_reflasher_plan_bundle() tells it; may be NULL.
  * @return
  *  - ESP_OK: every sector holds what it must, read back and compared with its digest
  *  - as esp_self_reflasher_plan_bundle(); then nothing was changed
+ *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: all but the last step is done, which was put off
+ *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there
  *  - ESP_ERR_SELF_REFLASHER_CHUNK: a chunk does not decode to what the manifest says, twice
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries; the log names it
  */
 esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config_t *config,
                                           esp_self_reflasher_plan_t *plan);
+
+/**
+ * @brief Finish what a power cut interrupted, without network, NVS or server. The first call in app_main().
+ *
+ * The last step of esp_self_reflasher_apply_bundle() is staged in free flash before it begins. If it lies there
+ * complete, this function does it, and restarts the chip: then it does not return. It looks at one small piece of each
+ * sector, and so takes some milliseconds where there is nothing to do.
+ *
+ * @return
+ *  - ESP_OK: nothing is left to be finished
+ *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: the last reset was a brownout; the next start will do it
+ *  - ESP_ERR_SELF_REFLASHER_VERIFY or an error of esp_flash: the step could not be finished; call again
+ *  - ESP_ERR_NO_MEM
+ */
+esp_err_t esp_self_reflasher_resume(void);
 
 #ifdef __cplusplus
 }

@@ -52,6 +52,12 @@ extern "C" {
 /** A chunk of a bundle does not decode to the sectors that the manifest names. */
 #define ESP_ERR_SELF_REFLASHER_CHUNK (ESP_ERR_SELF_REFLASHER_BASE + 0x13)
 
+/** The commit must wait: may_commit() said so, or the last reset was a brownout. Call again later. */
+#define ESP_ERR_SELF_REFLASHER_NOT_NOW (ESP_ERR_SELF_REFLASHER_BASE + 0x14)
+
+/** The header of the bootloader says a smaller flash than the partition table needs: it would not boot. */
+#define ESP_ERR_SELF_REFLASHER_FLASH_SIZE (ESP_ERR_SELF_REFLASHER_BASE + 0x15)
+
 /**
  * @brief Name of an error code, this component's own ones included.
  * @return A string in flash; never NULL. Codes of others are named as esp_err_to_name() does.

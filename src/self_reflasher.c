@@ -3,6 +3,7 @@
 
 #include "sr_download_esp_idf.h"
 #include "sr_region.h"
+#include "sr_relocate_esp_idf.h"
 #include "sr_staging_esp_idf.h"
 #include "sr_system_esp_idf.h"
 #include "sr_transfer_esp_idf.h"
@@ -11,6 +12,7 @@
 #include "esp_flash.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
+#include "esp_system.h"
 #include "sdkconfig.h"
 
 #include <inttypes.h>
@@ -333,16 +335,39 @@ static esp_err_t check_embedded(const esp_self_reflasher_config_t *config, const
     }
     transfer->source = source.address;
     transfer->length = (uint32_t)config->src_bin_size;
-#if !CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
-    if (sr_region_overlaps(transfer->destination, system->boot_path.running_app)) {
-        ESP_LOGE(TAG,
-                 "refused: destination 0x%" PRIx32 "..0x%" PRIx32 " covers the running app; "
-                 "CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP would allow it",
-                 transfer->destination.address, transfer->destination.address + transfer->destination.size);
-        return ESP_ERR_SELF_REFLASHER_RUNNING_APP;
-    }
-#endif
     return ESP_OK;
+}
+
+/* The copy of the running app may go wherever neither the image lies nor where it goes. */
+static bool is_clear(void *context, sr_region_t room)
+{
+    const sr_transfer_t *transfer = context;
+    return !sr_region_overlaps(room, transfer->destination) &&
+           !sr_region_overlaps(room, (sr_region_t){transfer->source, transfer->length});
+}
+
+/* The running app is in the way: it moves and starts again from there, or, if it can not, is overwritten from RAM. */
+static esp_err_t make_way(sr_transfer_t *transfer)
+{
+    const sr_system_t *system = transfer->system;
+    const esp_partition_t *slot = sr_relocate_find(system, is_clear, transfer);
+    if (slot != NULL) {
+        const esp_err_t err = sr_relocate(system, slot);
+        if (err == ESP_OK) {
+            esp_restart();
+        }
+        return err;
+    }
+#if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
+    return sr_transfer_copy(transfer);
+#else
+    ESP_LOGE(TAG,
+             "refused: destination 0x%" PRIx32 "..0x%" PRIx32 " covers the running app, no OTA slot takes its %" PRIu32
+             " bytes, and CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off",
+             transfer->destination.address, transfer->destination.address + transfer->destination.size,
+             system->boot_path.running_app.size);
+    return ESP_ERR_SELF_REFLASHER_RUNNING_APP;
+#endif
 }
 
 esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_config_t *config)
@@ -356,5 +381,9 @@ esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_co
     if (err == ESP_OK) {
         err = sr_transfer_check(&transfer);
     }
-    return err == ESP_OK ? sr_transfer_copy(&transfer) : err;
+    if (err != ESP_OK) {
+        return err;
+    }
+    const bool in_the_way = sr_region_overlaps(transfer.destination, system.boot_path.running_app);
+    return in_the_way ? make_way(&transfer) : sr_transfer_copy(&transfer);
 }

@@ -2,10 +2,12 @@
 #include "self_reflasher_bundle.h"
 
 #include "sr_migration_esp_idf.h"
+#include "sr_relocate_esp_idf.h"
 
 #include "esp_check.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
+#include "esp_system.h"
 
 #include <inttypes.h>
 
@@ -27,6 +29,17 @@ static void finish(sr_migration_t *migration)
         sr_migration_close(migration);
         heap_caps_free(migration);
     }
+}
+
+/* The app comes up again from its new place, and whoever called here calls again. */
+static esp_err_t relocate(sr_migration_t *migration)
+{
+    const esp_err_t err = sr_relocate(&migration->system, migration->slot);
+    if (err == ESP_OK) {
+        finish(migration);
+        esp_restart();
+    }
+    return err;
 }
 
 esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_t *config,
@@ -52,7 +65,7 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
     if (err == ESP_OK && plan->sectors_to_write > 0) {
         ESP_LOGI(TAG, "%" PRIu32 " of %" PRIu32 " sectors to write, %" PRIu32 " of them on the boot path",
                  plan->sectors_to_write, plan->sectors_total, plan->sectors_boot_path);
-        err = sr_migration_run(migration);
+        err = plan->must_relocate ? relocate(migration) : sr_migration_run(migration);
     }
     if (migration != NULL) {
         migration->progress.error = err;

@@ -152,7 +152,8 @@ static bool may_erase(const sr_migration_t *migration, sr_region_t region)
 {
     for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
         const uint8_t flags = sr_map_at(&migration->map, region.address + offset);
-        if ((flags & (SR_MAP_TARGET | SR_MAP_NEEDED)) != 0) {
+        const bool right = (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_WRONG) == 0;
+        if (right || (flags & SR_MAP_NEEDED) != 0) {
             return false;
         }
     }
@@ -213,7 +214,13 @@ static esp_err_t stage_data(sr_migration_t *migration)
 {
     sr_stage_t *stage = &migration->stage;
     uint8_t *scratch = migration->buffers->scratch;
-    esp_err_t err = sr_stage_open(stage, &migration->writer, migration->plan->staging_address, scratch);
+    uint8_t app_id[SR_SHA256_SIZE];
+    esp_err_t err = sr_system_app_id(&migration->system, scratch, app_id);
+    if (err != ESP_OK) {
+        return err;
+    }
+    memcpy(stage->app_id, app_id, sizeof(stage->app_id));
+    err = sr_stage_open(stage, &migration->writer, migration->plan->staging_address, scratch);
     migration->progress.sectors_done = 0;
     migration->progress.sectors_total = stage->data_sectors;
     for (uint32_t i = 0; i < stage->count && err == ESP_OK; i++) {
@@ -318,9 +325,24 @@ static esp_err_t stage(sr_migration_t *migration)
     return err;
 }
 
+/* Asked before staging: a record that is complete would be finished by the next start without asking again. */
+static esp_err_t ask(const sr_migration_t *migration)
+{
+    const esp_self_reflasher_bundle_config_t *config = migration->config;
+    const bool may = migration->stage.count == 0 ||
+                     (config->may_commit != NULL ? config->may_commit(config->user_ctx) : sr_system_supply_is_steady());
+    if (!may) {
+        ESP_LOGW(TAG, "commit of %" PRIu32 " boot path sectors is put off", migration->plan->sectors_boot_path);
+    }
+    return may ? ESP_OK : ESP_ERR_SELF_REFLASHER_NOT_NOW;
+}
+
 esp_err_t sr_migration_run(sr_migration_t *migration)
 {
     esp_err_t err = prepare(migration);
+    if (err == ESP_OK) {
+        err = ask(migration);
+    }
     if (err == ESP_OK) {
         err = stage(migration);
     }

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-#define DATA_ATTEMPTS      4u
-#define BOOT_PATH_ATTEMPTS 16u /**< More where giving up leaves a chip that does not boot. */
+#define DATA_ATTEMPTS 4u
 
 static esp_err_t hold_entry(sr_commit_t *commit, const sr_stage_entry_t *entry)
 {
@@ -67,7 +66,7 @@ esp_err_t sr_commit_execute(sr_commit_t *commit)
     esp_err_t err = put_all_data(commit);
     if (err == ESP_OK) {
         sr_writer_t writer = {
-            .flash = commit->stage->flash, .readback = commit->readback, .attempts = BOOT_PATH_ATTEMPTS};
+            .flash = commit->stage->flash, .readback = commit->readback, .attempts = SR_HOLD_ATTEMPTS};
         err = sr_hold_put(&commit->hold, &writer);
         commit->failed_address = writer.failed_address;
     }

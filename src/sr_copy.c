@@ -5,9 +5,8 @@
 
 #include <string.h>
 
-#define ATTEMPTS           4u  /**< Erase and program cycles per sector before an ordinary copy gives up. */
-#define BOOT_PATH_ATTEMPTS 16u /**< More where giving up leaves a chip that does not boot. */
-#define SECTORS_PER_BLOCK  (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
+#define ATTEMPTS          4u /**< Erase and program cycles per sector before an ordinary copy gives up. */
+#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
 
 static bool is_boot_path(const sr_copy_t *copy, sr_region_t region)
 {
@@ -220,7 +219,7 @@ static esp_err_t put_body(sr_copy_t *copy, sr_writer_t *writer)
 esp_err_t sr_copy_execute(sr_copy_t *copy)
 {
     sr_writer_t body = make_writer(copy, ATTEMPTS);
-    sr_writer_t boot_path = make_writer(copy, BOOT_PATH_ATTEMPTS);
+    sr_writer_t boot_path = make_writer(copy, SR_HOLD_ATTEMPTS);
 
     esp_err_t err = put_body(copy, &body);
     copy->failed_address = body.failed_address;

@@ -14,6 +14,7 @@
 
 #define INPUT_SIZE 512u
 #define NO_CHUNK   UINT32_MAX
+#define NO_DIGEST  UINT32_MAX
 #define TRIES      2u /**< A chunk that is damaged on the way is fetched once more. */
 
 static const char *TAG = "self_reflasher";
@@ -22,6 +23,7 @@ struct sr_decoder_state {
     tinfl_decompressor inflator; /**< In the ROM of every chip; needs no heap of its own. */
     uint32_t chunk;              /**< Number of the chunk that is being decoded, or NO_CHUNK. */
     uint32_t next;               /**< Digest of the next sector that comes out of it. */
+    uint32_t held;               /**< Digest of the one in `sector`, or NO_DIGEST. */
     uint32_t left;               /**< Encoded bytes not read from the source yet. */
     uint32_t input_at;           /**< Next byte of `input`. */
     uint32_t input_end;          /**< Behind its last byte. */
@@ -42,6 +44,7 @@ esp_err_t sr_decoder_open(sr_decoder_t *decoder, const sr_bundle_t *bundle, sr_s
         return ESP_ERR_NO_MEM;
     }
     decoder->state->chunk = NO_CHUNK;
+    decoder->state->held = NO_DIGEST;
     return ESP_OK;
 }
 
@@ -155,6 +158,7 @@ static esp_err_t decode_sector(sr_decoder_t *decoder)
 {
     struct sr_decoder_state *state = decoder->state;
     const sr_bundle_chunk_t chunk = sr_bundle_chunk(decoder->bundle, state->chunk);
+    state->held = NO_DIGEST;
     const esp_err_t err = chunk.encoding == SR_BUNDLE_DEFLATE ? inflate_sector(decoder) : copy_sector(decoder);
     if (err != ESP_OK) {
         return err;
@@ -163,6 +167,7 @@ static esp_err_t decode_sector(sr_decoder_t *decoder)
         return ESP_ERR_SELF_REFLASHER_CHUNK;
     }
     const uint32_t end = chunk.first_digest + chunk.sector_count;
+    state->held = state->next;
     state->next = skip_blank(decoder->bundle, state->next + 1u, end);
     return state->next == end ? finish_chunk(decoder, chunk.encoding) : ESP_OK;
 }
@@ -177,6 +182,9 @@ static esp_err_t try_get(sr_decoder_t *decoder, uint32_t digest_index, uint32_t 
 {
     struct sr_decoder_state *state = decoder->state;
     const uint32_t chunk = sr_bundle_chunk_of(decoder->bundle, digest_index);
+    if (state->held == digest_index) {
+        return ESP_OK; /* Checks read a sector in small pieces. */
+    }
     if (!is_ahead(decoder, chunk, digest_index)) {
         start_chunk(decoder, chunk, fetch_end);
     }
@@ -188,6 +196,7 @@ static esp_err_t try_get(sr_decoder_t *decoder, uint32_t digest_index, uint32_t 
     } while (err == ESP_OK && !reached);
     if (err != ESP_OK) {
         state->chunk = NO_CHUNK; /* Whoever asks again starts again. */
+        state->held = NO_DIGEST;
     }
     return err;
 }

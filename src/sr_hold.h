@@ -10,6 +10,9 @@
 
 #include <stdint.h>
 
+/** Attempts for each sector, about a minute: giving up leaves a chip that does not boot, and nothing better to do. */
+#define SR_HOLD_ATTEMPTS 1000u
+
 /** Parts of the boot path, in the order in which they are written: with the bootloader in place before the table, a cut
  *  in between leaves a new bootloader and the old table, which still boot the app that goes on. */
 typedef enum sr_hold_group {

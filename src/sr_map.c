@@ -31,7 +31,8 @@ bool sr_map_block_erase(const sr_map_t *map, uint32_t block)
     }
     for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
         const uint8_t flags = map->flags[i];
-        if ((flags & SR_MAP_BLANK) == 0 && !sr_map_is_body(flags)) {
+        const bool loses_nothing = (flags & SR_MAP_BLANK) != 0 || (flags & SR_MAP_WRONG) != 0;
+        if (!loses_nothing || (flags & SR_MAP_TARGET) == 0 || (flags & SR_MAP_NEEDED) != 0) {
             return false;
         }
         dirty += (flags & SR_MAP_BLANK) == 0;
@@ -107,6 +108,7 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
             summary->wrong++;
             summary->boot_path += (flags & SR_MAP_BOOT_PATH) != 0;
             summary->running += (flags & SR_MAP_RUNNING_APP) != 0;
+            summary->staged += (flags & (SR_MAP_BOOT_PATH | SR_MAP_DATA)) != 0 && (flags & SR_MAP_CONTENT) != 0;
         }
     }
     for (uint32_t i = 0; i < bundle->chunk_count; i++) {

@@ -28,12 +28,13 @@ typedef struct sr_map {
 
 /** Numbers of a map against a bundle. */
 typedef struct sr_map_summary {
-    uint32_t total;                                /**< Sectors in regions of the bundle. */
-    uint32_t wrong;                                /**< Of those: to be written. */
-    uint32_t boot_path;                            /**< Of those: on the boot path, running app excepted. */
-    uint32_t running;                              /**< Of those: under the running app. */
-    uint32_t bytes;                                /**< Of the chunks that carry at least one wrong sector. */
-    uint32_t typical_ms, maximum_ms;               /**< Erasing and programming all of them. */
+    uint32_t total;                  /**< Sectors in regions of the bundle. */
+    uint32_t wrong;                  /**< Of those: to be written. */
+    uint32_t boot_path;              /**< Of those: on the boot path, running app excepted. */
+    uint32_t running;                /**< Of those: under the running app. */
+    uint32_t staged;                 /**< Sectors with content that the commit writes: what staging has to hold. */
+    uint32_t bytes;                  /**< Of the chunks that carry at least one wrong sector. */
+    uint32_t typical_ms, maximum_ms; /**< Erasing and programming all of them. */
     uint32_t window_typical_ms, window_maximum_ms; /**< Those of the boot path. */
 } sr_map_summary_t;
 
@@ -54,7 +55,8 @@ static inline bool sr_map_is_body(uint8_t flags)
 
 /**
  * True if one erase of the whole 64 KiB block is quicker than the erases of its sectors and loses nothing: each sector
- * of it is either blank or about to be written.
+ * of it belongs to the bundle, is needed by nobody, and is either blank or about to be written. Blank sectors of others
+ * do not count as nothing to lose: an erase that is cut short leaves them torn, and nobody would put them right.
  */
 bool sr_map_block_erase(const sr_map_t *map, uint32_t block);
 

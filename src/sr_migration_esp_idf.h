@@ -4,9 +4,9 @@
  *
  * Order of the steps, and what a power cut costs in each of them:
  *   open, survey, check    reads only
- *   stage                  free flash; a record that is not sealed is nothing
+ *   relocate               if the running app is in the way: a copy elsewhere, a restart, and from the start again
  *   prepare                sectors that the running system does not need
- *   seal                   from here on the record can finish the work without network
+ *   stage                  what is left, into free flash; once sealed it can be finished without network
  *   commit                 data partitions, then the boot path from RAM; then the record is discarded
  */
 #pragma once
@@ -31,6 +31,7 @@ typedef struct sr_migration {
     sr_decoder_t decoder;
     sr_map_t map;
     sr_stage_t stage; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
+    const esp_partition_t *slot; /**< Where the running app moves to, if plan->must_relocate. */
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;
 } sr_migration_t;

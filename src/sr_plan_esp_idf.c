@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_migration_internal.h"
 
+#include "sr_boot_choice.h"
+#include "sr_relocate_esp_idf.h"
 #include "sr_result.h"
+#include "sr_window.h"
 
 #include "esp_chip_info.h"
 #include "esp_flash.h"
@@ -10,12 +13,14 @@
 
 #include <inttypes.h>
 
+/* NOLINTBEGIN(misc-redundant-expression): that both sides are equal is what is asserted. */
 _Static_assert(ESP_SELF_REFLASHER_CHECK_BOOTLOADER == SR_RESULT_BOOTLOADER, "names of one check");
 _Static_assert(ESP_SELF_REFLASHER_CHECK_FLASH_SIZE == SR_RESULT_FLASH_SIZE, "names of one check");
 _Static_assert(ESP_SELF_REFLASHER_CHECK_FLASH_MODE == SR_RESULT_FLASH_MODE, "names of one check");
 _Static_assert(ESP_SELF_REFLASHER_CHECK_REVISION == SR_RESULT_REVISION, "names of one check");
 _Static_assert(ESP_SELF_REFLASHER_CHECK_TABLE == SR_RESULT_TABLE, "names of one check");
 _Static_assert(ESP_SELF_REFLASHER_CHECK_APP == SR_RESULT_APP, "names of one check");
+/* NOLINTEND(misc-redundant-expression) */
 
 static void fill_plan(sr_migration_t *migration)
 {
@@ -32,16 +37,15 @@ static void fill_plan(sr_migration_t *migration)
     plan->window_ms_typical = summary.window_typical_ms;
     plan->window_ms_maximum = summary.window_maximum_ms;
     plan->must_relocate = summary.running > 0;
+    if (summary.staged > 0) {
+        plan->staging_address = sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + summary.staged);
+    }
 }
 
-/* A slot takes the running app if the target leaves the part of it alone that the app would fill. */
-static bool takes_running_app(const sr_migration_t *migration, const esp_partition_t *slot)
+/* The copy may go where the target wants nothing: what it overwrites there would be written twice. */
+static bool is_left_alone(void *context, sr_region_t room)
 {
-    const sr_region_t app = migration->system.boot_path.running_app;
-    const sr_region_t room = {slot->address, app.size};
-    if (slot->size < app.size || sr_region_overlaps(room, app)) {
-        return false;
-    }
+    const sr_migration_t *migration = context;
     for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
         if ((sr_map_at(&migration->map, room.address + offset) & SR_MAP_TARGET) != 0) {
             return false;
@@ -50,34 +54,38 @@ static bool takes_running_app(const sr_migration_t *migration, const esp_partiti
     return true;
 }
 
-static uint32_t find_slot_for_app(const sr_migration_t *migration)
-{
-    for (unsigned i = 0; i < 16; i++) {
-        const esp_partition_t *slot =
-            esp_partition_find_first(ESP_PARTITION_TYPE_APP, ESP_PARTITION_SUBTYPE_OTA(i), NULL);
-        if (slot != NULL && takes_running_app(migration, slot)) {
-            return slot->address;
-        }
-    }
-    return SR_NO_ADDRESS;
-}
-
 static esp_err_t check_running_app(sr_migration_t *migration)
 {
     const sr_region_t app = migration->system.boot_path.running_app;
     if (!migration->plan->must_relocate) {
         return ESP_OK;
     }
-    migration->plan->relocate_to = find_slot_for_app(migration);
-    if (migration->plan->relocate_to == SR_NO_ADDRESS) {
+    const esp_partition_t *slot = sr_relocate_find(&migration->system, is_left_alone, migration);
+    if (slot == NULL) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP,
-                                   "running app at 0x%" PRIx32 " is in the way, and no slot takes its %" PRIu32
+                                   "running app at 0x%" PRIx32 " is in the way, and no OTA slot takes its %" PRIu32
                                    " bytes",
                                    app.address, app.size);
     }
-    return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP,
-                               "running app at 0x%" PRIx32 " is in the way: it must run from the slot at 0x%" PRIx32,
-                               app.address, migration->plan->relocate_to);
+    migration->plan->relocate_to = slot->address;
+    migration->slot = slot;
+    return ESP_OK;
+}
+
+/* A bundle that is linked into the app moves with it; one that lies elsewhere must not overwrite itself. */
+static esp_err_t check_embedded_bundle(sr_migration_t *migration)
+{
+    const addr_region_t source = migration->config->embedded;
+    const uint32_t end = source.region_address + (uint32_t)source.region_size;
+    for (uint32_t address = source.region_address & ~(SR_SECTOR_SIZE - 1u); address < end; address += SR_SECTOR_SIZE) {
+        const uint8_t flags = sr_map_at(&migration->map, address);
+        if (migration->config->http_config == NULL && (flags & SR_MAP_WRONG) != 0 &&
+            (flags & SR_MAP_RUNNING_APP) == 0) {
+            return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SOURCE,
+                                       "the bundle itself lies at 0x%" PRIx32 ", where other content must go", address);
+        }
+    }
+    return ESP_OK;
 }
 
 /* An app on probation would be rolled back by the next reset, to a slot that may be half overwritten by then. */
@@ -159,6 +167,50 @@ static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app
     return err;
 }
 
+/* Whose signature it is, the ROM and the bootloader will tell. */
+static bool is_signed(const sr_reader_t *flash, sr_region_t place)
+{
+    sr_image_t image;
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, flash, place.address, place.size);
+    return sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_image_has_signature_block(&reader, &image);
+}
+
+/* The app that ESP-IDF's bootloader will choose; empty if it can not be told. */
+static sr_region_t chosen_app(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table)
+{
+    sr_window_t window;
+    sr_boot_choice_t choice;
+    const sr_reader_t reader = sr_window_reader(&window, flash, table_offset, SR_PARTITION_TABLE_SIZE);
+    if (sr_table_parse(&reader, 0, table) != SR_TABLE_OK ||
+        sr_boot_choose(flash, table, &choice) != SR_BOOT_CHOICE_OK) {
+        return (sr_region_t){0};
+    }
+    return (sr_region_t){choice.app->address, choice.app->size};
+}
+
+/* With Secure Boot on, an image without signature block does not boot. What MCUboot boots, it verifies itself. */
+static esp_err_t check_signatures(sr_migration_t *migration)
+{
+    const sr_reader_t flash = sr_migration_result(migration);
+    const uint32_t table_offset = migration->manifest.bundle.partition_table_offset;
+    if (!migration->system.secure_boot) {
+        return ESP_OK;
+    }
+    bool passed = is_signed(&flash, (sr_region_t){migration->system.chip->bootloader_offset, UINT32_MAX});
+    if (passed && table_offset != SR_BUNDLE_NO_TABLE) {
+        sr_table_t *table = heap_caps_malloc(sizeof(*table), MALLOC_CAP_8BIT);
+        if (table == NULL) {
+            return ESP_ERR_NO_MEM;
+        }
+        passed = is_signed(&flash, chosen_app(&flash, table_offset, table));
+        heap_caps_free(table);
+    }
+    return passed ? ESP_OK
+                  : sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
+                                        "Secure Boot is on: bootloader and app need signature blocks");
+}
+
 /* Over HTTP the app would have to be fetched twice to be read as a whole before anything is changed. Its header is
  * enough at first: the rest, for which the signed digests vouch, is read from flash before the commit. */
 static bool app_follows(const sr_migration_t *migration)
@@ -183,6 +235,9 @@ esp_err_t sr_migration_check(sr_migration_t *migration)
         err = check_encryption(migration);
     }
     if (err == ESP_OK) {
+        err = check_embedded_bundle(migration);
+    }
+    if (err == ESP_OK) {
         err = check_running_app(migration);
     }
     if (err == ESP_OK) {
@@ -191,5 +246,5 @@ esp_err_t sr_migration_check(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = check_result(migration, migration->config->skip_checks, app_follows(migration));
     }
-    return err;
+    return err == ESP_OK ? check_signatures(migration) : err;
 }

@@ -47,7 +47,7 @@ typedef struct sr_result {
  * - TABLE: magic, MD5 if there is one, every partition inside the flash, none over another one, over the bootloader or
  *   over the table, apps at multiples of 64 KiB, data at multiples of 4 KiB, at least one app.
  * - APP: the app that will boot (by otadata, else factory, else the first OTA slot, as the bootloader chooses) is an
- *   intact image for this chip and fits its partition.
+ *   intact image for this chip and fits its partition. The bootloader is none that ignores the table, as MCUboot does.
  *
  * Needs about 4 KiB of heap-free memory for the table, given by the caller.
  *

@@ -16,16 +16,9 @@
 #define FALLBACK_SIZE    0x200000u
 #define SCAN_STEP        128u
 
-/** What a search has found. */
-typedef enum found { FOUND, NOT_FOUND, NOT_READ } found_t;
-
-/**
- * Looks for a text, with its final zero, in the bootloader.
- * Two halves of a buffer, so that a text across the border of two steps is found.
- */
-static found_t find_in_bootloader(const sr_result_work_t *work, const char *text)
+/* Two halves of a buffer, so that what lies across the border of two steps is found. */
+sr_result_found_t sr_result_find_in_bootloader(const sr_result_work_t *work, const void *what, size_t length)
 {
-    const size_t length = strlen(text) + 1;
     uint8_t buffer[2 * SCAN_STEP];
     sr_window_t window;
     const sr_reader_t reader = sr_window_reader(&window, work->result->flash, work->result->chip->bootloader_offset,
@@ -36,15 +29,15 @@ static found_t find_in_bootloader(const sr_result_work_t *work, const char *text
         const uint32_t step = left < SCAN_STEP ? left : SCAN_STEP;
         memmove(buffer, buffer + SCAN_STEP, SCAN_STEP);
         if (reader.read(reader.context, offset, buffer + SCAN_STEP, step) != 0) {
-            return NOT_READ;
+            return SR_RESULT_NOT_READ;
         }
         for (size_t i = 0; i + length <= SCAN_STEP + step; i++) {
-            if (memcmp(buffer + i, text, length) == 0) {
-                return FOUND;
+            if (memcmp(buffer + i, what, length) == 0) {
+                return SR_RESULT_FOUND;
             }
         }
     }
-    return NOT_FOUND;
+    return SR_RESULT_NOT_FOUND;
 }
 
 /**
@@ -57,16 +50,18 @@ static uint32_t believed_size(const sr_result_work_t *work)
 {
     const uint8_t code = work->bootloader.image.spi_size;
     const uint16_t id = work->result->chip->image_chip_id;
-    found_t known = code <= SIZE_CODE_16_MIB ? FOUND : NOT_FOUND;
-    if (known != FOUND && code <= LAST_SIZE_CODE) {
+    sr_result_found_t known = code <= SIZE_CODE_16_MIB ? SR_RESULT_FOUND : SR_RESULT_NOT_FOUND;
+    if (known != SR_RESULT_FOUND && code <= LAST_SIZE_CODE) {
         char text[8];
         (void)snprintf(text, sizeof(text), "%uMB", 1u << code);
-        known = id == ESP32S2 || id == ESP32S3 || id == ESP32P4 ? FOUND : find_in_bootloader(work, text);
+        known = id == ESP32S2 || id == ESP32S3 || id == ESP32P4
+                    ? SR_RESULT_FOUND
+                    : sr_result_find_in_bootloader(work, text, strlen(text) + 1);
     }
-    if (known == NOT_READ) {
+    if (known == SR_RESULT_NOT_READ) {
         return 0;
     }
-    return known == FOUND ? 0x100000u << code : FALLBACK_SIZE;
+    return known == SR_RESULT_FOUND ? 0x100000u << code : FALLBACK_SIZE;
 }
 
 static bool check_covers_table(sr_result_work_t *work, uint32_t size)

@@ -43,6 +43,11 @@ bool sr_result_refuse_table(sr_result_work_t *work);
 /** Tells why it is not known which app will boot. */
 bool sr_result_refuse_choice(sr_result_work_t *work);
 
+typedef enum sr_result_found { SR_RESULT_FOUND, SR_RESULT_NOT_FOUND, SR_RESULT_NOT_READ } sr_result_found_t;
+
+/** Searches the bootloader for some bytes; at most 128. */
+sr_result_found_t sr_result_find_in_bootloader(const sr_result_work_t *work, const void *what, size_t length);
+
 static inline bool sr_result_has_table(const sr_result_work_t *work)
 {
     return work->result->table_offset != SR_RESULT_NO_TABLE;

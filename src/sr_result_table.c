@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_result_internal.h"
 
+#include "sr_mcuboot.h"
 #include "sr_window.h"
 
 #include <inttypes.h>
@@ -112,17 +113,26 @@ bool sr_result_refuse_choice(sr_result_work_t *work)
                             work->result->table_offset, work->table.count);
 }
 
-bool sr_result_check_app(sr_result_work_t *work)
+/** MCUboot has its slots where it was told to when it was built, and boots nothing by the table. */
+static bool check_loader_obeys_table(sr_result_work_t *work)
 {
-    if (!sr_result_has_table(work)) {
-        return true;
+    switch (sr_result_find_in_bootloader(work, sr_mcuboot_trailer_magic, SR_MCUBOOT_TRAILER_MAGIC_SIZE)) {
+    case SR_RESULT_NOT_READ:
+        return sr_result_refuse_bootloader(work, SR_IMAGE_READ_FAILED);
+    case SR_RESULT_FOUND:
+        return sr_result_refuse(work,
+                                "Bootloader at 0x%" PRIx32 " is MCUboot, which boots no app of the partition table at "
+                                "0x%" PRIx32,
+                                work->result->chip->bootloader_offset, work->result->table_offset);
+    case SR_RESULT_NOT_FOUND:
+        break;
     }
-    if (work->table_status != SR_TABLE_OK) {
-        return sr_result_refuse_table(work);
-    }
-    if (work->choice_status != SR_BOOT_CHOICE_OK) {
-        return sr_result_refuse_choice(work);
-    }
+    return true;
+}
+
+/** The app that was chosen. */
+static bool check_chosen_app(sr_result_work_t *work)
+{
     const sr_partition_t *place = work->choice.app;
     const sr_result_image_t *app = &work->app;
     const sr_chip_t *chip = work->result->chip;
@@ -135,7 +145,7 @@ bool sr_result_check_app(sr_result_work_t *work)
         return sr_result_refuse(work, "App at 0x%" PRIx32 " is for chip id 0x%04x, this %s has 0x%04x", place->address,
                                 app->image.chip_id, chip->name, chip->image_chip_id);
     }
-    if (work->result->app_follows && app->status == SR_IMAGE_TRUNCATED) {
+    if (work->result->app_follows && app->has_header && app->status == SR_IMAGE_TRUNCATED) {
         return true; // More than the header was not there to be read.
     }
     sr_window_t window;
@@ -145,4 +155,18 @@ bool sr_result_check_app(sr_result_work_t *work)
     return status == SR_IMAGE_OK ||
            sr_result_refuse(work, "App that will boot, at 0x%" PRIx32 " in 0x%" PRIx32 " bytes: %s", place->address,
                             place->size, sr_image_status_text(status));
+}
+
+bool sr_result_check_app(sr_result_work_t *work)
+{
+    if (!sr_result_has_table(work)) {
+        return true;
+    }
+    if (work->table_status != SR_TABLE_OK) {
+        return sr_result_refuse_table(work);
+    }
+    if (!check_loader_obeys_table(work)) {
+        return false;
+    }
+    return work->choice_status == SR_BOOT_CHOICE_OK ? check_chosen_app(work) : sr_result_refuse_choice(work);
 }

@@ -13,6 +13,7 @@
 
 #define DROP_SIZE        256 /**< Bytes read at once of what is not wanted; they are on the stack. */
 #define SMALL_GAP        1024u
+#define SMALL_REST       SR_BLOCK_SIZE /**< Reading so much, a chunk's most, is quicker than another TLS handshake. */
 #define FIRST_PAUSE_MS   250u
 #define LONGEST_PAUSE_MS 8000u
 #define ENOUGH_PROGRESS  4096u
@@ -65,39 +66,6 @@ static bool stream_will_do(const sr_source_t *source)
     return source->whole || source->position - source->stream <= SMALL_GAP;
 }
 
-/* Asks for [position, end). A server that knows no ranges answers 200 and starts from the first byte. */
-static esp_err_t request_range(sr_source_t *source)
-{
-    char range[40];
-    sr_http_answer_t answer = {0};
-    if (source->connected && source->stream != source->stream_end) {
-        disconnect(source); /* The rest of the last response is in the way. */
-    }
-    source->connected = false;
-    (void)snprintf(range, sizeof(range), "bytes=%" PRIu32 "-%" PRIu32, source->position, source->end - 1u);
-    esp_err_t err = esp_http_client_set_header(source->client, "Range", range);
-    if (err == ESP_OK) {
-        err = sr_http_request(source->client, source->http, &answer);
-    }
-    if (err == ESP_ERR_SELF_REFLASHER_HTTP_STATUS && answer.status == 416) {
-        return ESP_ERR_INVALID_SIZE; /* The file ends before the wanted byte. */
-    }
-    if (err == ESP_ERR_SELF_REFLASHER_HTTP_STATUS && (answer.status >= 500 || answer.status == 429)) {
-        return ESP_ERR_HTTP_EAGAIN; /* The server has too much to do, and may have less in a moment. */
-    }
-    if (err != ESP_OK) {
-        return err;
-    }
-    source->connected = true;
-    source->whole = answer.status == 200;
-    source->stream = source->whole ? 0 : source->position;
-    source->stream_end = UINT32_MAX;
-    if (answer.length >= 0 && answer.length < UINT32_MAX - source->stream) {
-        source->stream_end = source->stream + (uint32_t)answer.length;
-    }
-    return source->position < source->stream_end ? ESP_OK : ESP_ERR_INVALID_SIZE;
-}
-
 /* One read from the response; nothing is as bad as an error. */
 static esp_err_t read_some(sr_source_t *source, void *out, uint32_t length, uint32_t *got)
 {
@@ -124,6 +92,67 @@ static esp_err_t drop_until(sr_source_t *source, uint32_t offset)
         }
     }
     return ESP_OK;
+}
+
+/* The rest of the last response is in the way of the next one on this connection. A server that sends whole files is
+ * most likely one that closes after each.
+ * @return true if there is a connection to go on with */
+static bool end_response(sr_source_t *source)
+{
+    const bool usable = source->connected && !source->whole && source->stream_end - source->stream <= SMALL_REST &&
+                        drop_until(source, source->stream_end) == ESP_OK;
+    if (source->connected && !usable) {
+        disconnect(source);
+    }
+    source->connected = false;
+    return usable;
+}
+
+static bool is_broken_connection(esp_err_t err)
+{
+    return err != ESP_OK && err != ESP_ERR_SELF_REFLASHER_HTTP_STATUS && err != ESP_ERR_HTTP_MAX_REDIRECT &&
+           err != ESP_ERR_NO_MEM && err != ESP_ERR_HTTP_EAGAIN;
+}
+
+/* A server may close a connection that waits for the next request at any time: that is no failure of it. */
+static esp_err_t send_request(sr_source_t *source, bool kept_alive, sr_http_answer_t *answer)
+{
+    const esp_err_t err = sr_http_request(source->client, source->http, answer);
+    if (!kept_alive || !is_broken_connection(err)) {
+        return err;
+    }
+    disconnect(source);
+    return sr_http_request(source->client, source->http, answer);
+}
+
+/* Asks for [position, end). A server that knows no ranges answers 200 and starts from the first byte. */
+static esp_err_t request_range(sr_source_t *source)
+{
+    char range[40];
+    sr_http_answer_t answer = {0};
+    const bool kept_alive = end_response(source);
+    (void)snprintf(range, sizeof(range), "bytes=%" PRIu32 "-%" PRIu32, source->position, source->end - 1u);
+    esp_err_t err = esp_http_client_set_header(source->client, "Range", range);
+    if (err == ESP_OK) {
+        err = send_request(source, kept_alive, &answer);
+    }
+    if (err == ESP_ERR_SELF_REFLASHER_HTTP_STATUS && answer.status == 416) {
+        return ESP_ERR_INVALID_SIZE; /* The file ends before the wanted byte. */
+    }
+    if (err == ESP_ERR_SELF_REFLASHER_HTTP_STATUS && (answer.status >= 500 || answer.status == 429)) {
+        return ESP_ERR_HTTP_EAGAIN; /* The server has too much to do, and may have less in a moment. */
+    }
+    if (err != ESP_OK) {
+        return err;
+    }
+    source->connected = true;
+    source->whole = answer.status == 200;
+    source->stream = source->whole ? 0 : source->position;
+    source->stream_end = UINT32_MAX;
+    if (answer.length >= 0 && answer.length < UINT32_MAX - source->stream) {
+        source->stream_end = source->stream + (uint32_t)answer.length;
+    }
+    return source->position < source->stream_end ? ESP_OK : ESP_ERR_INVALID_SIZE;
 }
 
 static esp_err_t read_piece(sr_source_t *source, uint8_t *out, uint32_t length, uint32_t *got)

@@ -49,7 +49,10 @@ typedef struct sr_stage {
     uint32_t address;      /**< Of the mark, which is the first sector. */
     uint32_t data_sectors; /**< Behind mark and list. */
     uint32_t count;        /**< Entries. */
-    uint8_t *list;         /**< SR_SECTOR_SIZE bytes of internal RAM, owned by the caller. */
+    /** Digest of the first sector of the app that wrote the record. Only the same app may go on with it: whatever else
+     *  runs here by now, the record knows nothing of. */
+    uint8_t app_id[SR_BUNDLE_DIGEST_SIZE];
+    uint8_t *list; /**< SR_SECTOR_SIZE bytes of internal RAM, owned by the caller. */
 } sr_stage_t;
 
 #define SR_STAGE_OVERHEAD 2u /**< Sectors of a record beside its data. */

@@ -27,12 +27,6 @@ static void mark_running_system(sr_migration_t *migration)
     sr_map_mark(&migration->map, path->table, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->map, path->otadata, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->map, path->running_app, SR_MAP_RUNNING_APP);
-    if (migration->config->http_config == NULL) {
-        /* The bundle itself may lie in free flash, and must outlive the writing. */
-        const addr_region_t source = migration->config->embedded;
-        sr_map_mark(&migration->map, (sr_region_t){source.region_address, (uint32_t)source.region_size},
-                    SR_MAP_RUNNING_APP);
-    }
 }
 
 esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right)

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_system_esp_idf.h"
 
+#include "sr_digest.h"
+
 #include "esp_chip_info.h"
 #include "esp_flash.h"
 #include "esp_ota_ops.h"
 #include "esp_secure_boot.h"
+#include "esp_system.h"
 #include "sdkconfig.h"
 
 #define OTA_SLOTS 16u
@@ -89,4 +92,18 @@ const esp_partition_t *sr_system_find_staging(const sr_system_t *system, uint16_
         }
     }
     return best;
+}
+
+esp_err_t sr_system_app_id(const sr_system_t *system, uint8_t *scratch, uint8_t id[SR_SHA256_SIZE])
+{
+    const esp_err_t err = sr_flash_read(&system->flash, system->running_partition.address, scratch, SR_SECTOR_SIZE);
+    if (err != ESP_OK) {
+        return err;
+    }
+    return sr_digest(scratch, SR_SECTOR_SIZE, id) ? ESP_OK : ESP_FAIL;
+}
+
+bool sr_system_supply_is_steady(void)
+{
+    return esp_reset_reason() != ESP_RST_BROWNOUT;
 }

@@ -9,6 +9,7 @@
 #include "sr_flash.h"
 #include "sr_reader.h"
 #include "sr_region.h"
+#include "sr_sha256.h"
 
 #include "esp_err.h"
 #include "esp_partition.h"
@@ -55,3 +56,11 @@ uint16_t sr_system_slots_in(sr_region_t region);
  * @return NULL if none is free.
  */
 const esp_partition_t *sr_system_find_staging(const sr_system_t *system, uint16_t taken, uint32_t wanted);
+
+/** Digest of the first sector of the running app, which holds its descriptor: tells one build from another, wherever it
+ *  lies. @param scratch SR_SECTOR_SIZE bytes. @return ESP_OK, ESP_FAIL if it can not be hashed, or an error of
+ * esp_flash */
+esp_err_t sr_system_app_id(const sr_system_t *system, uint8_t *scratch, uint8_t id[SR_SHA256_SIZE]);
+
+/** False if the supply gave way just now: the last reset was a brownout. */
+bool sr_system_supply_is_steady(void);

@@ -2,6 +2,8 @@
 #include "sr_transfer_esp_idf.h"
 
 #include "sr_copy.h"
+#include "sr_result.h"
+#include "sr_window.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -53,6 +55,42 @@ esp_err_t sr_transfer_refusal(sr_check_status_t status, const sr_check_detail_t 
     return ESP_FAIL;
 }
 
+static bool checks_image(const sr_transfer_t *transfer)
+{
+    return (transfer->config->flags & ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK) == 0;
+}
+
+/* Bootloader and table may be right each for itself, and the one refuse the other: this bricks real boards. */
+static esp_err_t check_flash_size(const sr_transfer_t *transfer, sr_overlay_t *overlay)
+{
+    char text[128];
+    const sr_system_t *system = transfer->system;
+    const sr_reader_t after = sr_overlay_reader(overlay);
+    const sr_result_t result = {.flash = &after,
+                                .chip = system->chip,
+                                .chip_revision = UINT16_MAX,
+                                .table_offset = system->boot_path.table.address,
+                                .app_follows = true,
+                                .skip = ~SR_RESULT_FLASH_SIZE};
+    void *workspace = heap_caps_malloc(sr_result_workspace_size(), MALLOC_CAP_8BIT);
+    if (workspace == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    const uint32_t failed = sr_result_check(&result, workspace, text, sizeof(text));
+    heap_caps_free(workspace);
+    if (failed != 0) {
+        ESP_LOGE(TAG, "refused: %s", text);
+    }
+    return failed == 0 ? ESP_OK : ESP_ERR_SELF_REFLASHER_FLASH_SIZE;
+}
+
+static bool touches_bootloader_or_table(const sr_transfer_t *transfer)
+{
+    const sr_boot_path_t *path = &transfer->system->boot_path;
+    return sr_region_overlaps(transfer->destination, path->bootloader) ||
+           sr_region_overlaps(transfer->destination, path->table);
+}
+
 esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
 {
     const sr_system_t *system = transfer->system;
@@ -73,7 +111,7 @@ esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
     if (transfer->config->sha256 != NULL) {
         status = sr_check_sha256(&image, transfer->config->sha256);
     }
-    if (status == SR_CHECK_OK && (transfer->config->flags & ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK) == 0) {
+    if (status == SR_CHECK_OK && checks_image(transfer)) {
         status = sr_check_image(&check, &detail);
     }
     if (status == SR_CHECK_READ_FAILED) {
@@ -82,7 +120,12 @@ esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
         return err;
     }
     sr_transfer_progress(transfer->config, ESP_SELF_REFLASHER_PHASE_CHECK, transfer->length, transfer->length);
-    return sr_transfer_refusal(status, &detail, system->chip);
+    if (status != SR_CHECK_OK) {
+        return sr_transfer_refusal(status, &detail, system->chip);
+    }
+    sr_overlay_t overlay = {.flash = &flash, .image = &image, .destination = transfer->destination};
+    return checks_image(transfer) && touches_bootloader_or_table(transfer) ? check_flash_size(transfer, &overlay)
+                                                                           : ESP_OK;
 }
 
 static void copy_progress(void *context, uint32_t done, uint32_t total)

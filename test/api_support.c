@@ -89,9 +89,14 @@ void api_image_free(api_image_t *image)
 
 /* The chip. */
 
-static void put_table(uint8_t *flash)
+static bool is_other_slot(const sr_partition_t *entry, uint32_t running_app)
 {
-    static const sr_partition_t entries[] = {
+    return entry->type == SR_PARTITION_TYPE_APP && entry->address != running_app;
+}
+
+static void put_table(uint8_t *flash, uint32_t running_app, bool lone_slot)
+{
+    sr_partition_t entries[] = {
         {.type = 1, .subtype = SR_PARTITION_DATA_NVS, .address = API_NVS, .size = 0x4000, .label = "nvs"},
         {.type = 1, .subtype = SR_PARTITION_DATA_OTA, .address = API_OTADATA, .size = 0x2000, .label = "otadata"},
         {.type = 0, .subtype = 0x10, .address = API_OTA_0, .size = API_SLOT_SIZE, .label = "ota_0"},
@@ -100,12 +105,19 @@ static void put_table(uint8_t *flash)
         {.type = 0, .subtype = 0x13, .address = API_OTA_3, .size = 0x10000, .label = "ota_3"},
         {.type = 1, .subtype = 0x82, .address = API_DATA, .size = API_FLASH_SIZE - API_DATA, .label = "data"},
     };
+    for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]) && lone_slot; i++) {
+        const bool other = is_other_slot(&entries[i], running_app);
+        entries[i].type = other ? SR_PARTITION_TYPE_DATA : entries[i].type;
+        entries[i].subtype = other                                      ? 0x40 /* Of no meaning to ESP-IDF. */
+                             : entries[i].type == SR_PARTITION_TYPE_APP ? SR_PARTITION_APP_OTA_0
+                                                                        : entries[i].subtype;
+    }
     memset(flash + API_TABLE, 0xFF, SR_SECTOR_SIZE);
     assert_int_equal(image_write_partition_table(entries, sizeof(entries) / sizeof(entries[0]), flash + API_TABLE),
                      IMAGE_WRITE_OK);
 }
 
-static void fill_flash(nor_flash_t *flash, uint32_t running_app)
+static void fill_flash(nor_flash_t *flash, uint32_t running_app, bool lone_slot)
 {
     uint8_t *bytes = nor_flash_bytes(flash);
     size_t length;
@@ -113,8 +125,8 @@ static void fill_flash(nor_flash_t *flash, uint32_t running_app)
     assert_int_equal(
         stand_in_bootloader(sr_chip_by_name("esp32"), 2, bytes + API_BOOTLOADER, API_TABLE - API_BOOTLOADER, &length),
         IMAGE_WRITE_OK);
-    put_table(bytes);
-    image_write_otadata(1 + (running_app - API_OTA_0) / API_SLOT_SIZE, UINT32_MAX, bytes + API_OTADATA);
+    put_table(bytes, running_app, lone_slot);
+    image_write_otadata(lone_slot ? 1 : 1 + (running_app - API_OTA_0) / API_SLOT_SIZE, UINT32_MAX, bytes + API_OTADATA);
     api_image_t app = api_app(0x30000);
     memcpy(bytes + running_app, app.bytes, app.length);
     api_image_free(&app);
@@ -141,7 +153,7 @@ void api_chip_open(api_chip_t *chip, const api_options_t *options)
     const uint32_t size = options->flash_size != 0 ? options->flash_size : API_FLASH_SIZE;
     nor_flash_t *flash = nor_flash_new(size, nor_timing_find(NULL));
     assert_non_null(flash);
-    fill_flash(flash, running_app);
+    fill_flash(flash, running_app, options->lone_slot);
     if (options->flash_encryption) {
         sim_scramble(0, nor_flash_bytes(flash), size);
     }

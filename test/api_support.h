@@ -61,6 +61,7 @@ typedef struct api_options {
     uint32_t heap_limit; /**< 0: the chip's default. */
     uint32_t flash_size; /**< Of the flash chip; 0: 4 MiB, which is what the bootloader's header says in any case. */
     bool logs;           /**< Log lines go to stderr. */
+    bool lone_slot;      /**< The running app's slot is the only one, so that it can not move: the others are data. */
 } api_options_t;
 
 typedef struct api_chip {

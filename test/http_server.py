@@ -21,6 +21,8 @@ Serves the files of a folder on the loopback interface, prints its port on stdou
   /half-headers                 closes in the middle of the headers
   /garbage                      answers with what isn't HTTP
   /flaky/FILE?fail=K            resets the connections of the first K requests for this very URL, then works
+  /cut/FILE?every=N             honours Range, resets the connection after N bytes of each response
+  /busy/FILE?every=K            honours Range, but every Kth request for this URL gets 503
   /encoded/FILE                 claims "Content-Encoding: gzip" for bytes that aren't
   /redirect?to=URL[&code=302]   with a body that must be read before the connection can be used again
   /redirect-loop                to itself
@@ -134,7 +136,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     # The kinds of behaviour
 
-    def with_range(self):
+    def with_range(self, most=None):
+        """Answers with the range that is asked for; sends no more than @most bytes of it."""
         body = self.content()
         if body is None:
             return
@@ -147,7 +150,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if first > last:
             self.send_body(b"", 416, Content_Range=f"bytes */{len(body)}")
         else:
-            self.send_body(body[first:last + 1], 206, Content_Range=f"bytes {first}-{last}/{len(body)}")
+            part = body[first:last + 1]
+            self.send_head(206, Content_Length=len(part), Content_Range=f"bytes {first}-{last}/{len(body)}")
+            self.wfile.write(part[:most])
 
     def do_norange(self):
         body = self.content()
@@ -249,6 +254,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.seen[self.path] = seen + 1
         if seen < self.number("fail"):
             self.reset()
+        else:
+            self.with_range()
+
+    def do_cut(self):
+        self.with_range(self.number("every"))
+        self.wfile.flush()
+        time.sleep(0.05)
+        self.reset()
+
+    def do_busy(self):
+        with self.server.lock:
+            seen = self.server.seen.get(self.path, 0) + 1
+            self.server.seen[self.path] = seen
+        if seen % self.number("every") == 0:
+            self.send_body(b"try again\n", 503)
         else:
             self.with_range()
 

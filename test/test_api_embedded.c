@@ -440,6 +440,12 @@ static void copy_in_child(void *context)
     in_place->returned = true;
 }
 
+/* A chip on which the running app can not move out of the way. */
+static void reopen_lone_slot(uint32_t running_app)
+{
+    reopen((api_options_t){.running_app = running_app, .lone_slot = true});
+}
+
 static void check_in_place(uint32_t source, size_t length, uint32_t address, size_t size)
 {
     in_place_t *in_place = api_shared(sizeof(*in_place));
@@ -459,6 +465,7 @@ static void check_in_place(uint32_t source, size_t length, uint32_t address, siz
 static void running_app_is_overwritten_in_place(void **state)
 {
     (void)state;
+    reopen_lone_slot(API_OTA_2);
     api_image_t noise = api_noise(0x60000, 21);
     api_chip_put(&chip, API_OTA_0 + 3, noise.bytes, noise.length);
     check_in_place(API_OTA_0 + 3, noise.length, API_OTA_2, 0x80000);
@@ -468,6 +475,7 @@ static void running_app_is_overwritten_in_place(void **state)
 static void only_the_end_of_the_running_app_is_overwritten_in_place(void **state)
 {
     (void)state;
+    reopen_lone_slot(API_OTA_2);
     api_image_t app = api_app(0x30000);
     const uint32_t last = API_OTA_2 + ((uint32_t)app.length - 1) / SECTOR * SECTOR;
     check_in_place(API_OTA_0, SECTOR, last, SECTOR);
@@ -489,7 +497,7 @@ static void image_inside_the_running_app_is_copied_over_it(void **state)
     (void)state;
     for (uint32_t i = 0; i < 40; i++) {
         uint64_t random = 7000 + i;
-        reopen((api_options_t){.running_app = API_OTA_1});
+        reopen_lone_slot(API_OTA_1);
         const copy_case_t copy = random_copy(&random, API_OTA_0, API_OTA_2);
         api_image_t app = api_app(0x30000);
         const sr_region_t running = {API_OTA_1, (uint32_t)sr_align_up((uint32_t)app.length, SECTOR)};
@@ -506,7 +514,7 @@ static void in_place_copy_writes_the_boot_path_last(void **state)
 {
     (void)state;
     record_t *record = api_shared(sizeof(*record));
-    reopen((api_options_t){.running_app = API_OTA_0});
+    reopen_lone_slot(API_OTA_0);
     api_image_t image = system_image(0x50000);
     api_chip_put(&chip, API_OTA_1 + 0x45, image.bytes, image.length);
     nor_flash_set_observer(chip.flash, on_operation, record);
@@ -643,7 +651,7 @@ static void in_place_copy_never_gives_up(void **state)
 {
     (void)state;
     for (uint32_t seed = 0; seed < 8; seed++) {
-        reopen((api_options_t){0});
+        reopen_lone_slot(API_OTA_2);
         fill(API_OTA_0, API_OTA_1, seed);
         nor_flash_set_faults(
             chip.flash,
@@ -711,7 +719,7 @@ static void in_place_copy_survives_failing_reads_over_its_own_source(void **stat
     (void)state;
     unsigned good = 0;
     for (uint32_t i = 0; i < 10; i++) {
-        reopen((api_options_t){0});
+        reopen_lone_slot(API_OTA_2);
         in_place_t *in_place = api_shared(sizeof(*in_place));
         const uint32_t source = API_OTA_2 + 0x23456 - i * 0x5000;
         in_place->config = api_embedded(source, 0x30001, API_OTA_2 + i % 2 * 0x20000, 0x31000);
@@ -829,6 +837,7 @@ static void boot_path_that_does_not_fit_into_ram_is_refused(void **state)
 static void in_place_copy_without_memory_changes_nothing(void **state)
 {
     (void)state;
+    reopen_lone_slot(API_OTA_2);
     sim_heap_fail_at(1);
     assert_int_equal(copy_region(API_OTA_0, 0x20000, API_OTA_2, 0x20000), ESP_ERR_NO_MEM);
     sim_heap_fail_at(0);

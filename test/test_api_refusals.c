@@ -849,7 +849,7 @@ static void secure_boot_refusal_can_be_switched_off(void **state)
 static void encrypted_running_app_can_not_be_overwritten(void **state)
 {
     (void)state;
-    reopen((api_options_t){.flash_encryption = true});
+    reopen((api_options_t){.flash_encryption = true, .lone_slot = true});
     const esp_self_reflasher_config_t config = api_embedded(API_OTA_0, SECTOR, API_OTA_2, SECTOR);
     expect_embedded_refused(&config, ESP_ERR_NOT_SUPPORTED, "encryption");
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The API built without CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP: the running app is refused as a destination.
+ * The API built without CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP: the running app is refused as a destination,
+ * unless there is another slot that it can move to.
  */
 #include "api_support.h"
 
@@ -11,7 +12,7 @@ static void running_app_is_refused_untouched(void **state)
 {
     (void)state;
     api_chip_t chip;
-    api_chip_open(&chip, &(api_options_t){.logs = true});
+    api_chip_open(&chip, &(api_options_t){.logs = true, .lone_slot = true});
     api_image_t app = api_app(0x30000);
     const uint32_t last = API_OTA_2 + ((uint32_t)app.length - 1) / SR_SECTOR_SIZE * SR_SECTOR_SIZE;
     const sr_region_t refused[] = {
@@ -36,6 +37,28 @@ static void running_app_is_refused_untouched(void **state)
     api_chip_close(&chip);
 }
 
+static void copy_in_child(void *config)
+{
+    (void)esp_self_reflasher_directly_copy_to_region(config);
+}
+
+static void with_a_free_slot_it_moves_out_of_the_way(void **state)
+{
+    (void)state;
+    api_chip_t chip;
+    api_chip_open(&chip, NULL);
+    api_image_t app = api_app(0x30000);
+    esp_self_reflasher_config_t config = api_embedded(API_OTA_1, SR_SECTOR_SIZE, API_OTA_2, SR_SECTOR_SIZE);
+    assert_int_equal(sim_call(copy_in_child, &config), SIM_END_RESTART);
+    sim_counters()->heap_now = 0; /* It died with the child. */
+    const uint32_t size = (uint32_t)sr_align_up((uint32_t)app.length, SR_SECTOR_SIZE);
+    const sr_region_t changed[] = {{API_OTA_0, size}, {API_OTADATA, 2 * SR_SECTOR_SIZE}};
+    api_assert_same_outside(&chip, changed, 2);
+    assert_memory_equal(nor_flash_view(chip.flash) + API_OTA_0, chip.before + API_OTA_2, size);
+    api_image_free(&app);
+    api_chip_close(&chip);
+}
+
 static void its_neighbours_are_accepted(void **state)
 {
     (void)state;
@@ -55,6 +78,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(running_app_is_refused_untouched),
+        cmocka_unit_test(with_a_free_slot_it_moves_out_of_the_way),
         cmocka_unit_test(its_neighbours_are_accepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@
 typedef struct fixture {
     nor_flash_t *flash;
     uint8_t *original; /**< Content before anything was done. */
-    boot_window_record_t *record;
+    flash_record_t *record;
     boot_chip_t chip;
     const nor_timing_t *timing;
 } fixture_t;
@@ -74,7 +74,7 @@ static int set_up(void **state)
     fixture->chip.chip = sr_chip_by_name("esp32");
     put_system(nor_flash_bytes(fixture->flash));
     memcpy(fixture->original, nor_flash_view(fixture->flash), FLASH_SIZE);
-    fixture->record = boot_window_record_new(fixture->flash);
+    fixture->record = flash_record_new(fixture->flash);
     assert_non_null(fixture->record);
     *state = fixture;
     return 0;
@@ -83,7 +83,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     fixture_t *fixture = *state;
-    boot_window_record_delete(fixture->record);
+    flash_record_delete(fixture->record);
     nor_flash_delete(fixture->flash);
     free(fixture->original);
     free(fixture);
@@ -93,7 +93,7 @@ static int tear_down(void **state)
 static boot_window_t measure(const fixture_t *fixture)
 {
     boot_window_t window;
-    assert_true(boot_window_measure(fixture->record, &fixture->chip, &window));
+    assert_true(boot_window_measure(fixture->record, &fixture->chip, &window, NULL));
     return window;
 }
 
@@ -240,8 +240,8 @@ static void the_running_app_is_inside(void **state)
     const fixture_t *fixture = *state;
     // without the other app, which the bootloader would fall back to
     memset(nor_flash_bytes(fixture->flash) + SLOT_1, 0xFF, SR_SECTOR_SIZE);
-    boot_window_record_delete(fixture->record);
-    ((fixture_t *)*state)->record = boot_window_record_new(fixture->flash);
+    flash_record_delete(fixture->record);
+    ((fixture_t *)*state)->record = flash_record_new(fixture->flash);
     erase(fixture, SLOT_0);
     program(fixture, SLOT_0, fixture->original + SLOT_0, SR_SECTOR_SIZE);
     boot_window_t window = measure(fixture);

@@ -24,7 +24,7 @@ static fixture_t fixture;
 static void serve_bundle(const bundle_region_t *regions, unsigned count)
 {
     const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
-                                .partition_table_offset = API_TABLE,
+                                .partition_table_offset = SR_BUNDLE_NO_TABLE, /* MCUboot knows none. */
                                 .regions = regions,
                                 .region_count = count};
     uint8_t *bytes = NULL;
@@ -37,7 +37,9 @@ static void serve_bundle(const bundle_region_t *regions, unsigned count)
 static void serve_system(void)
 {
     const bundle_region_t regions[] = {
-        {.place = {API_BOOTLOADER, BOOTLOADER_ROOM}, .data = fixture.bootloader.bytes, .length = fixture.bootloader.length},
+        {.place = {API_BOOTLOADER, BOOTLOADER_ROOM},
+         .data = fixture.bootloader.bytes,
+         .length = fixture.bootloader.length},
         {.place = {API_OTA_0, API_SLOT_SIZE}, .data = fixture.app.bytes, .length = fixture.app.length},
     };
     serve_bundle(regions, 2);

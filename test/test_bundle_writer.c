@@ -30,16 +30,12 @@ int __real_deflateInit2_(z_streamp stream, int level, int method, int bits, int 
 int __wrap_deflateInit2_(z_streamp stream, int level, int method, int bits, int memory, int strategy,
                          const char *version, int size);
 
-/** Allocations that still succeed; negative for any number. */
+/** Allocations that still succeed before one fails; negative if none is to fail. */
 static int allocations_left = -1;
 
 static bool may_allocate(void)
 {
-    if (allocations_left > 0) {
-        allocations_left--;
-        return true;
-    }
-    return allocations_left < 0;
+    return allocations_left < 0 || allocations_left-- > 0;
 }
 
 void *__wrap_malloc(size_t size)

@@ -13,8 +13,9 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 
-BLOCK = re.compile(r"^```(c|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^( *)```(c|console)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow"]
 
@@ -35,10 +36,11 @@ def run_block(folder, text):
     """None, or the first command that prints something else."""
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, *expected = part.rstrip("\n").split("\n")
-        run = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
-        printed = run.stdout + run.stderr
-        if not pattern_of(expected).fullmatch(printed):
-            return f"$ {command}\n{printed}"
+        run = subprocess.run(
+            ["bash", "-c", command], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        if not pattern_of(expected).fullmatch(run.stdout):
+            return f"$ {command}\n{run.stdout}"
     return None
 
 
@@ -57,7 +59,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         make_folder(folder, pathlib.Path(programs).resolve())
         for document in documents:
-            for kind, text in BLOCK.findall(pathlib.Path(document).read_text(encoding="utf-8")):
+            for _, kind, indented in BLOCK.findall(pathlib.Path(document).read_text(encoding="utf-8")):
+                text = textwrap.dedent(indented)
                 problem = compile_block(compiler, text) if kind == "c" else run_block(folder, text)
                 blocks += 1
                 if problem is not None:

@@ -21,7 +21,7 @@ import tempfile
 import unittest
 import zlib
 
-PROGRAM, DEMO_IMAGES = sys.argv[1:3]
+PROGRAM, DEMO_IMAGES = map(os.path.abspath, sys.argv[1:3])
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
 SECTOR = 0x1000
 BLANK = b"\xff" * SECTOR
@@ -100,6 +100,11 @@ class PackTest(unittest.TestCase):
         cls.table = cls.write("table.bin", content[0x8000:0x8C00])
         cls.otadata = cls.write("otadata.bin", content[0xD000:0xF000])
         cls.app = cls.write("app.bin", content[0x210000:].rstrip(b"\xff"))
+        cls.image = bytearray(b"\xff" * (4 * MIB))  # what the four files make of a blank flash
+        for address, part in ((0x1000, cls.bootloader), (0x8000, cls.table), (0xD000, cls.otadata),
+                              (0x210000, cls.app)):
+            cls.image[address:address + part.stat().st_size] = part.read_bytes()
+        cls.image = bytes(cls.image)
         cls.system = ("0x1000", cls.bootloader, "0x8000", cls.table, "0xd000", cls.otadata, "0x210000", cls.app)
         cls.key, cls.public_key = cls.dir / "key.pem", cls.dir / "public.pem"
         cls.other_key, cls.other_public_key = cls.dir / "other.pem", cls.dir / "other-public.pem"
@@ -150,6 +155,7 @@ class PackTest(unittest.TestCase):
 
     def assert_not_packed(self, status, words, *arguments, chip="esp32"):
         out = self.dir / "refused.srb"
+        out.unlink(missing_ok=True)
         self.assert_fails(status, words, "pack", "-o", out, "--chip", chip, *arguments)
         self.assertFalse(out.exists())
 
@@ -157,14 +163,13 @@ class PackTest(unittest.TestCase):
 class Inputs(PackTest):
     def test_files(self):
         bundle, report = self.pack(*self.system)
-        old = self.flash.read_bytes()
         self.assertEqual(report["chip"], "esp32")
         self.assertEqual(report["min_flash_size"], 4 * MIB)
         self.assertEqual(report["partition_table_offset"], 0x8000)
         self.assertIsNone(report["key_id"])
         self.assertEqual([region["offset"] for region in report["regions"]], [0x1000, 0x8000, 0xD000, 0x210000])
         self.assertEqual(report["contents"]["apps"][0]["name"], "boot_swap_download_example")
-        self.assertEqual(self.extract(bundle), old)
+        self.assertEqual(self.extract(bundle), self.image)
 
     def test_order_does_not_matter(self):
         first = self.pack(*self.system)[0].read_bytes()
@@ -187,17 +192,29 @@ class Inputs(PackTest):
         self.assertEqual(self.extract(self.pack("--merged", f"{path}@0")[0]), self.flash.read_bytes())
 
     def test_mcuboot_has_no_table(self):
-        bundle, report = self.pack("--merged", f"{self.merged}@0x1000")
+        # MCUboot looks into its other slot, too
+        bundle, report = self.pack("--merged", f"{self.merged}@0x1000", warns=True)
         self.assertIsNone(report["partition_table_offset"])
         self.assertEqual(report["contents"]["bootloader"]["kind"], "MCUboot")
         self.assertEqual(self.extract(bundle)[0x1000:0x110000], self.merged.read_bytes())
+
+    def test_size_of_the_flash(self):
+        def size(*arguments):
+            return self.pack(*arguments, warns=True)[1]["min_flash_size"]
+
+        self.assertEqual(size("0x1000", self.bootloader), 4 * MIB)  # what its header says
+        self.assertEqual(size("0x8000", self.table), 4 * MIB)  # the end of its last partition
+        self.assertEqual(size("0x10000", self.app), 1 * MIB)  # the end of the file
+        self.assertEqual(size("0x10000", self.app, "--flash-size", "2MB"), 2 * MIB)
+        self.assertEqual(size("0x1000", self.bootloader, "--erase", "0x7ff000+4K", "--skip-check", "flash-size"),
+                         8 * MIB)
 
     def test_parts_that_share_a_sector(self):
         app = self.app.read_bytes()
         cut = 0x12345
         halves = (hex(0x210000 + cut), self.write("tail.bin", app[cut:]), "0x210000", self.write("head.bin", app[:cut]))
         bundle, _ = self.pack(*self.system[:-2], *halves)
-        self.assertEqual(self.extract(bundle), self.flash.read_bytes())
+        self.assertEqual(self.extract(bundle), self.image)
 
     def test_bad_files(self):
         missing = self.dir / "missing.bin"
@@ -220,7 +237,7 @@ class Inputs(PackTest):
         self.assert_fails(2, ["esp99"], "pack", *out, "--chip", "esp99", *pair)
         self.assert_not_packed(2, ["0x8000", "FILE"], *pair, "0x8000")
         self.assert_not_packed(2, ["wherever"], "wherever", self.bootloader)
-        self.assert_not_packed(2, ["5MB", "4MB"][1:], "--flash-size", "5MB", *pair)
+        self.assert_not_packed(2, ["4MB"], "--flash-size", "5MB", *pair)
         self.assert_not_packed(2, ["dio"], "--flash-mode", "octal", *pair)
         self.assert_not_packed(2, ["frequency"], "--flash-freq", "60m", *pair)
         self.assert_not_packed(2, ["no such flash setting"], "--flash-freq", "frequency", *pair)
@@ -248,7 +265,7 @@ class Manifests(PackTest):
         parts = self.parts(0x1000, "0x8000", "53248", 0x210000)
         manifest = self.manifest(self.builds({"chipFamily": "ESP32", "parts": parts[::-1]}))
         bundle, _ = self.pack("--manifest", manifest, chip=None)
-        self.assertEqual(self.extract(bundle), self.flash.read_bytes())
+        self.assertEqual(self.extract(bundle), self.image)
 
     def test_chip_picks_the_build(self):
         good = {"chipFamily": "ESP32", "parts": self.parts(0x1000, 0x8000, 0xD000, 0x210000)}
@@ -307,7 +324,7 @@ class BuildDirs(PackTest):
     def test_build(self):
         bundle, report = self.pack("--build-dir", self.build(), chip=None)
         self.assertEqual(report["chip"], "esp32")
-        self.assertEqual(self.extract(bundle), self.flash.read_bytes())
+        self.assertEqual(self.extract(bundle), self.image)
 
     def test_settings_of_the_build_and_of_the_user(self):
         settings = {"flash_mode": "qio", "flash_size": "detect", "flash_freq": "80m"}
@@ -338,6 +355,87 @@ class BuildDirs(PackTest):
         self.assert_not_packed(3, ["nowhere/flasher_args.json"], "--build-dir", self.dir / "nowhere")
 
 
+class EspIdfProject(PackTest):
+    """The CMake functions, in a project where ESP-IDF is played by a few functions of its names."""
+    MOCK = """
+cmake_minimum_required(VERSION 3.16)
+project(demo NONE)
+function(idf_build_get_property variable name)
+    set(${variable} ${CMAKE_BINARY_DIR} PARENT_SCOPE)
+endfunction()
+function(fail_at_build_time target)
+    add_custom_target(${target} ALL COMMAND ${CMAKE_COMMAND} -E echo "${ARGN}" COMMAND ${CMAKE_COMMAND} -E false)
+endfunction()
+function(target_add_binary_data target file type keyword name)
+    message("EMBEDS ${target} ${file} ${type} ${keyword} ${name}")
+endfunction()
+add_custom_target(images COMMAND ${CMAKE_COMMAND} -E copy_directory @BUILD@ ${CMAKE_BINARY_DIR})
+add_custom_target(flash)
+add_dependencies(flash images)
+set(COMPONENT_LIB main)
+include(@INCLUDE@)
+@CALL@
+"""
+
+    def build(self, call, tool=PROGRAM):
+        """Configures and builds. Gives the exit status, all output, and the build folder."""
+        shutil.rmtree(self.dir / "project", ignore_errors=True)
+        include = pathlib.Path(__file__).resolve().parent.parent / "project_include.cmake"
+        text = self.MOCK.replace("@BUILD@", str(self.dir / "images")).replace("@INCLUDE@", str(include))
+        self.write("project/CMakeLists.txt", text.replace("@CALL@", call).encode())
+        environment = {**os.environ, "SELF_REFLASHER_TOOL": tool}
+        output = ""
+        for command in (["-S", self.dir / "project", "-B", self.dir / "project/b"], ["--build", self.dir / "project/b"]):
+            result = subprocess.run(["cmake", *command], env=environment, text=True, check=False,
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            output += result.stdout
+            if result.returncode != 0:
+                break
+        return result.returncode, output, self.dir / "project/b"
+
+    def setUp(self):
+        for name, file in (("a.bin", self.bootloader), ("b.bin", self.table), ("c.bin", self.app)):
+            self.write(f"images/{name}", file.read_bytes())
+        self.write("images/flasher_args.json", {
+            "flash_settings": {"flash_mode": "dio", "flash_size": "4MB", "flash_freq": "40m"},
+            "flash_files": {"0x1000": "a.bin", "0x8000": "b.bin", "0x210000": "c.bin"},
+            "extra_esptool_args": {"chip": "esp32"}})
+
+    def test_bundle_of_the_build(self):
+        status, output, folder = self.build("self_reflasher_create_bundle()")
+        self.assertEqual(status, 0, output)
+        report = self.run_json(0, "inspect", folder / "demo.srb")
+        self.assertEqual([region["offset"] for region in report["regions"]], [0x1000, 0x8000, 0x210000])
+        self.assertIsNone(report["key_id"])
+
+    def test_options(self):
+        shutil.copy(self.key, self.dir / "images/key.pem")
+        status, output, folder = self.build("self_reflasher_create_bundle(OUTPUT x.srb SIGN_KEY ../images/key.pem "
+                                            "OPTIONS --keep-bootloader --erase nvs)")
+        self.assertEqual(status, 0, output)
+        report = self.run_json(0, "inspect", folder / "x.srb")
+        self.assertEqual([region["offset"] for region in report["regions"]], [0x8000, 0x210000])
+        self.assertEqual(run("verify", folder / "x.srb", "--public-key", self.public_key).returncode, 0)
+
+    def test_embed(self):
+        bundle = self.write("images/x.srb", b"bundle")
+        status, output, _ = self.build("self_reflasher_embed_bundle(../images/x.srb)")
+        self.assertEqual(status, 0, output)
+        self.assertIn(f"EMBEDS main {bundle} BINARY RENAME_TO self_reflasher_bundle", output)
+
+    def test_failures(self):
+        status, output, _ = self.build("self_reflasher_embed_bundle(gone.srb)")
+        self.assertNotEqual(status, 0)
+        self.assertIn("gone.srb", output)
+        status, output, _ = self.build("self_reflasher_create_bundle(OUTPUT x.srb key.pem)")
+        self.assertNotEqual(status, 0)
+        self.assertIn("key.pem", output)
+        self.write("images/a.bin", self.bootloader.read_bytes()[:-1])
+        status, output, _ = self.build("self_reflasher_create_bundle()")
+        self.assertNotEqual(status, 0)
+        self.assertIn("check 'bootloader' failed", output)
+
+
 class Regions(PackTest):
     def test_keep(self):
         bundle, report = self.pack("--merged", self.flash, "--keep", "nvs", "--keep", "0x3f0000..0x3f2000", "--keep",
@@ -354,7 +452,7 @@ class Regions(PackTest):
     def test_erase_what_no_input_fills(self):
         bundle, _ = self.pack(*self.system, "--erase", "0..4M", "--keep", "nvs")
         base = self.write("base.bin", b"\x5a" * (4 * MIB))
-        expected = bytearray(self.flash.read_bytes())
+        expected = bytearray(self.image)
         expected[0x9000:0xD000] = b"\x5a" * 0x4000
         self.assertEqual(self.extract(bundle, "--base", base), bytes(expected))
 
@@ -380,8 +478,8 @@ class Regions(PackTest):
         image = bytearray(b"\xff" * (16 * MIB))
         for block in range(0, 16 * MIB, 2 << 16):
             image[block] = 0
-        bundle, report = self.pack("0x0", self.write("sparse.bin", image), "--partition-table", "none",
-                                   "--skip-check", "bootloader", "--skip-check", "app")
+        bundle, report = self.pack("0x0", self.write("sparse.bin", bytes(image)), "--partition-table", "none",
+                                   "--skip-check", "bootloader", "--skip-check", "flash-size")
         self.assertLessEqual(len(report["regions"]), 64)
         self.assertEqual(self.extract(bundle), bytes(image))
 
@@ -390,7 +488,7 @@ class Regions(PackTest):
         pairs = [word for i in range(65) for word in (hex(i * 0x2000), sector)]
         checks = ("--partition-table", "none", "--skip-check", "bootloader", "--skip-check", "app")
         self.assert_not_packed(1, ["64"], *pairs, *checks)
-        self.pack(*pairs[:-2], *checks)
+        self.pack(*pairs[:-2], *checks, warns=True)
 
     def test_bad_regions(self):
         self.assert_not_packed(2, ["spiffs", "table"], *self.system, "--keep", "spiffs")
@@ -470,20 +568,22 @@ class Checks(PackTest):
         self.refuse("bootloader", "0x1000", self.flip(self.bootloader, 0x100))
 
     def test_flash_size(self):
-        self.refuse("flash-size", *self.system, "--flash-size", "2MB", "--erase", "0..0x1000")
+        self.refuse("flash-size", *self.system[:4], "--flash-size", "2MB")
 
     def test_table(self):
         self.refuse("table", *self.system_with(at_0x8000=self.flip(self.table, 0x45)))
 
     def test_app(self):
         self.refuse("app", *self.system_with(at_0x210000=self.flip(self.app, 0x5000)))
-        self.refuse("app", *self.system, "--erase", "0x210000..0x212000", "--keep-bootloader", "0x10000",
-                    self.app) if False else None
+        other_slot = self.flip(self.app, 0x5000)
+        self.pack(*self.system, "0x10000", other_slot)
 
     def test_app_of_mcuboot(self):
         image = bytearray(self.merged.read_bytes())
         image[0x10100] ^= 1
-        self.refuse("app", "--merged", f"{self.write('bad-slot.bin', bytes(image))}@0x1000")
+        other_slot = ("--erase", "0x110000+1M", "--erase", "0x210000+256K")
+        self.refuse("app", "--merged", f"{self.write('bad-slot.bin', bytes(image))}@0x1000", *other_slot)
+        self.pack("--merged", f"{self.merged}@0x1000", *other_slot)
 
     def test_revision_that_is_asked_for(self):
         app = bytearray(self.app.read_bytes())
@@ -564,7 +664,7 @@ class Signing(PackTest):
         good = self.bundle.read_bytes()
         verify = ("verify", self.dir / "damaged.srb", "--public-key", self.public_key)
         for offset in (0, 9, 30, 200, self.manifest_size + 3, self.manifest_size + 20, self.manifest_size + 200,
-                       len(good) - 1):
+                       len(good) - 3):
             damaged = bytearray(good)
             damaged[offset] ^= 4
             self.write("damaged.srb", bytes(damaged))
@@ -627,9 +727,21 @@ class Looking(PackTest):
         content = bytearray(self.bundle.read_bytes())
         content[-1] ^= 1
         self.assert_fails(3, ["chunk.srb", "chunk"], "inspect", self.write("chunk.srb", bytes(content)))
-        content[4] ^= 1
-        content[24] ^= 1
         self.assert_fails(3, ["cut.srb"], "inspect", self.write("cut.srb", self.bundle.read_bytes()[:300]))
+
+    def test_data_behind_the_end_of_a_stream(self):
+        content = bytearray(self.bundle.read_bytes()) + b"\0"
+        size, _, _, _, _, regions, chunks = struct.unpack_from("<IHHIIHH", content, 20)
+        struct.pack_into("<I", content, 20, size + 1)
+        length_at = 48 + 16 * (regions + chunks - 1) + 4
+        struct.pack_into("<I", content, length_at, struct.unpack_from("<I", content, length_at)[0] + 1)
+        self.assert_fails(3, ["longer.srb", f"chunk {chunks - 1}", "decode"], "inspect",
+                          self.write("longer.srb", bytes(content)))
+
+    def test_bundle_for_a_flash_that_can_not_be(self):
+        content = bytearray(self.bundle.read_bytes())
+        struct.pack_into("<I", content, 28, 0xFFFFF000)
+        self.assert_fails(3, ["huge.srb", "128 MiB"], "inspect", self.write("huge.srb", bytes(content)))
 
     def test_extract(self):
         out = self.dir / "x.bin"
@@ -665,7 +777,7 @@ class Looking(PackTest):
         self.assertRegex(text, "0x210000 .*2 wrong, 1 chunk of")
 
     def test_diff_of_everything(self):
-        answer = self.run_json(0, "diff", self.bundle, self.write("blank.bin", b"\0" * (4 * MIB)))
+        answer = self.run_json(0, "diff", self.bundle, self.write("other.bin", b"\x5a" * (4 * MIB)))
         self.assertEqual(answer["sectors_right"], 0)
         self.assertEqual(answer["bytes_to_download"], answer["bundle_size"])
 
@@ -707,7 +819,8 @@ class RealFirmware(PackTest):
 
     def test_mcuboot_is_small_enough_to_embed(self):
         merged = FIXTURES / "mcuboot-nuttx/app_upd.merged.bin"
-        bundle, report = self.pack("--merged", f"{merged}@0x1000", "--sign", self.key)
+        bundle, report = self.pack("--merged", f"{merged}@0x1000", "--erase", "0x110000+1M", "--erase",
+                                   "0x210000+256K", "--sign", self.key)
         self.assertLess(bundle.stat().st_size, 100_000)
         self.assertIsNone(report["partition_table_offset"])
         self.assertEqual(self.extract(bundle)[0x1000:0x110000], merged.read_bytes())

@@ -323,7 +323,8 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
     }
     *layout = flash_layout_of(&inputs->parts);
     if (*layout == NULL) {
-        return complain(STATUS_BAD_INPUT, "%s", strerror(errno));
+        complain(STATUS_BAD_INPUT, "%s", strerror(errno));
+        return STATUS_BAD_INPUT;
     }
     *result = (pack_result_t){.chip = inputs->chip, .layout = *layout};
     status = find_table(arguments, inputs, result);

@@ -21,10 +21,11 @@ int input_merged(inputs_t *inputs, const char *argument)
     }
     uint32_t address = 0;
     char *at = strrchr(path, '@');
-    if (at != NULL && number_parse(at + 1, &address)) { // else the '@' belongs to the name
+    const bool has_offset = at != NULL && number_parse(at + 1, &address); // else the '@' belongs to the name
+    if (has_offset) {
         *at = '\0';
     }
-    const int status = flash_parts_add(&inputs->parts, address, path);
+    const int status = flash_parts_add(&inputs->parts, has_offset ? address : 0, path);
     free(path);
     return status;
 }

@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** A file as text. @return NULL after complaining. */
-static char *load_text(const char *path)
+char *key_file_load_text(const char *path)
 {
     image_file_t file;
     if (image_file_load(path, &file) != STATUS_OK) {
@@ -27,7 +26,7 @@ static char *load_text(const char *path)
 
 int key_file_load_public(const char *path, sr_public_key_t *key)
 {
-    char *text = load_text(path);
+    char *text = key_file_load_text(path);
     if (text == NULL) {
         return STATUS_BAD_INPUT;
     }
@@ -39,7 +38,7 @@ int key_file_load_public(const char *path, sr_public_key_t *key)
 
 int key_file_sign(const char *path, uint8_t *bundle, uint32_t size)
 {
-    char *text = load_text(path);
+    char *text = key_file_load_text(path);
     if (text == NULL) {
         return STATUS_BAD_INPUT;
     }

@@ -8,6 +8,10 @@
 
 #include <stdint.h>
 
+/** Reads a text file, such as PEM, whole. @return For explicit_bzero() if it is secret, and free(); NULL after
+ *  complaining. */
+char *key_file_load_text(const char *path);
+
 /** Reads a public key. @return STATUS_OK, or STATUS_BAD_INPUT after complaining. */
 int key_file_load_public(const char *path, sr_public_key_t *key);
 

@@ -4,7 +4,9 @@
 #include "number.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -34,24 +36,64 @@ static const image_file_t *find_file(const file_list_t *list, const char *url)
     return found && list->files[index].bytes != NULL ? &list->files[index] : NULL;
 }
 
+/** The part of a file that a request asks for. @return the response's status */
+static unsigned find_range(const char *header, uint32_t size, uint32_t *first, uint32_t *length)
+{
+    char *rest = NULL;
+    *first = 0;
+    *length = size;
+    // a server may take a range that it does not like for none
+    if (header == NULL || strncmp(header, "bytes=", 6) != 0 || !isdigit((unsigned char)header[6])) {
+        return MHD_HTTP_OK;
+    }
+    unsigned long long start = strtoull(header + 6, &rest, 10);
+    unsigned long long last = *rest == '-' && rest[1] != '\0' ? strtoull(rest + 1, &rest, 10) : size - 1u;
+    if (start >= size || last < start) {
+        *length = 0;
+        return MHD_HTTP_RANGE_NOT_SATISFIABLE;
+    }
+    *first = (uint32_t)start;
+    *length = (uint32_t)((last < size ? last + 1 : size) - start);
+    return MHD_HTTP_PARTIAL_CONTENT;
+}
+
+static struct MHD_Response *part_of_file(const image_file_t *file, const char *range, unsigned *status)
+{
+    uint32_t first;
+    uint32_t length;
+    char content_range[64];
+    *status = find_range(range, file->size, &first, &length);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(length, file->bytes + first, MHD_RESPMEM_PERSISTENT);
+    if (response != NULL && *status == MHD_HTTP_PARTIAL_CONTENT) {
+        snprintf(content_range, sizeof(content_range), "bytes %" PRIu32 "-%" PRIu32 "/%" PRIu32, first,
+                 first + length - 1, file->size);
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_RANGE, content_range);
+    }
+    return response;
+}
+
 static enum MHD_Result answer(void *context, struct MHD_Connection *connection, const char *url, const char *method,
                               const char *version, const char *upload, size_t *upload_size, void **state)
 {
     (void)version;
     (void)upload;
     (void)upload_size;
-    (void)state;
+    static char seen;
+    if (*state == NULL) {
+        *state = &seen; // a response to the first call, which brings the headers alone, would end the connection
+        return MHD_YES;
+    }
     const image_file_t *file = find_file(context, url);
     bool reads = strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
-    unsigned status = MHD_HTTP_OK;
-    if (!reads) {
-        status = MHD_HTTP_METHOD_NOT_ALLOWED;
-    } else if (file == NULL) {
-        status = MHD_HTTP_NOT_FOUND;
+    unsigned status = reads ? MHD_HTTP_NOT_FOUND : MHD_HTTP_METHOD_NOT_ALLOWED;
+    struct MHD_Response *response;
+    if (reads && file != NULL) {
+        const char *range = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_RANGE);
+        response = part_of_file(file, range, &status);
+    } else {
+        response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     }
-    bool good = status == MHD_HTTP_OK;
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(good ? file->size : 0, good ? file->bytes : NULL, MHD_RESPMEM_PERSISTENT);
     if (response == NULL) {
         return MHD_NO;
     }

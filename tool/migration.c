@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration.h"
 
+#include "esp_crt_bundle.h"
 #include "esp_system.h"
 #include "progress.h"
 
@@ -17,6 +18,8 @@ typedef struct app_state {
     esp_err_t error;
     size_t step;     /**< The one that it is at. */
     off_t log_start; /**< Where in the log that one begins. */
+    esp_self_reflasher_plan_t plan;
+    uint32_t retries;
 } app_state_t;
 
 // app_main() has no parameters, on the chip as here
@@ -24,10 +27,21 @@ static const migration_t *running;
 static app_state_t *state; /**< In shared memory. */
 static int log_file = -1;
 
+esp_http_client_config_t migration_http(const char *url, const char *ca)
+{
+    return (esp_http_client_config_t){
+        .url = url,
+        .timeout_ms = HTTP_TIMEOUT_MS,
+        .keep_alive_enable = true,
+        .cert_pem = ca,
+        .crt_bundle_attach = ca == NULL ? esp_crt_bundle_attach : NULL,
+    };
+}
+
 static esp_err_t download_step(const migration_step_t *step, esp_self_reflasher_config_t *config,
                                esp_self_reflasher_handle_t *handle)
 {
-    esp_http_client_config_t http = {.url = step->url, .timeout_ms = HTTP_TIMEOUT_MS, .keep_alive_enable = true};
+    esp_http_client_config_t http = migration_http(step->url, running->ca);
     config->http_config = &http;
     esp_err_t error =
         *handle == NULL ? esp_self_reflasher_init(config, handle) : esp_self_reflasher_upd_next_config(config, handle);
@@ -58,12 +72,25 @@ static esp_err_t run_step(const migration_step_t *step, esp_self_reflasher_handl
                              : esp_self_reflasher_directly_copy_to_region(&config);
 }
 
-/** The app. */
-static void migrate(void)
+static void on_event(void *context, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)
 {
-    if (!running->show_log) {
-        dup2(log_file, STDERR_FILENO);
+    state->retries = data->retries;
+    if (running->show_progress) {
+        progress_event(context, event, data);
     }
+}
+
+static bool apply_bundle(void)
+{
+    esp_self_reflasher_bundle_config_t config = *running->bundle;
+    config.event_cb = on_event;
+    state->error = ESP_ERR_NOT_FINISHED;
+    state->error = esp_self_reflasher_apply_bundle(&config, &state->plan);
+    return state->error == ESP_OK && state->plan.sectors_to_write > 0;
+}
+
+static bool run_steps(void)
+{
     esp_self_reflasher_handle_t handle = NULL;
     state->error = ESP_OK;
     for (state->step = 0; state->step < running->step_count; state->step++) {
@@ -76,7 +103,16 @@ static void migrate(void)
     if (handle != NULL) {
         esp_self_reflasher_deinit(handle);
     }
-    if (state->error == ESP_OK) {
+    return state->error == ESP_OK;
+}
+
+/** The app. */
+static void migrate(void)
+{
+    if (!running->show_log) {
+        dup2(log_file, STDERR_FILENO);
+    }
+    if (running->bundle != NULL ? apply_bundle() : run_steps()) {
         esp_restart();
     }
 }
@@ -111,11 +147,14 @@ static void judge(migration_result_t *result)
 {
     result->error = state->error;
     result->failed_step = state->step;
+    result->plan = state->plan;
+    result->retries = state->retries;
     bool all_done = state->step == running->step_count;
     sim_end_t end = result->report.last_end;
     if (result->error == ESP_OK && end == SIM_END_PANIC) {
         result->error = ESP_FAIL;
-    } else if (result->error == ESP_OK && !all_done && state->step + 1 != running->step_count) {
+    } else if (result->error == ESP_OK && running->bundle == NULL && !all_done &&
+               state->step + 1 != running->step_count) {
         // a copy over the running app ends in a reset: nothing is left that could do the next step
         result->error = ESP_ERR_NOT_FINISHED;
     }
@@ -131,7 +170,7 @@ static void judge(migration_result_t *result)
 
 static bool run_recorded(const migration_t *migration, migration_result_t *result)
 {
-    boot_window_record_t *record = boot_window_record_new(migration->flash);
+    flash_record_t *record = flash_record_new(migration->flash);
     if (record == NULL) {
         return false;
     }
@@ -144,11 +183,11 @@ static bool run_recorded(const migration_t *migration, migration_result_t *resul
     result->stats = nor_flash_stats(migration->flash);
     if (ran) {
         judge(result);
-        if (!boot_window_measure(record, &migration->chip, &result->window)) {
+        if (!boot_window_measure(record, &migration->chip, &result->window, NULL)) {
             result->error = ESP_ERR_NO_MEM;
         }
     }
-    boot_window_record_delete(record);
+    flash_record_delete(record);
     return ran;
 }
 
@@ -161,6 +200,7 @@ bool migration_run(const migration_t *migration, migration_result_t *result)
     bool ran = false;
     if (shared != MAP_FAILED && log_file >= 0) {
         state = shared;
+        state->plan.relocate_to = state->plan.staging_address = UINT32_MAX;
         ran = run_recorded(migration, result);
     }
     if (shared != MAP_FAILED) {

@@ -6,6 +6,7 @@
 
 #include "boot_window.h"
 #include "self_reflasher.h"
+#include "self_reflasher_bundle.h"
 #include "sim_chip.h"
 #include "sr_sha256.h"
 
@@ -29,22 +30,30 @@ typedef struct migration {
     uint32_t running_app; /**< UINT32_MAX: the one that boots. */
     const migration_step_t *steps;
     size_t step_count;
-    uint32_t flags;     /**< ESP_SELF_REFLASHER_FLAG_... */
-    bool show_progress; /**< On stdout. */
-    bool show_log;      /**< The app's log on stderr as it comes. */
+    const esp_self_reflasher_bundle_config_t *bundle; /**< Apply this instead of the steps, unless it is NULL. */
+    const char *ca;                                   /**< PEM to trust for https. */
+    uint32_t flags;                                   /**< ESP_SELF_REFLASHER_FLAG_... */
+    bool show_progress;                               /**< On stdout. */
+    bool show_log;                                    /**< The app's log on stderr as it comes. */
 } migration_t;
 
 typedef struct migration_result {
-    esp_err_t error;    /**< Of the component; ESP_FAIL if the app crashed. */
-    size_t failed_step; /**< Index; valid if there is an error. */
-    char message[256];  /**< The log line that tells the cause, or "". */
+    esp_err_t error;                /**< Of the component; ESP_FAIL if the app crashed. */
+    size_t failed_step;             /**< Index; valid if there is an error, and steps are run. */
+    char message[256];              /**< The log line that tells the cause, or "". */
+    esp_self_reflasher_plan_t plan; /**< Of a bundle. */
+    uint32_t retries;               /**< Of a bundle: connections made again. */
     sim_report_t report;
     nor_stats_t stats;
     boot_window_t window;
 } migration_result_t;
 
+/** HTTP settings of all that is downloaded. */
+esp_http_client_config_t migration_http(const char *url, const char *ca);
+
 /**
- * Runs all steps and restarts the chip, as an app in the field does; after the first error it stops.
+ * Runs all steps, or applies the bundle, and restarts the chip, as an app in the field does; after the first error it
+ * stops.
  * @return false if the app could not be started at all: then `result->report.after` tells why nothing boots.
  */
 bool migration_run(const migration_t *migration, migration_result_t *result);

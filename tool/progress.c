@@ -2,6 +2,7 @@
 #include "progress.h"
 
 #include "number.h"
+#include "sr_region.h"
 #include "terminal.h"
 
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 
 static struct {
     bool begun, finished;
-    esp_self_reflasher_phase_t phase;
+    const char *phase;
     size_t total; /**< Of this phase. */
     size_t drawn; /**< Eighths of cells, so that a line is drawn only if it changes. */
 } state;
@@ -22,16 +23,6 @@ void progress_step(unsigned number, unsigned count, const char *source, uint32_t
     printf("  %u/%u  %s%s%s to 0x%" PRIx32 "+0x%" PRIx32 "\n", number, count, terminal_style(STYLE_HEADING), source,
            terminal_reset(), address, size);
     fflush(stdout);
-}
-
-static const char *phase_name(esp_self_reflasher_phase_t phase)
-{
-    static const char *const names[] = {
-        [ESP_SELF_REFLASHER_PHASE_DOWNLOAD] = "download",
-        [ESP_SELF_REFLASHER_PHASE_CHECK] = "check",
-        [ESP_SELF_REFLASHER_PHASE_COPY] = "copy",
-    };
-    return names[phase];
 }
 
 static void draw_bar(size_t eighths)
@@ -60,7 +51,7 @@ static void draw_line(size_t done, size_t total, size_t eighths)
     char done_text[NUMBER_TEXT_SIZE];
     char total_text[NUMBER_TEXT_SIZE];
     bool live = terminal_is_live();
-    printf("%s       %-9s ", live ? "\r" : "", phase_name(state.phase));
+    printf("%s       %-9s ", live ? "\r" : "", state.phase);
     if (live && total > 0) {
         draw_bar(eighths);
         putchar(' ');
@@ -87,9 +78,8 @@ static void finish_phase(size_t done)
     }
 }
 
-void progress_update(void *context, esp_self_reflasher_phase_t phase, size_t done, size_t total)
+static void update(const char *phase, size_t done, size_t total)
 {
-    (void)context;
     if (!state.begun || state.phase != phase) {
         finish_phase(state.total);
         state.begun = true;
@@ -107,5 +97,30 @@ void progress_update(void *context, esp_self_reflasher_phase_t phase, size_t don
         finish_phase(done);
     } else if (terminal_is_live()) {
         draw_line(done, total, eighths);
+    }
+}
+
+void progress_update(void *context, esp_self_reflasher_phase_t phase, size_t done, size_t total)
+{
+    static const char *const names[] = {
+        [ESP_SELF_REFLASHER_PHASE_DOWNLOAD] = "download",
+        [ESP_SELF_REFLASHER_PHASE_CHECK] = "check",
+        [ESP_SELF_REFLASHER_PHASE_COPY] = "copy",
+    };
+    (void)context;
+    update(names[phase], done, total);
+}
+
+void progress_event(void *context, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)
+{
+    static const char *const names[] = {
+        [ESP_SELF_REFLASHER_EVENT_CHECK] = "check",
+        [ESP_SELF_REFLASHER_EVENT_PREPARE] = "write",
+        [ESP_SELF_REFLASHER_EVENT_STAGE] = "stage",
+        [ESP_SELF_REFLASHER_EVENT_COMMIT] = "commit",
+    };
+    (void)context;
+    if (event <= ESP_SELF_REFLASHER_EVENT_COMMIT) {
+        update(names[event], (size_t)data->sectors_done * SR_SECTOR_SIZE, (size_t)data->sectors_total * SR_SECTOR_SIZE);
     }
 }

@@ -31,10 +31,31 @@ static void print_result(const simulate_report_t *report)
         return;
     }
     terminal_print(STYLE_BAD, esp_self_reflasher_err_to_name(result->error));
-    printf(" in step %zu\n", result->failed_step + 1);
+    if (report->migration->bundle == NULL) {
+        printf(" in step %zu", result->failed_step + 1);
+    }
+    putchar('\n');
     if (result->message[0] != '\0') {
         terminal_key("");
         terminal_wrap(result->message, 15, 15);
+    }
+}
+
+static void print_plan(const esp_self_reflasher_plan_t *plan)
+{
+    char text[NUMBER_TEXT_SIZE];
+    terminal_key("sectors");
+    printf("%s in the bundle, %" PRIu32 " of them right, ", number_grouped(plan->sectors_total, text),
+           plan->sectors_right);
+    printf("%" PRIu32 " to write, %" PRIu32 " on the boot path\n", plan->sectors_to_write, plan->sectors_boot_path);
+    terminal_key("planned");
+    printf("%s bytes, flash %.3f s, at most %.3f s\n", number_grouped(plan->bytes_to_download, text),
+           plan->flash_ms_typical / 1e3, plan->flash_ms_maximum / 1e3);
+    terminal_key("staging");
+    if (plan->staging_address == UINT32_MAX) {
+        puts("RAM");
+    } else {
+        printf("flash at 0x%06" PRIx32 "\n", plan->staging_address);
     }
 }
 
@@ -66,6 +87,9 @@ void simulate_report_print(const simulate_report_t *report)
     flash_map_print_change(report->before, report->after);
     terminal_heading("Migration");
     print_result(report);
+    if (report->migration->bundle != NULL) {
+        print_plan(&report->result->plan);
+    }
     print_costs(report);
     putchar('\n');
     boot_report_print(&report->after->boot, report->after->boot_app_name);
@@ -93,17 +117,77 @@ static void add_counts(cJSON *json, const migration_result_t *result)
     cJSON_AddNumberToObject(json, "window_operations", result->window.operations);
 }
 
-cJSON *simulate_report_json(const simulate_report_t *report)
+/** "signature" or the like; NULL if a bundle is not refused. */
+static const char *refusal_name(esp_self_reflasher_refusal_t refusal)
 {
-    const migration_result_t *result = report->result;
+    static const char *const names[] = {
+        [ESP_SELF_REFLASHER_REFUSED_FORMAT] = "format",
+        [ESP_SELF_REFLASHER_REFUSED_SIGNATURE] = "signature",
+        [ESP_SELF_REFLASHER_REFUSED_CHIP] = "chip",
+        [ESP_SELF_REFLASHER_REFUSED_FLASH_SIZE] = "flash_size",
+        [ESP_SELF_REFLASHER_REFUSED_BOOTLOADER] = "bootloader",
+        [ESP_SELF_REFLASHER_REFUSED_BOOTLOADER_SIZE] = "bootloader_size",
+        [ESP_SELF_REFLASHER_REFUSED_FLASH_MODE] = "flash_mode",
+        [ESP_SELF_REFLASHER_REFUSED_REVISION] = "revision",
+        [ESP_SELF_REFLASHER_REFUSED_TABLE] = "table",
+        [ESP_SELF_REFLASHER_REFUSED_APP] = "app",
+        [ESP_SELF_REFLASHER_REFUSED_ROLLBACK] = "rollback",
+        [ESP_SELF_REFLASHER_REFUSED_RUNNING_APP] = "running_app",
+        [ESP_SELF_REFLASHER_REFUSED_SECURITY] = "security",
+    };
+    return names[refusal];
+}
+
+static void add_text(cJSON *json, const char *name, const char *text)
+{
+    cJSON_AddItemToObject(json, name, text != NULL ? cJSON_CreateString(text) : cJSON_CreateNull());
+}
+
+static void add_address(cJSON *json, const char *name, uint32_t address)
+{
+    cJSON_AddItemToObject(json, name, address != UINT32_MAX ? cJSON_CreateNumber(address) : cJSON_CreateNull());
+}
+
+static cJSON *plan_json(const esp_self_reflasher_plan_t *plan)
+{
     cJSON *json = cJSON_CreateObject();
+    add_text(json, "refusal", refusal_name(plan->refusal));
+    cJSON_AddStringToObject(json, "refusal_text", plan->refusal_text);
+    cJSON_AddNumberToObject(json, "sectors_total", plan->sectors_total);
+    cJSON_AddNumberToObject(json, "sectors_right", plan->sectors_right);
+    cJSON_AddNumberToObject(json, "sectors_to_write", plan->sectors_to_write);
+    cJSON_AddNumberToObject(json, "sectors_boot_path", plan->sectors_boot_path);
+    cJSON_AddNumberToObject(json, "bytes_to_download", plan->bytes_to_download);
+    cJSON_AddNumberToObject(json, "flash_ms_typical", plan->flash_ms_typical);
+    cJSON_AddNumberToObject(json, "flash_ms_maximum", plan->flash_ms_maximum);
+    cJSON_AddNumberToObject(json, "window_ms_typical", plan->window_ms_typical);
+    cJSON_AddNumberToObject(json, "window_ms_maximum", plan->window_ms_maximum);
+    cJSON_AddBoolToObject(json, "must_relocate", plan->must_relocate);
+    add_address(json, "relocate_to", plan->relocate_to);
+    add_address(json, "staging_address", plan->staging_address);
+    return json;
+}
+
+/** How it ended. */
+static void add_result(cJSON *json, const migration_t *migration, const migration_result_t *result)
+{
     cJSON_AddStringToObject(json, "result", esp_self_reflasher_err_to_name(result->error));
-    if (result->error == ESP_OK) {
+    if (migration->bundle != NULL) {
+        cJSON_AddItemToObject(json, "plan", plan_json(&result->plan));
+        cJSON_AddNumberToObject(json, "retries", result->retries);
+    } else if (result->error == ESP_OK) {
         cJSON_AddNullToObject(json, "failed_step");
     } else {
         cJSON_AddNumberToObject(json, "failed_step", (double)result->failed_step + 1);
     }
     cJSON_AddStringToObject(json, "message", result->message);
+}
+
+cJSON *simulate_report_json(const simulate_report_t *report)
+{
+    const migration_result_t *result = report->result;
+    cJSON *json = cJSON_CreateObject();
+    add_result(json, report->migration, result);
     add_times(json, "flash_ms", "flash_ms_maximum", result->stats.typical_us, result->stats.maximum_us);
     add_times(json, "window_ms", "window_ms_maximum", result->window.typical_us, result->window.maximum_us);
     add_counts(json, result);

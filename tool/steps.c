@@ -84,10 +84,24 @@ static int prepare_url(migration_step_t *step, bool digests, uint64_t *image_siz
     return STATUS_OK;
 }
 
+bool steps_is_flash_source(const char *source)
+{
+    return strncmp(source, FLASH_PREFIX, strlen(FLASH_PREFIX)) == 0;
+}
+
+int steps_parse_flash_source(const char *source, addr_region_t *region)
+{
+    if (!parse_region(source + strlen(FLASH_PREFIX), region) || region->region_size == 0) {
+        return complain(STATUS_USAGE, "bad source '%s': flash:ADDRESS+SIZE expected", source);
+    }
+    return STATUS_OK;
+}
+
 static int prepare_flash(migration_step_t *step, const image_file_t *flash, bool digests, uint64_t *image_size)
 {
-    if (!parse_region(step->name + strlen(FLASH_PREFIX), &step->source) || step->source.region_size == 0) {
-        return complain(STATUS_USAGE, "bad source '%s': flash:ADDRESS+SIZE expected", step->name);
+    const int status = steps_parse_flash_source(step->name, &step->source);
+    if (status != STATUS_OK) {
+        return status;
     }
     *image_size = step->source.region_size;
     sr_region_t region = {step->source.region_address, (uint32_t)step->source.region_size};
@@ -122,7 +136,7 @@ static int prepare_step(const char *where, const char *source, const image_file_
     int status = STATUS_OK;
     if (is_url(source)) {
         status = prepare_url(step, digests, &size);
-    } else if (strncmp(source, FLASH_PREFIX, strlen(FLASH_PREFIX)) == 0) {
+    } else if (steps_is_flash_source(source)) {
         status = prepare_flash(step, flash, digests, &size);
     } else {
         status = prepare_file(step, file, digests, &size);

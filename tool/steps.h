@@ -19,6 +19,12 @@ typedef struct steps {
     char (*urls)[LOCAL_SERVER_URL_SIZE];
 } steps_t;
 
+/** True for a source that is in the flash already: "flash:ADDRESS+SIZE". */
+bool steps_is_flash_source(const char *source);
+
+/** Reads such a source. @return STATUS_OK, or STATUS_USAGE after complaining. */
+int steps_parse_flash_source(const char *source, addr_region_t *region);
+
 /**
  * Reads the steps, loads the files and starts to serve them.
  *

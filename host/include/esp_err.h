@@ -34,6 +34,18 @@ const char *esp_err_to_name(esp_err_t code);
 void _esp_error_check_failed(esp_err_t code, const char *file, int line, const char *function, const char *expression)
     __attribute__((__noreturn__));
 
+/** What a failed ESP_ERROR_CHECK_WITHOUT_ABORT() calls: says where. */
+void _esp_error_check_failed_without_abort(esp_err_t code, const char *file, int line, const char *function,
+                                           const char *expression);
+
+#define ESP_ERROR_CHECK_WITHOUT_ABORT(x)                                                                               \
+    do {                                                                                                               \
+        esp_err_t err_rc_ = (x);                                                                                       \
+        if (err_rc_ != ESP_OK) {                                                                                       \
+            _esp_error_check_failed_without_abort(err_rc_, __FILE__, __LINE__, __func__, #x);                          \
+        }                                                                                                              \
+    } while (0)
+
 #define ESP_ERROR_CHECK(x)                                                                                             \
     do {                                                                                                               \
         esp_err_t err_rc_ = (x);                                                                                       \

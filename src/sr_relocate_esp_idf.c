@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_relocate_esp_idf.h"
+
+#include "self_reflasher_err.h"
+#include "sr_copy.h"
+#include "sr_otadata.h"
+
+#include "esp_heap_caps.h"
+#include "esp_log.h"
+#include "esp_ota_ops.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define ATTEMPTS 4u
+
+static const char *TAG = "self_reflasher";
+
+/* Bootloader and ESP-IDF count slots in different ways where the numbers of a table have a gap: there no sequence
+ * number selects the same slot for both. */
+static bool slots_have_no_gap(const sr_system_t *system)
+{
+    const sr_region_t everywhere = {0, system->flash.size};
+    return sr_system_slots_in(everywhere) == (1u << esp_ota_get_app_partition_count()) - 1u;
+}
+
+const esp_partition_t *sr_relocate_find(const sr_system_t *system, sr_relocate_allowed_t allowed, void *context)
+{
+    const sr_region_t app = system->boot_path.running_app;
+    if (system->boot_path.otadata.size < 2 * SR_SECTOR_SIZE || app.size == 0 || !slots_have_no_gap(system)) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < esp_ota_get_app_partition_count(); i++) {
+        const esp_partition_t *slot =
+            esp_partition_find_first(ESP_PARTITION_TYPE_APP, ESP_PARTITION_SUBTYPE_OTA(i), NULL);
+        if (slot == NULL || slot->size < app.size) {
+            continue;
+        }
+        const sr_region_t room = {slot->address, app.size};
+        if (sr_region_fits(room, system->flash.size) && !sr_region_overlaps(room, app) && allowed(context, room)) {
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+static esp_err_t copy_app(const sr_system_t *system, uint32_t address, sr_copy_workspace_t *workspace)
+{
+    const sr_region_t app = system->boot_path.running_app;
+    sr_copy_t copy = {.flash = system->flash,
+                      .source = app.address,
+                      .length = app.size,
+                      .destination = {address, app.size},
+                      .workspace = workspace};
+    esp_err_t err = sr_copy_prepare(&copy);
+    if (err == ESP_OK) {
+        err = sr_copy_execute(&copy);
+    }
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "relocation, sector 0x%" PRIx32 ": %s", copy.failed_address, esp_self_reflasher_err_to_name(err));
+    }
+    sr_copy_release(&copy);
+    return err;
+}
+
+static esp_err_t is_copied(const sr_system_t *system, uint32_t address, sr_copy_workspace_t *workspace, bool *copied)
+{
+    const sr_region_t app = system->boot_path.running_app;
+    sr_writer_t writer = {.flash = &system->flash, .readback = workspace->readback, .attempts = 1};
+    *copied = true;
+    for (uint32_t offset = 0; offset < app.size && *copied; offset += SR_SECTOR_SIZE) {
+        sr_sector_look_t look;
+        const sr_sector_t sector = {.address = address + offset, .used = SR_SECTOR_SIZE, .data = workspace->data};
+        esp_err_t err = sr_flash_read(&system->flash, app.address + offset, workspace->data, SR_SECTOR_SIZE);
+        if (err == ESP_OK) {
+            err = sr_writer_look(&writer, &sector, &look);
+        }
+        if (err != ESP_OK) {
+            return err;
+        }
+        *copied = look.right;
+    }
+    return ESP_OK;
+}
+
+static uint32_t slot_index(const esp_partition_t *slot)
+{
+    return (uint32_t)slot->subtype - ESP_PARTITION_SUBTYPE_APP_OTA_MIN;
+}
+
+/* The next sequence number that the bootloader maps to this slot: it takes (sequence - 1) modulo the number of slots.
+ */
+static uint32_t next_sequence(const sr_otadata_t *otadata, int active, uint32_t index)
+{
+    const uint32_t slots = esp_ota_get_app_partition_count();
+    const uint32_t last = active >= 0 ? otadata->entries[active].sequence : 0;
+    uint32_t sequence = last + 1;
+    while ((sequence - 1) % slots != index) {
+        sequence++;
+    }
+    return sequence;
+}
+
+static bool is_selected(const sr_otadata_t *otadata, uint32_t index)
+{
+    const int active = sr_otadata_active(otadata);
+    return active >= 0 && (otadata->entries[active].sequence - 1) % esp_ota_get_app_partition_count() == index;
+}
+
+static esp_err_t read_otadata(const sr_system_t *system, sr_otadata_t *otadata)
+{
+    const sr_region_t place = system->boot_path.otadata;
+    sr_flash_window_t window;
+    const sr_reader_t reader = sr_flash_reader(&window, &system->flash, place.address, place.size);
+    const int read = sr_otadata_read(&reader, otadata);
+    return read < 0 ? ESP_FAIL : read;
+}
+
+/* Into the sector that does not count now. State VALID, because this is the app that runs, and not a new one on
+ * probation. */
+static esp_err_t select_slot(const sr_system_t *system, const sr_otadata_t *otadata, uint32_t index,
+                             sr_copy_workspace_t *workspace)
+{
+    const int active = sr_otadata_active(otadata);
+    const uint32_t target = active == 0 ? 1u : 0u;
+    sr_writer_t writer = {.flash = &system->flash, .readback = workspace->readback, .attempts = ATTEMPTS};
+    const sr_sector_t sector = {.address = system->boot_path.otadata.address + target * SR_SECTOR_SIZE,
+                                .used = SR_OTADATA_ENTRY_SIZE,
+                                .data = workspace->data};
+    memset(workspace->data, 0xFF, SR_SECTOR_SIZE);
+    sr_otadata_encode(next_sequence(otadata, active, index), SR_OTA_VALID, workspace->data);
+    return sr_writer_put(&writer, &sector);
+}
+
+static esp_err_t relocate(const sr_system_t *system, const esp_partition_t *slot, sr_copy_workspace_t *workspace)
+{
+    sr_otadata_t otadata;
+    bool copied = false;
+    esp_err_t err = read_otadata(system, &otadata);
+    if (err == ESP_OK && is_selected(&otadata, slot_index(slot))) {
+        err = is_copied(system, slot->address, workspace, &copied);
+    }
+    if (err == ESP_OK && copied) {
+        ESP_LOGE(TAG, "the app has moved to 0x%" PRIx32 " already, but the bootloader does not start it there",
+                 slot->address);
+        return ESP_ERR_INVALID_STATE;
+    }
+    if (err == ESP_OK) {
+        err = copy_app(system, slot->address, workspace);
+    }
+    return err == ESP_OK ? select_slot(system, &otadata, slot_index(slot), workspace) : err;
+}
+
+esp_err_t sr_relocate(const sr_system_t *system, const esp_partition_t *slot)
+{
+    sr_copy_workspace_t *workspace = heap_caps_malloc(sizeof(*workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
+    if (workspace == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    ESP_LOGI(TAG, "moving the running app from 0x%" PRIx32 " to '%s' at 0x%" PRIx32,
+             system->boot_path.running_app.address, slot->label, slot->address);
+    const esp_err_t err = relocate(system, slot, workspace);
+    heap_caps_free(workspace);
+    return err;
+}

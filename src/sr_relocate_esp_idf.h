@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Moving the running app out of the way: a copy in another OTA slot, selected for the next boot.
+ *
+ * A power cut at any moment leaves the app bootable where it is now: the copy is selected only once it is complete,
+ * with an otadata entry in the sector that does not count yet.
+ */
+#pragma once
+
+#include "sr_region.h"
+#include "sr_system_esp_idf.h"
+
+#include "esp_err.h"
+#include "esp_partition.h"
+
+#include <stdbool.h>
+
+/** Says whether a region may be overwritten by the copy. */
+typedef bool (*sr_relocate_allowed_t)(void *context, sr_region_t room);
+
+/**
+ * Finds an OTA slot that takes the running app.
+ * @param allowed Asked about the part of the slot that the app would fill.
+ * @return NULL if there is none, or the running system selects its app by other means than otadata.
+ */
+const esp_partition_t *sr_relocate_find(const sr_system_t *system, sr_relocate_allowed_t allowed, void *context);
+
+/**
+ * Copies the running app at its true length, compares it, and selects it for the next boot. The caller restarts the
+ * chip.
+ * @return ESP_OK; ESP_ERR_NO_MEM; ESP_ERR_INVALID_STATE if that was done before and the bootloader started the app
+ * where it is all the same: it would do so for ever; ESP_ERR_SELF_REFLASHER_VERIFY; or an error of esp_flash.
+ */
+esp_err_t sr_relocate(const sr_system_t *system, const esp_partition_t *slot);

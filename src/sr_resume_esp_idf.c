@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "self_reflasher_bundle.h"
+
+#include "sr_commit.h"
+#include "sr_stage.h"
+#include "sr_system_esp_idf.h"
+
+#include "esp_heap_caps.h"
+#include "esp_log.h"
+#include "esp_system.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define ATTEMPTS 4u
+
+static const char *TAG = "self_reflasher";
+
+/** All that finishing a record needs, in internal RAM. */
+typedef struct resume {
+    sr_system_t system;
+    sr_stage_t stage;
+    sr_writer_t writer;
+    uint8_t list[SR_SECTOR_SIZE];
+    uint8_t scratch[SR_SECTOR_SIZE];
+    uint8_t readback[SR_WRITER_READBACK_SIZE];
+} resume_t;
+
+static esp_err_t fetch(void *context, const sr_stage_entry_t *entry, uint8_t *data)
+{
+    const resume_t *resume = context;
+    return sr_stage_read(&resume->stage, entry, data);
+}
+
+/* Finds a record that is complete, and that this very app has written. */
+static esp_err_t find_record(resume_t *resume)
+{
+    uint8_t app_id[SR_SHA256_SIZE];
+    esp_err_t err = sr_system_app_id(&resume->system, resume->scratch, app_id);
+    if (err == ESP_OK) {
+        err = sr_stage_find(&resume->stage);
+    }
+    while (err == ESP_OK) {
+        err = sr_stage_load(&resume->stage, resume->scratch);
+        if (err == ESP_OK && memcmp(resume->stage.app_id, app_id, sizeof(resume->stage.app_id)) == 0) {
+            return ESP_OK;
+        }
+        if (err == ESP_OK || err == ESP_ERR_NOT_FINISHED) {
+            resume->stage.address += SR_SECTOR_SIZE;
+            err = sr_stage_find(&resume->stage);
+        }
+    }
+    return err;
+}
+
+static esp_err_t finish_record(resume_t *resume)
+{
+    sr_commit_t commit = {.stage = &resume->stage,
+                          .fetch = fetch,
+                          .fetch_context = resume,
+                          .scratch = resume->scratch,
+                          .readback = resume->readback};
+    esp_err_t err = sr_commit_prepare(&commit);
+    if (err == ESP_OK) {
+        err = sr_commit_execute(&commit);
+    }
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "resume, sector 0x%" PRIx32 ": %s", commit.failed_address, esp_self_reflasher_err_to_name(err));
+    }
+    sr_commit_release(&commit);
+    return err == ESP_OK ? sr_stage_discard(&resume->stage, &resume->writer, resume->scratch) : err;
+}
+
+static esp_err_t run(resume_t *resume)
+{
+    esp_err_t err = sr_system_look(&resume->system);
+    if (err != ESP_OK) {
+        return err;
+    }
+    resume->stage = (sr_stage_t){.flash = &resume->system.flash, .list = resume->list};
+    resume->writer = (sr_writer_t){.flash = &resume->system.flash, .readback = resume->readback, .attempts = ATTEMPTS};
+    err = find_record(resume);
+    if (err == ESP_ERR_NOT_FOUND) {
+        return ESP_OK;
+    }
+    if (err == ESP_OK && !sr_system_supply_is_steady()) {
+        return ESP_ERR_SELF_REFLASHER_NOT_NOW;
+    }
+    if (err == ESP_OK) {
+        ESP_LOGW(TAG, "finishing what was interrupted, from the record at 0x%" PRIx32, resume->stage.address);
+        err = finish_record(resume);
+    }
+    if (err == ESP_OK) {
+        esp_restart();
+    }
+    return err;
+}
+
+esp_err_t esp_self_reflasher_resume(void)
+{
+    resume_t *resume = heap_caps_malloc(sizeof(*resume), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
+    if (resume == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    const esp_err_t err = run(resume);
+    heap_caps_free(resume);
+    return err;
+}

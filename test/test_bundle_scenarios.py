@@ -1,0 +1,444 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles all the way: packed from what others publish, signed, served, applied by an app on the simulated chip.
+
+What must be in flash afterwards is compared with what esptool makes of the same files; it is taken from the virtual
+environment that SELF_REFLASHER_VENV names, else from PATH.
+
+usage: test_bundle_scenarios.py PROGRAM DEMO_IMAGES FIXTURES
+"""
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import flash_dumps
+import servers
+
+PROGRAM, DEMO_IMAGES = sys.argv[1:3]
+FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
+SECTOR = flash_dumps.SECTOR
+FLASH_SIZE = flash_dumps.FLASH_SIZE
+SIGNATURE = 80
+MOST_HEAP = 48 << 10
+PLAN = {"refusal", "refusal_text", "sectors_total", "sectors_right", "sectors_to_write", "sectors_boot_path",
+        "bytes_to_download", "flash_ms_typical", "flash_ms_maximum", "window_ms_typical", "window_ms_maximum",
+        "must_relocate", "relocate_to", "staging_address"}
+ROUNDS = 40
+VENV = os.environ.get("SELF_REFLASHER_VENV")
+ESPTOOL = shutil.which("esptool", path=f"{VENV}/bin" if VENV else None)
+
+
+def run(*arguments):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+
+
+def sectors(content):
+    return [content[at:at + SECTOR] for at in range(0, len(content), SECTOR)]
+
+
+class BundleTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not FIXTURES.exists():
+            raise unittest.SkipTest("no fixtures")
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.dir = pathlib.Path(cls.folder.name)
+        cls.root = cls.dir / "served"
+        cls.root.mkdir()
+        cls.key, cls.public_key = cls.dir / "key.pem", cls.dir / "public.pem"
+        assert run("keygen", "--out", cls.key, "--public", cls.public_key).returncode == 0
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def write(self, name, content):
+        path = self.dir / name
+        path.write_bytes(content)
+        return path
+
+    def run_json(self, status, *arguments):
+        result = run(*arguments, "--json")
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+        return json.loads(result.stdout)
+
+    def pack(self, name, *arguments):
+        """A signed bundle in the served folder."""
+        path = self.root / name
+        self.run_json(0, "pack", "-o", path, "--chip", "esp32", "--sign", self.key, *arguments)
+        return path
+
+    def simulate(self, status, flash, *arguments):
+        """The answer and the flash afterwards."""
+        out = self.dir / "after.bin"
+        out.unlink(missing_ok=True)
+        answer = self.run_json(status, "simulate", "--flash", flash, "--out", out, "--public-key", self.public_key,
+                               *arguments)
+        self.assertEqual(answer["plan"].keys(), PLAN)
+        return answer, out.read_bytes()
+
+    def from_server(self, status, flash, server, path, *arguments):
+        trust = ("--ca", server.ca) if server.ca is not None else ()
+        return self.simulate(status, flash, "--url", server.url(path), *trust, *arguments)
+
+    def tell(self, what, answer):
+        print(f"{what}: peak heap {answer['peak_heap']}, {answer['bytes_downloaded']} bytes in "
+              f"{answer['http_requests']} requests, {answer['retries']} retries, window {answer['window_ms']:.0f} ms, "
+              f"staged in {'RAM' if answer['plan']['staging_address'] is None else 'flash'}", file=sys.stderr)
+
+    def manifest_size(self, bundle):
+        return int.from_bytes(bundle.read_bytes()[16:20], "little")
+
+    def assert_same(self, flash, expected):
+        for number, (got, wanted) in enumerate(zip(sectors(flash), sectors(expected), strict=True)):
+            self.assertEqual(got, wanted, f"sector at {number * SECTOR:#x}")
+
+    def assert_untouched(self, answer, flash, before):
+        self.assertEqual((answer["erases"], answer["programs"], answer["window_ms"]), (0, 0, 0))
+        self.assertEqual(flash, before)
+
+    def assert_refused(self, answer, flash, before, why, *words):
+        self.assertEqual(answer["result"], "ESP_ERR_SELF_REFLASHER_REFUSED")
+        self.assertEqual(answer["plan"]["refusal"], why)
+        self.assertTrue(answer["plan"]["refusal_text"])
+        for word in words:
+            self.assertIn(word, answer["plan"]["refusal_text"])
+        self.assert_untouched(answer, flash, before)
+
+    def assert_applied(self, answer, flash, expected):
+        self.assertEqual((answer["result"], answer["plan"]["refusal"]), ("ESP_OK", None))
+        self.assert_same(flash, expected)
+        self.assertIn(answer["boot"]["outcome"], ("boots", "swaps_then_boots"))
+        self.assertEqual(answer["boot"]["app_offset"], 0x10000)
+        self.assertEqual(self.run_json(0, "boot", self.dir / "after.bin"), answer["boot"])
+        self.assertLessEqual(answer["peak_heap"], MOST_HEAP)
+
+    def assert_second_run_reads_only(self, flash, bundle, *source):
+        again = self.dir / "again.bin"
+        again.write_bytes(flash)
+        answer, after = self.simulate(0, again, *source)
+        self.assert_untouched(answer, after, flash)
+        self.assertEqual(answer["plan"]["sectors_to_write"], 0)
+        if "--url" in source:
+            self.assertEqual(answer["bytes_downloaded"], self.manifest_size(bundle) + SIGNATURE)
+            self.assertEqual(answer["http_requests"], 1)
+
+
+def merge_bin(folder, base, *parts):
+    """What esptool makes of these parts: content from @base on, to the end of its last sector."""
+    out = folder / "merged.bin"
+    subprocess.run([ESPTOOL, "--chip", "esp32", "merge-bin", "--target-offset", hex(base), "-o", out, *map(str, parts)],
+                   check=True, capture_output=True)
+    content = out.read_bytes()
+    return content.ljust(-(-len(content) // SECTOR) * SECTOR, b"\xff")
+
+
+@unittest.skipIf(ESPTOOL is None, "no esptool")
+class Systems(BundleTest):
+    """From one published system to another."""
+
+    def migrate(self, name, before, base, merged, bundle, servers_to_try):
+        flash = self.write(f"{name}.bin", before)
+        expected = bytearray(before)
+        expected[base:base + len(merged)] = merged
+        inspected = self.run_json(0, "inspect", bundle)
+        self.assertEqual((inspected["regions"][0]["offset"], sum(r["size"] for r in inspected["regions"])),
+                         (base, len(merged)))
+        for server in servers_to_try:
+            with server as running, self.subTest(type(running).__name__):
+                answer, after = self.from_server(0, flash, running, bundle.name)
+                self.tell(f"{name}, {type(running).__name__}", answer)
+                self.assert_applied(answer, after, expected)
+                self.assertEqual(answer["retries"], 0)
+                if isinstance(running, servers.Nginx):
+                    self.assert_plain_requests(running, answer)
+                if answer["boot"]["loader"] == "ESP-IDF":  # MCUboot starts no app that could run the component again
+                    trust = ("--ca", running.ca) if running.ca is not None else ()
+                    self.assert_second_run_reads_only(after, bundle, "--url", running.url(bundle.name), *trust)
+        return flash, expected
+
+    def assert_plain_requests(self, nginx, answer):
+        requests = nginx.requests()
+        self.assertEqual({(status, method) for _, status, _, method, _ in requests}, {(206, "GET")})
+        self.assertEqual(len({connection for connection, *_ in requests}), 1)
+        self.assertEqual(len(requests), answer["http_requests"])
+
+    def both_servers(self):
+        yield servers.Plain(self.root)
+        if servers.NGINX is not None:
+            yield servers.Nginx(self.root, self.dir / f"nginx{len(list(self.dir.glob('nginx*')))}")
+
+    def test_esphome_to_wled(self):
+        bundle = self.pack("wled.srb", "--manifest", FIXTURES / "wled/json/manifest.json")
+        merged = merge_bin(self.dir, 0, "0x0", FIXTURES / flash_dumps.WLED_SYSTEM, "0x10000",
+                           FIXTURES / flash_dumps.WLED_APP)
+        self.migrate("ESPHome to WLED", flash_dumps.esphome(FIXTURES), 0, merged, bundle, self.both_servers())
+
+    def test_wled_to_esphome(self):
+        # WLED's bootloader runs the flash in DOUT mode, ESPHome's in DIO: the new one is to do what works today
+        bundle = self.pack("esphome.srb", "--manifest", FIXTURES / "esphome/manifest.json", "--flash-mode", "dout")
+        system = self.write("system.bin", (FIXTURES / flash_dumps.ESPHOME).read_bytes()[0x1000:])
+        merged = merge_bin(self.dir, 0, "--flash-mode", "dout", "0x1000", system)
+        self.migrate("WLED to ESPHome", flash_dumps.wled(FIXTURES), 0, merged, bundle, self.both_servers())
+
+    def test_wled_to_esphome_with_a_bolder_flash_mode(self):
+        bundle = self.pack("bold.srb", "--manifest", FIXTURES / "esphome/manifest.json")
+        before = flash_dumps.wled(FIXTURES)
+        flash = self.write("wled.bin", before)
+        answer, after = self.simulate(1, flash, "--bundle", bundle)
+        self.assert_refused(answer, after, before, "flash_mode", "DIO", "DOUT")
+        answer, after = self.simulate(0, flash, "--bundle", bundle, "--skip-check", "flash-mode")
+        image = (FIXTURES / flash_dumps.ESPHOME).read_bytes()
+        image = image.ljust(-(-len(image) // SECTOR) * SECTOR, b"\xff")
+        self.assert_applied(answer, after, image + before[len(image):])
+
+    def idf_to_mcuboot(self):
+        subprocess.run([DEMO_IMAGES, self.dir], check=True, stdout=subprocess.DEVNULL)
+        image = FIXTURES / flash_dumps.MERGED_NUTTX
+        bundle = self.pack("nuttx.srb", "--merged", f"{image}@0x1000")
+        return (self.dir / "old-flash.bin").read_bytes(), image.read_bytes(), bundle
+
+    def test_idf_to_mcuboot(self):
+        before, image, bundle = self.idf_to_mcuboot()
+        flash, expected = self.migrate("ESP-IDF to MCUboot", before, 0x1000, image, bundle, self.both_servers())
+        answer, after = self.simulate(0, flash, "--bundle", bundle)
+        self.assert_applied(answer, after, expected)
+
+    def test_idf_to_mcuboot_embedded(self):
+        before, image, bundle = self.idf_to_mcuboot()
+        content = bundle.read_bytes()
+        self.assertEqual(len(image), 1110016)
+        self.assertLess(len(content), 100000)
+        print(f"embedded bundle: {len(content)} bytes, merged image {len(image)}", file=sys.stderr)
+        before = before[:0x120000] + content + before[0x120000 + len(content):]
+        flash = self.write("embedded.bin", before)
+        source = ("--bundle", f"flash:0x120000+{len(content)}")
+        answer, after = self.simulate(0, flash, *source)
+        self.tell("ESP-IDF to MCUboot, embedded", answer)
+        self.assert_applied(answer, after, before[:0x1000] + image + before[0x1000 + len(image):])
+        self.assertEqual((answer["bytes_downloaded"], answer["http_requests"]), (0, 0))
+        self.assertEqual(answer["plan"]["bytes_to_download"], 0)
+
+
+class Update(BundleTest):
+    def test_only_the_chunks_that_differ_travel(self):
+        app = bytearray((FIXTURES / flash_dumps.WLED_APP).read_bytes())
+        for at in (0x8123, 0x8456, 0x60000, 0x110000):
+            app[at:at + 8] = b"new code"
+        newer = self.write("newer.bin", flash_dumps.reseal(app))
+        if ESPTOOL is not None:
+            told = subprocess.run([ESPTOOL, "image-info", newer], check=True, capture_output=True, text=True).stdout
+            self.assertRegex(told, r"Checksum: 0x\w+ \(valid\)")
+            self.assertRegex(told, r"(?i)validation hash: \w+ \(valid\)")
+        bundle = self.pack("newer.srb", "0x10000", newer)
+        before = flash_dumps.wled(FIXTURES)
+        flash = self.write("older.bin", before)
+        planned = self.run_json(0, "diff", bundle, flash)
+        self.assertLessEqual(planned["chunks"], 5)
+        with servers.Moody(self.root) as server:
+            answer, after = self.from_server(0, flash, server, bundle.name)
+            requests = server.requests()
+        self.tell("newer over older", answer)
+        self.assertEqual(answer["result"], "ESP_OK")
+        content = newer.read_bytes()
+        self.assert_same(after, before[:0x10000] + content + before[0x10000 + len(content):])
+        self.assertEqual(answer["bytes_downloaded"], planned["bytes_to_download"])
+        self.assertEqual(answer["plan"]["bytes_to_download"], planned["chunk_bytes"])
+        self.assertLess(answer["bytes_downloaded"], bundle.stat().st_size / 2)
+        self.assertEqual(answer["sectors_written"], planned["sectors_to_program"])
+        self.assertLessEqual(len(requests), planned["chunks"] + 1)
+        self.assertEqual(len({connection for connection, *_ in requests}), 1)
+        self.assertEqual(answer["window_ms"], 0)
+
+
+class Damage(BundleTest):
+    """ESP-IDF to MCUboot, with a bundle that is not what was signed."""
+
+    def setUp(self):
+        subprocess.run([DEMO_IMAGES, self.dir], check=True, stdout=subprocess.DEVNULL)
+        self.flash = self.dir / "old-flash.bin"
+        self.before = self.flash.read_bytes()
+        self.bundle = self.pack("good.srb", "--merged", f"{FIXTURES / flash_dumps.MERGED_NUTTX}@0x1000")
+        image = (FIXTURES / flash_dumps.MERGED_NUTTX).read_bytes()
+        self.wanted = self.before[:0x1000] + image + self.before[0x1000 + len(image):]
+        self.end = 0x1000 + len(image)
+        self.signed = self.manifest_size(self.bundle) + SIGNATURE
+
+    def damaged(self, bit):
+        content = bytearray(self.bundle.read_bytes())
+        content[bit // 8] ^= 1 << bit % 8
+        return self.write("damaged.srb", content)
+
+    def assert_no_wrong_sector(self, after):
+        """Each sector holds what it held or what it should; the record of the commit may be left in free flash."""
+        for number, (got, old, new) in enumerate(zip(sectors(after), sectors(self.before), sectors(self.wanted))):
+            if got not in (old, new):
+                self.assertGreaterEqual(number * SECTOR, self.end)
+                self.assertEqual(old, b"\xff" * SECTOR)
+
+    def test_flips_in_chunks(self):
+        generator = random.Random(4)
+        seen = set()
+        for _ in range(ROUNDS):
+            bit = generator.randrange(8 * self.signed, 8 * self.bundle.stat().st_size)
+            with self.subTest(bit=bit):
+                out = self.dir / "after.bin"
+                result = run("simulate", "--flash", self.flash, "--out", out, "--bundle", self.damaged(bit),
+                             "--public-key", self.public_key, "--json")
+                answer, after = json.loads(result.stdout), out.read_bytes()
+                seen.add(answer["result"])
+                self.assert_no_wrong_sector(after)
+                if result.returncode == 0:  # deflate has bits that mean nothing
+                    self.assert_applied(answer, after, self.wanted)
+                    continue
+                self.assertEqual(answer["boot"]["app_offset"], 0x210000)
+                self.assertIn(answer["result"], ("ESP_ERR_SELF_REFLASHER_CHUNK", "ESP_ERR_SELF_REFLASHER_REFUSED"))
+                self.assertTrue(answer["message"])
+                # with the right bundle it goes on from there
+                answer, after = self.simulate(0, self.write("half.bin", after), "--bundle", self.bundle)
+                self.assertEqual(answer["boot"]["outcome"], "boots")
+                self.assertEqual(after[:self.end], self.wanted[:self.end])
+        self.assertIn("ESP_ERR_SELF_REFLASHER_CHUNK", seen)
+
+    def test_flips_in_manifest_and_signature(self):
+        generator = random.Random(5)
+        for _ in range(ROUNDS):
+            bit = generator.randrange(8 * self.signed)
+            with self.subTest(bit=bit):
+                answer, after = self.simulate(1, self.flash, "--bundle", self.damaged(bit))
+                self.assertIn(answer["plan"]["refusal"], ("format", "signature"))
+                self.assert_refused(answer, after, self.before, answer["plan"]["refusal"])
+
+    def test_truncations(self):
+        generator = random.Random(6)
+        for size in [1, 47, 48, self.signed - 1, *(generator.randrange(2, self.signed) for _ in range(8))]:
+            with self.subTest(size=size):
+                cut = self.write("cut.srb", self.bundle.read_bytes()[:size])
+                answer, after = self.simulate(1, self.flash, "--bundle", cut)
+                self.assert_refused(answer, after, self.before, "format")
+
+    def test_missing_end(self):
+        cut = self.write("cut.srb", self.bundle.read_bytes()[:-100])
+        answer, after = self.simulate(1, self.flash, "--bundle", cut)
+        self.assertNotEqual(answer["result"], "ESP_OK")
+        self.assert_no_wrong_sector(after)
+        self.assertEqual(answer["boot"]["app_offset"], 0x210000)
+
+    def test_no_signature_and_another_key(self):
+        plain = self.root / "plain.srb"
+        self.run_json(0, "pack", "-o", plain, "--chip", "esp32", "--merged",
+                      f"{FIXTURES / flash_dumps.MERGED_NUTTX}@0x1000")
+        answer, after = self.simulate(1, self.flash, "--bundle", plain)
+        self.assert_refused(answer, after, self.before, "signature")
+        answer, after = self.simulate(0, self.flash, "--bundle", plain, "--allow-unsigned")
+        self.assert_applied(answer, after, self.wanted)
+        other, public = self.dir / "other.pem", self.dir / "other-public.pem"
+        run("keygen", "--out", other, "--public", public)
+        answer = self.run_json(1, "simulate", "--flash", self.flash, "--bundle", self.bundle, "--public-key", public)
+        self.assertEqual((answer["plan"]["refusal"], answer["erases"], answer["programs"]), ("signature", 0, 0))
+
+
+class Servers(Damage):
+    """Servers that misbehave."""
+    test_flips_in_chunks = test_flips_in_manifest_and_signature = None
+    test_truncations = test_missing_end = test_no_signature_and_another_key = None
+
+    def test_those_that_serve_in_the_end(self):
+        for path, retries in (("good.srb", 0), ("norange/good.srb", 0), ("nolength/good.srb", 0),
+                              ("chunked/good.srb", 0), ("slow/good.srb?ms=1&n=4000", 0), ("close/good.srb", 0),
+                              ("keepalive-close/good.srb", 0), ("flaky/good.srb?fail=3", 3),
+                              ("cut/good.srb?every=20000", 1), ("busy/good.srb?every=2", 1)):
+            with self.subTest(path), servers.Moody(self.root) as server:
+                answer, after = self.from_server(0, self.flash, server, path)
+                self.tell(path, answer)
+                self.assert_applied(answer, after, self.wanted)
+                self.assertGreaterEqual(answer["retries"], retries)
+                self.assertEqual(answer["retries"] == 0, retries == 0)
+
+    def test_those_that_do_not(self):
+        for path, error in (("missing.srb", "ESP_ERR_SELF_REFLASHER_HTTP_STATUS"),
+                            ("status?code=503", None), ("hangup", None), ("garbage", None), ("empty", None),
+                            ("cut/good.srb?every=1", None)):
+            with self.subTest(path), servers.Moody(self.root) as server:
+                answer, after = self.from_server(1, self.flash, server, path)
+                requests = len(server.requests())
+                self.assertNotEqual(answer["result"], "ESP_OK")
+                if error is not None:
+                    self.assertEqual(answer["result"], error)
+                self.assertTrue(answer["message"])
+                self.assert_untouched(answer, after, self.before)
+                self.assertLessEqual(answer["retries"], 8)
+                self.assertLessEqual(requests, 9)
+
+    def test_one_that_never_gets_beyond_a_point(self):
+        with servers.Moody(self.root) as server:
+            answer, after = self.from_server(1, self.flash, server, f"drop/good.srb?after={self.signed + 50000}")
+        self.assertNotEqual(answer["result"], "ESP_OK")
+        self.assertLessEqual(answer["retries"], 64)
+        self.assert_no_wrong_sector(after)
+        self.assertEqual(answer["boot"]["app_offset"], 0x210000)
+
+    def test_none_at_all(self):
+        url = f"http://127.0.0.1:{servers.free_port()}/good.srb"
+        answer, after = self.simulate(1, self.flash, "--url", url)
+        self.assert_untouched(answer, after, self.before)
+        self.assertEqual(answer["retries"], 8)
+
+    @unittest.skipIf(servers.NGINX is None, "no nginx")
+    def test_a_certificate_that_is_not_trusted(self):
+        with servers.Nginx(self.root, self.dir / "distrusted") as server:
+            answer, after = self.simulate(1, self.flash, "--url", server.url("good.srb"))
+        self.assert_untouched(answer, after, self.before)
+
+
+class CommandLine(BundleTest):
+    def assert_fails(self, status, word, *arguments):
+        result = run("simulate", *arguments)
+        self.assertEqual((result.returncode, result.stdout), (status, ""))
+        self.assertIn(word, result.stderr)
+
+    def test_usage(self):
+        flash = self.write("wled.bin", flash_dumps.wled(FIXTURES))
+        bundle = self.pack("wled.srb", "--manifest", FIXTURES / "wled/json/manifest.json")
+        with_flash = ("--flash", flash, "--bundle", bundle)
+        self.assert_fails(2, "--public-key", *with_flash)
+        self.assert_fails(2, "nonsense", *with_flash, "--allow-unsigned", "--skip-check", "nonsense")
+        self.assert_fails(2, "OFFSET", *with_flash, "--allow-unsigned", "0x10000", flash)
+        self.assert_fails(2, "--bundle", "--flash", flash, "--allow-unsigned", "0x10000", flash)
+        self.assert_fails(2, "flash:1", "--flash", flash, "--bundle", "flash:1", "--allow-unsigned")
+        self.assert_fails(3, "missing.srb", "--flash", flash, "--bundle", "missing.srb", "--allow-unsigned")
+        self.assert_fails(3, "missing.pem", *with_flash, "--public-key", "missing.pem")
+        self.assert_fails(3, "wled.bin", *with_flash, "--public-key", flash)
+        self.assert_fails(3, "missing.pem", *with_flash, "--allow-unsigned", "--ca", "missing.pem")
+        self.assert_fails(3, "0x50000", *with_flash, "--allow-unsigned", "--running", "0x50000")
+
+    def test_the_app_that_runs_is_chosen(self):
+        before = flash_dumps.wled(FIXTURES)
+        flash = self.write("wled.bin", before)
+        bundle = self.pack("esphome.srb", "--manifest", FIXTURES / "esphome/manifest.json", "--flash-mode", "dout")
+        answer, after = self.simulate(1, flash, "--bundle", bundle, "--running", "0x10000")
+        self.assert_refused(answer, after, before, "running_app", "0x10000", "0x190000")
+        self.assertTrue(answer["plan"]["must_relocate"])
+        self.assertEqual(answer["plan"]["relocate_to"], 0x190000)
+        answer, _ = self.simulate(0, flash, "--bundle", bundle, "--running", "0x190000")
+        self.assertEqual(answer["result"], "ESP_OK")
+
+    def test_text(self):
+        flash = self.write("wled.bin", flash_dumps.wled(FIXTURES))
+        bundle = self.pack("wled.srb", "--manifest", FIXTURES / "wled/json/manifest.json")
+        result = run("simulate", "--flash", flash, "--bundle", bundle, "--public-key", self.public_key)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("340 in the bundle", result.stdout)
+        self.assertRegex(result.stdout, r"(?m)^boots: ")
+        for line in result.stdout.splitlines():
+            self.assertLessEqual(len(line), 80)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
