@@ -76,12 +76,12 @@ esp_err_t app_images(const app_job_t *job)
 
 esp_err_t app_bundle(const app_job_t *job)
 {
-    const esp_http_client_config_t http = {
-        .url = job->bundle_url, .timeout_ms = TIMEOUT_MS, .keep_alive_enable = true};
+    const esp_http_client_config_t http = {.url = job->bundle_url, .timeout_ms = TIMEOUT_MS, .keep_alive_enable = true};
     const esp_self_reflasher_bundle_config_t config = {
         .http_config = job->scenario->embedded ? NULL : &http,
         .embedded = region_of(job->scenario->bundle_source),
         .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED,
+        .skip_checks = job->scenario->skip_checks,
     };
     esp_err_t error = esp_self_reflasher_resume();
     return error != ESP_OK ? error : esp_self_reflasher_apply_bundle(&config, NULL);

@@ -33,7 +33,8 @@ static void print_row(method_t method, const measurement_t *result, const measur
         printf(" not possible: %s\n", result->why_not);
         return;
     }
-    printf(" %8.2f %8.2f", milliseconds(result->flash_typical_us) / 1000, milliseconds(result->flash_maximum_us) / 1000);
+    printf(" %8.2f %8.2f", milliseconds(result->flash_typical_us) / 1000,
+           milliseconds(result->flash_maximum_us) / 1000);
     print_ratio(result->flash_typical_us, floor->flash_typical_us);
     printf(" %6.2f", milliseconds(result->read_us) / 1000);
     printf(" %5" PRIu32 " %7.3f", result->wear_maximum, mean_wear(result));
@@ -50,8 +51,8 @@ static void print_row(method_t method, const measurement_t *result, const measur
 void report_print(const scenario_t *scenario, const measurement_t results[METHOD_COUNT])
 {
     printf("%s (%s; %s)\n", scenario->title, scenario->name, scenario->firmware);
-    printf("  %-8s %17s %6s %6s %13s %8s %17s %6s %8s\n", "", "flash s", "/floor", "read s", "erases/sector",
-           "network", "window ms", "/floor", "heap KiB");
+    printf("  %-8s %17s %6s %6s %13s %8s %17s %6s %8s\n", "", "flash s", "/floor", "read s", "erases/sector", "network",
+           "window ms", "/floor", "heap KiB");
     printf("  %-8s %8s %8s %6s %6s %5s %7s %8s %8s %8s %6s %8s\n", "", "typical", "maximum", "", "", "max", "mean",
            "KiB", "typical", "maximum", "", "peak");
     for (method_t method = METHOD_FLOOR; method < METHOD_COUNT; method++) {

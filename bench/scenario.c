@@ -4,6 +4,7 @@
 #include "bundle_writer.h"
 #include "command.h"
 #include "image_writer.h"
+#include "self_reflasher_bundle.h"
 #include "stand_in.h"
 
 #include <stdio.h>
@@ -99,6 +100,17 @@ static bool finish(image_file_t *file, image_write_status_t status, size_t lengt
 {
     file->size = (uint32_t)length;
     return status == IMAGE_WRITE_OK || fails(image_write_status_text(status));
+}
+
+static bool make_stand_in_mcuboot(image_file_t *mcuboot, image_file_t *app)
+{
+    size_t length = 0;
+    if (!allocate(mcuboot, 0xF000) || !allocate(app, STAND_IN_SLOT_SIZE)) {
+        return false;
+    }
+    image_write_status_t status = stand_in_mcuboot(mcuboot->bytes, mcuboot->size, &length);
+    return finish(mcuboot, status, length) &&
+           finish(app, stand_in_mcuboot_app(IMAGE_WRITE_TRAILER_CONFIRMED, app->bytes, app->size), app->size);
 }
 
 static image_write_status_t put_app(uint8_t *out, size_t capacity, const char *name, const uint8_t *embedded,
@@ -229,16 +241,9 @@ static bool make_mcuboot_download(const char *fixtures, scenario_t *scenario)
 {
     image_file_t *app = &scenario->files[0];
     image_file_t *mcuboot = &scenario->files[1];
-    size_t length = 0;
-    bool made;
-    if (fixtures != NULL) {
-        made = load(fixtures, "mcuboot-nuttx/app_upd.bin", app) &&
-               load(fixtures, "mcuboot-nuttx/mcuboot-esp32.bin", mcuboot);
-    } else {
-        made = allocate(app, STAND_IN_SLOT_SIZE) && allocate(mcuboot, 0xF000) &&
-               finish(app, stand_in_mcuboot_app(IMAGE_WRITE_TRAILER_CONFIRMED, app->bytes, app->size), app->size) &&
-               finish(mcuboot, stand_in_mcuboot(mcuboot->bytes, mcuboot->size, &length), length);
-    }
+    bool made = fixtures == NULL ? make_stand_in_mcuboot(mcuboot, app)
+                                 : load(fixtures, "mcuboot-nuttx/app_upd.bin", app) &&
+                                       load(fixtures, "mcuboot-nuttx/mcuboot-esp32.bin", mcuboot);
     scenario->flash = idf_flash(idf_table, COUNT(idf_table), 0x210000, 1, NULL, 0);
     if (!made || scenario->flash == NULL) {
         return false;
@@ -259,9 +264,7 @@ static bool make_merged(const char *fixtures, image_file_t *file)
     image_file_t mcuboot = {0};
     image_file_t app = {0};
     size_t length = 0;
-    bool made = allocate(&mcuboot, 0xF000) && allocate(&app, STAND_IN_SLOT_SIZE) && allocate(file, 0x10F000) &&
-                finish(&mcuboot, stand_in_mcuboot(mcuboot.bytes, mcuboot.size, &length), length) &&
-                finish(&app, stand_in_mcuboot_app(IMAGE_WRITE_TRAILER_CONFIRMED, app.bytes, app.size), app.size);
+    bool made = make_stand_in_mcuboot(&mcuboot, &app) && allocate(file, 0x10F000);
     if (made) {
         const image_write_part_t parts[] = {{BOOTLOADER, mcuboot.bytes, mcuboot.size},
                                             {STAND_IN_PRIMARY, app.bytes, app.size}};
@@ -296,8 +299,8 @@ static bool make_mcuboot_embedded(const char *fixtures, scenario_t *scenario)
 static bool embed_bundle(scenario_t *scenario)
 {
     const uint32_t running = 0x110000;
-    scenario->flash_with_bundle = idf_flash(embedded_table, COUNT(embedded_table), running, 2, scenario->bundle,
-                                            scenario->bundle_size);
+    scenario->flash_with_bundle =
+        idf_flash(embedded_table, COUNT(embedded_table), running, 2, scenario->bundle, scenario->bundle_size);
     if (scenario->flash_with_bundle == NULL) {
         return false;
     }
@@ -340,14 +343,15 @@ static bool load_wled(const char *fixtures, system_files_t *files)
            load(fixtures, "wled/binaries/WLED_0.14.2_Dig-Uno-V3.bin", &files->app);
 }
 
-/* The system with its app in the first slot, and the same app in the second one, of which one runs. */
+/* The system with its app in the slot that runs, and an earlier one in the other. */
 static uint8_t *two_slots(const system_files_t *files, uint32_t second, unsigned running)
 {
+    const uint32_t slots[] = {0x10000, second};
     uint8_t *flash = blank(SCENARIO_FLASH_SIZE);
     if (flash != NULL) {
         memcpy(flash, files->system.bytes, files->system.size);
-        memcpy(flash + 0x10000, files->app.bytes, files->app.size);
-        memcpy(flash + second, files->app.bytes, files->app.size);
+        memcpy(flash + slots[running], files->app.bytes, files->app.size);
+        stand_in_fill(flash + slots[1 - running], files->app.size, 23);
         stand_in_fill(flash + NVS, 0x3000, 0x100);
         image_write_otadata(running + 1, UINT32_MAX, flash + 0xE000);
     }
@@ -412,6 +416,8 @@ static bool make_wled_to_esphome(const char *fixtures, scenario_t *scenario)
     const sr_region_t behind_the_running_app = {0x2F0000, 0x10000};
     bool made = load_esphome(fixtures, &esphome) && load_wled(fixtures, &wled) &&
                 make_swap(&wled, &esphome, 0x190000, 0x17A000, false, behind_the_running_app, scenario);
+    // from DOUT to DIO, which boards that WLED runs on have to be wired for
+    scenario->skip_checks = ESP_SELF_REFLASHER_CHECK_FLASH_MODE;
     free_system(&esphome);
     free_system(&wled);
     return made;

@@ -30,7 +30,7 @@ idf_component_register(
     SRCS ${SR_SOURCES}
     INCLUDE_DIRS ${COMPONENT_DIR}/include
     PRIV_INCLUDE_DIRS ${COMPONENT_DIR}/src
-    REQUIRES esp_http_client esp_partition
+    REQUIRES esp_event esp_http_client esp_partition
     PRIV_REQUIRES ${private_requires}
     LDFRAGMENTS ${CMAKE_CURRENT_BINARY_DIR}/linker.lf)
 

@@ -69,8 +69,7 @@ bool boot_same_code(const boot_code_t *a, const boot_code_t *b)
 /** A cheap question that settles most states in the middle of a rewrite: is this bootloader there at all? */
 static bool holds_loader(const uint8_t *flash, const boot_result_t *system, const uint8_t *loader)
 {
-    return boot_succeeds(system) &&
-           memcmp(flash + system->bootloader.address, loader, system->bootloader.length) == 0;
+    return boot_succeeds(system) && memcmp(flash + system->bootloader.address, loader, system->bootloader.length) == 0;
 }
 
 static bool is_loader_of(const boot_result_t *result, const boot_result_t *system)

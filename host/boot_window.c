@@ -124,8 +124,8 @@ static bool measure(replay_t *replay, const flash_record_t *record, const boot_c
 {
     const uint8_t *before = flash_record_before(record);
     memcpy(replay->next, before, replay->size);
-    bool measured = find_final(replay, replay->next) &&
-                    boot_judge_open(&replay->judge, chip, replay->size, before, replay->next);
+    bool measured =
+        find_final(replay, replay->next) && boot_judge_open(&replay->judge, chip, replay->size, before, replay->next);
     if (measured) {
         replay_all(replay, before);
         replay->window->states_booted = replay->judge.boots;

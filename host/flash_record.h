@@ -26,7 +26,7 @@ const uint8_t *flash_record_before(const flash_record_t *record);
 /** One operation of a record. */
 typedef struct flash_step {
     nor_op_t op;
-    bool first_of_boot; /**< The first one of another process, before which the bootloader may have written, too. */
+    bool first_of_boot;   /**< The first one of another process, before which the bootloader may have written, too. */
     const uint8_t *after; /**< What the flash holds after it: all of it for the first one of a boot, else its range. */
 } flash_step_t;
 

@@ -98,13 +98,7 @@ nor_status_t nor_read(nor_flash_t *flash, uint32_t address, void *out, size_t le
 }
 
 /* How a torn operation spreads over its bytes. */
-typedef enum torn_kind {
-    TORN_PREFIX,
-    TORN_BITS,
-    TORN_PIECES,
-    TORN_WEAK_BITS,
-    TORN_KINDS = NOR_TORN_KINDS
-} torn_kind_t;
+typedef enum torn_kind { TORN_PREFIX, TORN_BITS, TORN_PIECES, TORN_WEAK_BITS, TORN_KINDS = NOR_TORN_KINDS } torn_kind_t;
 
 /* Which bits of byte `i` got their new value. */
 static uint8_t torn_mask(torn_kind_t kind, uint32_t i, uint32_t progress, uint32_t length, uint64_t *random)

@@ -82,7 +82,7 @@ typedef struct sim_report {
  * Boots the flash and runs @p app_main as the app that boots, again after each restart, until another app boots,
  * nothing boots, app_main returns, the power is cut, or @p max_boots is reached.
  *
- * "The same app" is told by the digest of the app image that booted first. What the boot itself writes to flash (an
+ * "The same app" is told by the digest of the app image that ran first. What the boot itself writes to flash (an
  * MCUboot swap, say) is kept for boots whose app is then run; of the boot at the end only the result is told, so that
  * the flash stays as the app left it.
  * @return true if the run could be made at all (the flash boots at the start, or running_app is given).

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim_state.h"
 
+#include "sr_digest.h"
 #include "sr_image.h"
 
 #include <errno.h>
@@ -118,9 +119,35 @@ static uint8_t *boot_copy(const sim_config_t *config, boot_result_t *result)
     return copy;
 }
 
-static bool same_app(const boot_result_t *a, const boot_result_t *b)
+static bool same_app(const boot_code_t *a, const boot_code_t *b)
 {
-    return a->app.length == b->app.length && memcmp(a->app.sha256, b->app.sha256, sizeof(a->app.sha256)) == 0;
+    return a->length == b->length && memcmp(a->sha256, b->sha256, sizeof(a->sha256)) == 0;
+}
+
+static int read_memory(void *context, uint32_t offset, void *buffer, size_t length)
+{
+    memcpy(buffer, (const uint8_t *)context + offset, length);
+    return 0;
+}
+
+/* The image at an offset, as the boot model tells it of one that boots; of length 0 if there is none. */
+static boot_code_t image_at(const sim_config_t *config, uint32_t address)
+{
+    boot_code_t code = {.address = address};
+    const uint32_t size = nor_flash_size(config->flash);
+    uint8_t *plain = address < size ? malloc(size) : NULL;
+    if (plain == NULL) {
+        return code;
+    }
+    memcpy(plain, nor_flash_view(config->flash), size);
+    scramble_all(config, plain);
+    sr_image_t image;
+    const sr_reader_t reader = {.context = plain + address, .read = read_memory, .size = size - address};
+    if (sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_digest(plain + address, image.length, code.sha256)) {
+        code.length = image.length;
+    }
+    free(plain);
+    return code;
 }
 
 static sim_end_t run_app(const sim_config_t *config, uint32_t app, sim_counters_t *counters, void (*app_main)(void))
@@ -141,7 +168,7 @@ static sim_end_t run_app(const sim_config_t *config, uint32_t app, sim_counters_
 
 /* One boot, and the app if it is the right one. False: the run is over. */
 static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsigned max_boots, sim_counters_t *counters,
-                      sim_report_t *report)
+                      boot_code_t *app, sim_report_t *report)
 {
     boot_result_t result;
     uint8_t *booted = boot_copy(config, &result);
@@ -151,10 +178,11 @@ static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsign
     }
     if (report->boots == 0) {
         report->before = result;
+        *app = forced ? image_at(config, config->running_app) : result.app;
     }
     report->after = result;
     const bool boots = boot_succeeds(&result);
-    report->other_app = boots && !same_app(&report->before, &result);
+    report->other_app = boots && !same_app(app, &result.app);
     const bool runs = (boots || forced) && !report->other_app && report->boots < max_boots;
     if (runs) {
         memcpy(nor_flash_bytes(config->flash), booted, nor_flash_size(config->flash));
@@ -175,7 +203,8 @@ bool sim_run(const sim_config_t *config, void (*app_main)(void), unsigned max_bo
     if (counters == NULL) {
         return false;
     }
-    while (boot_once(config, app_main, max_boots, counters, report)) {
+    boot_code_t app;
+    while (boot_once(config, app_main, max_boots, counters, &app, report)) {
         /* Only a restart is followed by the next boot; the last one is looked at, not run. */
         max_boots = report->last_end == SIM_END_RESTART ? max_boots : 0;
     }

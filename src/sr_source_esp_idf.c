@@ -202,6 +202,8 @@ static esp_err_t read_http(sr_source_t *source, uint8_t *out, uint32_t length)
         if (err != ESP_OK) {
             disconnect(source);
             if (!is_worth_a_retry(source, err)) {
+                ESP_LOGE(TAG, "%s at offset %" PRIu32 ", given up", esp_self_reflasher_err_to_name(err),
+                         source->position);
                 return err;
             }
             pause_before_retry(source, err);

@@ -171,7 +171,7 @@ class ExternalTools(unittest.TestCase):
         python = python_with("esp_idf_defs")
         for flash, example, slot in (
             ("old-flash.bin", "boot_swap_download_example", "slot 0\n"),
-            ("embedded-flash.bin", "boot_swap_embedded_example", ""),
+            ("embedded-flash.bin", "boot_swap_embedded_example", "slot 0\n"),
         ):
             with self.subTest(flash=flash):
                 csv = ROOT / "examples" / example / "partitions.csv"

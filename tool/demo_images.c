@@ -20,7 +20,7 @@
 typedef struct old_system {
     const char *app_name;
     uint32_t app_offset;
-    uint32_t otadata_sequence; // 0: no otadata
+    uint32_t otadata_sequence;
     const sr_partition_t *table;
     unsigned table_count;
 } old_system_t;
@@ -35,12 +35,14 @@ static const sr_partition_t download_table[] = {
     {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_OTA_0, 0x210000, 0x1F0000, 0, "ota_0"},
 };
 
-/** As in examples/boot_swap_embedded_example/partitions.csv: the app that carries the new system is overwritten by it.
- */
+/** As in examples/boot_swap_embedded_example/partitions.csv: the app that carries the new system is in its way, and
+ * moves to the second slot first. */
 static const sr_partition_t embedded_table[] = {
-    {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, 0x9000, 0x6000, 0, "nvs"},
+    {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, 0x9000, 0x4000, 0, "nvs"},
+    {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, 0xD000, 0x2000, 0, "otadata"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_PHY, 0xF000, 0x1000, 0, "phy_init"},
-    {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_FACTORY, 0x10000, 0x200000, 0, "factory"},
+    {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_OTA_0, 0x10000, 0x1F0000, 0, "ota_0"},
+    {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_OTA_0 + 1, 0x210000, 0x1F0000, 0, "ota_1"},
 };
 
 static const old_system_t download_system = {
@@ -54,6 +56,7 @@ static const old_system_t download_system = {
 static const old_system_t embedded_system = {
     .app_name = "boot_swap_embedded_example",
     .app_offset = 0x10000,
+    .otadata_sequence = 1,
     .table = embedded_table,
     .table_count = sizeof(embedded_table) / sizeof(embedded_table[0]),
 };

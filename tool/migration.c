@@ -12,12 +12,16 @@
 #include <unistd.h>
 
 #define HTTP_TIMEOUT_MS 20000
+#define MAX_BOOTS       100u /**< Each step may have to move the app out of the way first. */
+#define BUNDLE_BOOTS    4    /**< One moves the app, one applies the bundle, one may find it applied. */
 
 /** What the app, which runs in a process of its own, tells about itself. */
 typedef struct app_state {
+    bool done; /**< Of itself; after a copy over the running app nobody is left to say so. */
     esp_err_t error;
     size_t step;     /**< The one that it is at. */
     off_t log_start; /**< Where in the log that one begins. */
+    bool applied;    /**< A bundle, and nothing is left to do. */
     esp_self_reflasher_plan_t plan;
     uint32_t retries;
 } app_state_t;
@@ -84,16 +88,21 @@ static bool apply_bundle(void)
 {
     esp_self_reflasher_bundle_config_t config = *running->bundle;
     config.event_cb = on_event;
+    if (state->applied) {
+        return false; // the app is that of the new system, too
+    }
     state->error = ESP_ERR_NOT_FINISHED;
     state->error = esp_self_reflasher_apply_bundle(&config, &state->plan);
-    return state->error == ESP_OK && state->plan.sectors_to_write > 0;
+    state->applied = state->error == ESP_OK;
+    return state->applied && state->plan.sectors_to_write > 0;
 }
 
+/** From the step on at which the app moved out of the way and restarted, if it did. */
 static bool run_steps(void)
 {
     esp_self_reflasher_handle_t handle = NULL;
     state->error = ESP_OK;
-    for (state->step = 0; state->step < running->step_count; state->step++) {
+    for (; state->step < running->step_count; state->step++) {
         state->log_start = lseek(log_file, 0, SEEK_END);
         state->error = run_step(&running->steps[state->step], &handle);
         if (state->error != ESP_OK) {
@@ -109,10 +118,14 @@ static bool run_steps(void)
 /** The app. */
 static void migrate(void)
 {
+    if (state->done) {
+        return;
+    }
     if (!running->show_log) {
         dup2(log_file, STDERR_FILENO);
     }
-    if (running->bundle != NULL ? apply_bundle() : run_steps()) {
+    state->done = running->bundle != NULL ? apply_bundle() : run_steps();
+    if (state->done) {
         esp_restart();
     }
 }
@@ -143,19 +156,23 @@ static void find_message(char *log, char *message, size_t capacity)
     }
 }
 
+/** A copy over the running app ends in a reset: nothing is left that could say how it went, or do the next step. */
+static bool ends_in_place(const migration_result_t *result)
+{
+    bool same_app = boot_succeeds(&result->report.after) && !result->report.other_app;
+    return state->step + 1 == running->step_count && !same_app;
+}
+
 static void judge(migration_result_t *result)
 {
     result->error = state->error;
     result->failed_step = state->step;
     result->plan = state->plan;
     result->retries = state->retries;
-    bool all_done = state->step == running->step_count;
     sim_end_t end = result->report.last_end;
     if (result->error == ESP_OK && end == SIM_END_PANIC) {
         result->error = ESP_FAIL;
-    } else if (result->error == ESP_OK && running->bundle == NULL && !all_done &&
-               state->step + 1 != running->step_count) {
-        // a copy over the running app ends in a reset: nothing is left that could do the next step
+    } else if (result->error == ESP_OK && running->bundle == NULL && !state->done && !ends_in_place(result)) {
         result->error = ESP_ERR_NOT_FINISHED;
     }
     char *log = read_log(state->log_start);
@@ -179,7 +196,7 @@ static bool run_recorded(const migration_t *migration, migration_result_t *resul
         .flash = migration->flash,
         .running_app = migration->running_app,
     };
-    bool ran = sim_run(&config, migrate, 1, &result->report);
+    bool ran = sim_run(&config, migrate, migration->bundle != NULL ? BUNDLE_BOOTS : 1, &result->report);
     result->stats = nor_flash_stats(migration->flash);
     if (ran) {
         judge(result);

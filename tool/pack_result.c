@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ESP32C3 0x0005u
+#define ESP32S3 0x0009u
+
 static const struct {
     const char *name;
     uint32_t bit;
@@ -93,8 +96,9 @@ static void demand_revision(pack_result_t *result, uint32_t address)
         return;
     }
     uint16_t revision = image.min_chip_rev_full;
-    if (revision == 0 && image.chip_id == 0) {
-        revision = (uint16_t)(image.min_chip_rev * 100); // ESP-IDF before 4.4.3 told an ESP32's major revision only
+    if (revision == 0) { // the old field, by the rule of the chip's own check
+        const bool minor = image.chip_id == ESP32C3 || image.chip_id == ESP32S3;
+        revision = (uint16_t)(image.min_chip_rev * (minor ? 1u : 100u));
     }
     result->min_revision = revision > result->min_revision ? revision : result->min_revision;
 }

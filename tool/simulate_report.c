@@ -45,9 +45,9 @@ static void print_plan(const esp_self_reflasher_plan_t *plan)
 {
     char text[NUMBER_TEXT_SIZE];
     terminal_key("sectors");
-    printf("%s in the bundle, %" PRIu32 " of them right, ", number_grouped(plan->sectors_total, text),
-           plan->sectors_right);
-    printf("%" PRIu32 " to write, %" PRIu32 " on the boot path\n", plan->sectors_to_write, plan->sectors_boot_path);
+    printf("%s, %" PRIu32 " of them right; %" PRIu32 " to write, %" PRIu32 " on the boot path\n",
+           number_grouped(plan->sectors_total, text), plan->sectors_right, plan->sectors_to_write,
+           plan->sectors_boot_path);
     terminal_key("planned");
     printf("%s bytes, flash %.3f s, at most %.3f s\n", number_grouped(plan->bytes_to_download, text),
            plan->flash_ms_typical / 1e3, plan->flash_ms_maximum / 1e3);

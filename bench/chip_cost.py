@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the component costs on a chip: code, constants, static RAM, deepest stack.
+
+Compiles src/ for a RISC-V chip with Debian's gcc-riscv64-unknown-elf and picolibc. The simulated chip's headers stand in
+for ESP-IDF's, so what only ESP-IDF's own headers declare (src/sr_in_place_esp_idf.c, most of it) is not in the figures.
+
+Sizes are those of the sections that the linker keeps (--gc-sections) for the public functions of one header, or of both.
+
+The stack is the longest chain in the call graph that the compiler writes (-fcallgraph-info=su), in which no function
+occurs twice. A call through a pointer can reach the functions that CALLBACKS lists for the member that is called; where
+something is missing there, every function whose address is taken anywhere and that is not listed. Not counted is what
+ESP-IDF's and the C library's functions take below the component's, and what the caller's own callbacks take.
+
+usage: chip_cost.py [--json] WORK_FOLDER
+"""
+import collections
+import concurrent.futures
+import functools
+import glob
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TOOLS = "riscv64-unknown-elf-"
+TARGET = ["-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs"]
+OPTIONS = ["-std=gnu11", "-Os", "-ffunction-sections", "-fdata-sections", "-fstack-usage", "-fcallgraph-info=su"]
+KINDS = ("text", "rodata", "data", "bss")
+HOST_LIBRARIES = ("psa", "mbedtls", "zlib.h", "zconf.h")
+USER = ()  # the caller's own functions
+
+# Whom a call through a struct's member can reach, by the member's name.
+CALLBACKS = {
+    "read": ("memory_read", "result_read", "flash_window_read", "overlay_read", "window_read"),
+    "fetch": ("fetch_from_bundle", "fetch_from_stage", "fetch"),
+    "begin": ("sink_begin",),
+    "data": ("sink_data",),
+    "progress": ("copy_progress",),
+    "on_retry": ("on_retry",),
+    "progress_cb": USER,
+    "event_cb": USER,
+    "may_commit": USER,
+}
+
+EDGE = re.compile(r'edge: \{ sourcename: "([^"]*)" targetname: "([^"]*)"(?: label: "([^"]*)")?')
+NODE = re.compile(r'node: \{ title: "([^"]*)" label: "[^"]*\\n(\d+) bytes \(([\w, ]+)\)')
+
+
+def run(*command):
+    return subprocess.run([*map(str, command)], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def sources():
+    text = (ROOT / "cmake" / "sources.cmake").read_text()
+    return [ROOT / name for name in re.findall(r"src/\w+\.c", text)]
+
+
+def make_includes(folder):
+    """The few libraries of the host that are on the chip, too, without the rest of the host's headers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in HOST_LIBRARIES:
+        link = folder / name
+        found = [path for path in (f"/usr/include/{name}", *glob.glob(f"/usr/include/*/{name}")) if pathlib.Path(path).exists()]
+        if found and not link.exists():
+            link.symlink_to(found[0])
+    return folder
+
+
+def compile_all(folder):
+    include = make_includes(folder / "include")
+    paths = ["-I", ROOT / "include", "-I", ROOT / "src"]
+    for path in (ROOT / "host/include", ROOT / "bench/include", include):
+        paths += ["-isystem", path]
+
+    def compile_one(source):
+        output = folder / (source.stem + ".o")
+        subprocess.run([TOOLS + "gcc", *TARGET, *OPTIONS, *map(str, paths), "-c", f"src/{source.name}", "-o", str(output)],
+                       cwd=ROOT, check=True)
+        return output
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return list(pool.map(compile_one, sources()))
+
+
+def public_functions(objects):
+    """Name -> header. What a header declares and the objects define."""
+    defined = set(re.findall(r"(?m) T (\w+)$", run(TOOLS + "nm", *objects)))
+    found = {}
+    for header in sorted((ROOT / "include").glob("*.h")):
+        for name in re.findall(r"(?m)^[\w ]+[ *](esp_self_reflasher_\w+)\(", header.read_text()):
+            if name in defined:
+                found.setdefault(name, header.name)
+    return found
+
+
+def linked_sizes(objects, roots, folder):
+    """Module -> sizes of what the linker keeps for these functions."""
+    linker_map = folder / "linked.map"
+    needed = [f"--undefined={name}" for name in roots]
+    run(TOOLS + "ld", "-m", "elf32lriscv", "--relocatable", "--gc-sections", *needed, f"-Map={linker_map}", "-o",
+        folder / "linked.o", *objects)
+    text = linker_map.read_text().split("Linker script and memory map", 1)[1]
+    sizes = collections.defaultdict(lambda: dict.fromkeys(KINDS, 0))
+    for section, size, path in re.findall(r"(?m)^ \.(\S+)\s+0x[0-9a-f]+\s+(0x[0-9a-f]+) (\S+\.o)$", text):
+        kind = {"srodata": "rodata", "sdata": "data", "sbss": "bss"}.get(section.split(".")[0], section.split(".")[0])
+        if kind in KINDS:
+            sizes[pathlib.Path(path).stem][kind] += int(size, 16)
+    return {module: size for module, size in sizes.items() if any(size.values())}
+
+
+def addresses_taken(objects):
+    """Functions that are referred to other than by a call."""
+    taken = set()
+    for path in objects:
+        functions = set(re.findall(r"(?m) [tT] (\w+)$", run(TOOLS + "nm", path)))
+        relocations = run(TOOLS + "objdump", "--reloc", path)
+        taken |= functions & set(re.findall(r"R_RISCV_(?:HI20|PCREL_HI20|32)\s+(\w+)", relocations))
+    return taken
+
+
+def member_called(place):
+    """The name in front of the parenthesis, at file:line:column."""
+    path, line, column = place.split(":")
+    text = (ROOT / path).read_text().splitlines()[int(line) - 1]
+    for start in (int(column) - 1, 0):
+        match = re.search(r"(?:->|\.|\b)(\w+)\(", text[start:])
+        if match:
+            return match[1]
+    return "?"
+
+
+class CallGraph:
+    def __init__(self, objects):
+        self.frames, self.calls, self.dynamic = {}, collections.defaultdict(set), set()
+        self.unlisted = set()
+        indirect = []
+        for path in objects:
+            text = path.with_suffix(".ci").read_text()
+            for name, size, kind in NODE.findall(text):
+                self.frames[name] = int(size)
+                if kind != "static":
+                    self.dynamic.add(name)
+            for caller, callee, place in EDGE.findall(text):
+                if callee == "__indirect_call":
+                    indirect.append((caller, place))
+                else:
+                    self.calls[caller].add(callee)
+        self.resolve(indirect, addresses_taken(objects))
+        self.cyclic = {name for name in self.frames if name in self.reached(self.calls[name])}
+
+    def resolve(self, indirect, taken):
+        by_name = collections.defaultdict(list)
+        for name in self.frames:
+            by_name[name.rsplit(":", 1)[-1]].append(name)
+        listed = {name for targets in CALLBACKS.values() for name in targets}
+        for caller, place in indirect:
+            member = member_called(place)
+            if member not in CALLBACKS:
+                self.unlisted.add(f"{place} ({member})")
+            for target in CALLBACKS.get(member, taken - listed):
+                self.calls[caller].update(by_name[target])
+
+    def reached(self, start):
+        seen, todo = set(), list(start)
+        while todo:
+            name = todo.pop()
+            if name in self.frames and name not in seen:
+                seen.add(name)
+                todo += self.calls[name]
+        return seen
+
+    def deepest(self, root):
+        """(bytes, chain of names)"""
+
+        @functools.lru_cache(maxsize=None)
+        def below(name, path):
+            path = path | {name} if name in self.cyclic else path
+            best = (0, ())
+            for callee in sorted(self.calls[name]):
+                if callee in self.frames and callee not in path:
+                    best = max(best, below(callee, path))
+            return self.frames[name] + best[0], (name, *best[1])
+
+        return below(root, frozenset())
+
+
+def measure(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    objects = compile_all(folder)
+    public = public_functions(objects)
+    images = [name for name, header in public.items() if header != "self_reflasher_bundle.h"]
+    graph = CallGraph(objects)
+    stack = {}
+    for name, header in public.items():
+        depth, chain = graph.deepest(name)
+        stack[name] = {"header": header, "bytes": depth,
+                       "chain": [{"function": part.rsplit(":", 1)[-1], "bytes": graph.frames[part]} for part in chain]}
+    frames = sorted(graph.frames.items(), key=lambda frame: -frame[1])[:10]
+    return {
+        "images": linked_sizes(objects, images, folder),
+        "with_bundles": linked_sizes(objects, list(public), folder),
+        "stack": stack,
+        "largest_frames": [{"function": name.rsplit(":", 1)[-1], "bytes": size} for name, size in frames],
+        "dynamic_frames": sorted(graph.dynamic),
+        "unlisted_callbacks": sorted(graph.unlisted),
+    }
+
+
+def total(sizes):
+    return {kind: sum(size[kind] for size in sizes.values()) for kind in KINDS}
+
+
+def print_sizes(cost):
+    images, bundles = cost["images"], cost["with_bundles"]
+    heads = "".join(f"{kind:>8}" for kind in KINDS)
+    print("Code and static RAM on a chip, bytes (RISC-V, -march=rv32imc -Os)")
+    print(f"  {'':24}{'image API only':>32}    {'with bundles':>32}")
+    print(f"  {'module':24}{heads}    {heads}")
+    for module in sorted(bundles):
+        left = images.get(module, dict.fromkeys(KINDS, 0))
+        print(f"  {module:24}" + "".join(f"{left[kind]:8}" for kind in KINDS) + "    " +
+              "".join(f"{bundles[module][kind]:8}" for kind in KINDS))
+    left, right = total(images), total(bundles)
+    print(f"  {'total':24}" + "".join(f"{left[kind]:8}" for kind in KINDS) + "    " +
+          "".join(f"{right[kind]:8}" for kind in KINDS))
+
+
+def print_stack(cost):
+    print("\nDeepest stack, bytes (own frames; ESP-IDF's below them not counted)")
+    for name, stack in sorted(cost["stack"].items(), key=lambda item: -item[1]["bytes"]):
+        print(f"  {name:44}{stack['bytes']:6}")
+    print()
+    for header in ("self_reflasher.h", "self_reflasher_bundle.h"):
+        inside = {name: stack for name, stack in cost["stack"].items() if stack["header"] == header}
+        if inside:
+            name = max(inside, key=lambda name: inside[name]["bytes"])
+            print(f"Deepest chain of {header}")
+            for part in inside[name]["chain"]:
+                print(f"  {part['function']:44}{part['bytes']:6}")
+    for place in cost["unlisted_callbacks"]:
+        print(f"  not listed in CALLBACKS: {place}")
+
+
+def main():
+    arguments = [argument for argument in sys.argv[1:] if argument != "--json"]
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        sys.exit(__doc__)
+    cost = measure(pathlib.Path(arguments[0]).resolve())
+    if "--json" in sys.argv:
+        print(json.dumps(cost, indent=1))
+    else:
+        print_sizes(cost)
+        print_stack(cost)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "explore_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GROUPS            4u
+#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
+
+typedef struct floor_time {
+    uint64_t typical_us, maximum_us;
+} floor_time_t;
+
+/** The change, and what of it can not be done outside a window. */
+typedef struct change {
+    const explore_config_t *config;
+    boot_judge_t judge;
+    uint8_t *base;        /**< Flash before the commit, with all that only the new boot needs. */
+    const uint8_t *final; /**< Flash after it. */
+    uint8_t *scratch;
+    uint8_t *group_of; /**< For each sector: the explore_part_t that it is written with; 0: none. */
+    const boot_code_t *loader;
+    bool safe_known[1u << GROUPS][GROUPS], is_safe[1u << GROUPS][GROUPS];
+    floor_time_t best;
+} change_t;
+
+static uint32_t sector_count(const change_t *change)
+{
+    return change->config->size / SR_SECTOR_SIZE;
+}
+
+static bool is_blank(const uint8_t *bytes, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++) {
+        if (bytes[i] != 0xFF) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool needs_erase(const change_t *change, uint32_t address)
+{
+    for (uint32_t i = address; i < address + SR_SECTOR_SIZE; i++) {
+        if ((change->final[i] & ~change->base[i]) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Behind the end of the bootloader pages can be programmed after the window. */
+static bool page_counts(const change_t *change, uint32_t address, uint8_t group)
+{
+    const boot_code_t *code = change->loader;
+    return group != EXPLORE_BOOTLOADER || address < code->address + code->length;
+}
+
+static uint32_t pages_to_program(const change_t *change, uint32_t sector)
+{
+    const uint32_t start = sector * SR_SECTOR_SIZE;
+    const bool erased = needs_erase(change, start);
+    uint32_t pages = 0;
+    for (uint32_t at = start; at < start + SR_SECTOR_SIZE; at += SR_PAGE_SIZE) {
+        const bool right = erased ? is_blank(change->final + at, SR_PAGE_SIZE)
+                                  : memcmp(change->final + at, change->base + at, SR_PAGE_SIZE) == 0;
+        pages += !right && page_counts(change, at, change->group_of[sector]);
+    }
+    return pages;
+}
+
+static bool is_written(const change_t *change, uint32_t sector, uint8_t groups)
+{
+    return (change->group_of[sector] & groups) != 0;
+}
+
+/** Adds the erases of one block: of its sectors, or of all of it at once where that loses nothing. */
+static void add_erases(const change_t *change, uint32_t first, uint8_t groups, floor_time_t *time)
+{
+    const nor_timing_t *timing = change->config->timing;
+    uint32_t erases = 0;
+    bool whole = true;
+    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
+        const uint32_t address = i * SR_SECTOR_SIZE;
+        if (is_written(change, i, groups)) {
+            erases += needs_erase(change, address);
+        } else {
+            whole = whole && is_blank(change->base + address, SR_SECTOR_SIZE);
+        }
+    }
+    const uint64_t typical = (uint64_t)erases * timing->sector_erase_typical_us;
+    const uint64_t maximum = (uint64_t)erases * timing->sector_erase_maximum_us;
+    time->typical_us += whole && timing->block_erase_typical_us < typical ? timing->block_erase_typical_us : typical;
+    time->maximum_us += whole && timing->block_erase_maximum_us < maximum ? timing->block_erase_maximum_us : maximum;
+}
+
+static floor_time_t time_of(const change_t *change, uint8_t groups)
+{
+    const nor_timing_t *timing = change->config->timing;
+    floor_time_t time = {0};
+    for (uint32_t i = 0; i < sector_count(change); i++) {
+        if (i % SECTORS_PER_BLOCK == 0) {
+            add_erases(change, i, groups, &time);
+        }
+        if (is_written(change, i, groups)) {
+            const uint32_t pages = pages_to_program(change, i);
+            time.typical_us += (uint64_t)pages * timing->page_program_typical_us;
+            time.maximum_us += (uint64_t)pages * timing->page_program_maximum_us;
+        }
+    }
+    return time;
+}
+
+static void put_groups(change_t *change, uint8_t groups)
+{
+    memcpy(change->scratch, change->base, change->config->size);
+    for (uint32_t i = 0; i < sector_count(change); i++) {
+        if (is_written(change, i, groups)) {
+            const uint32_t at = i * SR_SECTOR_SIZE;
+            memcpy(change->scratch + at, change->final + at, SR_SECTOR_SIZE);
+        }
+    }
+}
+
+/** Tears the erase of all sectors of a group, or their programming. */
+static void tear_group(change_t *change, uint8_t group, bool program, uint32_t seed)
+{
+    uint8_t blank[SR_SECTOR_SIZE];
+    memset(blank, 0xFF, sizeof(blank));
+    for (uint32_t i = 0; i < sector_count(change); i++) {
+        const nor_op_t op = {.number = i, .address = i * SR_SECTOR_SIZE, .length = SR_SECTOR_SIZE};
+        uint8_t *bytes = change->scratch + op.address;
+        if (is_written(change, i, group)) {
+            memcpy(bytes, program ? blank : change->base + op.address, SR_SECTOR_SIZE);
+            nor_tear(&op, seed, bytes, program ? change->final + op.address : blank);
+        }
+    }
+}
+
+static bool boots(change_t *change)
+{
+    return boot_judge_look(&change->judge, change->scratch, NULL) != BOOT_NEITHER;
+}
+
+/** Whether a group can be written, after others, without a moment in which the chip does not boot. */
+static bool try_group(change_t *change, uint8_t done, uint8_t group)
+{
+    if (group == EXPLORE_BOOTLOADER) {
+        return time_of(change, group).maximum_us == 0; // it executes where it is written
+    }
+    for (unsigned program = 0; program < 2; program++) {
+        for (uint32_t seed = 0; seed < 2 * NOR_TORN_KINDS; seed++) {
+            put_groups(change, done);
+            tear_group(change, group, program != 0, seed);
+            if (!boots(change)) {
+                return false;
+            }
+        }
+    }
+    put_groups(change, done);
+    const bool before = boots(change);
+    put_groups(change, done | group);
+    return before && boots(change);
+}
+
+static bool group_is_safe(change_t *change, uint8_t done, unsigned index)
+{
+    if (!change->safe_known[done][index]) {
+        change->is_safe[done][index] = try_group(change, done, (uint8_t)(1u << index));
+        change->safe_known[done][index] = true;
+    }
+    return change->is_safe[done][index];
+}
+
+/** Goes through all orders of the groups. */
+static void try_orders(change_t *change, uint8_t wanted, uint8_t done, uint8_t in_window)
+{
+    if (done == wanted) {
+        const floor_time_t time = time_of(change, in_window);
+        if (time.typical_us < change->best.typical_us) {
+            change->best = time;
+        }
+        return;
+    }
+    for (unsigned i = 0; i < GROUPS; i++) {
+        const uint8_t group = (uint8_t)(1u << i);
+        if ((wanted & group) != 0 && (done & group) == 0) {
+            const bool safe = group_is_safe(change, done, i);
+            try_orders(change, wanted, done | group, safe ? in_window : in_window | group);
+        }
+    }
+}
+
+/** Sorts the sectors that differ. @return the groups that have any. */
+static uint8_t sort_sectors(change_t *change, const uint8_t *old_path, const uint8_t *new_path)
+{
+    uint8_t groups = 0;
+    for (uint32_t i = 0; i < sector_count(change); i++) {
+        const uint8_t before = old_path[i] & EXPLORE_SHORT_PARTS;
+        const uint8_t after = new_path[i] & EXPLORE_SHORT_PARTS;
+        uint8_t *base = change->base + i * SR_SECTOR_SIZE;
+        const uint8_t *final = change->final + i * SR_SECTOR_SIZE;
+        if (after == 0 || memcmp(base, final, SR_SECTOR_SIZE) == 0) {
+            continue;
+        }
+        if (before == 0 && (old_path[i] & EXPLORE_APP) == 0) {
+            memcpy(base, final, SR_SECTOR_SIZE);
+            continue;
+        }
+        const uint8_t parts = before | after;
+        change->group_of[i] = parts & (uint8_t)-parts; // the first of them, if there is more than one
+        groups |= change->group_of[i];
+    }
+    return groups;
+}
+
+static bool find_best(change_t *change)
+{
+    explore_boot_path_t old_path;
+    explore_boot_path_t new_path;
+    bool enough = explore_boot_path(&change->config->chip, change->base, change->config->size, &old_path);
+    enough = explore_boot_path(&change->config->chip, change->final, change->config->size, &new_path) && enough;
+    if (enough) {
+        change->loader = &new_path.boot.bootloader;
+        const uint8_t groups = sort_sectors(change, old_path.sectors, new_path.sectors);
+        change->best = (floor_time_t){UINT64_MAX, UINT64_MAX};
+        try_orders(change, groups, 0, 0);
+    }
+    free(old_path.sectors);
+    free(new_path.sectors);
+    return enough;
+}
+
+/** The last commit is that of the change; whatever a run did before it only prepared it. */
+static bool find_commit(const explore_trail_t *trail, uint32_t *first)
+{
+    uint32_t last = trail->count;
+    while (last > 0 && !trail->operations[last - 1].in_commit) {
+        last--;
+    }
+    if (last == 0) {
+        return false;
+    }
+    *first = last - 1;
+    while (*first > 0 && trail->operations[*first - 1].in_commit && !trail->operations[*first].first_of_boot) {
+        (*first)--;
+    }
+    return true;
+}
+
+bool explore_floor(const explore_config_t *config, const explore_trail_t *trail, const uint8_t *final,
+                   explore_result_t *result)
+{
+    explore_cut_t start = {.when = NOR_CUT_BEFORE};
+    if (!find_commit(trail, &start.operation)) {
+        return true;
+    }
+    explore_cursor_t cursor;
+    change_t *change = calloc(1, sizeof(*change));
+    bool enough = explore_cursor_open(&cursor, trail, &config->chip) && change != NULL;
+    if (enough) {
+        change->config = config;
+        change->final = final;
+        change->base = malloc(config->size);
+        change->scratch = malloc(config->size);
+        change->group_of = calloc(config->size / SR_SECTOR_SIZE, 1);
+        enough = boot_judge_open(&change->judge, &config->chip, config->size, config->flash, final) &&
+                 change->base != NULL && change->scratch != NULL && change->group_of != NULL;
+    }
+    if (enough) {
+        explore_cursor_make(&cursor, &start, change->base);
+        enough = find_best(change);
+        result->floor_typical_us = change->best.typical_us;
+        result->floor_maximum_us = change->best.maximum_us;
+    }
+    if (change != NULL) {
+        boot_judge_close(&change->judge);
+        free(change->base);
+        free(change->scratch);
+        free(change->group_of);
+        free(change);
+    }
+    explore_cursor_close(&cursor);
+    return enough;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * What the files of explore share. Not for anyone else.
+ */
+#pragma once
+
+#include "boot_judge.h"
+#include "explore.h"
+#include "flash_record.h"
+
+#define EXPLORE_MAX_BOOTS 20u
+
+/** A run that was recorded. */
+typedef struct explore_trail {
+    flash_record_t *record;
+    explore_operation_t *operations; /**< Owned. */
+    uint32_t count;
+    sim_report_t report;
+} explore_trail_t;
+
+/** A place in a trail, to make the states of it one after another. */
+typedef struct explore_cursor {
+    const explore_trail_t *trail;
+    const boot_chip_t *chip;
+    flash_replay_t replay;
+    flash_step_t step; /**< The next operation; valid if there is one. */
+    uint32_t next;     /**< Its number. */
+    bool booted;       /**< `flash` has what the boot before the next operation wrote. */
+    uint8_t *flash;    /**< Owned. */
+    uint32_t size;
+} explore_cursor_t;
+
+/** Runs the app from the content that @p flash has, and records it. @return false without memory or if it does not
+ *  start. explore_trail_free() is due in both cases, before the flash is deleted. */
+bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explore_trail_t *trail);
+void explore_trail_free(explore_trail_t *trail);
+
+/**
+ * Marks the operations that belong to a commit.
+ * @param final Flash of the new system.
+ * @return false without memory.
+ */
+bool explore_mark_commits(const explore_config_t *config, explore_trail_t *trail, const uint8_t *final);
+
+/** Starts at the first operation. @return false without memory; explore_cursor_close() is due in both cases. */
+bool explore_cursor_open(explore_cursor_t *cursor, const explore_trail_t *trail, const boot_chip_t *chip);
+void explore_cursor_close(explore_cursor_t *cursor);
+/** Makes the flash that a cut leaves. Cuts must not go back. */
+void explore_cursor_make(explore_cursor_t *cursor, const explore_cut_t *cut, uint8_t *flash);
+
+/** Where a system's boot code and what it decides by lie. */
+typedef struct explore_boot_path {
+    boot_result_t boot;
+    uint8_t *sectors; /**< Owned. A set of explore_part_t for each sector. */
+} explore_boot_path_t;
+
+typedef enum explore_part {
+    EXPLORE_BOOTLOADER = 1,
+    EXPLORE_TABLE = 2,
+    EXPLORE_OTADATA_0 = 4,
+    EXPLORE_OTADATA_1 = 8,
+    EXPLORE_APP = 16,
+} explore_part_t;
+
+#define EXPLORE_SHORT_PARTS (EXPLORE_BOOTLOADER | EXPLORE_TABLE | EXPLORE_OTADATA_0 | EXPLORE_OTADATA_1)
+
+/** Boots a copy of a flash and finds the boot path. @return false without memory; free(path->sectors) is due. */
+bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, explore_boot_path_t *path);
+
+/** True if the chip may fail to boot after this cut. */
+bool explore_cut_in_commit(const explore_trail_t *trail, const explore_cut_t *cut);
+
+/** Lists the cuts that are to be tried. @return false without memory. */
+bool explore_list_states(const explore_config_t *config, const explore_trail_t *trail, explore_result_t *result);
+
+/** Computes the shortest window. @return false without memory. */
+bool explore_floor(const explore_config_t *config, const explore_trail_t *trail, const uint8_t *final,
+                   explore_result_t *result);
+
+/** Tries all states of a result, by several processes. @return false without memory. */
+bool explore_states(const explore_config_t *config, const explore_trail_t *trail, explore_result_t *result);

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "explore_internal.h"
+
+#include "sr_partition_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/** Storage of a trace: which sectors a boot read. */
+typedef struct sectors_read {
+    uint8_t *flags;
+    uint32_t count;
+} sectors_read_t;
+
+static void mark_sectors(uint8_t *flags, uint32_t count, uint32_t address, uint32_t length, uint8_t flag)
+{
+    const uint64_t end = (uint64_t)address + length;
+    for (uint64_t i = address / SR_SECTOR_SIZE; length > 0 && i * SR_SECTOR_SIZE < end && i < count; i++) {
+        flags[i] |= flag;
+    }
+}
+
+static void trace(void *context, uint32_t address, uint32_t length)
+{
+    sectors_read_t *read = context;
+    mark_sectors(read->flags, read->count, address, length, 1);
+}
+
+static int view_read(void *context, uint32_t offset, void *buffer, size_t length)
+{
+    memcpy(buffer, (const uint8_t *)context + offset, length);
+    return 0;
+}
+
+static void mark_otadata(const sr_table_t *table, const sectors_read_t *read, uint8_t *sectors)
+{
+    for (unsigned i = 0; i < table->count; i++) {
+        const sr_partition_t *entry = &table->entries[i];
+        const uint32_t first = entry->address / SR_SECTOR_SIZE;
+        if (entry->type != SR_PARTITION_TYPE_DATA || entry->subtype != SR_PARTITION_DATA_OTA) {
+            continue;
+        }
+        for (uint32_t k = 0; k < 2 && first + k < read->count; k++) {
+            const uint8_t part = k == 0 ? EXPLORE_OTADATA_0 : EXPLORE_OTADATA_1;
+            sectors[first + k] |= read->flags[first + k] ? part : 0;
+        }
+    }
+}
+
+/** Table and otadata, if the boot read them. */
+static void mark_decision(const boot_chip_t *chip, uint8_t *flash, uint32_t size, const sectors_read_t *read,
+                          uint8_t *sectors)
+{
+    const uint32_t offset = chip->partition_table != 0 ? chip->partition_table : SR_PARTITION_TABLE_OFFSET;
+    if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, size) || !read->flags[offset / SR_SECTOR_SIZE]) {
+        return;
+    }
+    sectors[offset / SR_SECTOR_SIZE] |= EXPLORE_TABLE;
+    const sr_reader_t reader = {.context = flash + offset, .read = view_read, .size = SR_SECTOR_SIZE};
+    sr_table_t table;
+    if (sr_table_parse(&reader, size, &table) == SR_TABLE_OK) {
+        mark_otadata(&table, read, sectors);
+    }
+}
+
+bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, explore_boot_path_t *path)
+{
+    const uint32_t count = size / SR_SECTOR_SIZE;
+    sectors_read_t read = {.flags = calloc(count, 1), .count = count};
+    uint8_t *copy = malloc(size);
+    *path = (explore_boot_path_t){.sectors = calloc(count, 1)};
+    const bool enough = read.flags != NULL && copy != NULL && path->sectors != NULL;
+    if (enough) {
+        memcpy(copy, flash, size);
+        boot_run(chip, copy, size, trace, &read, &path->boot);
+        memcpy(copy, flash, size);
+    }
+    if (enough && boot_succeeds(&path->boot)) {
+        const boot_code_t *loader = &path->boot.bootloader;
+        const boot_code_t *app = &path->boot.app;
+        mark_sectors(path->sectors, count, loader->address, loader->length, EXPLORE_BOOTLOADER);
+        if (path->boot.outcome == BOOT_BOOTS) { // what a boot swaps in lies elsewhere before it
+            mark_sectors(path->sectors, count, app->address, app->length, EXPLORE_APP);
+        }
+        if (path->boot.loader == BOOT_LOADER_IDF) {
+            mark_decision(chip, copy, size, &read, path->sectors);
+        }
+    }
+    free(read.flags);
+    free(copy);
+    return enough;
+}
+
+static bool touches(const uint8_t *sectors, uint8_t parts, const nor_op_t *op)
+{
+    for (uint32_t i = op->address / SR_SECTOR_SIZE; i * SR_SECTOR_SIZE < op->address + op->length; i++) {
+        if ((sectors[i] & parts) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** The operations of one start of the app: [first, end). */
+static void mark_commit(explore_trail_t *trail, uint32_t first, uint32_t end, const uint8_t *old_path,
+                        const uint8_t *new_path)
+{
+    uint32_t last = end;
+    bool on_path = false;
+    while (last > first && !on_path) {
+        last--;
+        const nor_op_t *op = &trail->operations[last].op;
+        on_path =
+            touches(old_path, EXPLORE_SHORT_PARTS | EXPLORE_APP, op) || touches(new_path, EXPLORE_SHORT_PARTS, op);
+    }
+    for (uint32_t i = last + 1; on_path && i > first; i--) {
+        const nor_op_t *op = &trail->operations[i - 1].op;
+        on_path =
+            touches(old_path, EXPLORE_SHORT_PARTS | EXPLORE_APP, op) || touches(new_path, EXPLORE_SHORT_PARTS, op);
+        trail->operations[i - 1].in_commit = on_path;
+    }
+}
+
+static uint32_t end_of_boot(const explore_trail_t *trail, uint32_t first)
+{
+    uint32_t end = first + 1;
+    while (end < trail->count && !trail->operations[end].first_of_boot) {
+        end++;
+    }
+    return end;
+}
+
+static bool mark_all(const explore_config_t *config, explore_trail_t *trail, explore_cursor_t *cursor,
+                     const uint8_t *new_path, uint8_t *flash)
+{
+    for (uint32_t first = 0; first < trail->count;) {
+        const uint32_t end = end_of_boot(trail, first);
+        const explore_cut_t start = {.operation = first, .when = NOR_CUT_BEFORE};
+        explore_boot_path_t old_path;
+        explore_cursor_make(cursor, &start, flash);
+        const bool enough = explore_boot_path(&config->chip, flash, config->size, &old_path);
+        if (enough) {
+            mark_commit(trail, first, end, old_path.sectors, new_path);
+        }
+        free(old_path.sectors);
+        if (!enough) {
+            return false;
+        }
+        first = end;
+    }
+    return true;
+}
+
+bool explore_mark_commits(const explore_config_t *config, explore_trail_t *trail, const uint8_t *final)
+{
+    explore_boot_path_t new_path;
+    explore_cursor_t cursor;
+    uint8_t *flash = malloc(config->size);
+    bool enough = explore_boot_path(&config->chip, final, config->size, &new_path);
+    enough = explore_cursor_open(&cursor, trail, &config->chip) && enough && flash != NULL;
+    if (enough) {
+        enough = mark_all(config, trail, &cursor, new_path.sectors, flash);
+    }
+    explore_cursor_close(&cursor);
+    free(new_path.sectors);
+    free(flash);
+    return enough;
+}
+
+bool explore_cut_in_commit(const explore_trail_t *trail, const explore_cut_t *cut)
+{
+    const explore_operation_t *operation = &trail->operations[cut->operation];
+    switch (cut->when) {
+    case NOR_CUT_INSIDE:
+        return operation->in_commit;
+    case NOR_CUT_BEFORE: // the chip boots before the first operation of a commit
+        return operation->in_commit && !operation->first_of_boot && operation[-1].in_commit;
+    default:
+        return false; // those behind the last operation of a boot
+    }
+}

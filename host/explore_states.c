@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "explore_internal.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/** Operations are given out in portions, small enough that all processes end at about the same time. */
+#define PORTION 16u
+
+/** What the processes share. */
+typedef struct board {
+    atomic_uint next; /**< First state that nobody works on yet. */
+    atomic_uint done;
+    atomic_uint nested;
+    explore_state_t states[];
+} board_t;
+
+typedef struct worker {
+    const explore_config_t *config;
+    const explore_trail_t *trail;
+    const uint8_t *final;
+    board_t *board;
+    uint8_t *fate; /**< For each sector: a fate_t. */
+    boot_judge_t judge;
+    explore_cursor_t cursor;
+    nor_flash_t *flash;
+    uint8_t *state;
+} worker_t;
+
+/** What may become of a sector. */
+typedef enum fate {
+    FATE_KEPT,   /**< As it was. */
+    FATE_FREE,   /**< Anything: it was blank, or the uncut run used it. */
+    FATE_TARGET, /**< As the uncut run leaves it. */
+} fate_t;
+
+/** How far a flash is from what it shall become. */
+typedef enum rest {
+    REST_NOTHING,
+    REST_ERASE, /**< Sectors that shall be blank are not: a staged record, after the commit that it was for. */
+    REST_CONTENT,
+} rest_t;
+
+static bool is_blank(const uint8_t *bytes)
+{
+    for (uint32_t i = 0; i < SR_SECTOR_SIZE; i++) {
+        if (bytes[i] != 0xFF) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** @param[out] where The first sector that is not as it shall be. */
+static rest_t what_is_left(const worker_t *worker, const uint8_t *flash, uint32_t *where)
+{
+    rest_t rest = REST_NOTHING;
+    for (uint32_t at = 0; at < worker->config->size; at += SR_SECTOR_SIZE) {
+        const uint8_t *now = flash + at;
+        const fate_t fate = (fate_t)worker->fate[at / SR_SECTOR_SIZE];
+        const uint8_t *wanted = fate == FATE_KEPT ? worker->config->flash : worker->final;
+        if (fate == FATE_FREE || memcmp(now, wanted + at, SR_SECTOR_SIZE) == 0) {
+            continue;
+        }
+        *where = rest == REST_NOTHING ? at : *where;
+        if (fate == FATE_KEPT || !is_blank(worker->final + at)) {
+            return REST_CONTENT;
+        }
+        rest = REST_ERASE;
+    }
+    return rest;
+}
+
+static bool is_new_system(const worker_t *worker, const boot_result_t *boot)
+{
+    const boot_result_t *wanted = &worker->judge.new_system;
+    return boot_succeeds(boot) && boot_same_code(&boot->bootloader, &wanted->bootloader) &&
+           boot_same_code(&boot->app, &wanted->app);
+}
+
+static const char *end_text(const sim_report_t *report)
+{
+    static const char *const texts[] = {"restarts without end", "returns", "loses its power", "crashes"};
+    return texts[report->last_end];
+}
+
+/** Judges a run that went on after a cut. */
+static bool has_converged(const worker_t *worker, const sim_report_t *report, explore_state_t *state)
+{
+    uint32_t where = 0;
+    if (what_is_left(worker, nor_flash_view(worker->flash), &where) != REST_NOTHING) {
+        snprintf(state->reason, sizeof(state->reason),
+                 "the app %s after %u boots, and the sector at 0x%" PRIx32 " is not right", end_text(report),
+                 report->boots, where);
+        return false;
+    }
+    if (!is_new_system(worker, &report->after) || (!report->other_app && report->last_end != SIM_END_RETURNED)) {
+        snprintf(state->reason, sizeof(state->reason), "the flash is complete, but the app %s after %u boots: %s",
+                 end_text(report), report->boots, report->after.reason);
+        return false;
+    }
+    return true;
+}
+
+static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigned cuts, explore_state_t *state);
+
+static uint32_t scatter(uint32_t value)
+{
+    value = (value ^ (value >> 16)) * 0x7FEB352Du;
+    value = (value ^ (value >> 15)) * 0x846CA68Bu;
+    return value ^ (value >> 16);
+}
+
+/** A cut in a run that goes on after another cut, drawn by where that one was. */
+static explore_cut_t draw_cut(const explore_state_t *state, const explore_trail_t *trail)
+{
+    uint32_t random = scatter(state->cut.operation * 31u + state->cut.seed * 7u + (uint32_t)state->cut.when);
+    for (unsigned i = 0; i < state->nested_count; i++) {
+        random = scatter(random + state->nested[i].operation);
+    }
+    const uint32_t kind = scatter(random) % (NOR_TORN_KINDS + 1);
+    const explore_cut_t before = {.operation = random % trail->count, .when = NOR_CUT_BEFORE};
+    const explore_cut_t inside = {.operation = random % trail->count, .when = NOR_CUT_INSIDE, .seed = kind - 1};
+    return kind == 0 ? before : inside;
+}
+
+/** Cuts the run that went on. */
+static void cut_again(worker_t *worker, explore_trail_t *trail, unsigned cuts, explore_state_t *state)
+{
+    explore_cursor_t cursor;
+    uint8_t *flash = malloc(worker->config->size);
+    if (!explore_mark_commits(worker->config, trail, worker->final) ||
+        !explore_cursor_open(&cursor, trail, &worker->config->chip) || flash == NULL) {
+        abort(); // the parent finds out
+    }
+    const explore_cut_t cut = draw_cut(state, trail);
+    explore_cursor_make(&cursor, &cut, flash);
+    explore_cursor_close(&cursor);
+    explore_state_t next = *state;
+    next.nested[next.nested_count++] = cut;
+    atomic_fetch_add(&worker->board->nested, 1);
+    look(worker, flash, explore_cut_in_commit(trail, &cut), cuts - 1, &next);
+    if (next.failed) {
+        *state = next;
+    }
+    free(flash);
+}
+
+/** Lets the app that boots go on. @return true if it finishes */
+static bool go_on(worker_t *worker, const uint8_t *flash, unsigned cuts, explore_state_t *state)
+{
+    explore_trail_t trail;
+    memcpy(nor_flash_bytes(worker->flash), flash, worker->config->size);
+    const bool ran = explore_trail_run(worker->config, worker->flash, &trail);
+    const bool converged = ran && has_converged(worker, &trail.report, state);
+    if (converged && cuts > 1 && trail.count > 0) {
+        cut_again(worker, &trail, cuts, state);
+    }
+    explore_trail_free(&trail);
+    return converged;
+}
+
+static void look_at_new(worker_t *worker, const uint8_t *flash, rest_t rest, bool in_commit, explore_state_t *state)
+{
+    if (rest == REST_NOTHING) {
+        state->outcome = EXPLORE_NEW_COMPLETE;
+        return;
+    }
+    // only what ESP-IDF's bootloader starts can be an app with this component
+    const bool finishes = worker->judge.new_system.loader == BOOT_LOADER_IDF && go_on(worker, flash, 1, state);
+    state->outcome = finishes ? EXPLORE_NEW_LEFT_TO_NEW : EXPLORE_NEW_LEFT_TO_NOBODY;
+    state->failed = rest == REST_CONTENT && !in_commit;
+}
+
+/** Boots what a cut left, and lets it go on. */
+static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigned cuts, explore_state_t *state)
+{
+    uint32_t where = 0;
+    boot_result_t boot;
+    const boot_verdict_t verdict = boot_judge_look(&worker->judge, flash, &boot);
+    const rest_t rest = what_is_left(worker, flash, &where);
+    state->in_commit = in_commit;
+    state->reason[0] = '\0';
+    switch (verdict) {
+    case BOOT_NEITHER:
+        state->outcome = EXPLORE_DOES_NOT_BOOT;
+        state->failed = !in_commit;
+        snprintf(state->reason, sizeof(state->reason), "neither the old nor the new system boots");
+        return;
+    case BOOT_NEW:
+        look_at_new(worker, flash, rest, in_commit, state);
+        if (state->failed) {
+            snprintf(state->reason, sizeof(state->reason),
+                     "the new system boots, but the sector at 0x%" PRIx32 " is not right", where);
+        }
+        return;
+    case BOOT_OLD:
+        state->outcome = rest == REST_NOTHING ? EXPLORE_NEW_COMPLETE : EXPLORE_OLD_FINISHES;
+        if (!go_on(worker, flash, cuts, state)) {
+            state->outcome = EXPLORE_OLD_STUCK;
+            state->failed = true;
+        }
+        return;
+    }
+}
+
+static void work(worker_t *worker, uint32_t count)
+{
+    for (uint32_t first; (first = atomic_fetch_add(&worker->board->next, PORTION)) < count;) {
+        for (uint32_t i = first; i < first + PORTION && i < count; i++) {
+            explore_state_t *state = &worker->board->states[i];
+            if (state->same_as == EXPLORE_NOT_SHARED) {
+                explore_cursor_make(&worker->cursor, &state->cut, worker->state);
+                look(worker, worker->state, state->in_commit, worker->config->cuts, state);
+            }
+            atomic_fetch_add(&worker->board->done, 1);
+        }
+    }
+}
+
+/** A process of its own: never returns. */
+static void run_worker(worker_t *worker, uint32_t count)
+{
+    const explore_config_t *config = worker->config;
+    worker->flash = nor_flash_new(config->size, config->timing);
+    worker->state = malloc(config->size);
+    if (worker->flash == NULL || worker->state == NULL ||
+        !boot_judge_open(&worker->judge, &config->chip, config->size, config->flash, worker->final) ||
+        !explore_cursor_open(&worker->cursor, worker->trail, &config->chip)) {
+        _exit(EXIT_FAILURE);
+    }
+    work(worker, count);
+    fflush(NULL);
+    _exit(EXIT_SUCCESS);
+}
+
+/** Waits for a process and tells how far all of them are. @return true if it did its work */
+static bool wait_for(pid_t process, const worker_t *worker, uint32_t count)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+    int status = 0;
+    pid_t ended;
+    while ((ended = waitpid(process, &status, WNOHANG)) == 0) {
+        if (worker->config->progress != NULL) {
+            worker->config->progress(worker->config->progress_context, atomic_load(&worker->board->done), count);
+        }
+        nanosleep(&pause, NULL);
+    }
+    return ended == process && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+}
+
+static bool run_workers(worker_t *worker, uint32_t count)
+{
+    const unsigned wanted = worker->config->workers > 0 ? worker->config->workers : 1;
+    pid_t *processes = calloc(wanted, sizeof(*processes));
+    bool done = processes != NULL;
+    unsigned started = 0;
+    fflush(NULL);
+    while (done && started < wanted) {
+        processes[started] = fork();
+        if (processes[started] == 0) {
+            run_worker(worker, count);
+        }
+        done = processes[started] > 0;
+        started += done;
+    }
+    for (unsigned i = 0; i < started; i++) {
+        done = wait_for(processes[i], worker, count) && done;
+    }
+    free(processes);
+    return done;
+}
+
+static uint8_t *find_fates(const explore_config_t *config, const explore_trail_t *trail)
+{
+    const uint32_t count = config->size / SR_SECTOR_SIZE;
+    uint8_t *fate = calloc(count, 1);
+    for (uint32_t i = 0; fate != NULL && i < count; i++) {
+        fate[i] = is_blank(config->flash + i * SR_SECTOR_SIZE) ? FATE_FREE : FATE_KEPT;
+    }
+    for (uint32_t i = 0; fate != NULL && i < trail->count; i++) {
+        const nor_op_t *op = &trail->operations[i].op;
+        for (uint32_t at = op->address & ~(SR_SECTOR_SIZE - 1u); at < op->address + op->length; at += SR_SECTOR_SIZE) {
+            fate[at / SR_SECTOR_SIZE] = FATE_FREE;
+        }
+    }
+    for (unsigned i = 0; fate != NULL && i < config->target_count; i++) {
+        const sr_region_t *target = &config->targets[i];
+        for (uint32_t k = target->address / SR_SECTOR_SIZE; k * SR_SECTOR_SIZE < target->address + target->size; k++) {
+            fate[k] = FATE_TARGET;
+        }
+    }
+    return fate;
+}
+
+static void count_outcomes(explore_result_t *result)
+{
+    for (uint32_t i = 0; i < result->state_count; i++) {
+        explore_state_t *state = &result->states[i];
+        if (state->same_as != EXPLORE_NOT_SHARED) {
+            const explore_cut_t cut = state->cut;
+            const uint32_t same_as = state->same_as;
+            *state = result->states[same_as];
+            state->cut = cut;
+            state->same_as = same_as;
+        }
+        result->outcomes[state->outcome]++;
+        result->failures += state->failed;
+    }
+}
+
+bool explore_states(const explore_config_t *config, const explore_trail_t *trail, explore_result_t *result)
+{
+    const size_t states_size = result->state_count * sizeof(explore_state_t);
+    const size_t board_size = sizeof(board_t) + states_size;
+    void *shared = mmap(NULL, board_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) {
+        return false;
+    }
+    worker_t worker = {.config = config, .trail = trail, .final = result->flash, .board = shared};
+    worker.fate = find_fates(config, trail);
+    memcpy(worker.board->states, result->states, states_size);
+    const bool done = worker.fate != NULL && run_workers(&worker, result->state_count);
+    if (done) {
+        memcpy(result->states, worker.board->states, states_size);
+        result->nested_count = atomic_load(&worker.board->nested);
+        count_outcomes(result);
+    }
+    free(worker.fate);
+    munmap(shared, board_size);
+    return done;
+}

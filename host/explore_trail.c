@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "explore_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool list_operations(explore_trail_t *trail)
+{
+    flash_replay_t replay;
+    flash_step_t step;
+    uint32_t count = 0;
+    if (!flash_replay_open(trail->record, &replay)) {
+        return false;
+    }
+    for (flash_replay_t again = replay; flash_replay_next(&again, &step);) {
+        count++;
+    }
+    trail->operations = calloc(count + 1u, sizeof(*trail->operations));
+    for (flash_replay_t again = replay; trail->operations != NULL && flash_replay_next(&again, &step);) {
+        trail->operations[trail->count++] =
+            (explore_operation_t){.op = step.op, .first_of_boot = step.first_of_boot || trail->count == 0};
+    }
+    flash_replay_close(&replay);
+    return trail->operations != NULL;
+}
+
+bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explore_trail_t *trail)
+{
+    const sim_config_t sim = {.chip = config->chip, .flash = flash, .running_app = UINT32_MAX, .quiet = true};
+    *trail = (explore_trail_t){0};
+    nor_flash_power_on(flash);
+    nor_flash_reset_stats(flash);
+    trail->record = flash_record_new(flash);
+    return trail->record != NULL && sim_run(&sim, config->app_main, EXPLORE_MAX_BOOTS, &trail->report) &&
+           list_operations(trail);
+}
+
+void explore_trail_free(explore_trail_t *trail)
+{
+    flash_record_delete(trail->record);
+    free(trail->operations);
+    *trail = (explore_trail_t){0};
+}
+
+static void take_step(explore_cursor_t *cursor)
+{
+    if (!flash_replay_next(&cursor->replay, &cursor->step)) {
+        cursor->step = (flash_step_t){0};
+    }
+    cursor->booted = false;
+}
+
+bool explore_cursor_open(explore_cursor_t *cursor, const explore_trail_t *trail, const boot_chip_t *chip)
+{
+    const uint32_t size = flash_record_size(trail->record);
+    *cursor = (explore_cursor_t){.trail = trail, .chip = chip, .flash = malloc(size), .size = size};
+    if (cursor->flash == NULL || !flash_replay_open(trail->record, &cursor->replay)) {
+        return false;
+    }
+    memcpy(cursor->flash, flash_record_before(trail->record), size);
+    take_step(cursor);
+    return true;
+}
+
+void explore_cursor_close(explore_cursor_t *cursor)
+{
+    flash_replay_close(&cursor->replay);
+    free(cursor->flash);
+    *cursor = (explore_cursor_t){0};
+}
+
+/** What the boot before the next operation wrote is in the flash before a cut at that operation. */
+static void boot_before_next(explore_cursor_t *cursor)
+{
+    if (cursor->next < cursor->trail->count && cursor->trail->operations[cursor->next].first_of_boot &&
+        !cursor->booted) {
+        boot_result_t result;
+        boot_run(cursor->chip, cursor->flash, cursor->size, NULL, NULL, &result);
+    }
+    cursor->booted = true;
+}
+
+static void seek(explore_cursor_t *cursor, uint32_t operation)
+{
+    for (; cursor->next < operation && cursor->next < cursor->trail->count; cursor->next++) {
+        flash_step_apply(&cursor->step, cursor->flash, cursor->size);
+        take_step(cursor);
+    }
+}
+
+void explore_cursor_make(explore_cursor_t *cursor, const explore_cut_t *cut, uint8_t *flash)
+{
+    seek(cursor, cut->when == NOR_CUT_AFTER ? cut->operation + 1 : cut->operation);
+    if (cut->when != NOR_CUT_AFTER) {
+        boot_before_next(cursor);
+    }
+    memcpy(flash, cursor->flash, cursor->size);
+    if (cut->when == NOR_CUT_INSIDE) {
+        const nor_op_t *op = &cursor->step.op;
+        const uint8_t *after = cursor->step.after + (cursor->step.first_of_boot ? op->address : 0);
+        nor_tear(op, cut->seed, flash + op->address, after);
+    }
+}
