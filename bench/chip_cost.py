@@ -8,7 +8,7 @@ for ESP-IDF's, so what only ESP-IDF's own headers declare (src/sr_in_place_esp_i
 Sizes are those of the sections that the linker keeps (--gc-sections) for the public functions of one header, or of both.
 
 The stack is the longest chain in the call graph that the compiler writes (-fcallgraph-info=su), in which no function
-occurs twice. A call through a pointer can reach the functions that CALLBACKS lists for the member that is called; where
+occurs twice. The image API's is that of an app without bundles. A call through a pointer can reach the functions that CALLBACKS lists for the member that is called; where
 something is missing there, every function whose address is taken anywhere and that is not listed. Not counted is what
 ESP-IDF's and the C library's functions take below the component's, and what the caller's own callbacks take.
 
@@ -30,12 +30,17 @@ TARGET = ["-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs"]
 OPTIONS = ["-std=gnu11", "-Os", "-ffunction-sections", "-fdata-sections", "-fstack-usage", "-fcallgraph-info=su"]
 KINDS = ("text", "rodata", "data", "bss")
 HOST_LIBRARIES = ("psa", "mbedtls", "zlib.h", "zconf.h")
+BUNDLE_HEADER = "self_reflasher_bundle.h"
 USER = ()  # the caller's own functions
 
 # Whom a call through a struct's member can reach, by the member's name.
 CALLBACKS = {
     "read": ("memory_read", "result_read", "flash_window_read", "overlay_read", "window_read"),
     "fetch": ("fetch_from_bundle", "fetch_from_stage", "fetch"),
+    "passes": ("src/sr_result.c:check_bootloader", "sr_result_check_flash_size", "sr_result_check_flash_mode",
+               "check_revision", "sr_result_check_table", "sr_result_check_app"),
+    "wanted": ("sr_map_is_body", "is_data"),
+    "allowed": ("is_left_alone", "is_clear"),
     "begin": ("sink_begin",),
     "data": ("sink_data",),
     "progress": ("copy_progress",),
@@ -96,19 +101,21 @@ def public_functions(objects):
     return found
 
 
-def linked_sizes(objects, roots, folder):
-    """Module -> sizes of what the linker keeps for these functions."""
+def link(objects, roots, folder):
+    """What the linker keeps for these functions: module -> sizes, and the names of all functions."""
     linker_map = folder / "linked.map"
     needed = [f"--undefined={name}" for name in roots]
     run(TOOLS + "ld", "-m", "elf32lriscv", "--relocatable", "--gc-sections", *needed, f"-Map={linker_map}", "-o",
         folder / "linked.o", *objects)
     text = linker_map.read_text().split("Linker script and memory map", 1)[1]
-    sizes = collections.defaultdict(lambda: dict.fromkeys(KINDS, 0))
+    sizes, functions = collections.defaultdict(lambda: dict.fromkeys(KINDS, 0)), set()
     for section, size, path in re.findall(r"(?m)^ \.(\S+)\s+0x[0-9a-f]+\s+(0x[0-9a-f]+) (\S+\.o)$", text):
         kind = {"srodata": "rodata", "sdata": "data", "sbss": "bss"}.get(section.split(".")[0], section.split(".")[0])
         if kind in KINDS:
             sizes[pathlib.Path(path).stem][kind] += int(size, 16)
-    return {module: size for module, size in sizes.items() if any(size.values())}
+        if kind == "text":
+            functions.add(plain(section.split(".", 1)[-1]))
+    return {module: size for module, size in sizes.items() if any(size.values())}, functions
 
 
 def addresses_taken(objects):
@@ -130,6 +137,11 @@ def member_called(place):
         if match:
             return match[1]
     return "?"
+
+
+def plain(name):
+    """Without the file in front of a static function, and without the compiler's mark for a variant of it."""
+    return re.sub(r"\.(constprop|isra|part|cold).*", "", name.rsplit(":", 1)[-1])
 
 
 class CallGraph:
@@ -154,8 +166,10 @@ class CallGraph:
     def resolve(self, indirect, taken):
         by_name = collections.defaultdict(list)
         for name in self.frames:
-            by_name[name.rsplit(":", 1)[-1]].append(name)
-        listed = {name for targets in CALLBACKS.values() for name in targets}
+            by_name[name].append(name)
+            if ":" in name:
+                by_name[plain(name)].append(name)
+        listed = {plain(name) for targets in CALLBACKS.values() for name in targets}
         for caller, place in indirect:
             member = member_called(place)
             if member not in CALLBACKS:
@@ -172,15 +186,15 @@ class CallGraph:
                 todo += self.calls[name]
         return seen
 
-    def deepest(self, root):
-        """(bytes, chain of names)"""
+    def deepest(self, root, linked):
+        """(bytes, chain of names) among the functions that are linked"""
 
         @functools.lru_cache(maxsize=None)
         def below(name, path):
             path = path | {name} if name in self.cyclic else path
             best = (0, ())
             for callee in sorted(self.calls[name]):
-                if callee in self.frames and callee not in path:
+                if callee in self.frames and callee not in path and plain(callee) in linked:
                     best = max(best, below(callee, path))
             return self.frames[name] + best[0], (name, *best[1])
 
@@ -191,19 +205,20 @@ def measure(folder):
     folder.mkdir(parents=True, exist_ok=True)
     objects = compile_all(folder)
     public = public_functions(objects)
-    images = [name for name, header in public.items() if header != "self_reflasher_bundle.h"]
+    images, image_functions = link(objects, [name for name in public if public[name] != BUNDLE_HEADER], folder)
+    bundles, all_functions = link(objects, list(public), folder)
     graph = CallGraph(objects)
     stack = {}
     for name, header in public.items():
-        depth, chain = graph.deepest(name)
+        depth, chain = graph.deepest(name, all_functions if header == BUNDLE_HEADER else image_functions)
         stack[name] = {"header": header, "bytes": depth,
-                       "chain": [{"function": part.rsplit(":", 1)[-1], "bytes": graph.frames[part]} for part in chain]}
+                       "chain": [{"function": plain(part), "bytes": graph.frames[part]} for part in chain]}
     frames = sorted(graph.frames.items(), key=lambda frame: -frame[1])[:10]
     return {
-        "images": linked_sizes(objects, images, folder),
-        "with_bundles": linked_sizes(objects, list(public), folder),
+        "images": images,
+        "with_bundles": bundles,
         "stack": stack,
-        "largest_frames": [{"function": name.rsplit(":", 1)[-1], "bytes": size} for name, size in frames],
+        "largest_frames": [{"function": plain(name), "bytes": size} for name, size in frames],
         "dynamic_frames": sorted(graph.dynamic),
         "unlisted_callbacks": sorted(graph.unlisted),
     }
@@ -233,7 +248,7 @@ def print_stack(cost):
     for name, stack in sorted(cost["stack"].items(), key=lambda item: -item[1]["bytes"]):
         print(f"  {name:44}{stack['bytes']:6}")
     print()
-    for header in ("self_reflasher.h", "self_reflasher_bundle.h"):
+    for header in ("self_reflasher.h", BUNDLE_HEADER):
         inside = {name: stack for name, stack in cost["stack"].items() if stack["header"] == header}
         if inside:
             name = max(inside, key=lambda name: inside[name]["bytes"])

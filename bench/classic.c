@@ -4,10 +4,15 @@
 #include "esp_flash.h"
 #include "esp_heap_caps.h"
 #include "esp_http_client.h"
+#include "esp_log.h"
 #include "esp_ota_ops.h"
 #include "esp_partition.h"
 
+#include <inttypes.h>
+
 #define PIECE 1024u
+
+static const char *const TAG = "classic";
 
 /* Where an image is staged; an ordinary update goes to its slot directly. */
 static esp_err_t find_staging(const scenario_part_t *part, esp_partition_t *staging)
@@ -24,7 +29,11 @@ static esp_err_t find_staging(const scenario_part_t *part, esp_partition_t *stag
     const sr_region_t place = {staging->address, staging->size};
     const bool usable =
         part->ordinary_update ? place.address == part->place.address : !sr_region_overlaps(place, part->place);
-    return usable && staging->size >= part->length ? ESP_OK : ESP_ERR_NOT_FOUND;
+    if (!usable || staging->size < part->length) {
+        ESP_LOGE(TAG, "no free slot in which the image for 0x%" PRIx32 " could be staged", part->place.address);
+        return ESP_ERR_NOT_FOUND;
+    }
+    return ESP_OK;
 }
 
 static esp_err_t receive(esp_http_client_handle_t client, const esp_partition_t *staging, char *piece)

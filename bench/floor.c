@@ -25,7 +25,7 @@ typedef struct plan {
     sr_boot_path_t path;
     turn_t turns[SECTORS];
     bool differs[SECTORS];
-    bool must_set[SECTORS]; /**< A bit has to become 1, so it takes an erase. */
+    bool to_erase[SECTORS]; /**< It differs, and is not blank. */
     bool whole_block[SECTORS / SECTORS_PER_BLOCK];
 } plan_t;
 
@@ -58,38 +58,21 @@ static void compare(plan_t *plan)
         const size_t at = (size_t)i * SR_SECTOR_SIZE;
         plan->turns[i] = turn_of(plan, i);
         plan->differs[i] = memcmp(now + at, plan->target + at, SR_SECTOR_SIZE) != 0;
-        for (size_t b = at; b < at + SR_SECTOR_SIZE; b++) {
-            plan->must_set[i] = plan->must_set[i] || (plan->target[b] & ~now[b]) != 0;
-        }
+        plan->to_erase[i] = plan->differs[i] && !is_blank(now + at, SR_SECTOR_SIZE);
     }
-}
-
-/* Pages that a sector takes: those that are not blank if it was erased, else those that differ. */
-static uint32_t pages_of(const plan_t *plan, uint32_t sector, bool erased)
-{
-    const uint8_t *now = nor_flash_view(plan->flash) + (size_t)sector * SR_SECTOR_SIZE;
-    const uint8_t *then = plan->target + (size_t)sector * SR_SECTOR_SIZE;
-    uint32_t pages = 0;
-    for (uint32_t at = 0; plan->differs[sector] && at < SR_SECTOR_SIZE; at += SR_PAGE_SIZE) {
-        pages += erased ? !is_blank(then + at, SR_PAGE_SIZE) : memcmp(now + at, then + at, SR_PAGE_SIZE) != 0;
-    }
-    return pages;
 }
 
 /* True if erasing this block at once hits nothing that must stay, and costs less. */
 static bool block_pays(const plan_t *plan, uint32_t first)
 {
-    uint64_t at_once = plan->timing->block_erase_typical_us;
-    uint64_t by_sector = 0;
+    uint32_t erases = 0;
     for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
         if (!plan->differs[i] && !is_blank(plan->target + (size_t)i * SR_SECTOR_SIZE, SR_SECTOR_SIZE)) {
             return false;
         }
-        by_sector += plan->must_set[i] ? plan->timing->sector_erase_typical_us : 0;
-        by_sector += (uint64_t)pages_of(plan, i, plan->must_set[i]) * plan->timing->page_program_typical_us;
-        at_once += (uint64_t)pages_of(plan, i, true) * plan->timing->page_program_typical_us;
+        erases += plan->to_erase[i];
     }
-    return at_once < by_sector;
+    return plan->timing->block_erase_typical_us < erases * plan->timing->sector_erase_typical_us;
 }
 
 static bool has_boot_path(const plan_t *plan, uint32_t first)
@@ -120,7 +103,7 @@ static void erase_turn(const plan_t *plan, turn_t turn)
     for (uint32_t i = 0; i < SECTORS; i++) {
         const uint32_t first = i - i % SECTORS_PER_BLOCK;
         const turn_t block_turn = has_boot_path(plan, first) ? TURN_BOOTLOADER : TURN_FREE;
-        if (!plan->whole_block[i / SECTORS_PER_BLOCK] && plan->turns[i] == turn && plan->must_set[i]) {
+        if (!plan->whole_block[i / SECTORS_PER_BLOCK] && plan->turns[i] == turn && plan->to_erase[i]) {
             nor_erase(plan->flash, i * SR_SECTOR_SIZE, SR_SECTOR_SIZE);
         } else if (plan->whole_block[i / SECTORS_PER_BLOCK] && i == first && block_turn == turn) {
             nor_erase(plan->flash, i * SR_SECTOR_SIZE, SR_BLOCK_SIZE);

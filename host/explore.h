@@ -65,7 +65,7 @@ typedef struct explore_state {
     bool failed;
     uint8_t nested_count; /**< Further cuts, one in each attempt to go on, if they led to the outcome. */
     explore_cut_t nested[EXPLORE_MAX_CUTS];
-    char reason[120]; /**< Of a failure. */
+    char reason[256]; /**< Of a failure. */
 } explore_state_t;
 
 /** One operation of the uncut run. */

@@ -41,8 +41,8 @@ typedef struct sr_result {
  *
  * - BOOTLOADER: at the chip's offset lies an image for this chip, intact, that ends before the table.
  * - FLASH_SIZE: the size in its header covers the end of every partition, and is not more than the flash has.
- * - FLASH_MODE: its flash mode and clock are no bolder than today's. From timid to bold: slow read and fast read, DOUT,
- *   DIO, QOUT, QIO; clocks by their frequency on this chip.
+ * - FLASH_MODE: its flash mode needs no more data lines than today's (QIO and QOUT 4, DIO and DOUT 2, the others 1),
+ * and its clock is no faster.
  * - REVISION: the bootloader's and the app's revision range includes the chip's.
  * - TABLE: magic, MD5 if there is one, every partition inside the flash, none over another one, over the bootloader or
  *   over the table, apps at multiples of 64 KiB, data at multiples of 4 KiB, at least one app.

@@ -102,18 +102,25 @@ bool sr_result_check_flash_size(sr_result_work_t *work)
     return !sr_result_has_table(work) || check_covers_table(work, believed);
 }
 
-/** Numbers of the header: the lower, the bolder. */
 static const char *mode_name(uint8_t mode)
 {
     static const char *const names[] = {"QIO", "QOUT", "DIO", "DOUT", "fast read", "slow read"};
     return mode < sizeof(names) / sizeof(names[0]) ? names[mode] : NULL;
 }
 
+/** Data lines that a mode needs; 0 for one that is not known. DIO and DOUT differ in how the address travels, not in
+ * what has to be wired, and so do QIO and QOUT. */
+static unsigned data_lines(uint8_t mode)
+{
+    static const uint8_t lines[] = {4, 4, 2, 2, 1, 1};
+    return mode < sizeof(lines) ? lines[mode] : 0;
+}
+
 /** What is not known is refused, unless it is what works today. */
 static bool check_mode(sr_result_work_t *work, uint8_t mode, uint8_t today)
 {
     const char *name = mode_name(mode), *name_today = mode_name(today);
-    const bool timid = name != NULL && name_today != NULL && mode > today;
+    const bool timid = data_lines(mode) != 0 && data_lines(mode) <= data_lines(today);
     return mode == today || timid ||
            sr_result_refuse(work, "Bootloader's flash mode %u (%s) is bolder than %u (%s), which works today", mode,
                             name != NULL ? name : "unknown", today, name_today != NULL ? name_today : "unknown");

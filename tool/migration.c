@@ -42,10 +42,10 @@ esp_http_client_config_t migration_http(const char *url, const char *ca)
     };
 }
 
-static esp_err_t download_step(const migration_step_t *step, esp_self_reflasher_config_t *config,
+static esp_err_t download_step(const migration_step_t *step, const char *ca, esp_self_reflasher_config_t *config,
                                esp_self_reflasher_handle_t *handle)
 {
-    esp_http_client_config_t http = migration_http(step->url, running->ca);
+    esp_http_client_config_t http = migration_http(step->url, ca);
     config->http_config = &http;
     esp_err_t error =
         *handle == NULL ? esp_self_reflasher_init(config, handle) : esp_self_reflasher_upd_next_config(config, handle);
@@ -58,22 +58,28 @@ static esp_err_t download_step(const migration_step_t *step, esp_self_reflasher_
     return error;
 }
 
-static esp_err_t run_step(const migration_step_t *step, esp_self_reflasher_handle_t *handle)
+esp_err_t migration_step(const migration_t *migration, const migration_step_t *step,
+                         esp_self_reflasher_handle_t *handle)
 {
     esp_self_reflasher_config_t config = {
         .src_region = step->source,
         .dest_region = step->destination,
         .src_bin_size = step->source.region_size,
         .sha256 = step->has_sha256 ? step->sha256 : NULL,
-        .progress_cb = running->show_progress ? progress_update : NULL,
-        .flags = running->flags,
+        .progress_cb = migration->show_progress ? progress_update : NULL,
+        .flags = migration->flags,
     };
+    return step->url != NULL ? download_step(step, migration->ca, &config, handle)
+                             : esp_self_reflasher_directly_copy_to_region(&config);
+}
+
+static esp_err_t run_step(const migration_step_t *step, esp_self_reflasher_handle_t *handle)
+{
     if (running->show_progress) {
         progress_step((unsigned)state->step + 1, (unsigned)running->step_count, step->name,
                       step->destination.region_address, (uint32_t)step->destination.region_size);
     }
-    return step->url != NULL ? download_step(step, &config, handle)
-                             : esp_self_reflasher_directly_copy_to_region(&config);
+    return migration_step(running, step, handle);
 }
 
 static void on_event(void *context, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)

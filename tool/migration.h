@@ -51,6 +51,10 @@ typedef struct migration_result {
 /** HTTP settings of all that is downloaded. */
 esp_http_client_config_t migration_http(const char *url, const char *ca);
 
+/** Does one step, inside the app. @param handle Of the steps before; NULL in front of the first one that downloads. */
+esp_err_t migration_step(const migration_t *migration, const migration_step_t *step,
+                         esp_self_reflasher_handle_t *handle);
+
 /**
  * Runs all steps, or applies the bundle, and restarts the chip, as an app in the field does; after the first error it
  * stops.

@@ -134,6 +134,7 @@ static const char *refusal_name(esp_self_reflasher_refusal_t refusal)
         [ESP_SELF_REFLASHER_REFUSED_ROLLBACK] = "rollback",
         [ESP_SELF_REFLASHER_REFUSED_RUNNING_APP] = "running_app",
         [ESP_SELF_REFLASHER_REFUSED_SECURITY] = "security",
+        [ESP_SELF_REFLASHER_REFUSED_SOURCE] = "source",
     };
     return names[refusal];
 }
