@@ -81,7 +81,6 @@ esp_err_t app_bundle(const app_job_t *job)
         .http_config = job->scenario->embedded ? NULL : &http,
         .embedded = region_of(job->scenario->bundle_source),
         .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED,
-        .skip_checks = job->scenario->skip_checks,
     };
     esp_err_t error = esp_self_reflasher_resume();
     return error != ESP_OK ? error : esp_self_reflasher_apply_bundle(&config, NULL);

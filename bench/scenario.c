@@ -4,7 +4,6 @@
 #include "bundle_writer.h"
 #include "command.h"
 #include "image_writer.h"
-#include "self_reflasher_bundle.h"
 #include "stand_in.h"
 
 #include <stdio.h>
@@ -416,8 +415,6 @@ static bool make_wled_to_esphome(const char *fixtures, scenario_t *scenario)
     const sr_region_t behind_the_running_app = {0x2F0000, 0x10000};
     bool made = load_esphome(fixtures, &esphome) && load_wled(fixtures, &wled) &&
                 make_swap(&wled, &esphome, 0x190000, 0x17A000, false, behind_the_running_app, scenario);
-    // from DOUT to DIO, which boards that WLED runs on have to be wired for
-    scenario->skip_checks = ESP_SELF_REFLASHER_CHECK_FLASH_MODE;
     free_system(&esphome);
     free_system(&wled);
     return made;

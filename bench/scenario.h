@@ -37,7 +37,6 @@ typedef struct scenario {
     bool embedded;              /**< No network: the image is in flash. */
     sr_region_t source;         /**< Embedded: where. */
     sr_region_t bundle_source;  /**< Embedded: where in flash_with_bundle. */
-    uint32_t skip_checks;       /**< ESP_SELF_REFLASHER_CHECK_... that the bundle API is told to leave out. */
     bool has_table;             /**< There is a partition table in the end. */
     scenario_part_t parts[SCENARIO_MAX_PARTS]; /**< In the order of a careful script: boot path last. */
     unsigned part_count;

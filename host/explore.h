@@ -125,5 +125,15 @@ typedef enum explore_status {
 explore_status_t explore_run(const explore_config_t *config, explore_result_t *result);
 void explore_result_free(explore_result_t *result);
 
+/**
+ * Runs an app with the power cut, once for each cut, each in the attempt to go on after the one before.
+ * @param[in,out] flash Content at the start; afterwards as the last cut left it.
+ * @param running_app The app that runs first; UINT32_MAX: what boots.
+ * @param[out] made Cuts that happened.
+ * @return false if not all of them did: nothing boots, or the app ended before.
+ */
+bool explore_cut_run(const boot_chip_t *chip, nor_flash_t *flash, uint32_t running_app, void (*app_main)(void),
+                     const explore_cut_t *cuts, unsigned count, unsigned *made);
+
 /** "old_finishes", ... */
 const char *explore_outcome_name(explore_outcome_t outcome);

@@ -192,7 +192,8 @@ static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigne
     case BOOT_NEITHER:
         state->outcome = EXPLORE_DOES_NOT_BOOT;
         state->failed = !in_commit;
-        snprintf(state->reason, sizeof(state->reason), "neither the old nor the new system boots");
+        snprintf(state->reason, sizeof(state->reason), "neither the old nor the new system boots: %s",
+                 worker->judge.has_looked ? worker->judge.last.reason : "none of their bootloaders is there");
         return;
     case BOOT_NEW:
         look_at_new(worker, flash, rest, in_commit, state);
@@ -293,7 +294,8 @@ static uint8_t *find_fates(const explore_config_t *config, const explore_trail_t
     }
     for (unsigned i = 0; fate != NULL && i < config->target_count; i++) {
         const sr_region_t *target = &config->targets[i];
-        for (uint32_t k = target->address / SR_SECTOR_SIZE; k * SR_SECTOR_SIZE < target->address + target->size; k++) {
+        const uint64_t end = (uint64_t)target->address + target->size;
+        for (uint32_t k = target->address / SR_SECTOR_SIZE; k < count && k * (uint64_t)SR_SECTOR_SIZE < end; k++) {
             fate[k] = FATE_TARGET;
         }
     }

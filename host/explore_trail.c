@@ -35,6 +35,23 @@ bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explo
            list_operations(trail);
 }
 
+bool explore_cut_run(const boot_chip_t *chip, nor_flash_t *flash, uint32_t running_app, void (*app_main)(void),
+                     const explore_cut_t *cuts, unsigned count, unsigned *made)
+{
+    for (*made = 0; *made < count; (*made)++) {
+        const explore_cut_t *cut = &cuts[*made];
+        const sim_config_t sim = {.chip = *chip, .flash = flash, .running_app = *made == 0 ? running_app : UINT32_MAX};
+        sim_report_t report;
+        nor_flash_power_on(flash);
+        nor_flash_reset_stats(flash);
+        nor_flash_set_cut(flash, (nor_cut_t){true, cut->operation, cut->when, cut->seed});
+        if (!sim_run(&sim, app_main, EXPLORE_MAX_BOOTS, &report) || !nor_flash_power_is_cut(flash)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void explore_trail_free(explore_trail_t *trail)
 {
     flash_record_delete(trail->record);

@@ -42,7 +42,8 @@ esp_err_t sr_hold_open(sr_hold_t *hold, uint32_t capacity);
 esp_err_t sr_hold_add(sr_hold_t *hold, sr_hold_group_t group, const sr_sector_t *sector);
 
 /**
- * Writes all of them, each group as sr_writer_put_group() does. Uses neither heap nor log: may run from RAM.
+ * Writes all of them, each group as sr_writer_put_group() does, after one erase of their 64 KiB block where nothing
+ * else lies in it. Uses neither heap nor log: may run from RAM.
  * @return as sr_writer_put()
  */
 esp_err_t sr_hold_put(const sr_hold_t *hold, sr_writer_t *writer);

@@ -27,6 +27,7 @@ typedef struct command {
 extern const command_t command_inspect;
 extern const command_t command_boot;
 extern const command_t command_simulate;
+extern const command_t command_explore;
 extern const command_t command_pack;
 extern const command_t command_keygen;
 extern const command_t command_sign;

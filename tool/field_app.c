@@ -4,6 +4,7 @@
 #include "esp_system.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,27 +31,37 @@ static bool digest_destinations(uint8_t digest[SR_SHA256_SIZE])
     return sr_sha256_finish(&sha, digest) == 0;
 }
 
+/** As ESP_ERROR_CHECK(), without words. */
+static void must(bool good)
+{
+    if (!good) {
+        abort();
+    }
+}
+
 /** @return true if something was changed */
 static bool run_steps(void)
 {
     uint8_t before[SR_SHA256_SIZE];
     uint8_t after[SR_SHA256_SIZE];
     esp_self_reflasher_handle_t handle = NULL;
-    bool good = digest_destinations(before);
-    for (size_t i = 0; i < chosen->step_count && good; i++) {
-        good = migration_step(chosen, &chosen->steps[i], &handle) == ESP_OK;
+    must(digest_destinations(before));
+    for (size_t i = 0; i < chosen->step_count; i++) {
+        must(migration_step(chosen, &chosen->steps[i], &handle) == ESP_OK);
     }
     if (handle != NULL) {
         esp_self_reflasher_deinit(handle);
     }
-    return good && digest_destinations(after) && memcmp(before, after, sizeof(after)) != 0;
+    must(digest_destinations(after));
+    return memcmp(before, after, sizeof(after)) != 0;
 }
 
 /** @return true if something was changed */
 static bool apply_bundle(void)
 {
     esp_self_reflasher_plan_t plan;
-    return esp_self_reflasher_apply_bundle(chosen->bundle, &plan) == ESP_OK && plan.sectors_to_write > 0;
+    must(esp_self_reflasher_apply_bundle(chosen->bundle, &plan) == ESP_OK);
+    return plan.sectors_to_write > 0;
 }
 
 void field_app_main(void)
@@ -59,7 +70,8 @@ void field_app_main(void)
     if (silence >= 0) {
         dup2(silence, STDERR_FILENO);
     }
-    if (esp_self_reflasher_resume() == ESP_OK && (chosen->bundle != NULL ? apply_bundle() : run_steps())) {
+    must(esp_self_reflasher_resume() == ESP_OK);
+    if (chosen->bundle != NULL ? apply_bundle() : run_steps()) {
         esp_restart();
     }
 }

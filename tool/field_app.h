@@ -13,6 +13,7 @@ void field_app_set(const migration_t *migration);
 
 /**
  * Finishes what was interrupted, does the migration, restarts the chip if that changed something, else returns.
+ * After an error it crashes, as an app with ESP_ERROR_CHECK() does.
  * The component's log is not shown unless the migration says so.
  */
 void field_app_main(void);

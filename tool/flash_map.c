@@ -13,8 +13,7 @@
 #define SMALLEST_CELL  0x1000u
 #define MOST_GRID_ROWS 8u
 
-/** Pages in [address, address + size) that hold anything, and pages in all. */
-static void count_pages(const contents_t *contents, sr_region_t region, uint32_t *used, uint32_t *total)
+void flash_map_count_pages(const contents_t *contents, sr_region_t region, uint32_t *used, uint32_t *total)
 {
     *used = 0;
     *total = 0;
@@ -39,7 +38,7 @@ static const char *cell_glyph(const contents_t *contents, sr_region_t region)
     static const char *const ascii[] = {".", "-", "+", "*", "#"};
     uint32_t used = 0;
     uint32_t total = 0;
-    count_pages(contents, region, &used, &total);
+    flash_map_count_pages(contents, region, &used, &total);
     unsigned level = 0;
     if (used > 0 && total > 0) {
         level = 1 + used * 3 / total; // the full block for all pages only
@@ -47,7 +46,7 @@ static const char *cell_glyph(const contents_t *contents, sr_region_t region)
     return terminal_has_unicode() ? unicode[level] : ascii[level];
 }
 
-static const map_region_t *region_in(const contents_t *contents, sr_region_t cell)
+const map_region_t *flash_map_region_in(const contents_t *contents, sr_region_t cell)
 {
     const map_region_t *found = NULL;
     for (size_t i = 0; i < contents->region_count; i++) {
@@ -60,7 +59,15 @@ static const map_region_t *region_in(const contents_t *contents, sr_region_t cel
     return found;
 }
 
-/** Neighbouring apps differ in colour, so that two slots don't look like one. */
+bool flash_map_is_other_app(const contents_t *contents, const map_region_t *region)
+{
+    unsigned apps_before = 0;
+    for (const map_region_t *other = contents->regions; other < region; other++) {
+        apps_before += other->kind == REGION_APP;
+    }
+    return region->kind == REGION_APP && apps_before % 2 == 1;
+}
+
 static terminal_style_t region_style(const contents_t *contents, const map_region_t *region)
 {
     static const terminal_style_t styles[] = {
@@ -71,11 +78,7 @@ static terminal_style_t region_style(const contents_t *contents, const map_regio
     if (region == NULL) {
         return STYLE_DIM;
     }
-    unsigned apps_before = 0;
-    for (const map_region_t *other = contents->regions; other < region; other++) {
-        apps_before += other->kind == REGION_APP;
-    }
-    return region->kind == REGION_APP && apps_before % 2 == 1 ? STYLE_OTHER_APP : styles[region->kind];
+    return flash_map_is_other_app(contents, region) ? STYLE_OTHER_APP : styles[region->kind];
 }
 
 static uint32_t grid_end(const contents_t *contents)
@@ -91,7 +94,7 @@ static void print_grid_row(const contents_t *contents, uint64_t address, uint32_
         if (address + (uint64_t)i * cell >= grid_end(contents)) {
             break; // the last row of a file that is no whole flash
         }
-        terminal_style_t next = region_style(contents, region_in(contents, region));
+        terminal_style_t next = region_style(contents, flash_map_region_in(contents, region));
         if (next != style) {
             printf("%s%s", terminal_reset(), terminal_style(next));
             style = next;
@@ -125,7 +128,7 @@ static void print_region(const contents_t *contents, const map_region_t *region)
     char size[NUMBER_TEXT_SIZE];
     uint32_t used = 0;
     uint32_t total = 0;
-    count_pages(contents, region->region, &used, &total);
+    flash_map_count_pages(contents, region->region, &used, &total);
     uint32_t percent = total == 0 ? 0 : (used * 100 + total / 2) / total;
     if (used > 0 && percent == 0) {
         percent = 1;

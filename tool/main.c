@@ -9,9 +9,9 @@
 
 const char *argp_program_version = PROGRAM_NAME " " SELF_REFLASHER_VERSION;
 
-static const command_t *const commands[] = {&command_inspect, &command_boot,    &command_simulate,
-                                            &command_pack,    &command_keygen,  &command_sign,
-                                            &command_verify,  &command_extract, &command_diff};
+static const command_t *const commands[] = {&command_inspect, &command_boot,   &command_simulate, &command_explore,
+                                            &command_pack,    &command_keygen, &command_sign,     &command_verify,
+                                            &command_extract, &command_diff};
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
 typedef struct choice {

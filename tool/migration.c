@@ -13,15 +13,14 @@
 
 #define HTTP_TIMEOUT_MS 20000
 #define MAX_BOOTS       100u /**< Each step may have to move the app out of the way first. */
-#define BUNDLE_BOOTS    4    /**< One moves the app, one applies the bundle, one may find it applied. */
 
 /** What the app, which runs in a process of its own, tells about itself. */
 typedef struct app_state {
-    bool done; /**< Of itself; after a copy over the running app nobody is left to say so. */
+    bool started;
+    bool done; /**< After a copy over the running app nobody is left to say so. */
     esp_err_t error;
     size_t step;     /**< The one that it is at. */
     off_t log_start; /**< Where in the log that one begins. */
-    bool applied;    /**< A bundle, and nothing is left to do. */
     esp_self_reflasher_plan_t plan;
     uint32_t retries;
 } app_state_t;
@@ -90,21 +89,17 @@ static void on_event(void *context, esp_self_reflasher_event_t event, const esp_
     }
 }
 
-static bool apply_bundle(void)
+static void apply_bundle(void)
 {
     esp_self_reflasher_bundle_config_t config = *running->bundle;
     config.event_cb = on_event;
-    if (state->applied) {
-        return false; // the app is that of the new system, too
-    }
     state->error = ESP_ERR_NOT_FINISHED;
     state->error = esp_self_reflasher_apply_bundle(&config, &state->plan);
-    state->applied = state->error == ESP_OK;
-    return state->applied && state->plan.sectors_to_write > 0;
+    state->done = state->error == ESP_OK;
 }
 
 /** From the step on at which the app moved out of the way and restarted, if it did. */
-static bool run_steps(void)
+static void run_steps(void)
 {
     esp_self_reflasher_handle_t handle = NULL;
     state->error = ESP_OK;
@@ -118,20 +113,33 @@ static bool run_steps(void)
     if (handle != NULL) {
         esp_self_reflasher_deinit(handle);
     }
-    return state->error == ESP_OK;
+    state->done = state->error == ESP_OK;
+}
+
+static bool changed_anything(void)
+{
+    return running->bundle == NULL || state->plan.sectors_to_write > 0;
 }
 
 /** The app. */
 static void migrate(void)
 {
     if (state->done) {
-        return;
+        return; // the app is that of the new system, too
     }
     if (!running->show_log) {
         dup2(log_file, STDERR_FILENO);
     }
-    state->done = running->bundle != NULL ? apply_bundle() : run_steps();
-    if (state->done) {
+    if (state->started && running->show_progress) {
+        progress_restarted();
+    }
+    state->started = true;
+    if (running->bundle != NULL) {
+        apply_bundle();
+    } else {
+        run_steps();
+    }
+    if (state->done && changed_anything()) {
         esp_restart();
     }
 }
@@ -202,7 +210,7 @@ static bool run_recorded(const migration_t *migration, migration_result_t *resul
         .flash = migration->flash,
         .running_app = migration->running_app,
     };
-    bool ran = sim_run(&config, migrate, migration->bundle != NULL ? BUNDLE_BOOTS : 1, &result->report);
+    bool ran = sim_run(&config, migrate, MAX_BOOTS, &result->report);
     result->stats = nor_flash_stats(migration->flash);
     if (ran) {
         judge(result);

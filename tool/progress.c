@@ -25,6 +25,12 @@ void progress_step(unsigned number, unsigned count, const char *source, uint32_t
     fflush(stdout);
 }
 
+void progress_restarted(void)
+{
+    puts("       the app has moved out of the way, and starts again");
+    fflush(stdout);
+}
+
 static void draw_bar(size_t eighths)
 {
     static const char *const parts[] = {"", "\u258f", "\u258e", "\u258d", "\u258c", "\u258b", "\u258a", "\u2589"};

@@ -10,6 +10,9 @@
 /** Announces a step. */
 void progress_step(unsigned number, unsigned count, const char *source, uint32_t address, uint32_t size);
 
+/** Tells that the app begins anew where it has moved to. */
+void progress_restarted(void);
+
 /** As esp_self_reflasher_progress_cb_t; the context is not used. */
 void progress_update(void *context, esp_self_reflasher_phase_t phase, size_t done, size_t total);
 

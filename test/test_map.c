@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * The map of the flash: marks, free flash, block erases, and the numbers of a plan, which are worked out by hand here.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "sr_map.h"
+
+#include "bundle_writer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SECTOR SR_SECTOR_SIZE
+#define COUNT  64u /**< Sectors of the flash: four blocks. */
+
+/* Of the W25Q32JV, in microseconds, as nor_timing.c has them. */
+#define PAGE_US   400u
+#define ERASE_US  45000u
+#define BLOCK_US  150000u
+#define PAGE_MAX  3000u
+#define ERASE_MAX 400000u
+#define BLOCK_MAX 2000000u
+
+static uint8_t flags[COUNT];
+static sr_map_t map = {.flags = flags, .count = COUNT};
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(flags, 0, sizeof(flags));
+    return 0;
+}
+
+static void set(uint32_t first, uint32_t count, uint8_t value)
+{
+    memset(flags + first, value, count);
+}
+
+/* Marks. */
+
+static void assert_marked(uint32_t first, uint32_t count)
+{
+    for (uint32_t i = 0; i < COUNT; i++) {
+        assert_int_equal(flags[i], i >= first && i < first + count ? SR_MAP_DATA : 0);
+    }
+    memset(flags, 0, sizeof(flags));
+}
+
+static void every_sector_that_a_region_touches_is_marked(void **state)
+{
+    (void)state;
+    sr_map_mark(&map, (sr_region_t){2 * SECTOR, 3 * SECTOR}, SR_MAP_DATA);
+    assert_marked(2, 3);
+    sr_map_mark(&map, (sr_region_t){2 * SECTOR + 1, SECTOR}, SR_MAP_DATA);
+    assert_marked(2, 2);
+    sr_map_mark(&map, (sr_region_t){3 * SECTOR - 1, 2}, SR_MAP_DATA);
+    assert_marked(2, 2);
+    sr_map_mark(&map, (sr_region_t){2 * SECTOR, 1}, SR_MAP_DATA);
+    assert_marked(2, 1);
+    sr_map_mark(&map, (sr_region_t){2 * SECTOR + 5, 0}, SR_MAP_DATA);
+    assert_marked(0, 0);
+}
+
+static void marks_end_with_the_flash(void **state)
+{
+    (void)state;
+    sr_map_mark(&map, (sr_region_t){(COUNT - 1) * SECTOR, 4 * SECTOR}, SR_MAP_DATA);
+    assert_marked(COUNT - 1, 1);
+    sr_map_mark(&map, (sr_region_t){COUNT * SECTOR, SECTOR}, SR_MAP_DATA);
+    assert_marked(0, 0);
+    sr_map_mark(&map, (sr_region_t){0, UINT32_MAX}, SR_MAP_DATA);
+    assert_marked(0, COUNT);
+    sr_map_mark(&map, (sr_region_t){UINT32_MAX, UINT32_MAX}, SR_MAP_DATA);
+    assert_marked(0, 0);
+}
+
+static void marks_add_up(void **state)
+{
+    (void)state;
+    sr_map_mark(&map, (sr_region_t){0, SECTOR}, SR_MAP_DATA);
+    sr_map_mark(&map, (sr_region_t){0, SECTOR}, SR_MAP_BLANK);
+    assert_int_equal(sr_map_at(&map, SECTOR - 1), SR_MAP_DATA | SR_MAP_BLANK);
+    assert_int_equal(sr_map_at(&map, SECTOR), 0);
+}
+
+static void body_is_what_must_be_written_and_nobody_needs(void **state)
+{
+    (void)state;
+    assert_true(sr_map_is_body(SR_MAP_TARGET | SR_MAP_WRONG));
+    assert_true(sr_map_is_body(SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_BLANK | SR_MAP_CONTENT));
+    assert_false(sr_map_is_body(SR_MAP_TARGET));
+    assert_false(sr_map_is_body(SR_MAP_WRONG | SR_MAP_BOOT_PATH));
+    assert_false(sr_map_is_body(SR_MAP_WRONG | SR_MAP_RUNNING_APP));
+    assert_false(sr_map_is_body(SR_MAP_WRONG | SR_MAP_DATA));
+}
+
+/* Free flash. */
+
+static void free_flash_is_blank_or_will_be_and_nobody_needs_it(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t flags;
+        bool is_free;
+    } cases[] = {
+        {0, false}, /* Something is there. */
+        {SR_MAP_BLANK, true},
+        {SR_MAP_TARGET | SR_MAP_WRONG, true}, /* To be erased. */
+        {SR_MAP_TARGET | SR_MAP_BLANK, true},
+        {SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG, false},
+        {SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_BLANK | SR_MAP_WRONG, false},
+        {SR_MAP_BLANK | SR_MAP_DATA, false}, /* An empty sector of a file system is not free. */
+        {SR_MAP_BLANK | SR_MAP_BOOT_PATH, false},
+        {SR_MAP_BLANK | SR_MAP_RUNNING_APP, false},
+        {SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_DATA, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        set(0, COUNT, 0);
+        flags[17] = cases[i].flags;
+        assert_int_equal(sr_map_find_free(&map, 1), cases[i].is_free ? 17 * SECTOR : UINT32_MAX);
+    }
+}
+
+static void first_run_that_is_long_enough_is_found(void **state)
+{
+    (void)state;
+    set(3, 2, SR_MAP_BLANK);
+    set(10, 4, SR_MAP_BLANK);
+    set(COUNT - 6, 6, SR_MAP_BLANK);
+    assert_int_equal(sr_map_find_free(&map, 1), 3 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, 2), 3 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, 3), 10 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, 4), 10 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, 5), (COUNT - 6) * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, 6), (COUNT - 6) * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, 7), UINT32_MAX);
+    set(0, COUNT, SR_MAP_BLANK);
+    assert_int_equal(sr_map_find_free(&map, COUNT), 0);
+    assert_int_equal(sr_map_find_free(&map, COUNT + 1), UINT32_MAX);
+}
+
+/* Block erases. */
+
+static void block_is_erased_at_once_if_that_is_quicker_and_loses_nothing(void **state)
+{
+    (void)state;
+    const uint8_t body = SR_MAP_TARGET | SR_MAP_WRONG;
+    set(16, 16, SR_MAP_BLANK);
+    set(16, 3, body);
+    assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE)); /* 3 x 45 ms are less than 150 ms. */
+    set(16, 4, body);
+    assert_true(sr_map_block_erase(&map, SR_BLOCK_SIZE));
+    set(16, 16, body);
+    assert_true(sr_map_block_erase(&map, SR_BLOCK_SIZE));
+    /* Blank ones that will be written cost no erase. */
+    set(16, 16, body | SR_MAP_BLANK);
+    set(16, 3, body);
+    assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE));
+    set(16, 16, body);
+    flags[31] = 0; /* Somebody else's. */
+    assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE));
+    flags[31] = SR_MAP_TARGET; /* Right already. */
+    assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE));
+    flags[31] = body | SR_MAP_DATA; /* Its turn comes later. */
+    assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE));
+    flags[31] = SR_MAP_BLANK;
+    assert_true(sr_map_block_erase(&map, SR_BLOCK_SIZE));
+}
+
+static void block_must_be_whole(void **state)
+{
+    (void)state;
+    const sr_map_t short_map = {.flags = flags, .count = 31};
+    set(0, COUNT, SR_MAP_TARGET | SR_MAP_WRONG);
+    assert_true(sr_map_block_erase(&short_map, 0));
+    assert_false(sr_map_block_erase(&short_map, SR_BLOCK_SIZE));
+}
+
+/* Against a bundle: sectors 0 to 2 are content, blank, content; 16 to 31 are erased; 40 is content. */
+
+static uint8_t *bundle_bytes;
+static sr_bundle_t bundle;
+
+static int with_bundle(void **state)
+{
+    static uint8_t data[3 * SECTOR];
+    size_t size = 0;
+    memset(data, 0xFF, sizeof(data));
+    for (uint32_t i = 0; i < SECTOR; i++) {
+        data[i] = (uint8_t)(i * i >> 3);
+        data[2 * SECTOR + i] = (uint8_t)(i * 7 >> 2);
+    }
+    const bundle_region_t regions[] = {
+        {.place = {0, 3 * SECTOR}, .data = data, .length = sizeof(data)},
+        {.place = {16 * SECTOR, 16 * SECTOR}},
+        {.place = {40 * SECTOR, SECTOR}, .data = data, .length = SECTOR},
+    };
+    const bundle_spec_t spec = {.min_flash_size = COUNT * SECTOR,
+                                .partition_table_offset = SR_BUNDLE_NO_TABLE,
+                                .regions = regions,
+                                .region_count = 3};
+    assert_int_equal(bundle_write(&spec, &bundle_bytes, &size), BUNDLE_WRITE_OK);
+    assert_int_equal(sr_bundle_parse(bundle_bytes, (uint32_t)size, &bundle), SR_BUNDLE_OK);
+    assert_int_equal(bundle.chunk_count, 2);
+    return setup(state);
+}
+
+static int without_bundle(void **state)
+{
+    (void)state;
+    free(bundle_bytes);
+    return 0;
+}
+
+static void chunk_has_what_one_of_its_sectors_with_content_has(void **state)
+{
+    (void)state;
+    assert_false(sr_map_chunk_has(&map, &bundle, 0, SR_MAP_WRONG, 0));
+    flags[1] = SR_MAP_WRONG; /* Blank: no byte of the chunk is for it. */
+    assert_false(sr_map_chunk_has(&map, &bundle, 0, SR_MAP_WRONG, 0));
+    flags[2] = SR_MAP_WRONG;
+    assert_true(sr_map_chunk_has(&map, &bundle, 0, SR_MAP_WRONG, 0));
+    assert_false(sr_map_chunk_has(&map, &bundle, 1, SR_MAP_WRONG, 0));
+    assert_false(sr_map_chunk_has(&map, &bundle, 0, SR_MAP_WRONG | SR_MAP_DATA, 0));
+    flags[2] |= SR_MAP_DATA;
+    assert_true(sr_map_chunk_has(&map, &bundle, 0, SR_MAP_WRONG | SR_MAP_DATA, 0));
+    assert_false(sr_map_chunk_has(&map, &bundle, 0, SR_MAP_WRONG, SR_MAP_NEEDED));
+    flags[0] = SR_MAP_WRONG;
+    assert_true(sr_map_chunk_has(&map, &bundle, 0, SR_MAP_WRONG, SR_MAP_NEEDED));
+}
+
+static void summary_of_a_flash_that_is_right_is_all_zero_but_the_total(void **state)
+{
+    (void)state;
+    sr_map_summary_t expected = {.total = 20};
+    sr_map_summary_t summary;
+    set(0, 3, SR_MAP_TARGET);
+    set(16, 16, SR_MAP_TARGET);
+    set(40, 1, SR_MAP_TARGET);
+    sr_map_summarize(&map, &bundle, &summary);
+    assert_memory_equal(&summary, &expected, sizeof(expected));
+}
+
+static uint32_t ms(uint32_t us)
+{
+    return (us + 999) / 1000;
+}
+
+static void summary_counts_sectors_bytes_and_times(void **state)
+{
+    (void)state;
+    sr_map_summary_t summary;
+    const uint8_t wrong = SR_MAP_TARGET | SR_MAP_WRONG;
+    flags[0] = wrong | SR_MAP_CONTENT | SR_MAP_BOOT_PATH;                /* Erase and 16 pages. */
+    flags[1] = wrong;                                                    /* Erase. */
+    flags[2] = wrong | SR_MAP_CONTENT | SR_MAP_BLANK | SR_MAP_BOOT_PATH; /* 16 pages. */
+    set(16, 16, wrong);                                                  /* One block erase. */
+    flags[40] = wrong | SR_MAP_CONTENT | SR_MAP_RUNNING_APP;             /* Erase and 16 pages. */
+    sr_map_summarize(&map, &bundle, &summary);
+    assert_int_equal(summary.total, 20);
+    assert_int_equal(summary.wrong, 20);
+    assert_int_equal(summary.boot_path, 2);
+    assert_int_equal(summary.running, 1);
+    assert_int_equal(summary.bytes, sr_bundle_chunk(&bundle, 0).length + sr_bundle_chunk(&bundle, 1).length);
+    assert_int_equal(summary.typical_ms, ms(3 * ERASE_US + BLOCK_US + 3 * 16 * PAGE_US));
+    assert_int_equal(summary.maximum_ms, ms(3 * ERASE_MAX + BLOCK_MAX + 3 * 16 * PAGE_MAX));
+    assert_int_equal(summary.window_typical_ms, ms(ERASE_US + 2 * 16 * PAGE_US));
+    assert_int_equal(summary.window_maximum_ms, ms(ERASE_MAX + 2 * 16 * PAGE_MAX));
+    /* Fewer of the block: sector by sector. */
+    set(16, 16, SR_MAP_TARGET | SR_MAP_BLANK);
+    set(16, 3, wrong);
+    flags[40] = SR_MAP_TARGET | SR_MAP_CONTENT;
+    sr_map_summarize(&map, &bundle, &summary);
+    assert_int_equal(summary.wrong, 6);
+    assert_int_equal(summary.bytes, sr_bundle_chunk(&bundle, 0).length);
+    assert_int_equal(summary.typical_ms, ms(5 * ERASE_US + 2 * 16 * PAGE_US));
+}
+
+#define TEST(test)        cmocka_unit_test_setup(test, setup)
+#define WITH_BUNDLE(test) cmocka_unit_test_setup_teardown(test, with_bundle, without_bundle)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(every_sector_that_a_region_touches_is_marked),
+        TEST(marks_end_with_the_flash),
+        TEST(marks_add_up),
+        TEST(body_is_what_must_be_written_and_nobody_needs),
+        TEST(free_flash_is_blank_or_will_be_and_nobody_needs_it),
+        TEST(first_run_that_is_long_enough_is_found),
+        TEST(block_is_erased_at_once_if_that_is_quicker_and_loses_nothing),
+        TEST(block_must_be_whole),
+        WITH_BUNDLE(chunk_has_what_one_of_its_sectors_with_content_has),
+        WITH_BUNDLE(summary_of_a_flash_that_is_right_is_all_zero_but_the_total),
+        WITH_BUNDLE(summary_counts_sectors_bytes_and_times),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

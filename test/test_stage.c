@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "sr_stage.h"
+
+#include "sr_digest.h"
+#include "support_small.h"
+
+#define SECTOR SR_SECTOR_SIZE
+#define PLACE  0xE0000u
+#define END    SMALL_FLASH_SIZE
+
+/** A chip, a writer and a stage on it. */
+typedef struct fixture {
+    nor_flash_t *nor;
+    sr_flash_t flash;
+    sr_writer_t writer;
+    sr_stage_t stage;
+    uint8_t list[SECTOR];
+    uint8_t scratch[SECTOR];
+    uint8_t readback[SR_WRITER_READBACK_SIZE];
+} fixture_t;
+
+static fixture_t fixture;
+
+static int setup(void **state)
+{
+    (void)state;
+    fixture = (fixture_t){.nor = small_flash_new(&(small_layout_t){.slots = 2, .sequences = {1, 0}})};
+    const sim_config_t config = {
+        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = fixture.nor, .running_app = SMALL_SLOTS, .quiet = true};
+    assert_true(sim_chip_attach(&config));
+    assert_int_equal(sr_flash_open(&fixture.flash), ESP_OK);
+    fixture.writer = (sr_writer_t){.flash = &fixture.flash, .readback = fixture.readback, .attempts = 2};
+    fixture.stage = (sr_stage_t){.flash = &fixture.flash, .list = fixture.list};
+    sr_stage_start(&fixture.stage);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    assert_int_equal(nor_flash_stats(fixture.nor).bad_programs, 0);
+    sim_chip_detach();
+    nor_flash_delete(fixture.nor);
+    return 0;
+}
+
+/* Content of the data sector with this index. */
+static void fill(uint32_t index)
+{
+    stand_in_fill(fixture.scratch, SECTOR, 1000 + index);
+}
+
+static esp_err_t add(uint32_t address, uint32_t sectors, sr_stage_group_t group, bool blank)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    sr_stage_entry_t entry = {.address = address, .sectors = sectors, .group = group, .blank = blank};
+    fill(fixture.stage.data_sectors);
+    assert_true(sr_digest(fixture.scratch, SECTOR, digest));
+    memcpy(entry.digest, digest, sizeof(entry.digest));
+    return sr_stage_add(&fixture.stage, &entry);
+}
+
+/* Writes a record with @p data sectors at @p address, and seals it. */
+static void put_record(uint32_t address, uint32_t data)
+{
+    sr_stage_start(&fixture.stage);
+    memset(fixture.stage.app_id, 0x5A, sizeof(fixture.stage.app_id));
+    for (uint32_t i = 0; i < data; i++) {
+        assert_int_equal(add(SMALL_NVS + i * SECTOR, 1, SR_STAGE_DATA, false), ESP_OK);
+    }
+    assert_int_equal(sr_stage_open(&fixture.stage, &fixture.writer, address, fixture.scratch), ESP_OK);
+    for (uint32_t i = 0; i < data; i++) {
+        fill(i);
+        assert_int_equal(sr_stage_put(&fixture.stage, &fixture.writer, i, fixture.scratch), ESP_OK);
+    }
+    assert_int_equal(sr_stage_seal(&fixture.stage, &fixture.writer), ESP_OK);
+}
+
+/* As after a restart: nothing is known but the flash. */
+static esp_err_t find_from(uint32_t address)
+{
+    memset(fixture.list, 0, sizeof(fixture.list));
+    fixture.stage = (sr_stage_t){.flash = &fixture.flash, .list = fixture.list, .address = address};
+    return sr_stage_find(&fixture.stage);
+}
+
+static esp_err_t load(void)
+{
+    const esp_err_t err = find_from(0);
+    return err == ESP_OK ? sr_stage_load(&fixture.stage, fixture.scratch) : err;
+}
+
+/* The list. */
+
+static void data_sectors_are_numbered_in_order(void **state)
+{
+    (void)state;
+    assert_int_equal(add(0x1000, 1, SR_STAGE_BOOTLOADER, false), ESP_OK);
+    assert_int_equal(add(0x2000, 1, SR_STAGE_BOOTLOADER, true), ESP_OK);
+    assert_int_equal(add(0x8000, 1, SR_STAGE_TABLE, false), ESP_OK);
+    assert_int_equal(fixture.stage.count, 3);
+    assert_int_equal(fixture.stage.data_sectors, 2);
+    assert_int_equal(sr_stage_entry(&fixture.stage, 0).data_index, 0);
+    assert_int_equal(sr_stage_entry(&fixture.stage, 2).data_index, 1);
+    const sr_stage_entry_t blank = sr_stage_entry(&fixture.stage, 1);
+    assert_true(blank.blank);
+    assert_int_equal(blank.address, 0x2000);
+    assert_int_equal(blank.sectors, 1);
+    assert_int_equal(blank.group, SR_STAGE_BOOTLOADER);
+    sr_stage_start(&fixture.stage);
+    assert_int_equal(fixture.stage.count, 0);
+    assert_int_equal(fixture.stage.data_sectors, 0);
+}
+
+static void list_has_room_for_so_many_entries_and_no_more(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < SR_STAGE_MAX_ENTRIES; i++) {
+        assert_int_equal(add(i * SECTOR, 1, SR_STAGE_DATA, i % 2 == 0), ESP_OK);
+    }
+    uint8_t before[SECTOR];
+    memcpy(before, fixture.list, SECTOR);
+    assert_int_equal(add(0, 1, SR_STAGE_DATA, true), ESP_ERR_INVALID_SIZE);
+    assert_int_equal(fixture.stage.count, SR_STAGE_MAX_ENTRIES);
+    assert_int_equal(fixture.stage.data_sectors, SR_STAGE_MAX_ENTRIES / 2);
+    assert_memory_equal(fixture.list, before, SECTOR);
+    for (uint32_t i = 0; i < SR_STAGE_MAX_ENTRIES; i++) {
+        assert_int_equal(sr_stage_entry(&fixture.stage, i).address, i * SECTOR);
+    }
+}
+
+static void only_adjacent_blank_data_is_joined(void **state)
+{
+    (void)state;
+    assert_false(sr_stage_extend(&fixture.stage, 0x9000)); /* There is no entry yet. */
+    assert_int_equal(add(0x9000, 1, SR_STAGE_DATA, true), ESP_OK);
+    assert_false(sr_stage_extend(&fixture.stage, 0x9000));
+    assert_false(sr_stage_extend(&fixture.stage, 0xB000));
+    assert_true(sr_stage_extend(&fixture.stage, 0xA000));
+    assert_true(sr_stage_extend(&fixture.stage, 0xB000));
+    assert_int_equal(sr_stage_entry(&fixture.stage, 0).sectors, 3);
+    assert_int_equal(fixture.stage.count, 1);
+    assert_int_equal(add(0xC000, 1, SR_STAGE_DATA, false), ESP_OK);
+    assert_false(sr_stage_extend(&fixture.stage, 0xD000)); /* Content. */
+    assert_int_equal(add(0xD000, 1, SR_STAGE_OTADATA, true), ESP_OK);
+    assert_false(sr_stage_extend(&fixture.stage, 0xE000)); /* On the boot path each sector waits in RAM. */
+    assert_int_equal(fixture.stage.data_sectors, 1);
+}
+
+/* In flash. */
+
+static void record_is_read_back_as_it_was_written(void **state)
+{
+    (void)state;
+    static const uint32_t counts[] = {0, 1, 2, 9};
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        memset(nor_flash_bytes(fixture.nor) + PLACE, 0xA5, 12 * SECTOR);
+        put_record(PLACE, counts[i]);
+        assert_int_equal(load(), ESP_OK);
+        assert_int_equal(fixture.stage.address, PLACE);
+        assert_int_equal(fixture.stage.count, counts[i]);
+        assert_int_equal(fixture.stage.data_sectors, counts[i]);
+        for (size_t k = 0; k < sizeof(fixture.stage.app_id); k++) {
+            assert_int_equal(fixture.stage.app_id[k], 0x5A);
+        }
+        for (uint32_t k = 0; k < counts[i]; k++) {
+            uint8_t data[SECTOR];
+            const sr_stage_entry_t entry = sr_stage_entry(&fixture.stage, k);
+            assert_int_equal(entry.address, SMALL_NVS + k * SECTOR);
+            assert_int_equal(sr_stage_read(&fixture.stage, &entry, data), ESP_OK);
+            fill(k);
+            assert_memory_equal(data, fixture.scratch, SECTOR);
+        }
+        assert_int_equal(sr_stage_discard(&fixture.stage, &fixture.writer, fixture.scratch), ESP_OK);
+    }
+}
+
+static void record_takes_its_sectors_and_no_others(void **state)
+{
+    (void)state;
+    uint8_t *before = small_copy(fixture.nor);
+    put_record(PLACE, 3);
+    const uint8_t *now = nor_flash_view(fixture.nor);
+    small_assert_same(now, before, 0, PLACE);
+    small_assert_same(now, before, PLACE + 5 * SECTOR, END - PLACE - 5 * SECTOR);
+    assert_int_equal(sr_stage_discard(&fixture.stage, &fixture.writer, fixture.scratch), ESP_OK);
+    small_assert_same(now, before, 0, PLACE);
+    small_assert_same(now, before, PLACE + 5 * SECTOR, END - PLACE - 5 * SECTOR);
+    for (uint32_t i = PLACE; i < PLACE + 5 * SECTOR; i++) {
+        assert_int_equal(now[i], 0xFF);
+    }
+    free(before);
+}
+
+static void only_the_seal_makes_it_valid(void **state)
+{
+    (void)state;
+    assert_int_equal(add(SMALL_NVS, 1, SR_STAGE_DATA, false), ESP_OK);
+    assert_int_equal(load(), ESP_ERR_NOT_FOUND);
+    sr_stage_start(&fixture.stage);
+    assert_int_equal(add(SMALL_NVS, 1, SR_STAGE_DATA, false), ESP_OK);
+    assert_int_equal(sr_stage_open(&fixture.stage, &fixture.writer, PLACE, fixture.scratch), ESP_OK);
+    assert_int_equal(load(), ESP_ERR_NOT_FINISHED);
+    assert_int_equal(fixture.stage.data_sectors, 1); /* So much is known, to clean it up. */
+}
+
+static void damage_is_noticed_wherever_it_is(void **state)
+{
+    (void)state;
+    put_record(PLACE, 2);
+    uint8_t *bytes = nor_flash_bytes(fixture.nor);
+    for (uint32_t offset = SECTOR; offset < 4 * SECTOR; offset += 37) {
+        const bool behind_the_seal = offset >= 2 * SECTOR - SR_PAGE_SIZE + SR_SHA256_SIZE && offset < 2 * SECTOR;
+        bytes[PLACE + offset] ^= 0x10;
+        const esp_err_t err = load();
+        bytes[PLACE + offset] ^= 0x10;
+        if (err != (behind_the_seal ? ESP_OK : ESP_ERR_NOT_FINISHED)) {
+            fail_msg("damage at offset 0x%x: 0x%x", offset, err);
+        }
+    }
+    assert_int_equal(load(), ESP_OK);
+    for (uint32_t offset = 0; offset < 12; offset++) {
+        bytes[PLACE + offset] ^= 0x10;
+        assert_int_equal(load(), ESP_ERR_NOT_FOUND);
+        bytes[PLACE + offset] ^= 0x10;
+    }
+    /* A mark that tells another number of data sectors belongs to no list. */
+    bytes[PLACE + 12] ^= 0x03;
+    assert_int_equal(load(), ESP_ERR_NOT_FINISHED);
+}
+
+static void search_starts_where_it_is_told_to(void **state)
+{
+    (void)state;
+    put_record(PLACE, 1);
+    put_record(PLACE + 0x8000, 1);
+    assert_int_equal(find_from(0), ESP_OK);
+    assert_int_equal(fixture.stage.address, PLACE);
+    assert_int_equal(find_from(PLACE), ESP_OK);
+    assert_int_equal(fixture.stage.address, PLACE);
+    assert_int_equal(find_from(PLACE + SECTOR), ESP_OK);
+    assert_int_equal(fixture.stage.address, PLACE + 0x8000);
+    assert_int_equal(find_from(PLACE + 0x9000), ESP_ERR_NOT_FOUND);
+    assert_int_equal(find_from(END), ESP_ERR_NOT_FOUND);
+}
+
+static void record_may_end_with_the_flash_and_not_behind_it(void **state)
+{
+    (void)state;
+    put_record(END - 4 * SECTOR, 2);
+    assert_int_equal(load(), ESP_OK);
+    uint8_t *bytes = nor_flash_bytes(fixture.nor);
+    memmove(bytes + END - 3 * SECTOR, bytes + END - 4 * SECTOR, 3 * SECTOR);
+    memset(bytes + END - 4 * SECTOR, 0xFF, SECTOR);
+    assert_int_equal(load(), ESP_ERR_NOT_FOUND);
+    memset(bytes + END - 3 * SECTOR + 12, 0xFF, 4); /* 2^32 - 1 data sectors. */
+    assert_int_equal(load(), ESP_ERR_NOT_FOUND);
+}
+
+/* The seal goes first, so that half a record never counts; the mark goes last, so that half a record is found. */
+
+typedef struct order {
+    uint32_t addresses[64];
+    uint32_t count;
+} order_t;
+
+static void note(void *context, const nor_op_t *op, const nor_flash_t *flash)
+{
+    (void)flash;
+    order_t *order = context;
+    const uint32_t sector = op->address & ~(SECTOR - 1);
+    if (order->count == 0 || order->addresses[order->count - 1] != sector) {
+        assert_true(order->count < 64);
+        order->addresses[order->count++] = sector;
+    }
+}
+
+static void mark_comes_first_and_goes_last_and_the_seal_the_other_way_round(void **state)
+{
+    (void)state;
+    static const uint32_t written[] = {PLACE, PLACE + 2 * SECTOR, PLACE + 3 * SECTOR, PLACE + SECTOR};
+    static const uint32_t erased[] = {PLACE + SECTOR, PLACE + 2 * SECTOR, PLACE + 3 * SECTOR, PLACE};
+    order_t order = {.count = 0};
+    nor_flash_set_observer(fixture.nor, note, &order);
+    put_record(PLACE, 2);
+    assert_int_equal(order.count, 4);
+    assert_memory_equal(order.addresses, written, sizeof(written));
+    order.count = 0;
+    assert_int_equal(sr_stage_discard(&fixture.stage, &fixture.writer, fixture.scratch), ESP_OK);
+    nor_flash_set_observer(fixture.nor, NULL, NULL);
+    assert_int_equal(order.count, 4);
+    assert_memory_equal(order.addresses, erased, sizeof(erased));
+}
+
+static void flash_that_fails_is_told(void **state)
+{
+    (void)state;
+    put_record(PLACE, 1);
+    nor_flash_set_faults(fixture.nor, (nor_faults_t){.erase_per_million = 1000000});
+    assert_int_equal(sr_stage_discard(&fixture.stage, &fixture.writer, fixture.scratch), ESP_ERR_TIMEOUT);
+    nor_flash_set_faults(fixture.nor, (nor_faults_t){.program_per_million = 1000000});
+    assert_int_equal(sr_stage_open(&fixture.stage, &fixture.writer, PLACE + 0x8000, fixture.scratch),
+                     ESP_ERR_SELF_REFLASHER_VERIFY);
+    assert_int_equal(fixture.writer.failed_address, PLACE + 0x8000);
+    assert_int_equal(sr_stage_put(&fixture.stage, &fixture.writer, 0, fixture.scratch), ESP_ERR_SELF_REFLASHER_VERIFY);
+    assert_int_equal(sr_stage_seal(&fixture.stage, &fixture.writer), ESP_ERR_SELF_REFLASHER_VERIFY);
+    nor_flash_set_faults(fixture.nor, (nor_faults_t){0});
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(data_sectors_are_numbered_in_order),
+        TEST(list_has_room_for_so_many_entries_and_no_more),
+        TEST(only_adjacent_blank_data_is_joined),
+        TEST(record_is_read_back_as_it_was_written),
+        TEST(record_takes_its_sectors_and_no_others),
+        TEST(only_the_seal_makes_it_valid),
+        TEST(damage_is_noticed_wherever_it_is),
+        TEST(search_starts_where_it_is_told_to),
+        TEST(record_may_end_with_the_flash_and_not_behind_it),
+        TEST(mark_comes_first_and_goes_last_and_the_seal_the_other_way_round),
+        TEST(flash_that_fails_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "explore_report.h"
+
+#include "cut_text.h"
+#include "number.h"
+#include "terminal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FAILURES_SHOWN 10u
+
+static const char *outcome_text(explore_outcome_t outcome)
+{
+    static const char *const texts[EXPLORE_OUTCOMES] = {
+        [EXPLORE_OLD_FINISHES] = "the old system boots and finishes",
+        [EXPLORE_NEW_COMPLETE] = "the new system boots and is complete",
+        [EXPLORE_NEW_LEFT_TO_NEW] = "the new system boots, and can finish what is left",
+        [EXPLORE_NEW_LEFT_TO_NOBODY] = "the new system boots, and something is left that nobody finishes",
+        [EXPLORE_DOES_NOT_BOOT] = "does not boot",
+        [EXPLORE_OLD_STUCK] = "the old system boots and does not finish",
+    };
+    return texts[outcome];
+}
+
+static uint32_t tried_operations(const explore_result_t *result)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < result->state_count; i++) {
+        count += i == 0 || result->states[i].cut.operation != result->states[i - 1].cut.operation;
+    }
+    return count;
+}
+
+/** The cuts that led to a state, as --cut takes them. */
+static const char *state_text(const explore_state_t *state, char out[CUT_TEXT_SIZE])
+{
+    explore_cut_t cuts[EXPLORE_MAX_CUTS] = {state->cut};
+    memcpy(cuts + 1, state->nested, state->nested_count * sizeof(cuts[0]));
+    return cut_text(cuts, state->nested_count + 1u, out);
+}
+
+static void print_time(const char *key, uint64_t typical_us, uint64_t maximum_us)
+{
+    terminal_key(key);
+    printf("%.3f s, at most %.3f s\n", (double)typical_us / 1e6, (double)maximum_us / 1e6);
+}
+
+static void print_outcomes(const explore_result_t *result)
+{
+    char text[NUMBER_TEXT_SIZE];
+    for (unsigned i = 0; i < EXPLORE_OUTCOMES; i++) {
+        if (result->outcomes[i] > 0) {
+            printf("  %9s  %s\n", number_grouped(result->outcomes[i], text), outcome_text((explore_outcome_t)i));
+        }
+    }
+}
+
+static void print_failures(const explore_result_t *result)
+{
+    uint32_t shown = 0;
+    char text[CUT_TEXT_SIZE];
+    terminal_heading("%" PRIu32 " failures", result->failures);
+    for (uint32_t i = 0; i < result->state_count && shown < FAILURES_SHOWN; i++) {
+        const explore_state_t *state = &result->states[i];
+        if (state->failed) {
+            printf("  --cut %-12s %s\n", state_text(state, text), state->reason);
+            shown++;
+        }
+    }
+    if (result->failures > shown) {
+        printf("  and %" PRIu32 " more\n", result->failures - shown);
+    }
+}
+
+void explore_report_print(const explore_result_t *result)
+{
+    char a[NUMBER_TEXT_SIZE];
+    char b[NUMBER_TEXT_SIZE];
+    terminal_heading("Power cuts");
+    terminal_key("operations");
+    printf("%s, of which %s were cut\n", number_grouped(result->operation_count, a),
+           number_grouped(tried_operations(result), b));
+    terminal_key("states");
+    printf("%s tried", number_grouped(result->state_count, a));
+    if (result->nested_count > 0) {
+        printf(", %s further cuts while going on", number_grouped(result->nested_count, b));
+    }
+    putchar('\n');
+    print_time("window", result->window_typical_us, result->window_maximum_us);
+    print_time("shortest", result->floor_typical_us, result->floor_maximum_us);
+    terminal_heading("Outcomes");
+    print_outcomes(result);
+    if (result->failures > 0) {
+        print_failures(result);
+    }
+}
+
+static void add_times(cJSON *json, const char *name, uint64_t typical_us, uint64_t maximum_us)
+{
+    cJSON *times = cJSON_AddObjectToObject(json, name);
+    cJSON_AddNumberToObject(times, "typical", (double)typical_us / 1e3);
+    cJSON_AddNumberToObject(times, "maximum", (double)maximum_us / 1e3);
+}
+
+static cJSON *cut_json(const explore_cut_t *cut)
+{
+    static const char *const when[] = {"before", "inside", "after"};
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "cut", cut->operation);
+    cJSON_AddStringToObject(json, "when", when[cut->when]);
+    cJSON_AddItemToObject(json, "seed",
+                          cut->when == NOR_CUT_INSIDE ? cJSON_CreateNumber(cut->seed) : cJSON_CreateNull());
+    return json;
+}
+
+static cJSON *failure_json(const explore_state_t *state)
+{
+    char text[CUT_TEXT_SIZE];
+    cJSON *json = cut_json(&state->cut);
+    cJSON *nested = cJSON_AddArrayToObject(json, "nested");
+    for (unsigned i = 0; i < state->nested_count; i++) {
+        cJSON_AddItemToArray(nested, cut_json(&state->nested[i]));
+    }
+    cJSON_AddStringToObject(json, "argument", state_text(state, text));
+    cJSON_AddStringToObject(json, "outcome", explore_outcome_name(state->outcome));
+    cJSON_AddStringToObject(json, "reason", state->reason);
+    return json;
+}
+
+cJSON *explore_report_json(const explore_result_t *result)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "operations", result->operation_count);
+    cJSON_AddNumberToObject(json, "operations_tried", tried_operations(result));
+    cJSON_AddNumberToObject(json, "states", result->state_count);
+    cJSON_AddNumberToObject(json, "nested_cuts", result->nested_count);
+    cJSON *outcomes = cJSON_AddObjectToObject(json, "outcomes");
+    for (unsigned i = 0; i < EXPLORE_OUTCOMES; i++) {
+        cJSON_AddNumberToObject(outcomes, explore_outcome_name((explore_outcome_t)i), result->outcomes[i]);
+    }
+    add_times(json, "window_ms", result->window_typical_us, result->window_maximum_us);
+    add_times(json, "window_floor_ms", result->floor_typical_us, result->floor_maximum_us);
+    cJSON *failures = cJSON_AddArrayToObject(json, "failures");
+    for (uint32_t i = 0; i < result->state_count; i++) {
+        if (result->states[i].failed) {
+            cJSON_AddItemToArray(failures, failure_json(&result->states[i]));
+        }
+    }
+    return json;
+}

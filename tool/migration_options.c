@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration_options.h"
+
+#include "chip_options.h"
+#include "command.h"
+#include "key_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEY_FLASH_CHIP = 0x200,
+    KEY_SHA,
+    KEY_SKIP_IMAGE_CHECK,
+    KEY_URL,
+    KEY_PUBLIC_KEY,
+    KEY_ALLOW_UNSIGNED,
+    KEY_SKIP_CHECK,
+    KEY_CA,
+};
+
+static const struct argp_option argp_options[] = {
+    {"flash", 'f', "FILE", 0, "Content of the flash at the start (needed); is not changed", 0},
+    {"flash-chip", KEY_FLASH_CHIP, "NAME", 0, "Flash chip whose times are modelled; default: W25Q32JV", 0},
+    {"ca", KEY_CA, "FILE", 0, "Certificate (PEM) to trust for https; default: those of this system", 0},
+    {"sha", KEY_SHA, NULL, 0, "Hand the SHA-256 of each image to the component", 0},
+    {"skip-image-check", KEY_SKIP_IMAGE_CHECK, NULL, 0, "Accept anything in the bootloader's place", 0},
+    {"verbose", 'v', NULL, 0, "Show the log of the app", 0},
+    {"bundle", 'b', "FILE", 0, "Apply this bundle, a file or flash:ADDRESS+SIZE, instead of writing SOURCEs", 1},
+    {"url", KEY_URL, "URL", 0, "Fetch the bundle from there", 1},
+    {"public-key", KEY_PUBLIC_KEY, "FILE", 0, "Key (PEM) that the bundle must be signed with", 1},
+    {"allow-unsigned", KEY_ALLOW_UNSIGNED, NULL, 0, "Accept a bundle without signature", 1},
+    {"skip-check", KEY_SKIP_CHECK, "NAME", 0, "Switch a check of the result off: " BUNDLE_CHECK_NAMES, 1},
+    {0}};
+
+bool migration_has_bundle(const migration_options_t *options)
+{
+    return options->bundle.bundle != NULL || options->bundle.url != NULL;
+}
+
+static void parse_flash_chip(migration_options_t *options, const char *name, struct argp_state *state)
+{
+    options->flash_chip = nor_timing_find(name);
+    if (options->flash_chip == NULL) {
+        char known[256];
+        size_t used = 0;
+        known[0] = '\0';
+        for (unsigned i = 0; nor_timing_at(i) != NULL && used < sizeof(known); i++) {
+            used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i == 0 ? "" : ", ",
+                                     nor_timing_at(i)->name);
+        }
+        argp_error(state, "unknown flash chip '%s' (known: %s)", name, known);
+    }
+}
+
+static void take_steps(migration_options_t *options, struct argp_state *state)
+{
+    options->words = state->argv + state->next;
+    options->word_count = (size_t)(state->argc - state->next);
+    if (options->word_count % 2 != 0) {
+        argp_error(state, "'%s' has no SOURCE: each OFFSET takes one", state->argv[state->argc - 1]);
+    }
+    state->next = state->argc;
+}
+
+static void check_options(const migration_options_t *options, struct argp_state *state)
+{
+    const bundle_options_t *bundle = &options->bundle;
+    if (options->flash_path == NULL) {
+        argp_error(state, "no flash given: --flash FILE is needed");
+    }
+    if (!migration_has_bundle(options)) {
+        if (options->word_count == 0) {
+            argp_error(state, "no OFFSET SOURCE pair and no --bundle given");
+        }
+        if (bundle->public_key != NULL || bundle->allow_unsigned || bundle->skip_checks != 0) {
+            argp_error(state, "--public-key, --allow-unsigned and --skip-check go with --bundle or --url");
+        }
+        return;
+    }
+    if (options->word_count != 0 || options->digests || options->flags != 0) {
+        argp_error(state, "a bundle comes without OFFSET SOURCE pairs, --sha and --skip-image-check");
+    }
+    if (bundle->public_key == NULL && !bundle->allow_unsigned) {
+        argp_error(state, "what may the bundle be signed with? --public-key FILE or --allow-unsigned is needed");
+    }
+}
+
+static error_t parse_bundle_option(int key, char *argument, struct argp_state *state)
+{
+    migration_options_t *options = state->input;
+    switch (key) {
+    case 'b':
+        options->bundle.bundle = argument;
+        return 0;
+    case KEY_URL:
+        options->bundle.url = argument;
+        return 0;
+    case KEY_PUBLIC_KEY:
+        options->bundle.public_key = argument;
+        return 0;
+    case KEY_ALLOW_UNSIGNED:
+        options->bundle.allow_unsigned = true;
+        return 0;
+    case KEY_SKIP_CHECK:
+        options->bundle.skip_checks |= bundle_check_bit(argument);
+        if (bundle_check_bit(argument) == 0) {
+            argp_error(state, "unknown check '%s' (known: " BUNDLE_CHECK_NAMES ")", argument);
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    migration_options_t *options = state->input;
+    switch (key) {
+    case 'f':
+        options->flash_path = argument;
+        return 0;
+    case 'v':
+        options->verbose = true;
+        return 0;
+    case KEY_SHA:
+        options->digests = true;
+        return 0;
+    case KEY_SKIP_IMAGE_CHECK:
+        options->flags |= ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK;
+        return 0;
+    case KEY_CA:
+        options->ca_path = argument;
+        return 0;
+    case KEY_FLASH_CHIP:
+        parse_flash_chip(options, argument, state);
+        return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->chip;
+        return 0;
+    case ARGP_KEY_ARGS:
+        take_steps(options, state);
+        return 0;
+    case ARGP_KEY_END:
+        check_options(options, state);
+        return 0;
+    default:
+        return parse_bundle_option(key, argument, state);
+    }
+}
+
+static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {0}};
+const struct argp migration_options_argp = {.options = argp_options, .parser = parse_option, .children = children};
+
+static int open_source(const migration_options_t *options, migration_input_t *input)
+{
+    migration_t *migration = &input->migration;
+    if (migration_has_bundle(options)) {
+        migration->bundle = &input->source.config;
+        return bundle_source_prepare(&options->bundle, migration->ca, &input->source);
+    }
+    const int status =
+        steps_prepare(options->words, options->word_count, &input->flash, options->digests, &input->steps);
+    migration->steps = input->steps.list;
+    migration->step_count = input->steps.count;
+    return status;
+}
+
+static int load_ca(const migration_options_t *options, migration_input_t *input)
+{
+    if (options->ca_path == NULL) {
+        return STATUS_OK;
+    }
+    input->ca = key_file_load_text(options->ca_path);
+    input->migration.ca = input->ca;
+    return input->ca != NULL ? STATUS_OK : STATUS_BAD_INPUT;
+}
+
+int migration_input_open(const migration_options_t *options, migration_input_t *input)
+{
+    *input = (migration_input_t){
+        .migration = {
+            .chip = options->chip, .running_app = UINT32_MAX, .flags = options->flags, .show_log = options->verbose}};
+    migration_t *migration = &input->migration;
+    const image_file_t *flash = &input->flash;
+    const int status = image_file_load_flash(options->flash_path, &input->flash);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (migration->chip.chip == NULL) {
+        migration->chip.chip = chip_detect(flash->bytes, flash->size, migration->chip.partition_table);
+    }
+    migration->flash = nor_flash_new(flash->size, options->flash_chip);
+    if (migration->flash == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+    }
+    memcpy(nor_flash_bytes(migration->flash), flash->bytes, flash->size);
+    const int loaded = load_ca(options, input);
+    return loaded == STATUS_OK ? open_source(options, input) : loaded;
+}
+
+void migration_input_close(migration_input_t *input)
+{
+    steps_free(&input->steps);
+    bundle_source_free(&input->source);
+    nor_flash_delete(input->migration.flash);
+    free(input->ca);
+    image_file_free(&input->flash);
+}
