@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "explore_internal.h"
 
-#include "boot_window.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,17 +16,10 @@ const char *explore_outcome_name(explore_outcome_t outcome)
 
 static bool mark_window(const explore_config_t *config, const explore_trail_t *trail, explore_result_t *result)
 {
-    boot_window_t window;
-    bool *inside = calloc(trail->count + 1u, sizeof(*inside));
-    const bool measured = inside != NULL && boot_window_measure(trail->record, &config->chip, &window, inside);
-    if (measured) {
-        result->window_typical_us = window.typical_us;
-        result->window_maximum_us = window.maximum_us;
-        for (uint32_t i = 0; i < trail->count; i++) {
-            trail->operations[i].in_window = inside[i];
-        }
-    }
-    free(inside);
+    boot_window_t window = {0};
+    const bool measured = explore_mark_window(trail->record, &config->chip, trail->operations, trail->count, &window);
+    result->window_typical_us = window.typical_us;
+    result->window_maximum_us = window.maximum_us;
     return measured;
 }
 

@@ -27,6 +27,8 @@
 #pragma once
 
 #include "boot_model.h"
+#include "boot_window.h"
+#include "flash_record.h"
 #include "nor_flash.h"
 #include "sim_chip.h"
 #include "sr_region.h"
@@ -75,6 +77,17 @@ typedef struct explore_operation {
     bool in_commit;
     bool in_window; /**< A cut would leave a chip that does not boot. */
 } explore_operation_t;
+
+/**
+ * Lists the operations of a record; which are in a commit or in the window is left open.
+ * @param[out] operations free() is due. @return false without memory.
+ */
+bool explore_operations(const flash_record_t *record, explore_operation_t **operations, uint32_t *count);
+
+/** Measures the window and marks the operations in it. @return false if the record can not be read, or without memory.
+ */
+bool explore_mark_window(const flash_record_t *record, const boot_chip_t *chip, explore_operation_t *operations,
+                         uint32_t count, boot_window_t *window);
 
 typedef struct explore_config {
     boot_chip_t chip;

@@ -4,26 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool list_operations(explore_trail_t *trail)
-{
-    flash_replay_t replay;
-    flash_step_t step;
-    uint32_t count = 0;
-    if (!flash_replay_open(trail->record, &replay)) {
-        return false;
-    }
-    for (flash_replay_t again = replay; flash_replay_next(&again, &step);) {
-        count++;
-    }
-    trail->operations = calloc(count + 1u, sizeof(*trail->operations));
-    for (flash_replay_t again = replay; trail->operations != NULL && flash_replay_next(&again, &step);) {
-        trail->operations[trail->count++] =
-            (explore_operation_t){.op = step.op, .first_of_boot = step.first_of_boot || trail->count == 0};
-    }
-    flash_replay_close(&replay);
-    return trail->operations != NULL;
-}
-
 bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explore_trail_t *trail)
 {
     const sim_config_t sim = {.chip = config->chip, .flash = flash, .running_app = UINT32_MAX, .quiet = true};
@@ -32,7 +12,7 @@ bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explo
     nor_flash_reset_stats(flash);
     trail->record = flash_record_new(flash);
     return trail->record != NULL && sim_run(&sim, config->app_main, EXPLORE_MAX_BOOTS, &trail->report) &&
-           list_operations(trail);
+           explore_operations(trail->record, &trail->operations, &trail->count);
 }
 
 bool explore_cut_run(const boot_chip_t *chip, nor_flash_t *flash, uint32_t running_app, void (*app_main)(void),

@@ -203,7 +203,7 @@ bool sim_run(const sim_config_t *config, void (*app_main)(void), unsigned max_bo
     if (counters == NULL) {
         return false;
     }
-    boot_code_t app;
+    boot_code_t app = {0};
     while (boot_once(config, app_main, max_boots, counters, &app, report)) {
         /* Only a restart is followed by the next boot; the last one is looked at, not run. */
         max_boots = report->last_end == SIM_END_RESTART ? max_boots : 0;

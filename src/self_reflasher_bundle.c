@@ -34,7 +34,10 @@ static void finish(sr_migration_t *migration)
 /* The app comes up again from its new place, and whoever called here calls again. */
 static esp_err_t relocate(sr_migration_t *migration)
 {
-    const esp_err_t err = sr_relocate(&migration->system, migration->slot);
+    esp_err_t err = sr_migration_discard_records(migration);
+    if (err == ESP_OK) {
+        err = sr_relocate(&migration->system, migration->slot);
+    }
     if (err == ESP_OK) {
         finish(migration);
         esp_restart();

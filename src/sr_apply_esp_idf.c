@@ -2,6 +2,7 @@
 #include "sr_migration_internal.h"
 
 #include "sr_commit.h"
+#include "sr_relocate_esp_idf.h"
 
 #include "esp_log.h"
 #include "freertos/FreeRTOS.h"
@@ -161,7 +162,7 @@ static bool may_erase(const sr_migration_t *migration, sr_region_t region)
 }
 
 /* A cut may have left a record behind, finished or not. What is left to do has been found out anew: it is of no use. */
-static esp_err_t discard_old_records(sr_migration_t *migration)
+esp_err_t sr_migration_discard_records(sr_migration_t *migration)
 {
     sr_stage_t old = {.flash = &migration->system.flash};
     esp_err_t err = sr_stage_find(&old);
@@ -290,19 +291,41 @@ static void release_source(sr_migration_t *migration)
     sr_source_close(&migration->source);
 }
 
-/* Everything that the running system does not need, straight to its destination. */
-static esp_err_t prepare(sr_migration_t *migration)
+static void find_new_app(void *context, const esp_partition_t *partition)
 {
-    bool data_is_staged;
-    esp_err_t err = discard_old_records(migration);
+    sr_migration_t *migration = context;
+    const sr_region_t region = sr_partition_region(partition);
+    for (uint32_t offset = 0; partition->type == ESP_PARTITION_TYPE_APP && offset < region.size &&
+                              sr_region_fits(region, migration->system.flash.size);
+         offset += SR_SECTOR_SIZE) {
+        migration->writes_app_partition |= sr_map_is_body(sr_map_at(&migration->map, region.address + offset));
+    }
+}
+
+/* An app that runs because the bootloader found none in the slots it tried first: a new one there would be started
+ * before its bootloader and its table are in place. */
+static esp_err_t keep_being_started(sr_migration_t *migration)
+{
+    bool changed = false;
+    esp_err_t err = sr_system_visit_partitions(find_new_app, migration);
+    if (err == ESP_OK && migration->writes_app_partition) {
+        err = sr_relocate_stay(&migration->system, &changed);
+    }
+    return err == ESP_OK && changed ? sr_migration_survey_again(migration, migration->system.boot_path.otadata) : err;
+}
+
+/* Everything that the running system does not need, straight to its destination. */
+static esp_err_t prepare(sr_migration_t *migration, bool *data_is_staged)
+{
+    esp_err_t err = sr_migration_discard_records(migration);
+    if (err == ESP_OK) {
+        err = keep_being_started(migration);
+    }
     if (err == ESP_OK) {
         err = write_all(migration, sr_map_is_body);
     }
     if (err == ESP_OK) {
-        err = choose_entries(migration, &data_is_staged);
-    }
-    if (err == ESP_OK && !data_is_staged) {
-        err = write_all(migration, is_data);
+        err = choose_entries(migration, data_is_staged);
     }
     if (err == ESP_OK) {
         err = verify_rest(migration);
@@ -310,16 +333,23 @@ static esp_err_t prepare(sr_migration_t *migration)
     return err == ESP_OK ? sr_migration_check_app(migration) : err;
 }
 
-/* What is left goes into free flash as one object, if there is any. From here on the source is not needed. */
-static esp_err_t stage(sr_migration_t *migration)
+/* What is left goes into free flash as one object, if there is any. From here on the source is not needed. Data for
+ * which there is no room goes straight to its place, but not before the rest is at hand. */
+static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
 {
     esp_err_t err = ESP_OK;
     migration->plan->staging_address = migration->stage.count > 0 ? find_place(migration) : SR_NO_ADDRESS;
-    if (migration->plan->staging_address != SR_NO_ADDRESS) {
+    const bool staged = migration->plan->staging_address != SR_NO_ADDRESS;
+    if (staged) {
         err = stage_data(migration);
-        if (err == ESP_OK) {
-            err = sr_stage_seal(&migration->stage, &migration->writer);
-        }
+    }
+    if (err == ESP_OK && !data_is_staged) {
+        err = write_all(migration, is_data);
+    }
+    if (err == ESP_OK && staged) {
+        err = sr_stage_seal(&migration->stage, &migration->writer);
+    }
+    if (staged) {
         release_source(migration);
     }
     return err;
@@ -339,12 +369,13 @@ static esp_err_t ask(const sr_migration_t *migration)
 
 esp_err_t sr_migration_run(sr_migration_t *migration)
 {
-    esp_err_t err = prepare(migration);
+    bool data_is_staged;
+    esp_err_t err = prepare(migration, &data_is_staged);
     if (err == ESP_OK) {
         err = ask(migration);
     }
     if (err == ESP_OK) {
-        err = stage(migration);
+        err = stage(migration, data_is_staged);
     }
     if (err == ESP_OK) {
         err = commit(migration);

@@ -4,6 +4,12 @@
 #include "sr_image.h"
 #include "sr_window.h"
 
+/* A table may let a partition end inside a sector. */
+static sr_region_t whole_sectors(sr_region_t region)
+{
+    return (sr_region_t){region.address, (uint32_t)sr_align_up(region.size, SR_SECTOR_SIZE)};
+}
+
 /* The image that starts with the region, in whole sectors; all of the region if there is none that can be read. */
 static sr_region_t image_sectors(const sr_reader_t *flash, sr_region_t region)
 {
@@ -11,13 +17,14 @@ static sr_region_t image_sectors(const sr_reader_t *flash, sr_region_t region)
     const sr_reader_t reader = sr_window_reader(&window, flash, region.address, region.size);
     sr_image_t image;
     if (sr_image_parse(&reader, &image) != SR_IMAGE_OK) {
-        return region;
+        return whole_sectors(region);
     }
     uint64_t size = sr_align_up(image.length, SR_SECTOR_SIZE);
     if (sr_image_has_signature_block(&reader, &image)) {
         size += SR_SECTOR_SIZE;
     }
-    return (sr_region_t){region.address, size < region.size ? (uint32_t)size : region.size};
+    const sr_region_t room = whole_sectors(region);
+    return (sr_region_t){region.address, size < room.size ? (uint32_t)size : room.size};
 }
 
 void sr_boot_path_find(const sr_reader_t *flash, const sr_chip_t *chip, uint32_t table_offset, sr_region_t otadata,
@@ -26,6 +33,6 @@ void sr_boot_path_find(const sr_reader_t *flash, const sr_chip_t *chip, uint32_t
     const sr_region_t bootloader_place = {chip->bootloader_offset, table_offset - chip->bootloader_offset};
     path->bootloader = image_sectors(flash, bootloader_place);
     path->table = (sr_region_t){table_offset, SR_SECTOR_SIZE};
-    path->otadata = otadata;
+    path->otadata = whole_sectors(otadata);
     path->running_app = app_partition.size > 0 ? image_sectors(flash, app_partition) : app_partition;
 }

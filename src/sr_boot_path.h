@@ -15,7 +15,7 @@
 typedef struct sr_boot_path {
     sr_region_t bootloader;  /**< Whole sectors, Secure Boot signature block included. */
     sr_region_t table;       /**< One sector. */
-    sr_region_t otadata;     /**< Two sectors; empty: none. */
+    sr_region_t otadata;     /**< Whole sectors, of which two are in use; empty: none. */
     sr_region_t running_app; /**< Whole sectors. */
 } sr_boot_path_t;
 

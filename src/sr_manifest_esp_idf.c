@@ -76,6 +76,10 @@ esp_err_t sr_manifest_load(sr_manifest_t *manifest, sr_source_t *source, const c
         return err;
     }
     manifest->status = sr_bundle_parse(manifest->bytes, size, &manifest->bundle);
+    if (manifest->status == SR_BUNDLE_OK && source->http == NULL &&
+        manifest->bundle.bundle_size > source->region.size) {
+        manifest->status = SR_BUNDLE_TRUNCATED; /* Else it would end half-way. */
+    }
     if (manifest->status == SR_BUNDLE_OK) {
         manifest->status = verify(manifest, public_key, allow_unsigned);
     }

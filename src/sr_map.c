@@ -117,17 +117,24 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
     summarize_times(map, bundle, summary);
 }
 
-uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
+static uint32_t find_free(const sr_map_t *map, uint32_t sectors, uint8_t without)
 {
     uint32_t run = 0;
     for (uint32_t i = 0; i < map->count; i++) {
         const uint8_t flags = map->flags[i];
         const bool blank = (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0;
-        const bool is_free = blank && (flags & (SR_MAP_CONTENT | SR_MAP_NEEDED)) == 0;
+        const bool is_free = blank && (flags & without) == 0;
         run = is_free ? run + 1 : 0;
         if (run == sectors) {
             return (i + 1 - sectors) * SR_SECTOR_SIZE;
         }
     }
     return UINT32_MAX;
+}
+
+uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
+{
+    const uint8_t never = SR_MAP_CONTENT | SR_MAP_NEEDED;
+    const uint32_t best = find_free(map, sectors, never | SR_MAP_NEW_DATA);
+    return best != UINT32_MAX ? best : find_free(map, sectors, never);
 }

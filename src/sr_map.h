@@ -15,8 +15,9 @@
 #define SR_MAP_BLANK       0x04u /**< Erased. */
 #define SR_MAP_BOOT_PATH   0x08u /**< Bootloader, partition table or otadata of the running system. */
 #define SR_MAP_RUNNING_APP 0x10u /**< The running app, at its true length. */
-#define SR_MAP_DATA        0x20u /**< In a data partition of the running system: NVS, PHY, file systems. */
+#define SR_MAP_DATA        0x20u /**< In a data partition of the running system: NVS, PHY, file systems, its own types. */
 #define SR_MAP_CONTENT     0x40u /**< In a region of the bundle, and not to be blank. */
+#define SR_MAP_NEW_DATA    0x80u /**< In a data partition of the system that the bundle brings. */
 
 /** What the running system needs until the end. */
 #define SR_MAP_NEEDED (SR_MAP_BOOT_PATH | SR_MAP_RUNNING_APP | SR_MAP_DATA)
@@ -68,7 +69,8 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
 
 /**
  * Finds flash that is free once the body is written: a run of sectors that nobody needs, and that are erased now or
- * will be because the bundle wants them blank.
+ * will be because the bundle wants them blank. Data partitions of the new system only if there is no other: there a
+ * record is not taken for one any more once the new table is in place, and what a cut leaves of it is in the way.
  * @return Address of the first run of @p sectors sectors, or UINT32_MAX.
  */
 uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors);

@@ -32,6 +32,7 @@ typedef struct sr_migration {
     sr_map_t map;
     sr_stage_t stage; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
     const esp_partition_t *slot; /**< Where the running app moves to, if plan->must_relocate. */
+    bool writes_app_partition;   /**< Set by sr_migration_run(): an app partition other than the running app's, too. */
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;
 } sr_migration_t;
@@ -44,6 +45,10 @@ esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_
 /** Checks that the chip would boot the result, and fills the plan. Changes nothing.
  *  @return ESP_OK, ESP_ERR_SELF_REFLASHER_REFUSED, or an error of source or flash. */
 esp_err_t sr_migration_check(sr_migration_t *migration);
+
+/** Erases what an earlier migration, perhaps of another bundle, has staged and not finished. Comes before anything else
+ * is written. @return ESP_OK or as sr_writer_put(). */
+esp_err_t sr_migration_discard_records(sr_migration_t *migration);
 
 /** Does it. @return as esp_self_reflasher_apply_bundle(). */
 esp_err_t sr_migration_run(sr_migration_t *migration);

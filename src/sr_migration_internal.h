@@ -18,6 +18,9 @@ struct sr_migration_buffers {
  *  @return ESP_OK or an error of the flash. */
 esp_err_t sr_migration_survey(sr_migration_t *migration);
 
+/** Does that once more for whole sectors that were written since.  @return as sr_migration_survey(). */
+esp_err_t sr_migration_survey_again(sr_migration_t *migration, sr_region_t region);
+
 /** Compares one sector with what the bundle wants there. @return ESP_OK or an error of the flash. */
 esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right);
 

@@ -37,15 +37,19 @@ static void fill_plan(sr_migration_t *migration)
     plan->window_ms_typical = summary.window_typical_ms;
     plan->window_ms_maximum = summary.window_maximum_ms;
     plan->must_relocate = summary.running > 0;
-    if (summary.staged > 0) {
-        plan->staging_address = sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + summary.staged);
-    }
+    plan->staging_address =
+        summary.staged > 0 ? sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + summary.staged) : SR_NO_ADDRESS;
 }
 
-/* The copy may go where the target wants nothing: what it overwrites there would be written twice. */
+/* The copy may go where the target wants nothing: what it overwrites there would be written twice. Nor may it go over
+ * the bundle, which is needed after the restart. */
 static bool is_left_alone(void *context, sr_region_t room)
 {
     const sr_migration_t *migration = context;
+    const sr_region_t bundle = {migration->config->embedded.region_address, migration->manifest.bundle.bundle_size};
+    if (migration->config->http_config == NULL && sr_region_overlaps(room, bundle)) {
+        return false;
+    }
     for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
         if ((sr_map_at(&migration->map, room.address + offset) & SR_MAP_TARGET) != 0) {
             return false;
@@ -76,11 +80,13 @@ static esp_err_t check_running_app(sr_migration_t *migration)
 static esp_err_t check_embedded_bundle(sr_migration_t *migration)
 {
     const addr_region_t source = migration->config->embedded;
+    if (migration->config->http_config != NULL) {
+        return ESP_OK;
+    }
     const uint32_t end = source.region_address + (uint32_t)source.region_size;
     for (uint32_t address = source.region_address & ~(SR_SECTOR_SIZE - 1u); address < end; address += SR_SECTOR_SIZE) {
         const uint8_t flags = sr_map_at(&migration->map, address);
-        if (migration->config->http_config == NULL && (flags & SR_MAP_WRONG) != 0 &&
-            (flags & SR_MAP_RUNNING_APP) == 0) {
+        if ((flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_RUNNING_APP) == 0) {
             return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SOURCE,
                                        "the bundle itself lies at 0x%" PRIx32 ", where other content must go", address);
         }
@@ -176,14 +182,18 @@ static bool is_signed(const sr_reader_t *flash, sr_region_t place)
     return sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_image_has_signature_block(&reader, &image);
 }
 
+static bool read_table(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table)
+{
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, flash, table_offset, SR_PARTITION_TABLE_SIZE);
+    return sr_table_parse(&reader, 0, table) == SR_TABLE_OK;
+}
+
 /* The app that ESP-IDF's bootloader will choose; empty if it can not be told. */
 static sr_region_t chosen_app(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table)
 {
-    sr_window_t window;
     sr_boot_choice_t choice;
-    const sr_reader_t reader = sr_window_reader(&window, flash, table_offset, SR_PARTITION_TABLE_SIZE);
-    if (sr_table_parse(&reader, 0, table) != SR_TABLE_OK ||
-        sr_boot_choose(flash, table, &choice) != SR_BOOT_CHOICE_OK) {
+    if (!read_table(flash, table_offset, table) || sr_boot_choose(flash, table, &choice) != SR_BOOT_CHOICE_OK) {
         return (sr_region_t){0};
     }
     return (sr_region_t){choice.app->address, choice.app->size};
@@ -209,6 +219,29 @@ static esp_err_t check_signatures(sr_migration_t *migration)
     return passed ? ESP_OK
                   : sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
                                         "Secure Boot is on: bootloader and app need signature blocks");
+}
+
+/* Tells the map where the new system will have its data. Without a table it has none, or none that can be told. */
+static esp_err_t mark_new_data(sr_migration_t *migration)
+{
+    const sr_reader_t flash = sr_migration_result(migration);
+    const uint32_t table_offset = migration->manifest.bundle.partition_table_offset;
+    if (table_offset == SR_BUNDLE_NO_TABLE) {
+        return ESP_OK;
+    }
+    sr_table_t *table = heap_caps_malloc(sizeof(*table), MALLOC_CAP_8BIT);
+    if (table == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    const uint8_t count = read_table(&flash, table_offset, table) ? table->count : 0;
+    for (uint8_t i = 0; i < count; i++) {
+        if (table->entries[i].type != SR_PARTITION_TYPE_APP) {
+            sr_map_mark(&migration->map, (sr_region_t){table->entries[i].address, table->entries[i].size},
+                        SR_MAP_NEW_DATA);
+        }
+    }
+    heap_caps_free(table);
+    return ESP_OK;
 }
 
 /* Over HTTP the app would have to be fetched twice to be read as a whole before anything is changed. Its header is
@@ -246,5 +279,12 @@ esp_err_t sr_migration_check(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = check_result(migration, migration->config->skip_checks, app_follows(migration));
     }
-    return err == ESP_OK ? check_signatures(migration) : err;
+    if (err == ESP_OK) {
+        err = check_signatures(migration);
+    }
+    if (err == ESP_OK) {
+        err = mark_new_data(migration);
+        fill_plan(migration); /* Where the last step is staged depends on it. */
+    }
+    return err;
 }

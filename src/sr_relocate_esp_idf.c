@@ -2,8 +2,10 @@
 #include "sr_relocate_esp_idf.h"
 
 #include "self_reflasher_err.h"
+#include "sr_boot_choice.h"
 #include "sr_copy.h"
 #include "sr_otadata.h"
+#include "sr_window.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -149,6 +151,76 @@ static esp_err_t relocate(const sr_system_t *system, const esp_partition_t *slot
         err = copy_app(system, slot->address, workspace);
     }
     return err == ESP_OK ? select_slot(system, &otadata, slot_index(slot), workspace) : err;
+}
+
+/* True unless the bootloader, as far as can be told, tries another app than the running one. */
+static esp_err_t is_first_choice(const sr_system_t *system, bool *first)
+{
+    sr_flash_window_t flash_window;
+    sr_window_t window;
+    sr_boot_choice_t choice;
+    const sr_reader_t flash = sr_flash_reader(&flash_window, &system->flash, 0, system->flash.size);
+    const sr_reader_t reader =
+        sr_window_reader(&window, &flash, system->boot_path.table.address, SR_PARTITION_TABLE_SIZE);
+    sr_table_t *table = heap_caps_malloc(sizeof(*table), MALLOC_CAP_8BIT);
+    if (table == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    *first = sr_table_parse(&reader, 0, table) != SR_TABLE_OK ||
+             sr_boot_choose(&flash, table, &choice) != SR_BOOT_CHOICE_OK ||
+             choice.app->address == system->running_partition.address;
+    heap_caps_free(table);
+    return flash_window.err;
+}
+
+/* The entry that counts goes last: without it the other one would count. */
+static esp_err_t erase_otadata(const sr_system_t *system, const sr_otadata_t *otadata, sr_copy_workspace_t *workspace)
+{
+    const uint32_t last = sr_otadata_active(otadata) == 1 ? 1u : 0u;
+    const uint32_t address = system->boot_path.otadata.address;
+    sr_writer_t writer = {.flash = &system->flash, .readback = workspace->readback, .attempts = ATTEMPTS};
+    esp_err_t err = sr_writer_clear(&writer, address + (1u - last) * SR_SECTOR_SIZE, 1, workspace->data);
+    if (err == ESP_OK) {
+        err = sr_writer_clear(&writer, address + last * SR_SECTOR_SIZE, 1, workspace->data);
+    }
+    return err;
+}
+
+static esp_err_t stay(const sr_system_t *system, sr_copy_workspace_t *workspace)
+{
+    sr_otadata_t otadata;
+    const esp_partition_t *running = esp_ota_get_running_partition();
+    const esp_err_t err = read_otadata(system, &otadata);
+    if (err != ESP_OK) {
+        return err;
+    }
+    if (running->subtype == ESP_PARTITION_SUBTYPE_APP_FACTORY) {
+        return erase_otadata(system, &otadata, workspace);
+    }
+    if (sr_system_slots_in(system->running_partition) == 0 || !slots_have_no_gap(system)) {
+        ESP_LOGE(TAG, "the bootloader tries another app first, and otadata can not select '%s'", running->label);
+        return ESP_ERR_INVALID_STATE;
+    }
+    return select_slot(system, &otadata, slot_index(running), workspace);
+}
+
+esp_err_t sr_relocate_stay(const sr_system_t *system, bool *changed)
+{
+    bool first = true;
+    *changed = false;
+    const esp_err_t err = is_first_choice(system, &first);
+    if (err != ESP_OK || first) {
+        return err;
+    }
+    sr_copy_workspace_t *workspace = heap_caps_malloc(sizeof(*workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
+    if (workspace == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    ESP_LOGI(TAG, "selecting the running app, which the bootloader does not try first");
+    *changed = true;
+    const esp_err_t stayed = stay(system, workspace);
+    heap_caps_free(workspace);
+    return stayed;
 }
 
 esp_err_t sr_relocate(const sr_system_t *system, const esp_partition_t *slot)

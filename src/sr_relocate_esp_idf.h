@@ -32,3 +32,11 @@ const esp_partition_t *sr_relocate_find(const sr_system_t *system, sr_relocate_a
  * where it is all the same: it would do so for ever; ESP_ERR_SELF_REFLASHER_VERIFY; or an error of esp_flash.
  */
 esp_err_t sr_relocate(const sr_system_t *system, const esp_partition_t *slot);
+
+/**
+ * Makes otadata select the running app, if the bootloader would try another one before it.
+ * @param[out] changed Whether otadata was written.
+ * @return ESP_OK, also if it can not be told which one the bootloader tries; ESP_ERR_NO_MEM; ESP_ERR_INVALID_STATE if
+ * no otadata selects the running app; ESP_ERR_SELF_REFLASHER_VERIFY; or an error of esp_flash.
+ */
+esp_err_t sr_relocate_stay(const sr_system_t *system, bool *changed);

@@ -32,6 +32,32 @@ static esp_err_t fetch(void *context, const sr_stage_entry_t *entry, uint8_t *da
     return sr_stage_read(&resume->stage, entry, data);
 }
 
+/** A record, and whether a data partition has part of it. */
+typedef struct place {
+    sr_region_t region;
+    bool is_data;
+} place_t;
+
+static void look_at_partition(void *context, const esp_partition_t *partition)
+{
+    place_t *place = context;
+    place->is_data |=
+        sr_partition_is_data(partition) && sr_region_overlaps(sr_partition_region(partition), place->region);
+}
+
+/* Nothing is staged in a data partition of the running system. What looks like a record there may come from anyone who
+ * can store a file, and would write the bootloader. */
+static esp_err_t load(resume_t *resume)
+{
+    const sr_stage_t *stage = &resume->stage;
+    place_t place = {.region = {stage->address, (SR_STAGE_OVERHEAD + stage->data_sectors) * SR_SECTOR_SIZE}};
+    const esp_err_t err = sr_system_visit_partitions(look_at_partition, &place);
+    if (err != ESP_OK) {
+        return err;
+    }
+    return place.is_data ? ESP_ERR_NOT_FINISHED : sr_stage_load(&resume->stage, resume->scratch);
+}
+
 /* Finds a record that is complete, and that this very app has written. */
 static esp_err_t find_record(resume_t *resume)
 {
@@ -41,7 +67,7 @@ static esp_err_t find_record(resume_t *resume)
         err = sr_stage_find(&resume->stage);
     }
     while (err == ESP_OK) {
-        err = sr_stage_load(&resume->stage, resume->scratch);
+        err = load(resume);
         if (err == ESP_OK && memcmp(resume->stage.app_id, app_id, sizeof(resume->stage.app_id)) == 0) {
             return ESP_OK;
         }

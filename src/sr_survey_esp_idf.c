@@ -10,23 +10,21 @@
 
 #define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
 
-static void mark_data_partitions(sr_map_t *map)
+static void mark_data(void *context, const esp_partition_t *partition)
 {
-    esp_partition_iterator_t it = esp_partition_find(ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_ANY, NULL);
-    for (; it != NULL; it = esp_partition_next(it)) {
-        sr_map_mark(map, sr_partition_region(esp_partition_get(it)), SR_MAP_DATA);
+    if (sr_partition_is_data(partition)) {
+        sr_map_mark(context, sr_partition_region(partition), SR_MAP_DATA);
     }
-    esp_partition_iterator_release(it);
 }
 
-static void mark_running_system(sr_migration_t *migration)
+static esp_err_t mark_running_system(sr_migration_t *migration)
 {
     const sr_boot_path_t *path = &migration->system.boot_path;
-    mark_data_partitions(&migration->map);
     sr_map_mark(&migration->map, path->bootloader, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->map, path->table, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->map, path->otadata, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->map, path->running_app, SR_MAP_RUNNING_APP);
+    return sr_system_visit_partitions(mark_data, &migration->map);
 }
 
 esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right)
@@ -86,6 +84,17 @@ esp_err_t sr_migration_survey(sr_migration_t *migration)
             vTaskDelay(1); /* The idle task feeds the task watchdog. */
         }
     }
-    mark_running_system(migration);
-    return ESP_OK;
+    return mark_running_system(migration);
+}
+
+esp_err_t sr_migration_survey_again(sr_migration_t *migration, sr_region_t region)
+{
+    esp_err_t err = ESP_OK;
+    for (uint32_t i = region.address / SR_SECTOR_SIZE;
+         i < (region.address + region.size) / SR_SECTOR_SIZE && err == ESP_OK; i++) {
+        const uint8_t marks = migration->map.flags[i] & (SR_MAP_NEEDED | SR_MAP_NEW_DATA);
+        err = survey_sector(migration, i);
+        migration->map.flags[i] |= marks;
+    }
+    return err;
 }

@@ -2,6 +2,7 @@
 #include "sr_system_esp_idf.h"
 
 #include "sr_digest.h"
+#include "sr_partition_table.h"
 
 #include "esp_chip_info.h"
 #include "esp_flash.h"
@@ -31,6 +32,34 @@ sr_region_t sr_partition_region(const esp_partition_t *partition)
     return partition != NULL ? (sr_region_t){partition->address, partition->size} : (sr_region_t){0};
 }
 
+/* To search the table, ESP-IDF allocates. A table has an entry at least, so that nothing found means no memory. */
+esp_err_t sr_system_visit_partitions(sr_system_visit_t visit, void *context)
+{
+    esp_partition_iterator_t it = esp_partition_find(ESP_PARTITION_TYPE_ANY, ESP_PARTITION_SUBTYPE_ANY, NULL);
+    if (it == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    for (; it != NULL; it = esp_partition_next(it)) {
+        visit(context, esp_partition_get(it));
+    }
+    return ESP_OK;
+}
+
+bool sr_partition_is_data(const esp_partition_t *partition)
+{
+    const uint32_t type = (uint32_t)partition->type;
+    return type != SR_PARTITION_TYPE_APP && type != SR_PARTITION_TYPE_BOOTLOADER && type != SR_PARTITION_TYPE_TABLE;
+}
+
+static void take_otadata(void *context, const esp_partition_t *partition)
+{
+    sr_region_t *otadata = context;
+    if (otadata->size == 0 && partition->type == ESP_PARTITION_TYPE_DATA &&
+        partition->subtype == ESP_PARTITION_SUBTYPE_DATA_OTA) {
+        *otadata = sr_partition_region(partition);
+    }
+}
+
 /* The chip model is the image chip id, but for the first one: esp_chip_model_t counts ESP32 as 1, esp_chip_id_t as 0.
  */
 static const sr_chip_t *running_chip(void)
@@ -46,7 +75,11 @@ esp_err_t sr_system_look(sr_system_t *system)
     if (system->chip == NULL) {
         return ESP_ERR_NOT_SUPPORTED;
     }
-    const esp_err_t err = sr_flash_open(&system->flash);
+    sr_region_t otadata = {0};
+    esp_err_t err = sr_flash_open(&system->flash);
+    if (err == ESP_OK) {
+        err = sr_system_visit_partitions(take_otadata, &otadata);
+    }
     if (err != ESP_OK) {
         return err;
     }
@@ -54,8 +87,6 @@ esp_err_t sr_system_look(sr_system_t *system)
 
     sr_flash_window_t window;
     const sr_reader_t flash = sr_flash_reader(&window, &system->flash, 0, system->flash.size);
-    const sr_region_t otadata =
-        sr_partition_region(esp_partition_find_first(ESP_PARTITION_TYPE_DATA, ESP_PARTITION_SUBTYPE_DATA_OTA, NULL));
     sr_boot_path_find(&flash, system->chip, CONFIG_PARTITION_TABLE_OFFSET, otadata, system->running_partition,
                       &system->boot_path);
     return ESP_OK;

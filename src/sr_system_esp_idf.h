@@ -26,7 +26,8 @@ typedef struct sr_system {
 
 /**
  * Looks at the running system. Reads flash, changes nothing.
- * @return ESP_OK; ESP_ERR_NOT_SUPPORTED on a chip that this component does not know; or an error of esp_flash
+ * @return ESP_OK; ESP_ERR_NOT_SUPPORTED on a chip that this component does not know; ESP_ERR_NO_MEM; or an error of
+ *         esp_flash
  */
 esp_err_t sr_system_look(sr_system_t *system);
 
@@ -45,6 +46,15 @@ sr_reader_t sr_flash_reader(sr_flash_window_t *window, const sr_flash_t *flash, 
 
 /** The region that a partition occupies; empty for NULL. */
 sr_region_t sr_partition_region(const esp_partition_t *partition);
+
+/** Called with each partition of the table that the running app was started with. */
+typedef void (*sr_system_visit_t)(void *context, const esp_partition_t *partition);
+
+/** Visits all partitions. @return ESP_OK, or ESP_ERR_NO_MEM if the table can not be searched. */
+esp_err_t sr_system_visit_partitions(sr_system_visit_t visit, void *context);
+
+/** True for a partition whose content belongs to the app that runs: of type data, or of the app's own types. */
+bool sr_partition_is_data(const esp_partition_t *partition);
 
 /** The OTA app partitions that share a byte with a region: bit N for slot N. */
 uint16_t sr_system_slots_in(sr_region_t region);

@@ -150,7 +150,7 @@ static void block_is_erased_at_once_if_that_is_quicker_and_loses_nothing(void **
 {
     (void)state;
     const uint8_t body = SR_MAP_TARGET | SR_MAP_WRONG;
-    set(16, 16, SR_MAP_BLANK);
+    set(16, 16, SR_MAP_TARGET | SR_MAP_BLANK);
     set(16, 3, body);
     assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE)); /* 3 x 45 ms are less than 150 ms. */
     set(16, 4, body);
@@ -168,7 +168,11 @@ static void block_is_erased_at_once_if_that_is_quicker_and_loses_nothing(void **
     assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE));
     flags[31] = body | SR_MAP_DATA; /* Its turn comes later. */
     assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE));
-    flags[31] = SR_MAP_BLANK;
+    flags[31] = SR_MAP_TARGET | SR_MAP_BLANK | SR_MAP_DATA;
+    assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE));
+    flags[31] = SR_MAP_BLANK; /* What the bundle does not mention is not touched. */
+    assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE));
+    flags[31] = SR_MAP_TARGET | SR_MAP_BLANK;
     assert_true(sr_map_block_erase(&map, SR_BLOCK_SIZE));
 }
 

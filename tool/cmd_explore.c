@@ -4,6 +4,7 @@
 #include "command.h"
 #include "explore_report.h"
 #include "field_app.h"
+#include "html_report.h"
 #include "migration_options.h"
 #include "number.h"
 #include "sr_bundle.h"
@@ -17,11 +18,12 @@
 
 #define DEFAULT_SAMPLE 200u /**< Operations. A small migration has fewer. */
 
-enum { KEY_CUTS = 0x300, KEY_SAMPLE, KEY_FULL, KEY_TORN, KEY_JOBS };
+enum { KEY_CUTS = 0x300, KEY_SAMPLE, KEY_FULL, KEY_TORN, KEY_JOBS, KEY_HTML };
 
 typedef struct explore_arguments {
     migration_options_t migration;
     uint32_t cuts, sample, torn, jobs;
+    const char *html_path;
     bool json;
 } explore_arguments_t;
 
@@ -56,6 +58,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 'j':
         arguments->json = true;
         return 0;
+    case KEY_HTML:
+        arguments->html_path = argument;
+        return 0;
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &arguments->migration;
         return 0;
@@ -76,6 +81,7 @@ static const struct argp_option options[] = {
     {"torn", KEY_TORN, "N", 0, "Torn states that are tried for each operation; default: 4", 0},
     {"jobs", KEY_JOBS, "N", 0, "Processes; default: as many as there are processors", 0},
     {"json", 'j', NULL, 0, "Print JSON, times in milliseconds", 0},
+    {"html", KEY_HTML, "FILE", 0, "Write a page with flash maps, a timeline, all outcomes and figures", 0},
     {0}};
 
 static void show_progress(void *context, uint32_t done, uint32_t total)
@@ -130,8 +136,57 @@ static int complain_status(const migration_input_t *input, explore_status_t stat
     return complain(STATUS_BAD_INPUT, "%s: out of memory, or a process ended before its time", path);
 }
 
-static int report(const explore_arguments_t *arguments, const explore_result_t *result)
+static int write_page(const explore_arguments_t *arguments, const explore_result_t *result, const contents_t *before,
+                      const contents_t *after)
 {
+    char verdict[256];
+    char states[NUMBER_TEXT_SIZE];
+    number_grouped(result->state_count, states);
+    if (result->failures == 0) {
+        snprintf(
+            verdict, sizeof(verdict),
+            "no failure in %s states: outside the commit the chip always boots, and the old system always finishes",
+            states);
+    } else {
+        snprintf(verdict, sizeof(verdict), "%" PRIu32 " failures in %s states", result->failures, states);
+    }
+    cJSON *figures = explore_report_json(result);
+    const html_report_t page = {
+        .path = arguments->migration.flash_path,
+        .flash_chip = arguments->migration.flash_chip->name,
+        .before = before,
+        .after = after,
+        .operations = result->operations,
+        .operation_count = result->operation_count,
+        .explored = result,
+        .figures = figures,
+        .good = result->failures == 0,
+        .verdict = verdict,
+    };
+    const int status = html_report_write(arguments->html_path, &page);
+    cJSON_Delete(figures);
+    return status;
+}
+
+static int write_html(const explore_arguments_t *arguments, const migration_input_t *input,
+                      const explore_result_t *result)
+{
+    const image_file_t *flash = &input->flash;
+    contents_t *before = contents_of_flash(flash->bytes, flash->size, &input->migration.chip);
+    contents_t *after = contents_of_flash(result->flash, flash->size, &input->migration.chip);
+    const int status = before != NULL && after != NULL ? write_page(arguments, result, before, after)
+                                                       : complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+    contents_free(before);
+    contents_free(after);
+    return status;
+}
+
+static int report(const explore_arguments_t *arguments, const migration_input_t *input, const explore_result_t *result)
+{
+    const int written = arguments->html_path != NULL ? write_html(arguments, input, result) : STATUS_OK;
+    if (written != STATUS_OK) {
+        return written;
+    }
     if (arguments->json) {
         json_print(explore_report_json(result));
     } else {
@@ -164,7 +219,7 @@ static int explore(const explore_arguments_t *arguments, const migration_input_t
     explore_result_t result;
     field_app_set(migration);
     const explore_status_t found = explore_run(&config, &result);
-    const int status = found == EXPLORE_OK ? report(arguments, &result) : complain_status(input, found, &result);
+    const int status = found == EXPLORE_OK ? report(arguments, input, &result) : complain_status(input, found, &result);
     explore_result_free(&result);
     free(regions);
     return status;

@@ -5,8 +5,10 @@
 #include "command.h"
 #include "cut_text.h"
 #include "field_app.h"
+#include "html_report.h"
 #include "migration_options.h"
 #include "number.h"
+#include "self_reflasher_err.h"
 #include "simulate_report.h"
 #include "sr_image.h"
 #include "terminal.h"
@@ -15,11 +17,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_CUT = 0x300 };
+enum { KEY_CUT = 0x300, KEY_HTML };
 
 typedef struct simulate_arguments {
     migration_options_t migration;
-    const char *out_path;
+    const char *out_path, *html_path;
     uint32_t running_app;
     explore_cut_t cuts[EXPLORE_MAX_CUTS];
     unsigned cut_count;
@@ -46,6 +48,14 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
             argp_error(state, "bad power cut '%s': N, N:SEED or N:after expected, for example 120:3", argument);
         }
         return 0;
+    case KEY_HTML:
+        arguments->html_path = argument;
+        return 0;
+    case ARGP_KEY_END:
+        if (arguments->html_path != NULL && arguments->cut_count > 0) {
+            argp_error(state, "--html shows a whole run: it goes without --cut");
+        }
+        return 0;
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &arguments->migration;
         return 0;
@@ -58,6 +68,7 @@ static const struct argp_option options[] = {
     {"out", 'o', "FILE", 0, "Write the flash as it is after the migration, or at the power cut", 0},
     {"running", 'r', "OFFSET", 0, "The app that does the migration; default: the one that boots", 0},
     {"json", 'j', NULL, 0, "Print JSON, times in milliseconds", 0},
+    {"html", KEY_HTML, "FILE", 0, "Write a page with flash maps, a timeline and all figures", 0},
     {"cut", KEY_CUT, "N[:SEED][,...]", 0,
      "Cut the power before flash operation N, or inside it; each further cut comes while the chip goes on. As told by "
      "explore",
@@ -92,6 +103,32 @@ static void print_title(const simulate_arguments_t *arguments, const migration_t
            arguments->migration.flash_chip->name);
 }
 
+static int write_html(const simulate_arguments_t *arguments, const simulate_report_t *what, bool good)
+{
+    char verdict[512];
+    const migration_result_t *result = what->result;
+    if (result->error != ESP_OK) {
+        snprintf(verdict, sizeof(verdict), "%s: %s", esp_self_reflasher_err_to_name(result->error), result->message);
+    } else {
+        snprintf(verdict, sizeof(verdict), "done: %s", what->after->boot.reason);
+    }
+    cJSON *figures = simulate_report_json(what);
+    const html_report_t page = {
+        .path = arguments->migration.flash_path,
+        .flash_chip = arguments->migration.flash_chip->name,
+        .before = what->before,
+        .after = what->after,
+        .operations = result->operations,
+        .operation_count = result->operation_count,
+        .figures = figures,
+        .good = good,
+        .verdict = verdict,
+    };
+    const int status = html_report_write(arguments->html_path, &page);
+    cJSON_Delete(figures);
+    return status;
+}
+
 static int report(const simulate_arguments_t *arguments, const image_file_t *flash, const migration_t *migration,
                   const migration_result_t *result)
 {
@@ -109,9 +146,13 @@ static int report(const simulate_arguments_t *arguments, const image_file_t *fla
     } else {
         simulate_report_print(&what);
     }
-    bool good = result->error == ESP_OK && boot_succeeds(&what.after->boot);
+    const bool good = result->error == ESP_OK && boot_succeeds(&what.after->boot);
+    const int written = arguments->html_path != NULL ? write_html(arguments, &what, good) : STATUS_OK;
     contents_free((contents_t *)what.before);
     contents_free((contents_t *)what.after);
+    if (written != STATUS_OK) {
+        return written;
+    }
     return good ? STATUS_OK : STATUS_NO;
 }
 
@@ -122,11 +163,13 @@ static int migrate(const simulate_arguments_t *arguments, const migration_input_
         print_title(arguments, migration);
     }
     migration_result_t result;
-    if (!migration_run(migration, &result)) {
-        return complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s); name one with --running",
-                        input->flash.path, result.report.after.reason);
-    }
-    return report(arguments, &input->flash, migration, &result);
+    const int status =
+        migration_run(migration, &result)
+            ? report(arguments, &input->flash, migration, &result)
+            : complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s); name one with --running",
+                       input->flash.path, result.report.after.reason);
+    migration_result_free(&result);
+    return status;
 }
 
 /** Ends at the last cut, with the flash as it is then. */

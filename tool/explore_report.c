@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "explore_report.h"
 
-#include "cut_text.h"
 #include "number.h"
 #include "terminal.h"
 
@@ -11,7 +10,7 @@
 
 #define FAILURES_SHOWN 10u
 
-static const char *outcome_text(explore_outcome_t outcome)
+const char *explore_outcome_text(explore_outcome_t outcome)
 {
     static const char *const texts[EXPLORE_OUTCOMES] = {
         [EXPLORE_OLD_FINISHES] = "the old system boots and finishes",
@@ -33,8 +32,7 @@ static uint32_t tried_operations(const explore_result_t *result)
     return count;
 }
 
-/** The cuts that led to a state, as --cut takes them. */
-static const char *state_text(const explore_state_t *state, char out[CUT_TEXT_SIZE])
+const char *explore_state_text(const explore_state_t *state, char out[CUT_TEXT_SIZE])
 {
     explore_cut_t cuts[EXPLORE_MAX_CUTS] = {state->cut};
     memcpy(cuts + 1, state->nested, state->nested_count * sizeof(cuts[0]));
@@ -52,7 +50,8 @@ static void print_outcomes(const explore_result_t *result)
     char text[NUMBER_TEXT_SIZE];
     for (unsigned i = 0; i < EXPLORE_OUTCOMES; i++) {
         if (result->outcomes[i] > 0) {
-            printf("  %9s  %s\n", number_grouped(result->outcomes[i], text), outcome_text((explore_outcome_t)i));
+            printf("  %9s  %s\n", number_grouped(result->outcomes[i], text),
+                   explore_outcome_text((explore_outcome_t)i));
         }
     }
 }
@@ -65,7 +64,7 @@ static void print_failures(const explore_result_t *result)
     for (uint32_t i = 0; i < result->state_count && shown < FAILURES_SHOWN; i++) {
         const explore_state_t *state = &result->states[i];
         if (state->failed) {
-            printf("  --cut %-12s %s\n", state_text(state, text), state->reason);
+            printf("  --cut %-12s %s\n", explore_state_text(state, text), state->reason);
             shown++;
         }
     }
@@ -123,7 +122,7 @@ static cJSON *failure_json(const explore_state_t *state)
     for (unsigned i = 0; i < state->nested_count; i++) {
         cJSON_AddItemToArray(nested, cut_json(&state->nested[i]));
     }
-    cJSON_AddStringToObject(json, "argument", state_text(state, text));
+    cJSON_AddStringToObject(json, "argument", explore_state_text(state, text));
     cJSON_AddStringToObject(json, "outcome", explore_outcome_name(state->outcome));
     cJSON_AddStringToObject(json, "reason", state->reason);
     return json;

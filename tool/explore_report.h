@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "cut_text.h"
 #include "explore.h"
 
 #include <cjson/cJSON.h>
@@ -13,3 +14,9 @@ void explore_report_print(const explore_result_t *result);
 
 /** The same as JSON, with all failures, times in milliseconds. Owned by the caller. */
 cJSON *explore_report_json(const explore_result_t *result);
+
+/** "the old system boots and finishes", ... */
+const char *explore_outcome_text(explore_outcome_t outcome);
+
+/** The cuts that led to a state, as --cut takes them. @return @p out. */
+const char *explore_state_text(const explore_state_t *state, char out[CUT_TEXT_SIZE]);

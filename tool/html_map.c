@@ -18,8 +18,10 @@ static const struct {
     region_kind_t kind;
     const char *class, *text;
 } kinds[] = {
-    {REGION_BOOTLOADER, "bootloader", "bootloader"}, {REGION_TABLE, "table", "table, otadata"},
-    {REGION_APP, "app", "app"},                      {REGION_DATA, "data", "data"},
+    {REGION_BOOTLOADER, "bootloader", "bootloader"},
+    {REGION_TABLE, "table", "table, otadata"},
+    {REGION_APP, "app", "app"},
+    {REGION_DATA, "data", "data"},
     {REGION_FREE, "free", "free"},
 };
 
@@ -165,7 +167,8 @@ static void write_legend(FILE *out, uint32_t cell)
 
 void html_map(FILE *out, const html_report_t *report)
 {
-    fputs("<section id=\"map\"><h2>Flash map</h2>\n<div class=\"pair\"><figure id=\"map-before\"><h3>before</h3>\n", out);
+    fputs("<section id=\"map\"><h2>Flash map</h2>\n<div class=\"pair\"><figure id=\"map-before\"><h3>before</h3>\n",
+          out);
     draw_grid(out, report->before, NULL, "before");
     list_regions(out, report->before);
     fputs("</figure><figure id=\"map-after\"><h3>after</h3>\n", out);

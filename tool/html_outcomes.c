@@ -50,7 +50,7 @@ static const char *cell_class(unsigned cell)
         return "not_tried";
     }
     if (cell == COMMIT) {
-        return "window";
+        return "commit";
     }
     return cell == FAILED ? "failed" : explore_outcome_name((explore_outcome_t)(cell - OUTCOME));
 }
@@ -171,7 +171,7 @@ static void write_legend(FILE *out, const explore_result_t *explored)
         fprintf(out, "<li class=\"failed\"><span class=\"swatch\"></span>failure: %s</li>",
                 number_grouped(explored->failures, text));
     }
-    fputs("<li class=\"window\"><span class=\"swatch\"></span>commit: may fail to boot</li></ul>\n", out);
+    fputs("<li class=\"commit\"><span class=\"swatch\"></span>commit: may fail to boot</li></ul>\n", out);
 }
 
 static void list_failures(FILE *out, const explore_result_t *explored)

@@ -11,6 +11,9 @@
 /** Drawings stretch to the width of the page: this many units wide, whatever that is. */
 #define HTML_CHART_WIDTH 1200u
 
+/** html_report.css. */
+extern const char html_style[];
+
 /**
  * Writes text as text, wherever it comes from: markup, control characters, malformed UTF-8 and marks that turn the
  * direction of writing have no effect. Fit for element content and quoted attributes.

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 
 #define HEIGHT     400u
-#define SMALLEST   2u  /**< Of a mark, so that it is seen. */
+#define SMALLEST   3u /**< Of a mark, so that it is seen. */
 #define TICKS      5u
 #define LABEL_STEP 60u /**< In thousandths of the height: room of a line of text. */
 
@@ -81,7 +81,8 @@ static void draw_bands(FILE *out, const contents_t *contents, const view_t *view
     for (size_t i = 0; i < contents->region_count; i++) {
         const map_region_t *region = &contents->regions[i];
         const uint32_t y = scale(region->region.address, view->from, view->to, HEIGHT);
-        const uint32_t bottom = scale((uint64_t)region->region.address + region->region.size, view->from, view->to, HEIGHT);
+        const uint32_t bottom =
+            scale((uint64_t)region->region.address + region->region.size, view->from, view->to, HEIGHT);
         if (bottom > y && region->kind != REGION_FREE) {
             fprintf(out, "<rect class=\"band %s\" y=\"%" PRIu32 "\" width=\"%u\" height=\"%" PRIu32 "\"/>",
                     html_region_class(contents, region), y, HTML_CHART_WIDTH, bottom - y);
@@ -129,7 +130,8 @@ static void draw_restarts(FILE *out, const html_report_t *report, const view_t *
     for (uint32_t i = 1; i < report->operation_count; i++) {
         const explore_operation_t *operation = &report->operations[i];
         if (operation->first_of_boot && is_in_view(view, &operation->op)) {
-            fprintf(out, "<rect class=\"restart\" x=\"%" PRIu32 "\" width=\"2\" height=\"%u\"><title>restart</title></rect>",
+            fprintf(out,
+                    "<rect class=\"restart\" x=\"%" PRIu32 "\" width=\"2\" height=\"%u\"><title>restart</title></rect>",
                     scale(operation->op.start_us, view->from_us, view->to_us, HTML_CHART_WIDTH), HEIGHT);
         }
     }
@@ -147,13 +149,14 @@ static void write_labels(FILE *out, const contents_t *contents, const view_t *vi
             continue;
         }
         const uint32_t top = scale(region->region.address, view->from, view->to, 1000);
-        const uint32_t middle = (top + scale(end, view->from, view->to, 1000)) / 2;
+        const uint32_t middle = at_least((top + scale(end, view->from, view->to, 1000)) / 2, LABEL_STEP / 2);
         if (middle < next) {
             continue;
         }
-        fprintf(out, "<li style=\"top:%" PRIu32 ".%" PRIu32 "%%\">", middle / 10, middle % 10);
+        fprintf(out, "<li style=\"top:%" PRIu32 ".%" PRIu32 "%%\"><b>0x%06" PRIx32 "</b> <bdi>", middle / 10,
+                middle % 10, region->region.address);
         html_text(out, region->label);
-        fputs("</li>", out);
+        fputs("</bdi></li>", out);
         next = middle + LABEL_STEP;
     }
     fputs("</ol>\n", out);
@@ -207,13 +210,21 @@ static bool find_window(const html_report_t *report, const view_t *whole, view_t
     return true;
 }
 
-static void write_legend(FILE *out)
+static void write_legend(FILE *out, const html_report_t *report)
 {
+    bool window = false;
+    bool restart = false;
+    for (uint32_t i = 0; i < report->operation_count; i++) {
+        window = window || report->operations[i].in_window;
+        restart = restart || (i > 0 && report->operations[i].first_of_boot);
+    }
     fputs("<ul class=\"legend\"><li class=\"erase\"><span class=\"swatch\"></span>erase</li>"
-          "<li class=\"program\"><span class=\"swatch\"></span>program</li>"
-          "<li class=\"window\"><span class=\"swatch part\"></span>commit window</li>"
-          "<li>\xE2\x94\x82 restart</li></ul>\n",
+          "<li class=\"program\"><span class=\"swatch\"></span>program</li>",
           out);
+    fputs(window ? "<li class=\"window\"><span class=\"swatch part\"></span>commit window</li>"
+                 : "<li>no commit window: after a power cut at any time the chip boots</li>",
+          out);
+    fputs(restart ? "<li>\xE2\x94\x82 restart</li></ul>\n" : "</ul>\n", out);
 }
 
 void html_timeline(FILE *out, const html_report_t *report)
@@ -226,7 +237,7 @@ void html_timeline(FILE *out, const html_report_t *report)
     const nor_op_t *last = &report->operations[report->operation_count - 1].op;
     const view_t whole = {0, end_us(last), 0, report->after->size};
     write_chart(out, report, &whole, "whole", "All flash operations");
-    write_legend(out);
+    write_legend(out, report);
     view_t window;
     if (find_window(report, &whole, &window)) {
         fputs("<h3>around the commit window</h3>\n", out);

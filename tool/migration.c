@@ -214,12 +214,20 @@ static bool run_recorded(const migration_t *migration, migration_result_t *resul
     result->stats = nor_flash_stats(migration->flash);
     if (ran) {
         judge(result);
-        if (!boot_window_measure(record, &migration->chip, &result->window, NULL)) {
+        if (!explore_operations(record, &result->operations, &result->operation_count) ||
+            !explore_mark_window(record, &migration->chip, result->operations, result->operation_count,
+                                 &result->window)) {
             result->error = ESP_ERR_NO_MEM;
         }
     }
     flash_record_delete(record);
     return ran;
+}
+
+void migration_result_free(migration_result_t *result)
+{
+    free(result->operations);
+    *result = (migration_result_t){0};
 }
 
 bool migration_run(const migration_t *migration, migration_result_t *result)

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "boot_window.h"
+#include "explore.h"
 #include "self_reflasher.h"
 #include "self_reflasher_bundle.h"
 #include "sim_chip.h"
@@ -46,6 +46,8 @@ typedef struct migration_result {
     sim_report_t report;
     nor_stats_t stats;
     boot_window_t window;
+    explore_operation_t *operations; /**< Which of them explore counts to the commit is not told. */
+    uint32_t operation_count;
 } migration_result_t;
 
 /** HTTP settings of all that is downloaded. */
@@ -58,6 +60,8 @@ esp_err_t migration_step(const migration_t *migration, const migration_step_t *s
 /**
  * Runs all steps, or applies the bundle, and restarts the chip, as an app in the field does; after the first error it
  * stops.
+ * @param[out] result migration_result_free() is due in any case.
  * @return false if the app could not be started at all: then `result->report.after` tells why nothing boots.
  */
 bool migration_run(const migration_t *migration, migration_result_t *result);
+void migration_result_free(migration_result_t *result);
