@@ -17,7 +17,12 @@ DEVTOOLS_IN, DEVTOOLS_OUT = 3, 4  # file numbers that Chromium reads from and wr
 
 
 def find():
-    return shutil.which("chromium")
+    """Path of the browser. What SELF_REFLASHER_BROWSER names has to be there."""
+    wanted = os.environ.get("SELF_REFLASHER_BROWSER")
+    found = shutil.which(wanted or "chromium")
+    if wanted and not found:
+        raise FileNotFoundError(f"SELF_REFLASHER_BROWSER: no {wanted} here")
+    return found
 
 
 class Browser:

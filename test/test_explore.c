@@ -84,22 +84,42 @@ static void want_app(void)
     sr_otadata_encode(2, SR_OTA_VALID, world.wanted + OTADATA + SR_SECTOR_SIZE);
 }
 
-/** Wants a bootloader of which the first @p sectors differ. */
+static int read_flash(void *context, uint32_t offset, void *buffer, size_t length)
+{
+    memcpy(buffer, (const uint8_t *)context + offset, length);
+    return 0;
+}
+
+/** Wants a bootloader of this many sectors: the old one with other code. */
 static void want_bootloader(uint32_t sectors)
 {
-    static uint8_t image[TABLE - BOOTLOADER];
+    const uint8_t *old = world.old_flash + BOOTLOADER;
+    const sr_reader_t reader = {
+        .context = world.old_flash + BOOTLOADER, .read = read_flash, .size = TABLE - BOOTLOADER};
+    sr_image_t image;
     size_t length = 0;
-    image_write_segment_t segment = {
-        .load_address = 0x3FFF0000, .data = image, .length = sectors * SR_SECTOR_SIZE - 96};
-    stand_in_fill(image, segment.length, 77);
-    const image_write_esp_t spec = {.spi_size = 0,
-                                    .entry = 0x40080400,
+    assert_int_equal(sr_image_parse(&reader, &image), SR_IMAGE_OK);
+    assert_int_equal(image.segment_count, 2);
+    const sr_image_segment_t *data = &image.segments[0];
+    const sr_image_segment_t *code = &image.segments[1];
+    static uint8_t new_code[TABLE - BOOTLOADER];
+    stand_in_fill(new_code, sizeof(new_code), 77);
+    memcpy(new_code, old + code->data_offset, 0x800); // where it is entered
+    const image_write_segment_t segments[] = {
+        {.load_address = data->load_address, .data = old + data->data_offset, .length = data->length},
+        {.load_address = code->load_address,
+         .data = new_code,
+         .length = sectors * SR_SECTOR_SIZE - code->data_offset - 0x100},
+    };
+    const image_write_esp_t spec = {.spi_mode = 2,
+                                    .entry = image.entry,
                                     .max_chip_rev_full = 0xFFFF,
                                     .append_hash = true,
-                                    .segments = &segment,
-                                    .segment_count = 1};
+                                    .segments = segments,
+                                    .segment_count = 2};
+    memset(world.wanted + BOOTLOADER, 0xFF, TABLE - BOOTLOADER);
     assert_int_equal(image_write_esp(&spec, world.wanted + BOOTLOADER, TABLE - BOOTLOADER, &length), IMAGE_WRITE_OK);
-    memset(world.wanted + BOOTLOADER + length, 0xFF, TABLE - BOOTLOADER - length);
+    assert_int_equal(sr_align_up((uint32_t)length, SR_SECTOR_SIZE), sectors * SR_SECTOR_SIZE);
 }
 
 static void must(esp_err_t err)

@@ -162,12 +162,20 @@ static void app_does_not_move_over_the_embedded_bundle(void **state)
     small_assert_boots(flash, false, SLOT(0));
 }
 
+/* What is missing is no part of bootloader or app, which are read before anything is written in any case. */
 static void bundle_longer_than_its_region_is_refused_before_anything_is_written(void **state)
 {
     (void)state;
     uint8_t new_app[SMALL_APP_SIZE];
+    uint8_t storage[SECTOR];
     open_chip(&(small_layout_t){.slots = 2, .sequences = {1, 0}}, SLOT(0));
-    job->bundle.embedded.region_size = put_app_bundle(SMALL_FREE, 1, new_app) - 1;
+    small_app("2", new_app);
+    stand_in_fill(storage, sizeof(storage), 5);
+    const bundle_region_t regions[] = {
+        {.place = {SLOT(1), SMALL_APP_SIZE}, .data = new_app, .length = SMALL_APP_SIZE},
+        {.place = {STORAGE, SECTOR}, .data = storage, .length = SECTOR},
+    };
+    job->bundle.embedded.region_size = put_bundle(SMALL_FREE, regions, 2) - 1;
     assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
     assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_REFUSED);
     assert_int_equal(nor_flash_stats(flash).operations, 0);
@@ -360,11 +368,14 @@ static void without_memory_nothing_is_changed(void **state)
     uint8_t new_app[SMALL_APP_SIZE];
     open_chip(&(small_layout_t){.slots = 2, .sequences = {1, 0}}, SLOT(0));
     small_app("2", new_app);
+    uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
+    image_write_otadata(2, SR_OTA_VALID, otadata);
     const bundle_region_t regions[] = {
         {.place = {SMALL_NVS, SMALL_NVS_SIZE}},
+        {.place = {SMALL_OTADATA, sizeof(otadata)}, .data = otadata, .length = sizeof(otadata)},
         {.place = {SLOT(1), SMALL_APP_SIZE}, .data = new_app, .length = SMALL_APP_SIZE},
     };
-    (void)put_bundle(SMALL_FREE, regions, 2);
+    (void)put_bundle(SMALL_FREE, regions, 3);
     job->bundle.may_commit = never;
     uint8_t *before = small_copy(flash);
     job->applied = ESP_ERR_NO_MEM;

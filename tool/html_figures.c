@@ -73,13 +73,15 @@ static const group_t groups[] = {
 static const cJSON *find_number(const cJSON *figures, const char *name)
 {
     char key[64];
+    const cJSON *object = figures;
     const char *dot = strchr(name, '.');
-    if (dot == NULL) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(figures, name);
-        return cJSON_IsNumber(item) ? item : NULL;
+    if (dot != NULL) {
+        snprintf(key, sizeof(key), "%.*s", (int)(dot - name), name);
+        object = cJSON_GetObjectItemCaseSensitive(figures, key);
+        name = dot + 1;
     }
-    snprintf(key, sizeof(key), "%.*s", (int)(dot - name), name);
-    return find_number(cJSON_GetObjectItemCaseSensitive(figures, key), dot + 1);
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsNumber(item) ? item : NULL;
 }
 
 static void write_value(FILE *out, double value, unit_t unit)

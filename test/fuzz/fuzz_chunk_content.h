@@ -5,7 +5,6 @@
 #pragma once
 
 #include "bundle_writer.h"
-#include "stand_in.h"
 
 #include <string.h>
 
@@ -17,7 +16,7 @@ typedef enum fuzz_chunk_mode {
     FUZZ_CHUNK_BUNDLE = 'b', /**< A bundle of its own. */
 } fuzz_chunk_mode_t;
 
-/** Text, a sector of noise, blank ones in between: a deflated chunk over its whole span, and two that are shorter. */
+/** Text with blank sectors in between, which is deflated, and behind it a sector of noise, which is stored. */
 static inline void fuzz_chunk_content(uint8_t content[FUZZ_CHUNK_SECTORS * SR_SECTOR_SIZE])
 {
     static const char words[] = "the same words again and again ";
@@ -28,7 +27,11 @@ static inline void fuzz_chunk_content(uint8_t content[FUZZ_CHUNK_SECTORS * SR_SE
             sector[k] = (uint8_t)words[(k + i) % (sizeof(words) - 1)];
         }
     }
-    stand_in_fill(content + 18 * SR_SECTOR_SIZE, SR_SECTOR_SIZE, 5);
+    uint32_t random = 1;
+    for (uint32_t k = 0; k < SR_SECTOR_SIZE; k++) {
+        random = random * 1664525u + 1013904223u;
+        content[18 * SR_SECTOR_SIZE + k] = (uint8_t)(random >> 24);
+    }
 }
 
 /** @param[out] bundle To be freed by the caller. */
@@ -38,7 +41,9 @@ static inline bundle_write_status_t fuzz_chunk_bundle(const uint8_t *content, ui
     const bundle_region_t regions[] = {
         {.place = {0x10000, whole}, .data = content, .length = whole},
         {.place = {0x40000, SR_SECTOR_SIZE}, .data = content + whole, .length = SR_SECTOR_SIZE},
-        {.place = {0x50000, 3 * SR_SECTOR_SIZE}, .data = content + whole + SR_SECTOR_SIZE, .length = 3 * SR_SECTOR_SIZE},
+        {.place = {0x50000, 3 * SR_SECTOR_SIZE},
+         .data = content + whole + SR_SECTOR_SIZE,
+         .length = 3 * SR_SECTOR_SIZE},
     };
     const bundle_spec_t spec = {.min_flash_size = 0x100000,
                                 .partition_table_offset = SR_BUNDLE_NO_TABLE,

@@ -2,6 +2,7 @@
 // Writes valid inputs for the fuzz targets, a few KiB each: make_seeds FOLDER. Each target has its own folder in there.
 #include "bundle_signer.h"
 #include "bundle_writer.h"
+#include "fuzz_chunk_content.h"
 #include "image_writer.h"
 
 #include <errno.h>
@@ -68,6 +69,27 @@ static void make_bundles(const char *folder)
     free(bundle);
 }
 
+/** The bundle's chunks alone, and the whole of it, each behind the byte that says which. */
+static void make_chunks(const char *folder)
+{
+    static uint8_t content[FUZZ_CHUNK_SECTORS * SR_SECTOR_SIZE];
+    uint8_t *bundle = NULL;
+    size_t size = 0;
+    sr_bundle_t parsed;
+    fuzz_chunk_content(content);
+    require(fuzz_chunk_bundle(content, &bundle, &size) == BUNDLE_WRITE_OK, "bundle");
+    require(size < sizeof(bytes) && sr_bundle_parse(bundle, (uint32_t)size, &parsed) == SR_BUNDLE_OK, "bundle");
+    bytes[0] = FUZZ_CHUNK_BUNDLE;
+    memcpy(bytes + 1, bundle, size);
+    save(folder, "fuzz_chunk", "bundle", bytes, size + 1);
+    const size_t start = parsed.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
+    bytes[0] = FUZZ_CHUNK_DATA;
+    memcpy(bytes + 1, bundle + start, size - start);
+    save(folder, "fuzz_chunk", "data", bytes, size - start + 1);
+    save(folder, "fuzz_chunk", "data-cut-off", bytes, size - start);
+    free(bundle);
+}
+
 static void make_tables(const char *folder)
 {
     const sr_partition_t entries[] = {
@@ -120,6 +142,44 @@ static void make_slots(const char *folder)
     save(folder, "fuzz_mcuboot", "slot-without-trailer", bytes, 0x400);
 }
 
+static void make_manifest(const char *folder, const char *name, const char *format, const char *offset)
+{
+    char text[1024];
+    const int length = snprintf(text, sizeof(text), format, offset);
+    require(length > 0 && (size_t)length < sizeof(text), "manifest");
+    save(folder, "fuzz_web_manifest", name, text, (size_t)length);
+}
+
+static void make_manifests(const char *folder)
+{
+    static const char one_part[] =
+        "{\"builds\": [{\"chipFamily\": \"ESP32-C3\", \"parts\": [{\"path\": \"a.bin\", \"offset\": %s}]}]}\n";
+    static const char two_builds[] =
+        "{\"name\": \"x\", \"version\": \"1\", \"builds\": [\n"
+        "{\"chipFamily\": \"ESP32-C3\", \"parts\": [{\"path\": \"c3.bin\", \"offset\": 0}]},\n"
+        "{\"chipFamily\": \"ESP32\", \"parts\": [{\"path\": \"/b.bin\", \"offset\": \"0x1000\"}, "
+        "{\"path\": \"app.bin\", \"offset\": %s}]}]}\n";
+    static const char *const offsets[][2] = {
+        {"number", "65536"},      {"text", "\"0x10000\""}, {"kilo", "\"64K\""},         {"negative", "-4096"},
+        {"fraction", "4096.5"},   {"huge", "1e999"},       {"4-gib", "4294967296"},     {"nan", "NaN"},
+        {"null", "null"},         {"truth", "true"},       {"text-nan", "\"nan\""},     {"text-huge", "\"4096M\""},
+        {"object", "{\"a\": 1}"}, {"list", "[4096]"},      {"text-negative", "\"-1\""}, {"text-empty", "\"\""},
+    };
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+        make_manifest(folder, offsets[i][0], one_part, offsets[i][1]);
+    }
+    make_manifest(folder, "two-builds", two_builds, "\"0x210000\"");
+    make_manifest(folder, "no-builds", "{\"builds\": %s}", "[]");
+    make_manifest(folder, "no-parts", "{\"builds\": [{\"chipFamily\": \"ESP32\", \"parts\": %s}]}", "[]");
+    make_manifest(folder, "no-family", "{\"builds\": [{\"parts\": [{\"path\": \"a\", \"offset\": %s}]}]}", "1");
+    make_manifest(folder, "on-a-server",
+                  "{\"builds\": [{\"chipFamily\": \"ESP32\", \"parts\": [{\"path\": \"%s\", \"offset\": 1}]}]}",
+                  "https://example.org/a.bin");
+    memset(bytes, '[', sizeof(bytes));
+    save(folder, "fuzz_web_manifest", "deep", bytes, 999);
+    save(folder, "fuzz_web_manifest", "too-deep", bytes, sizeof(bytes));
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -127,8 +187,10 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     make_bundles(argv[1]);
+    make_chunks(argv[1]);
     make_tables(argv[1]);
     make_images(argv[1]);
     make_slots(argv[1]);
+    make_manifests(argv[1]);
     return EXIT_SUCCESS;
 }
