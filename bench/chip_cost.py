@@ -41,6 +41,7 @@ CALLBACKS = {
                "check_revision", "sr_result_check_table", "sr_result_check_app"),
     "wanted": ("sr_map_is_body", "is_data"),
     "allowed": ("is_left_alone", "is_clear"),
+    "visit": ("find_new_app", "look_at_partition", "mark_data", "take_otadata"),
     "begin": ("sink_begin",),
     "data": ("sink_data",),
     "progress": ("copy_progress",),

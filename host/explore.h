@@ -13,16 +13,17 @@
  * - The commit is, for each start of the app, the last unbroken run of operations on the boot path. Whoever erases a
  *   bootloader sector and then writes an app has broken the run: that erase is outside.
  *
- * At any other time the chip must boot, the old system must finish, and a new system must have nothing left to do. At
- * any time the old system, if it boots, must finish. Whatever else happens is a failure. How long the commit is, is not
- * judged but measured (boot_window.h) and told beside the shortest one that is possible, so that an order which does
- * too much inside it shows.
+ * At any other time the chip must boot, the old system must finish, and a new system must have nothing left to do but
+ * erase sectors: those in which a staged record stood, where the target wants them blank. At any time the old system,
+ * if it boots, must finish. Whatever else happens is a failure. How long the commit is, is not judged but measured
+ * (boot_window.h) and told beside the shortest one that is possible, so that an order which does too much inside it
+ * shows. So does a copy over the running app, which is boot path: all of it is commit.
  *
  * The shortest window: of the sectors that both bootloaders, table and otadata occupy, those that differ, each erased
- * once (by sectors or blocks, what is quicker and loses nothing) and programmed once, as far as the new boot needs the
- * page. Sectors that only the new boot needs can be written before, those that only the old one needs afterwards. The
- * bootloader, the table and each sector of otadata are taken in the best of all orders; one of them that can be torn in
- * all ways and still boots does not count.
+ * once unless it is blank (by sectors or blocks, what is quicker and loses nothing) and programmed once, as far as the
+ * new boot needs the page. Sectors that only the new boot needs can be written before, those that only the old one
+ * needs afterwards. The bootloader, the table and each sector of otadata are taken in the best of all orders; one of
+ * them that can be torn in all ways and still boots does not count.
  */
 #pragma once
 

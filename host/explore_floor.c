@@ -39,14 +39,10 @@ static bool is_blank(const uint8_t *bytes, uint32_t length)
     return true;
 }
 
+/** A blank sector is only programmed. That one that is not could be, where bits are only cleared, is left aside. */
 static bool needs_erase(const change_t *change, uint32_t address)
 {
-    for (uint32_t i = address; i < address + SR_SECTOR_SIZE; i++) {
-        if ((change->final[i] & ~change->base[i]) != 0) {
-            return true;
-        }
-    }
-    return false;
+    return !is_blank(change->base + address, SR_SECTOR_SIZE);
 }
 
 /** Behind the end of the bootloader pages can be programmed after the window. */
@@ -59,12 +55,9 @@ static bool page_counts(const change_t *change, uint32_t address, uint8_t group)
 static uint32_t pages_to_program(const change_t *change, uint32_t sector)
 {
     const uint32_t start = sector * SR_SECTOR_SIZE;
-    const bool erased = needs_erase(change, start);
     uint32_t pages = 0;
     for (uint32_t at = start; at < start + SR_SECTOR_SIZE; at += SR_PAGE_SIZE) {
-        const bool right = erased ? is_blank(change->final + at, SR_PAGE_SIZE)
-                                  : memcmp(change->final + at, change->base + at, SR_PAGE_SIZE) == 0;
-        pages += !right && page_counts(change, at, change->group_of[sector]);
+        pages += !is_blank(change->final + at, SR_PAGE_SIZE) && page_counts(change, at, change->group_of[sector]);
     }
     return pages;
 }

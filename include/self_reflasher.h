@@ -157,9 +157,9 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  * Source and destination may overlap in either direction.
  *
  * If the destination covers the running app, the app first moves out of the way: it is copied to an OTA slot that
- * neither the image nor the destination touches, selected there, and the chip restarts. The same call of its next start
- * does the rest. Where there is no such slot, the copy runs from RAM with the scheduler stopped, and ends in a chip
- * reset instead of a return, because there is nothing left to return to. This needs
+ * neither the image nor the destination touches, selected there as a valid app, and the chip restarts. The same call of
+ * its next start does the rest. Where there is no such slot, the copy runs from RAM with the scheduler stopped, and
+ * ends in a chip reset instead of a return, because there is nothing left to return to. This needs
  * CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP, and a power cut during such a copy leaves a chip that does not boot.
  *
  * @return

@@ -144,7 +144,8 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
  *  - ESP_OK: every sector holds what it must, read back and compared with its digest
  *  - as esp_self_reflasher_plan_bundle(); then nothing was changed
  *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: all but the last step is done, which was put off
- *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there
+ *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there; or it
+ *    tries another app first, and otadata can not make it try the running one
  *  - ESP_ERR_SELF_REFLASHER_CHUNK: a chunk does not decode to what the manifest says, twice
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries; the log names it
  */
@@ -156,7 +157,8 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
  *
  * The last step of esp_self_reflasher_apply_bundle() is staged in free flash before it begins. If it lies there
  * complete, this function does it, and restarts the chip: then it does not return. It looks at one small piece of each
- * sector, and so takes some milliseconds where there is nothing to do.
+ * sector, and so takes some milliseconds where there is nothing to do. What lies in a data partition is never taken for
+ * it.
  *
  * @return
  *  - ESP_OK: nothing is left to be finished

@@ -9,7 +9,6 @@
 #include "sr_transfer_esp_idf.h"
 
 #include "esp_check.h"
-#include "esp_flash.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "esp_system.h"
@@ -77,7 +76,7 @@ static esp_err_t refuse_running_app(const sr_system_t *system, sr_region_t regio
 static esp_err_t check_partition(const sr_system_t *system, const esp_partition_t *partition, sr_region_t destination)
 {
     const sr_region_t staging = sr_partition_region(partition);
-    if (partition->flash_chip != NULL && partition->flash_chip != esp_flash_default_chip) {
+    if (!sr_partition_is_on_main_chip(partition)) {
         ESP_LOGE(TAG, "refused: staging partition '%s' is not on the main flash chip", partition->label);
         return ESP_ERR_INVALID_ARG;
     }

@@ -32,6 +32,11 @@ sr_region_t sr_partition_region(const esp_partition_t *partition)
     return partition != NULL ? (sr_region_t){partition->address, partition->size} : (sr_region_t){0};
 }
 
+bool sr_partition_is_on_main_chip(const esp_partition_t *partition)
+{
+    return partition->flash_chip == NULL || partition->flash_chip == esp_flash_default_chip;
+}
+
 /* To search the table, ESP-IDF allocates. A table has an entry at least, so that nothing found means no memory. */
 esp_err_t sr_system_visit_partitions(sr_system_visit_t visit, void *context)
 {
@@ -40,7 +45,9 @@ esp_err_t sr_system_visit_partitions(sr_system_visit_t visit, void *context)
         return ESP_ERR_NO_MEM;
     }
     for (; it != NULL; it = esp_partition_next(it)) {
-        visit(context, esp_partition_get(it));
+        if (sr_partition_is_on_main_chip(esp_partition_get(it))) {
+            visit(context, esp_partition_get(it));
+        }
     }
     return ESP_OK;
 }

@@ -50,7 +50,10 @@ sr_region_t sr_partition_region(const esp_partition_t *partition);
 /** Called with each partition of the table that the running app was started with. */
 typedef void (*sr_system_visit_t)(void *context, const esp_partition_t *partition);
 
-/** Visits all partitions. @return ESP_OK, or ESP_ERR_NO_MEM if the table can not be searched. */
+/** False for a partition that an app has registered on another flash chip: its addresses mean nothing here. */
+bool sr_partition_is_on_main_chip(const esp_partition_t *partition);
+
+/** Visits all partitions on the main flash chip. @return ESP_OK, or ESP_ERR_NO_MEM if the table can not be searched. */
 esp_err_t sr_system_visit_partitions(sr_system_visit_t visit, void *context);
 
 /** True for a partition whose content belongs to the app that runs: of type data, or of the app's own types. */

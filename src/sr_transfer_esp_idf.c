@@ -124,8 +124,12 @@ esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
         return sr_transfer_refusal(status, &detail, system->chip);
     }
     sr_overlay_t overlay = {.flash = &flash, .image = &image, .destination = transfer->destination};
-    return checks_image(transfer) && touches_bootloader_or_table(transfer) ? check_flash_size(transfer, &overlay)
-                                                                           : ESP_OK;
+    if (!checks_image(transfer) || !touches_bootloader_or_table(transfer)) {
+        return ESP_OK;
+    }
+    const esp_err_t err = check_flash_size(transfer, &overlay);
+    const esp_err_t read = image_window.err != ESP_OK ? image_window.err : flash_window.err;
+    return err != ESP_OK && read != ESP_OK ? read : err; /* What can not be read is no fault of the image. */
 }
 
 static void copy_progress(void *context, uint32_t done, uint32_t total)

@@ -331,6 +331,14 @@ static void record_that_would_not_fit_into_the_flash_is_ignored(void **state)
     expect_ignored();
 }
 
+/* Whoever can store a file could write the bootloader with one that looks like a record. */
+static void record_in_a_data_partition_is_ignored(void **state)
+{
+    (void)state;
+    put_record(SMALL_NVS, SLOT_0, false, true);
+    expect_ignored();
+}
+
 /* Failures. */
 
 static void without_memory_nothing_is_changed(void **state)
@@ -586,6 +594,7 @@ int main(void)
         TEST(record_of_another_app_is_ignored),
         TEST(damaged_record_is_ignored),
         TEST(record_that_would_not_fit_into_the_flash_is_ignored),
+        TEST(record_in_a_data_partition_is_ignored),
         TEST(without_memory_nothing_is_changed),
         TEST(flash_that_fails_is_told_and_the_record_stays),
         TEST(power_may_go_while_it_is_finished),

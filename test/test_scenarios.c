@@ -280,7 +280,7 @@ static void copy_in_child(void *config)
     (void)esp_self_reflasher_directly_copy_to_region(config);
 }
 
-/* The image is part of the app that runs, and goes over it. */
+/* The image is part of the app that runs, and goes over it: the app moves first, and the rest is done from there. */
 static void to_mcuboot_from_inside_the_running_app(void **state)
 {
     (void)state;
@@ -303,9 +303,18 @@ static void to_mcuboot_from_inside_the_running_app(void **state)
     esp_self_reflasher_config_t config = api_embedded(slot_0.address + stand_in_embedded_offset(), image.length,
                                                       mcuboot_and_primary.address, mcuboot_and_primary.size);
     assert_int_equal(sim_call(copy_in_child, &config), SIM_END_RESTART);
-    sim_counters()->heap_now = 0; /* It died with the child. */
+    assert_boots(BOOT_BOOTS, slot_1.address); /* It has moved out of the way. */
+
+    sim_chip_detach();
+    chip.config.running_app = slot_1.address;
+    assert_true(sim_chip_attach(&chip.config));
+    config.src_region.region_address = slot_1.address + stand_in_embedded_offset();
+    assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);
+
+    const sr_region_t changed[] = {mcuboot_and_primary,
+                                   {slot_1.address, (uint32_t)sr_align_up((uint32_t)app_length, SR_SECTOR_SIZE)}};
     api_image_free(&image);
-    assert_merged_image_is_in_place(&mcuboot_and_primary, 1);
+    assert_merged_image_is_in_place(changed, 2);
 }
 
 /* From ESPHome to WLED: two files and their addresses, as their manifest has them. */

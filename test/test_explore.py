@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Power cuts everywhere: explore on small migrations with every operation, on large ones with a spread sample.
+
+usage: test_explore.py PROGRAM DEMO_IMAGES FIXTURES
+"""
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import flash_dumps
+
+PROGRAM, DEMO_IMAGES = sys.argv[1:3]
+FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
+MEMBERS = {"operations", "states", "outcomes", "window_ms", "window_floor_ms", "failures"}
+BLANK_ENTRY = b"\xff" * 32
+MD5_ENTRY = b"\xeb\xeb" + b"\xff" * 14
+WINDOW_GOAL = 1.05
+
+
+def run(*arguments):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False)
+
+
+def renamed_nvs(table):
+    """A table that differs in one label."""
+    entries = table[:table.index(MD5_ENTRY)].replace(b"nvs".ljust(16, b"\0"), b"settings".ljust(16, b"\0"))
+    return (entries + MD5_ENTRY + hashlib.md5(entries).digest()).ljust(0xC00, b"\xff")
+
+
+class ExploreTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.dir = pathlib.Path(cls.folder.name)
+        subprocess.run([DEMO_IMAGES, cls.dir], check=True, stdout=subprocess.DEVNULL)
+        cls.flash = cls.dir / "old-flash.bin"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def write(self, name, content):
+        path = self.dir / name
+        path.write_bytes(content)
+        return path
+
+    def pack(self, name, *arguments):
+        path = self.dir / name
+        result = run("pack", "-o", path, "--chip", "esp32", *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return "--bundle", path, "--allow-unsigned"
+
+    def explore(self, status, flash, *arguments):
+        result = run("explore", "--json", "--flash", flash, *arguments)
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+        answer = json.loads(result.stdout)
+        self.assertLessEqual(MEMBERS, answer.keys())
+        self.assertEqual(sum(answer["outcomes"].values()), answer["states"])
+        self.assertEqual(bool(answer["failures"]), status == 1)
+        return answer
+
+    def assert_window(self, answer, floor=None):
+        for kind in ("typical", "maximum"):
+            shortest = answer["window_floor_ms"][kind]
+            self.assertLessEqual(answer["window_ms"][kind], WINDOW_GOAL * shortest)
+            if floor is not None:
+                self.assertAlmostEqual(shortest, floor[kind])
+        self.assertEqual(answer["outcomes"]["does_not_boot"] > 0, answer["window_ms"]["maximum"] > 0)
+
+
+class Small(ExploreTest):
+    """Every operation."""
+
+    def test_table_only(self):
+        table = self.write("table.bin", renamed_nvs(self.flash.read_bytes()[0x8000:0x8C00]))
+        answer = self.explore(0, self.flash, "--full", *self.pack("table.srb", "0x8000", table))
+        self.assert_window(answer, {"typical": 45.4, "maximum": 403})
+        self.assertEqual(answer["operations_tried"], answer["operations"])
+        answer = self.explore(0, self.flash, "--full", "--cuts", 3, *self.pack("table.srb", "0x8000", table))
+        self.assertGreater(answer["nested_cuts"], 0)
+
+    def test_bootloader_only(self):
+        loader = bytearray(self.flash.read_bytes()[0x1000:0x7000])
+        loader[2] = 0  # QIO: another header, and so another digest at the end
+        path = self.write("bootloader.bin", flash_dumps.reseal(loader))
+        bundle = self.pack("bootloader.srb", "0x1000", path, "--skip-check", "flash-mode")
+        answer = self.explore(0, self.flash, "--full", *bundle, "--skip-check", "flash-mode")
+        self.assertGreater(answer["window_ms"]["typical"], 0)
+        self.assert_window(answer)
+
+    def test_app_only_has_no_window(self):
+        app = bytearray(self.flash.read_bytes()[0x210000:])
+        length = len(app.rstrip(b"\xff"))
+        path = self.write("app.bin", app[:length])
+        bundle = self.pack("app.srb", "0x10000", path)
+        answer = self.explore(0, self.flash, "--sample", 40, *bundle)
+        self.assertEqual((answer["window_ms"], answer["outcomes"]["does_not_boot"]),
+                         ({"typical": 0, "maximum": 0}, 0))
+        self.assert_window(answer)
+
+    def test_a_wrong_order_is_found_and_can_be_shown(self):
+        """Images in the order that the documentation warns of."""
+        steps = ("0x1000+0x7000", self.dir / "mcuboot.bin", "0x110000+1M", self.dir / "app_upd.bin")
+        answer = self.explore(1, self.flash, "--sample", 10, "--torn", 1, *steps)
+        out = self.dir / "cut.bin"
+        failures = [f for f in answer["failures"] if f["outcome"] == "does_not_boot"]
+        for failure in failures[:2] + failures[-2:]:
+            self.assertEqual(failure["argument"].split(":")[0], str(failure["cut"]))
+            self.assertTrue(failure["reason"])
+            shown = run("simulate", "--json", "--flash", self.flash, "--out", out, "--cut", failure["argument"], *steps)
+            self.assertEqual(shown.returncode, 1, shown.stderr)
+            booted = run("boot", "--json", "--chip", "esp32", out)
+            self.assertEqual(booted.returncode, 1)
+            self.assertEqual(json.loads(booted.stdout), json.loads(shown.stdout)["boot"])
+        # what has been found is told to people, too
+        result = run("explore", "--flash", self.flash, "--sample", 10, "--torn", 1, *steps)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"--cut {answer['failures'][0]['argument']} ", result.stdout)
+
+    def test_bad_usage(self):
+        for arguments, words in [
+                (("explore", "--flash", self.flash), "no --bundle"),
+                (("explore", "--flash", self.flash, "--url", "http://127.0.0.1/x", "--allow-unsigned"), "--bundle"),
+                (("explore", "--flash", self.flash, "--cuts", "0", "0x1000", "x"), "cuts"),
+                (("explore", "--flash", self.flash, "--sample", "many", "0x1000", "x"), "operations"),
+                (("simulate", "--flash", self.flash, "--cut", "3:", "0x1000", "x"), "3:"),
+                (("simulate", "--flash", self.flash, "--cut", "1,2,3,4,5,6,7,8,9", "0x1000", "x"), "1,2")]:
+            with self.subTest(arguments):
+                result = run(*arguments)
+                self.assertEqual((result.returncode, result.stdout), (2, ""))
+                self.assertIn(words, result.stderr)
+
+    def test_what_can_not_be_explored(self):
+        mcuboot = self.dir / "mcuboot.bin"
+        blank = self.write("blank.bin", b"\xff" * flash_dumps.FLASH_SIZE)
+        result = run("explore", "--flash", blank, "0x1000+0x7000", mcuboot)
+        self.assertEqual((result.returncode, result.stdout), (3, ""))
+        self.assertIn("blank.bin", result.stderr)
+        # refused by the component: the run without a cut does not do it either
+        result = run("explore", "--flash", self.flash, "0x1000+0x7000", self.dir / "app_upd.bin")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("even without a power cut", result.stderr)
+        # a cut that never comes
+        result = run("simulate", "--flash", self.flash, "--cut", "1000000", "0x1000+0x7000", mcuboot)
+        self.assertEqual(result.returncode, 3)
+        self.assertIn("cut number 1", result.stderr)
+
+
+@unittest.skipUnless(FIXTURES.exists(), "no fixtures")
+class Large(ExploreTest):
+    """Published systems, with a spread sample of the operations and all of the commit."""
+    sample = ("--sample", 12, "--torn", 2, "--cuts", 2)
+
+    def test_esphome_to_wled(self):
+        flash = self.write("esphome.bin", flash_dumps.esphome(FIXTURES))
+        bundle = self.pack("wled.srb", "--manifest", FIXTURES / "wled/json/manifest.json")
+        self.assert_window(self.explore(0, flash, *self.sample, *bundle))
+
+    def test_wled_to_esphome(self):
+        flash = self.write("wled.bin", flash_dumps.wled(FIXTURES))
+        bundle = self.pack("esphome.srb", "--manifest", FIXTURES / "esphome/manifest.json")
+        self.assert_window(self.explore(0, flash, *self.sample, *bundle))
+
+    def test_wled_to_esphome_from_the_first_slot(self):
+        """The app moves out of the way first."""
+        content = bytearray(flash_dumps.wled(FIXTURES))
+        content[0xE000:0x10000] = flash_dumps.otadata(1)
+        flash = self.write("wled-first.bin", content)
+        bundle = self.pack("esphome.srb", "--manifest", FIXTURES / "esphome/manifest.json")
+        self.assert_window(self.explore(0, flash, *self.sample, *bundle))
+
+    def test_idf_to_mcuboot_by_bundle(self):
+        bundle = self.pack("nuttx.srb", "--merged", f"{FIXTURES / flash_dumps.MERGED_NUTTX}@0x1000")
+        self.assert_window(self.explore(0, self.flash, *self.sample, *bundle))
+
+    def test_idf_to_mcuboot_by_download(self):
+        folder = FIXTURES / "mcuboot-nuttx"
+        answer = self.explore(0, self.flash, *self.sample, "0x110000+1M", folder / "app_upd.bin", "0x1000+0x7000",
+                              folder / "mcuboot-esp32.bin")
+        self.assert_window(answer)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
