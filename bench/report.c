@@ -13,7 +13,8 @@ static double milliseconds(uint64_t us)
 
 static double mean_wear(const measurement_t *result)
 {
-    return (double)result->wear_total / SECTORS;
+    const uint32_t sectors = SECTORS;
+    return (double)result->wear_total / (double)sectors;
 }
 
 /* "1.05", or "-" where there is nothing to compare with. */

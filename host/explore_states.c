@@ -2,7 +2,6 @@
 #include "explore_internal.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +15,9 @@
 
 /** What the processes share. */
 typedef struct board {
-    atomic_uint next; /**< First state that nobody works on yet. */
-    atomic_uint done;
-    atomic_uint nested;
+    unsigned next; /**< First state that nobody works on yet. */
+    unsigned done;
+    unsigned nested;
     explore_state_t states[];
 } board_t;
 
@@ -131,6 +130,7 @@ static explore_cut_t draw_cut(const explore_state_t *state, const explore_trail_
     return kind == 0 ? before : inside;
 }
 
+// NOLINTBEGIN(misc-no-recursion): as deep as there are power cuts in one trail, a few.
 /** Cuts the run that went on. */
 static void cut_again(worker_t *worker, explore_trail_t *trail, unsigned cuts, explore_state_t *state)
 {
@@ -145,7 +145,7 @@ static void cut_again(worker_t *worker, explore_trail_t *trail, unsigned cuts, e
     explore_cursor_close(&cursor);
     explore_state_t next = *state;
     next.nested[next.nested_count++] = cut;
-    atomic_fetch_add(&worker->board->nested, 1);
+    (void)__atomic_fetch_add(&worker->board->nested, 1, __ATOMIC_SEQ_CST);
     look(worker, flash, explore_cut_in_commit(trail, &cut), cuts - 1, &next);
     if (next.failed) {
         *state = next;
@@ -211,17 +211,18 @@ static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigne
         return;
     }
 }
+// NOLINTEND(misc-no-recursion)
 
 static void work(worker_t *worker, uint32_t count)
 {
-    for (uint32_t first; (first = atomic_fetch_add(&worker->board->next, PORTION)) < count;) {
+    for (uint32_t first; (first = __atomic_fetch_add(&worker->board->next, PORTION, __ATOMIC_SEQ_CST)) < count;) {
         for (uint32_t i = first; i < first + PORTION && i < count; i++) {
             explore_state_t *state = &worker->board->states[i];
             if (state->same_as == EXPLORE_NOT_SHARED) {
                 explore_cursor_make(&worker->cursor, &state->cut, worker->state);
                 look(worker, worker->state, state->in_commit, worker->config->cuts, state);
             }
-            atomic_fetch_add(&worker->board->done, 1);
+            (void)__atomic_fetch_add(&worker->board->done, 1, __ATOMIC_SEQ_CST);
         }
     }
 }
@@ -250,7 +251,8 @@ static bool wait_for(pid_t process, const worker_t *worker, uint32_t count)
     pid_t ended;
     while ((ended = waitpid(process, &status, WNOHANG)) == 0) {
         if (worker->config->progress != NULL) {
-            worker->config->progress(worker->config->progress_context, atomic_load(&worker->board->done), count);
+            worker->config->progress(worker->config->progress_context,
+                                     __atomic_load_n(&worker->board->done, __ATOMIC_SEQ_CST), count);
         }
         nanosleep(&pause, NULL);
     }
@@ -332,7 +334,7 @@ bool explore_states(const explore_config_t *config, const explore_trail_t *trail
     const bool done = worker.fate != NULL && run_workers(&worker, result->state_count);
     if (done) {
         memcpy(result->states, worker.board->states, states_size);
-        result->nested_count = atomic_load(&worker.board->nested);
+        result->nested_count = __atomic_load_n(&worker.board->nested, __ATOMIC_SEQ_CST);
         count_outcomes(result);
     }
     free(worker.fate);

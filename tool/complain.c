@@ -9,7 +9,7 @@ int complain(int status, const char *format, ...)
     va_list arguments;
     va_start(arguments, format);
     fputs(PROGRAM_NAME ": ", stderr);
-    vfprintf(stderr, format, arguments);
+    vfprintf(stderr, format, arguments); // NOLINT(clang-analyzer-valist.Uninitialized): va_start() is above
     fputc('\n', stderr);
     va_end(arguments);
     return status;
