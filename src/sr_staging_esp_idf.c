@@ -83,11 +83,7 @@ static esp_err_t erase_ahead(sr_staging_t *staging, const sr_sector_t *sector)
     }
     uint32_t dirty = 0;
     const uint32_t count = sectors_to_come(staging, sector->address - staging->room.address);
-    for (uint32_t i = 0; i < count && err == ESP_OK; i++) {
-        bool blank = true;
-        err = sr_writer_is_blank(&staging->writer, block.address + i * SR_SECTOR_SIZE, &blank);
-        dirty += !blank;
-    }
+    err = sr_writer_count_dirty(&staging->writer, block.address, count, &dirty);
     return err == ESP_OK && dirty >= SR_WRITER_WORTH_A_BLOCK ? sr_writer_erase_block(&staging->writer, block.address)
                                                              : err;
 }

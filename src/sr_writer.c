@@ -83,6 +83,20 @@ esp_err_t sr_writer_is_blank(sr_writer_t *writer, uint32_t address, bool *blank)
     return ESP_OK;
 }
 
+esp_err_t sr_writer_count_dirty(sr_writer_t *writer, uint32_t address, uint32_t sectors, uint32_t *dirty)
+{
+    *dirty = 0;
+    for (uint32_t i = 0; i < sectors; i++) {
+        bool blank;
+        const esp_err_t err = sr_writer_is_blank(writer, address + i * SR_SECTOR_SIZE, &blank);
+        if (err != ESP_OK) {
+            return err;
+        }
+        *dirty += !blank;
+    }
+    return ESP_OK;
+}
+
 esp_err_t sr_writer_erase_block(sr_writer_t *writer, uint32_t address)
 {
     esp_err_t err = ESP_FAIL;
@@ -161,16 +175,9 @@ static esp_err_t worth_a_block(sr_writer_t *writer, uint32_t address, uint32_t s
     if (!sr_is_aligned(address, SR_BLOCK_SIZE) || sectors < SR_BLOCK_SIZE / SR_SECTOR_SIZE) {
         return ESP_OK;
     }
-    for (uint32_t i = 0; i < SR_BLOCK_SIZE / SR_SECTOR_SIZE; i++) {
-        bool blank;
-        const esp_err_t err = sr_writer_is_blank(writer, address + i * SR_SECTOR_SIZE, &blank);
-        if (err != ESP_OK) {
-            return err;
-        }
-        dirty += !blank;
-    }
-    *worth = dirty >= SR_WRITER_WORTH_A_BLOCK;
-    return ESP_OK;
+    const esp_err_t err = sr_writer_count_dirty(writer, address, SR_BLOCK_SIZE / SR_SECTOR_SIZE, &dirty);
+    *worth = err == ESP_OK && dirty >= SR_WRITER_WORTH_A_BLOCK;
+    return err;
 }
 
 esp_err_t sr_writer_clear(sr_writer_t *writer, uint32_t address, uint32_t sectors, uint8_t *scratch)

@@ -46,6 +46,9 @@ esp_err_t sr_writer_look(sr_writer_t *writer, const sr_sector_t *sector, sr_sect
 /** Tells whether every byte of a sector is erased. @return ESP_OK or an error of the flash. */
 esp_err_t sr_writer_is_blank(sr_writer_t *writer, uint32_t address, bool *blank);
 
+/** Counts the sectors of a run that hold anything but 0xFF. @return ESP_OK or an error of the flash. */
+esp_err_t sr_writer_count_dirty(sr_writer_t *writer, uint32_t address, uint32_t sectors, uint32_t *dirty);
+
 /** Erases one aligned 64 KiB block, with the writer's number of attempts. @return ESP_OK or an error of the flash. */
 esp_err_t sr_writer_erase_block(sr_writer_t *writer, uint32_t address);
 
