@@ -91,6 +91,7 @@ static esp_err_t hold_region(sr_copy_t *copy, sr_hold_group_t group)
 esp_err_t sr_copy_prepare(sr_copy_t *copy)
 {
     esp_err_t err = sr_hold_open(&copy->hold, count_covered(copy));
+    copy->hold.owned = copy->destination;
     for (unsigned i = 0; i < SR_HOLD_GROUPS && err == ESP_OK; i++) {
         err = hold_region(copy, (sr_hold_group_t)i);
     }

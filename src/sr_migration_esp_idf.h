@@ -6,7 +6,7 @@
  *   open, survey, check    reads only
  *   relocate               if the running app is in the way: a copy elsewhere, a restart, and from the start again
  *   prepare                sectors that the running system does not need
- *   stage                  what is left, into free flash; once sealed it can be finished without network
+ *   stage                  what is left, and what moves, into free flash; once sealed it can be finished without network
  *   commit                 data partitions, then the boot path from RAM; then the record is discarded
  */
 #pragma once
@@ -15,6 +15,7 @@
 #include "sr_decoder_esp_idf.h"
 #include "sr_manifest_esp_idf.h"
 #include "sr_map.h"
+#include "sr_moves.h"
 #include "sr_source_esp_idf.h"
 #include "sr_stage.h"
 #include "sr_system_esp_idf.h"
@@ -30,6 +31,7 @@ typedef struct sr_migration {
     sr_manifest_t manifest;
     sr_decoder_t decoder;
     sr_map_t map;
+    sr_moves_t moves; /**< Those that are left to do. */
     sr_stage_t stage; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
     const esp_partition_t *slot; /**< Where the running app moves to, if plan->must_relocate. */
     bool writes_app_partition;   /**< Set by sr_migration_run(): an app partition other than the running app's, too. */

@@ -37,8 +37,38 @@ static void fill_plan(sr_migration_t *migration)
     plan->window_ms_typical = summary.window_typical_ms;
     plan->window_ms_maximum = summary.window_maximum_ms;
     plan->must_relocate = summary.running > 0;
-    plan->staging_address =
-        summary.staged > 0 ? sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + summary.staged) : SR_NO_ADDRESS;
+    plan->sectors_moved = summary.moved;
+    plan->staging_address = summary.staged > 0 || migration->moves.count > 0
+                                ? sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + summary.staged)
+                                : SR_NO_ADDRESS;
+}
+
+/* The commit erases the block of the boot path at once, if it has it to itself and its record finds a place elsewhere. */
+static void claim_block(sr_migration_t *migration)
+{
+    sr_map_summary_t summary;
+    sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
+    sr_map_claim_block(&migration->map, SR_STAGE_OVERHEAD + summary.staged);
+}
+
+/* The commit may overwrite where data comes from. What goes on after a cut must not need it any more, nor take what is
+ * there by then for it. */
+static esp_err_t check_moves(sr_migration_t *migration)
+{
+    bool data_is_staged = false;
+    if (migration->moves.count == 0) {
+        return ESP_OK;
+    }
+    const esp_err_t err = sr_migration_list_entries(migration, &data_is_staged);
+    if (err == ESP_OK && data_is_staged) {
+        return ESP_OK;
+    }
+    sr_map_summary_t summary;
+    sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
+    return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
+                               "data is to be moved, and no free flash takes the %" PRIu32
+                               " bytes that have to be staged for it",
+                               (SR_STAGE_OVERHEAD + summary.staged) * SR_SECTOR_SIZE);
 }
 
 /* The copy may go where the target wants nothing: what it overwrites there would be written twice. Nor may it go over
@@ -46,12 +76,13 @@ static void fill_plan(sr_migration_t *migration)
 static bool is_left_alone(void *context, sr_region_t room)
 {
     const sr_migration_t *migration = context;
+    const uint8_t not_allowed = SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED;
     const sr_region_t bundle = {migration->config->embedded.region_address, migration->manifest.bundle.bundle_size};
     if (migration->config->http_config == NULL && sr_region_overlaps(room, bundle)) {
         return false;
     }
     for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
-        if ((sr_map_at(&migration->map, room.address + offset) & SR_MAP_TARGET) != 0) {
+        if ((sr_map_at(&migration->map, room.address + offset) & not_allowed) != 0) {
             return false;
         }
     }
@@ -284,7 +315,13 @@ esp_err_t sr_migration_check(sr_migration_t *migration)
     }
     if (err == ESP_OK) {
         err = mark_new_data(migration);
-        fill_plan(migration); /* Where the last step is staged depends on it. */
+    }
+    if (err == ESP_OK) {
+        err = check_moves(migration);
+    }
+    if (err == ESP_OK) {
+        claim_block(migration);
+        fill_plan(migration); /* Where the last step is staged depends on both. */
     }
     return err;
 }
