@@ -30,6 +30,7 @@ set(SR_SOURCES
     src/sr_outcome_esp_idf.c
     src/sr_partition_table.c
     src/sr_plan_esp_idf.c
+    src/sr_records_esp_idf.c
     src/sr_relocate_esp_idf.c
     src/sr_result.c
     src/sr_result_flash.c

@@ -141,8 +141,8 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
  * What an earlier call has staged and could not finish is finished first, as by esp_self_reflasher_resume(), restart
  * included, but with may_commit() asked.
  *
- * What a bundle moves is data of the running app. Nothing may write to it meanwhile: call nvs_flash_deinit(), unmount the
- * file system, and so on, at the latest in may_commit().
+ * What a bundle moves is data of the running app. Nothing may write to it meanwhile: call nvs_flash_deinit(), unmount
+ * the file system, and so on, at the latest in may_commit().
  *
  * After ESP_OK with `plan->sectors_to_write` other than 0 the caller restarts the chip. If the running app is in the
  * way, it is copied to a free OTA slot, and the function restarts the chip by itself: the app comes up from there, and

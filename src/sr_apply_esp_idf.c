@@ -170,35 +170,6 @@ static esp_err_t list_groups(sr_migration_t *migration, sr_stage_group_t first)
     return ESP_OK;
 }
 
-static bool may_erase(const sr_migration_t *migration, sr_region_t region)
-{
-    for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
-        const uint8_t flags = sr_map_at(&migration->map, region.address + offset);
-        const bool right = (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_WRONG) == 0;
-        if (right || (flags & SR_MAP_NEEDED) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A cut may have left a record behind, finished or not. What is left to do has been found out anew: it is of no use. */
-esp_err_t sr_migration_discard_records(sr_migration_t *migration)
-{
-    sr_stage_t old = {.flash = &migration->system.flash};
-    esp_err_t err = sr_stage_find(&old);
-    while (err == ESP_OK) {
-        const sr_region_t place = {old.address, (SR_STAGE_OVERHEAD + old.data_sectors) * SR_SECTOR_SIZE};
-        if (may_erase(migration, place)) {
-            err = sr_stage_discard(&old, &migration->writer, migration->buffers->scratch);
-            sr_map_mark(&migration->map, place, SR_MAP_BLANK);
-        }
-        old.address += SR_SECTOR_SIZE;
-        err = err == ESP_OK ? sr_stage_find(&old) : err;
-    }
-    return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
-}
-
 static uint32_t find_place(const sr_migration_t *migration)
 {
     return sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + migration->stage.data_sectors);
@@ -319,7 +290,8 @@ static esp_err_t check_moved(sr_migration_t *migration)
     uint32_t where = 0;
     const esp_err_t err = moved_is_the_same(migration, &where, &same);
     if (err == ESP_OK && !same) {
-        ESP_LOGE(TAG, "what moves to 0x%" PRIx32 " was written to while it was copied: stop that, and call again", where);
+        ESP_LOGE(TAG, "what moves to 0x%" PRIx32 " was written to while it was copied: stop that, and call again",
+                 where);
         return ESP_ERR_INVALID_STATE;
     }
     return err;

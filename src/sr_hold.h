@@ -31,8 +31,8 @@ typedef struct sr_hold {
     uint32_t count;
     uint32_t group_end[SR_HOLD_GROUPS]; /**< Index behind the last sector of each group. */
     uint8_t *blank;                     /**< A sector of 0xFF, once one is held. */
-    sr_region_t owned; /**< Blank sectors in here may be torn by an erase of their block that is cut short: whoever holds
-                            the rest puts them right when he starts again. Empty after sr_hold_open(). */
+    sr_region_t owned; /**< Blank sectors in here may be torn by an erase of their block that is cut short: whoever
+                          holds the rest puts them right when he starts again. Empty after sr_hold_open(). */
 } sr_hold_t;
 
 /**
@@ -48,8 +48,8 @@ esp_err_t sr_hold_open(sr_hold_t *hold, uint32_t capacity);
 esp_err_t sr_hold_add(sr_hold_t *hold, sr_hold_group_t group, const sr_sector_t *sector);
 
 /**
- * Writes all of them, each group as sr_writer_put_group() does, after one erase of a 64 KiB block that holds nothing but
- * them and blank sectors that are owned. Uses neither heap nor log: may run from RAM.
+ * Writes all of them, each group as sr_writer_put_group() does, after one erase of a 64 KiB block that holds nothing
+ * but them and blank sectors that are owned. Uses neither heap nor log: may run from RAM.
  * @return as sr_writer_put()
  */
 esp_err_t sr_hold_put(const sr_hold_t *hold, sr_writer_t *writer);

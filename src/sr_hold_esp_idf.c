@@ -22,8 +22,8 @@ esp_err_t sr_hold_add(sr_hold_t *hold, sr_hold_group_t group, const sr_sector_t 
     if (hold->count == hold->capacity) {
         return ESP_ERR_INVALID_SIZE;
     }
-    uint8_t *copy = sector->used == 0 && hold->blank != NULL ? hold->blank
-                                                             : heap_caps_malloc(SR_SECTOR_SIZE, RAM_FOR_FLASH);
+    uint8_t *copy =
+        sector->used == 0 && hold->blank != NULL ? hold->blank : heap_caps_malloc(SR_SECTOR_SIZE, RAM_FOR_FLASH);
     if (copy == NULL) {
         return ESP_ERR_NO_MEM;
     }
@@ -59,8 +59,7 @@ static bool worth_a_block(const sr_hold_t *hold, sr_writer_t *writer, uint32_t b
     for (uint32_t address = block; address < block + SR_BLOCK_SIZE; address += SR_SECTOR_SIZE) {
         bool blank = false;
         const bool owned = sr_region_contains(hold->owned, (sr_region_t){address, SR_SECTOR_SIZE});
-        if (sr_writer_is_blank(writer, address, &blank) != ESP_OK ||
-            (!is_held(hold, address) && (!blank || !owned))) {
+        if (sr_writer_is_blank(writer, address, &blank) != ESP_OK || (!is_held(hold, address) && (!blank || !owned))) {
             return false;
         }
         dirty += !blank;
@@ -76,8 +75,8 @@ static void erase_at_once(const sr_hold_t *hold, const sr_writer_t *writer)
     once.attempts = 1;
     for (uint32_t i = 0; i < hold->count; i++) {
         const uint32_t block = hold->sectors[i].address & ~(SR_BLOCK_SIZE - 1u);
-        const bool seen = i > 0 && hold->sectors[i - 1].address >= block &&
-                          hold->sectors[i - 1].address - block < SR_BLOCK_SIZE;
+        const bool seen =
+            i > 0 && hold->sectors[i - 1].address >= block && hold->sectors[i - 1].address - block < SR_BLOCK_SIZE;
         if (!seen && worth_a_block(hold, &once, block)) {
             (void)sr_writer_erase_block(&once, block);
         }

@@ -23,8 +23,8 @@
 #define SR_MAP_NEEDED (SR_MAP_BOOT_PATH | SR_MAP_RUNNING_APP | SR_MAP_DATA)
 
 typedef struct sr_map {
-    uint8_t *flags; /**< One byte a sector, owned by the caller. */
-    uint32_t count; /**< Sectors of the flash. */
+    uint8_t *flags;       /**< One byte a sector, owned by the caller. */
+    uint32_t count;       /**< Sectors of the flash. */
     uint32_t claimed_end; /**< End of the block that sr_map_claim_block() claimed; 0: none. */
 } sr_map_t;
 
@@ -77,8 +77,8 @@ bool sr_map_block_erase(const sr_map_t *map, uint32_t block);
 
 /**
  * Claims the 64 KiB block of the boot path for the commit, if one erase of the whole block is quicker and none of its
- * sectors has to keep what it holds: each is boot path that must be written, or is to be blank, or is blank and no data of
- * the running system. All of them are boot path from then on, so that the commit writes them and its record lists
+ * sectors has to keep what it holds: each is boot path that must be written, or is to be blank, or is blank and no data
+ * of the running system. All of them are boot path from then on, so that the commit writes them and its record lists
  * them: what an erase that is cut short leaves of blank ones is put right with the rest.
  * @param record_sectors Free flash that the record needs. Without it nothing is claimed, because nobody would do that.
  */

@@ -6,8 +6,8 @@
  *   open, survey, check    reads only
  *   relocate               if the running app is in the way: a copy elsewhere, a restart, and from the start again
  *   prepare                sectors that the running system does not need
- *   stage                  what is left, and what moves, into free flash; once sealed it can be finished without network
- *   commit                 data partitions, then the boot path from RAM; then the record is discarded
+ *   stage                  what is left, and what moves, into free flash; once sealed it can be finished without
+ * network commit                 data partitions, then the boot path from RAM; then the record is discarded
  */
 #pragma once
 
@@ -48,8 +48,8 @@ esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_
  *  @return ESP_OK, ESP_ERR_SELF_REFLASHER_REFUSED, or an error of source or flash. */
 esp_err_t sr_migration_check(sr_migration_t *migration);
 
-/** Erases what an earlier migration, perhaps of another bundle, has staged and not finished. Comes before anything else
- * is written. @return ESP_OK or as sr_writer_put(). */
+/** Erases what an earlier migration, perhaps of another bundle, has staged and not finished: what is left to do has
+ * been found out anew. Comes before anything else is written. @return ESP_OK or as sr_writer_put(). */
 esp_err_t sr_migration_discard_records(sr_migration_t *migration);
 
 /** Does it. @return as esp_self_reflasher_apply_bundle(). */

@@ -28,13 +28,17 @@ esp_err_t sr_migration_survey_again(sr_migration_t *migration, sr_region_t regio
  */
 esp_err_t sr_migration_find_moves(sr_migration_t *migration);
 
+/** Tells the map that the sectors of old records are free: sr_migration_discard_records() comes before anything else.
+ *  @return ESP_OK or an error of the flash. */
+esp_err_t sr_migration_mark_records(sr_migration_t *migration);
+
 /** What one sector must hold. */
 sr_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t address);
 
 /**
  * Lists what the commit has to write: data first, then the boot path in its order. Changes no flash.
- * @param[out] data_is_staged Whether list and free flash have room for all of it. If not, data is not in the list: it is
- * written straight from the bundle, after the rest and before the boot path.
+ * @param[out] data_is_staged Whether list and free flash have room for all of it. If not, data is not in the list: it
+ * is written straight from the bundle, after the rest and before the boot path.
  * @return ESP_OK; or ESP_ERR_INVALID_SIZE if the list is full.
  */
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged);

@@ -61,11 +61,10 @@ static esp_err_t find_move(sr_migration_t *migration, uint32_t index)
         return err;
     }
     if (!sr_region_fits(move->source, migration->system.flash.size) || move->source.size > move->destination.size) {
-        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
-                                   "'%s', %" PRIu32 " bytes at 0x%" PRIx32 ", does not fit its new place: %" PRIu32
-                                   " bytes at 0x%" PRIx32,
-                                   row.label, move->source.size, move->source.address, move->destination.size,
-                                   move->destination.address);
+        return sr_migration_refuse(
+            migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
+            "'%s', %" PRIu32 " bytes at 0x%" PRIx32 ", does not fit its new place: %" PRIu32 " bytes at 0x%" PRIx32,
+            row.label, move->source.size, move->source.address, move->destination.size, move->destination.address);
     }
     ESP_LOGI(TAG, "%" PRIu32 " bytes move from 0x%" PRIx32 " to 0x%" PRIx32, move->source.size, move->source.address,
              move->destination.address);

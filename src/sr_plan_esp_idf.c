@@ -43,7 +43,8 @@ static void fill_plan(sr_migration_t *migration)
                                 : SR_NO_ADDRESS;
 }
 
-/* The commit erases the block of the boot path at once, if it has it to itself and its record finds a place elsewhere. */
+/* The commit erases the block of the boot path at once, if it has it to itself and its record finds a place elsewhere.
+ */
 static void claim_block(sr_migration_t *migration)
 {
     sr_map_summary_t summary;

@@ -114,5 +114,6 @@ esp_err_t sr_stage_load(sr_stage_t *stage, uint8_t *scratch);
  */
 esp_err_t sr_stage_read(const sr_stage_t *stage, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data);
 
-/** Erases the record, the seal first and the mark last. @param scratch SR_SECTOR_SIZE bytes. @return ESP_OK or as sr_writer_put(). */
+/** Erases the record, the seal first and the mark last. @param scratch SR_SECTOR_SIZE bytes. @return ESP_OK or as
+ * sr_writer_put(). */
 esp_err_t sr_stage_discard(const sr_stage_t *stage, sr_writer_t *writer, uint8_t *scratch);

@@ -105,8 +105,11 @@ esp_err_t sr_migration_survey(sr_migration_t *migration)
             vTaskDelay(1); /* The idle task feeds the task watchdog. */
         }
     }
-    const esp_err_t err = mark_running_system(migration);
-    return err == ESP_OK ? sr_migration_find_moves(migration) : err;
+    esp_err_t err = mark_running_system(migration);
+    if (err == ESP_OK) {
+        err = sr_migration_find_moves(migration);
+    }
+    return err == ESP_OK ? sr_migration_mark_records(migration) : err;
 }
 
 esp_err_t sr_migration_survey_again(sr_migration_t *migration, sr_region_t region)
