@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TORN_STATES (2u * NOR_TORN_KINDS)
-
 typedef struct replay {
     boot_judge_t judge;
     flash_replay_t log;
@@ -30,7 +28,7 @@ static void boot_next(replay_t *replay)
 
 static bool torn_is_unsafe(replay_t *replay, const nor_op_t *op)
 {
-    for (uint32_t seed = 0; seed < TORN_STATES; seed++) {
+    for (uint32_t seed = 0; seed < NOR_TORN_STATES; seed++) {
         memcpy(replay->torn, replay->flash, replay->size);
         nor_tear(op, seed, replay->torn + op->address, replay->next + op->address);
         if (boot_judge_look(&replay->judge, replay->torn, NULL) == BOOT_NEITHER) {
@@ -75,8 +73,10 @@ static void judge_step(replay_t *replay, uint32_t index, const flash_step_t *ste
 {
     const nor_op_t *op = &step->op;
     bool in_window = !replay->safe;
-    bool changed = memcmp(replay->flash + op->address, replay->next + op->address, op->length) != 0;
-    if (step->first_of_boot || (changed && boot_judge_depends_on(&replay->judge, op->address, op->length))) {
+    // what was blank changes, too, if an erase of it is cut
+    bool may_change =
+        op->kind != NOR_OP_PROGRAM || memcmp(replay->flash + op->address, replay->next + op->address, op->length) != 0;
+    if (step->first_of_boot || (may_change && boot_judge_depends_on(&replay->judge, op->address, op->length))) {
         in_window = in_window || changes_code(replay, op, &replay->last) || torn_is_unsafe(replay, op);
         boot_next(replay);
         in_window = in_window || !replay->safe || changes_code(replay, op, &replay->last);

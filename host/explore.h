@@ -20,10 +20,10 @@
  * shows. So does a copy over the running app, which is boot path: all of it is commit.
  *
  * The shortest window: of the sectors that both bootloaders, table and otadata occupy, those that differ, each erased
- * once unless it is blank (by sectors or blocks, what is quicker and loses nothing) and programmed once, as far as the
- * new boot needs the page. Sectors that only the new boot needs can be written before, those that only the old one
- * needs afterwards. The bootloader, the table and each sector of otadata are taken in the best of all orders; one of
- * them that can be torn in all ways and still boots does not count.
+ * once unless it is blank (by sectors or blocks, what is quicker, touching nothing but blank targets) and programmed
+ * once, as far as the new boot needs the page. Sectors that only the new boot needs can be written before, those that
+ * only the old one needs afterwards. The bootloader, the table and each sector of otadata are taken in the best of all
+ * orders; one of them that can be torn in all ways and still boots does not count.
  */
 #pragma once
 

@@ -124,7 +124,7 @@ static explore_cut_t draw_cut(const explore_state_t *state, const explore_trail_
     for (unsigned i = 0; i < state->nested_count; i++) {
         random = scatter(random + state->nested[i].operation);
     }
-    const uint32_t kind = scatter(random) % (NOR_TORN_KINDS + 1);
+    const uint32_t kind = scatter(random) % (NOR_TORN_STATES + 1);
     const explore_cut_t before = {.operation = random % trail->count, .when = NOR_CUT_BEFORE};
     const explore_cut_t inside = {.operation = random % trail->count, .when = NOR_CUT_INSIDE, .seed = kind - 1};
     return kind == 0 ? before : inside;
