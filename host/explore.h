@@ -99,7 +99,8 @@ typedef struct explore_config {
      */
     void (*app_main)(void);
     const sr_region_t *targets; /**< What the migration replaces. All of it counts for "complete"; of the rest of the
-                                     flash only what the uncut run writes or what is blank may change. */
+                                     flash only what the uncut run writes or what is blank may change, and what is blank
+                                     only outside of data partitions and behind the partition table. */
     unsigned target_count;
     uint32_t torn_states; /**< For each operation; at least NOR_TORN_KINDS show all ways of being torn. */
     unsigned cuts;        /**< 1: one cut; N: up to N, each in the attempt to go on after the one before. */

@@ -70,6 +70,19 @@ bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t s
 /** True if the chip may fail to boot after this cut. */
 bool explore_cut_in_commit(const explore_trail_t *trail, const explore_cut_t *cut);
 
+/** What may become of a sector. */
+typedef enum explore_fate {
+    EXPLORE_FATE_KEPT,   /**< As it was. */
+    EXPLORE_FATE_FREE,   /**< Anything: it was blank and is nobody's data, or the uncut run used it. */
+    EXPLORE_FATE_TARGET, /**< As the uncut run leaves it. */
+} explore_fate_t;
+
+/** An explore_fate_t for each sector. @return NULL without memory; free() is due. */
+uint8_t *explore_fates(const explore_config_t *config, const explore_trail_t *trail, const uint8_t *final);
+
+/** True if a sector is erased. */
+bool explore_is_blank(const uint8_t *sector);
+
 /** Lists the cuts that are to be tried. @return false without memory. */
 bool explore_list_states(const explore_config_t *config, const explore_trail_t *trail, explore_result_t *result);
 

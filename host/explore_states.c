@@ -26,19 +26,12 @@ typedef struct worker {
     const explore_trail_t *trail;
     const uint8_t *final;
     board_t *board;
-    uint8_t *fate; /**< For each sector: a fate_t. */
+    uint8_t *fate; /**< For each sector: an explore_fate_t. */
     boot_judge_t judge;
     explore_cursor_t cursor;
     nor_flash_t *flash;
     uint8_t *state;
 } worker_t;
-
-/** What may become of a sector. */
-typedef enum fate {
-    FATE_KEPT,   /**< As it was. */
-    FATE_FREE,   /**< Anything: it was blank, or the uncut run used it. */
-    FATE_TARGET, /**< As the uncut run leaves it. */
-} fate_t;
 
 /** How far a flash is from what it shall become. */
 typedef enum rest {
@@ -47,29 +40,19 @@ typedef enum rest {
     REST_CONTENT,
 } rest_t;
 
-static bool is_blank(const uint8_t *bytes)
-{
-    for (uint32_t i = 0; i < SR_SECTOR_SIZE; i++) {
-        if (bytes[i] != 0xFF) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /** @param[out] where The first sector that is not as it shall be. */
 static rest_t what_is_left(const worker_t *worker, const uint8_t *flash, uint32_t *where)
 {
     rest_t rest = REST_NOTHING;
     for (uint32_t at = 0; at < worker->config->size; at += SR_SECTOR_SIZE) {
         const uint8_t *now = flash + at;
-        const fate_t fate = (fate_t)worker->fate[at / SR_SECTOR_SIZE];
-        const uint8_t *wanted = fate == FATE_KEPT ? worker->config->flash : worker->final;
-        if (fate == FATE_FREE || memcmp(now, wanted + at, SR_SECTOR_SIZE) == 0) {
+        const explore_fate_t fate = (explore_fate_t)worker->fate[at / SR_SECTOR_SIZE];
+        const uint8_t *wanted = fate == EXPLORE_FATE_KEPT ? worker->config->flash : worker->final;
+        if (fate == EXPLORE_FATE_FREE || memcmp(now, wanted + at, SR_SECTOR_SIZE) == 0) {
             continue;
         }
         *where = rest == REST_NOTHING ? at : *where;
-        if (fate == FATE_KEPT || !is_blank(worker->final + at)) {
+        if (fate == EXPLORE_FATE_KEPT || !explore_is_blank(worker->final + at)) {
             return REST_CONTENT;
         }
         rest = REST_ERASE;
@@ -281,29 +264,6 @@ static bool run_workers(worker_t *worker, uint32_t count)
     return done;
 }
 
-static uint8_t *find_fates(const explore_config_t *config, const explore_trail_t *trail)
-{
-    const uint32_t count = config->size / SR_SECTOR_SIZE;
-    uint8_t *fate = calloc(count, 1);
-    for (uint32_t i = 0; fate != NULL && i < count; i++) {
-        fate[i] = is_blank(config->flash + i * SR_SECTOR_SIZE) ? FATE_FREE : FATE_KEPT;
-    }
-    for (uint32_t i = 0; fate != NULL && i < trail->count; i++) {
-        const nor_op_t *op = &trail->operations[i].op;
-        for (uint32_t at = op->address & ~(SR_SECTOR_SIZE - 1u); at < op->address + op->length; at += SR_SECTOR_SIZE) {
-            fate[at / SR_SECTOR_SIZE] = FATE_FREE;
-        }
-    }
-    for (unsigned i = 0; fate != NULL && i < config->target_count; i++) {
-        const sr_region_t *target = &config->targets[i];
-        const uint64_t end = (uint64_t)target->address + target->size;
-        for (uint32_t k = target->address / SR_SECTOR_SIZE; k < count && k * (uint64_t)SR_SECTOR_SIZE < end; k++) {
-            fate[k] = FATE_TARGET;
-        }
-    }
-    return fate;
-}
-
 static void count_outcomes(explore_result_t *result)
 {
     for (uint32_t i = 0; i < result->state_count; i++) {
@@ -329,7 +289,7 @@ bool explore_states(const explore_config_t *config, const explore_trail_t *trail
         return false;
     }
     worker_t worker = {.config = config, .trail = trail, .final = result->flash, .board = shared};
-    worker.fate = find_fates(config, trail);
+    worker.fate = explore_fates(config, trail, result->flash);
     memcpy(worker.board->states, result->states, states_size);
     const bool done = worker.fate != NULL && run_workers(&worker, result->state_count);
     if (done) {
