@@ -30,6 +30,9 @@ typedef struct explore_cursor {
     uint32_t size;
 } explore_cursor_t;
 
+/** Runs the app from the content that @p flash has. @return false without memory or if it does not start */
+bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, sim_report_t *report);
+
 /** Runs the app from the content that @p flash has, and records it. @return false without memory or if it does not
  *  start. explore_trail_free() is due in both cases, before the flash is deleted. */
 bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explore_trail_t *trail);

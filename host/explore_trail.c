@@ -4,14 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explore_trail_t *trail)
+bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, sim_report_t *report)
 {
     const sim_config_t sim = {.chip = config->chip, .flash = flash, .running_app = UINT32_MAX, .quiet = true};
-    *trail = (explore_trail_t){0};
     nor_flash_power_on(flash);
     nor_flash_reset_stats(flash);
-    trail->record = flash_record_new(flash);
-    return trail->record != NULL && sim_run(&sim, config->app_main, EXPLORE_MAX_BOOTS, &trail->report) &&
+    return sim_run(&sim, config->app_main, EXPLORE_MAX_BOOTS, report);
+}
+
+bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explore_trail_t *trail)
+{
+    *trail = (explore_trail_t){.record = flash_record_new(flash)};
+    return trail->record != NULL && explore_run_on(config, flash, &trail->report) &&
            explore_operations(trail->record, &trail->operations, &trail->count);
 }
 
