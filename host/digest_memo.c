@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Two systems, each with bootloader and app, with and without the digest behind the image, and the torn ones between. */
+/** Two systems, each with bootloader and app, with and without the digest behind the image, and the torn ones between.
+ */
 #define ENTRIES 16u
 
 typedef struct entry {

@@ -30,8 +30,22 @@ typedef struct explore_cursor {
     uint32_t size;
 } explore_cursor_t;
 
-/** Runs the app from the content that @p flash has. @return false without memory or if it does not start */
-bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, sim_report_t *report);
+/** Flashes that the chip was started with in a run, after its first start. What became of it then will do so again. */
+typedef struct explore_starts {
+    const nor_flash_t *flash; /**< The one that is compared with them. */
+    uint8_t *flashes;         /**< Owned. One behind the other. */
+    uint32_t count;
+} explore_starts_t;
+
+/** @return false without memory; free(starts->flashes) is due */
+bool explore_find_starts(const explore_trail_t *trail, const boot_chip_t *chip, explore_starts_t *starts);
+
+/**
+ * Runs the app from the content that @p flash has.
+ * @param starts If the chip is started again with one of these, the run stops; may be NULL.
+ * @return false without memory or if it does not start
+ */
+bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, explore_starts_t *starts, sim_report_t *report);
 
 /** Runs the app from the content that @p flash has, and records it. @return false without memory or if it does not
  *  start. explore_trail_free() is due in both cases, before the flash is deleted. */

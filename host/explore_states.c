@@ -26,7 +26,8 @@ typedef struct worker {
     const explore_trail_t *trail;
     const uint8_t *final;
     board_t *board;
-    uint8_t *fate; /**< For each sector: an explore_fate_t. */
+    explore_starts_t starts; /**< Of the uncut run. */
+    uint8_t *fate;           /**< For each sector: an explore_fate_t. */
     boot_judge_t judge;
     explore_cursor_t cursor;
     nor_flash_t *flash;
@@ -77,6 +78,9 @@ static const char *end_text(const sim_report_t *report)
 static bool has_converged(const worker_t *worker, const sim_report_t *report, explore_state_t *state)
 {
     uint32_t where = 0;
+    if (report->stopped) {
+        return true; // an app starts from scratch: from here on it does what it did in the uncut run
+    }
     if (what_is_left(worker, nor_flash_view(worker->flash), &where) != REST_NOTHING) {
         snprintf(state->reason, sizeof(state->reason),
                  "the app %s after %u boots, and the sector at 0x%" PRIx32 " is not right", end_text(report),
@@ -142,7 +146,8 @@ static bool go_on(worker_t *worker, const uint8_t *flash, unsigned cuts, explore
     memcpy(nor_flash_bytes(worker->flash), flash, worker->config->size);
     if (cuts <= 1) { // nobody will ask how it got there
         sim_report_t report;
-        return explore_run_on(worker->config, worker->flash, &report) && has_converged(worker, &report, state);
+        return explore_run_on(worker->config, worker->flash, &worker->starts, &report) &&
+               has_converged(worker, &report, state);
     }
     explore_trail_t trail;
     const bool ran = explore_trail_run(worker->config, worker->flash, &trail);
@@ -221,6 +226,7 @@ static void run_worker(worker_t *worker, uint32_t count)
     worker->flash = nor_flash_new(config->size, config->timing);
     worker->state = malloc(config->size);
     if (worker->flash == NULL || worker->state == NULL ||
+        !explore_find_starts(worker->trail, &config->chip, &worker->starts) ||
         !boot_judge_open(&worker->judge, &config->chip, config->size, config->flash, worker->final) ||
         !explore_cursor_open(&worker->cursor, worker->trail, &config->chip)) {
         _exit(EXIT_FAILURE);

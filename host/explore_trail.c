@@ -4,9 +4,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, sim_report_t *report)
+static bool is_known_start(void *context)
 {
-    const sim_config_t sim = {.chip = config->chip, .flash = flash, .running_app = UINT32_MAX, .quiet = true};
+    const explore_starts_t *starts = context;
+    const uint32_t size = nor_flash_size(starts->flash);
+    for (uint32_t i = 0; i < starts->count; i++) {
+        if (memcmp(nor_flash_view(starts->flash), starts->flashes + (size_t)i * size, size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, explore_starts_t *starts, sim_report_t *report)
+{
+    sim_config_t sim = {.chip = config->chip, .flash = flash, .running_app = UINT32_MAX, .quiet = true};
+    if (starts != NULL) {
+        starts->flash = flash;
+        sim.stop = is_known_start;
+        sim.stop_context = starts;
+    }
     nor_flash_power_on(flash);
     nor_flash_reset_stats(flash);
     return sim_run(&sim, config->app_main, EXPLORE_MAX_BOOTS, report);
@@ -15,7 +32,7 @@ bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, sim_repo
 bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explore_trail_t *trail)
 {
     *trail = (explore_trail_t){.record = flash_record_new(flash)};
-    return trail->record != NULL && explore_run_on(config, flash, &trail->report) &&
+    return trail->record != NULL && explore_run_on(config, flash, NULL, &trail->report) &&
            explore_operations(trail->record, &trail->operations, &trail->count);
 }
 
@@ -101,4 +118,26 @@ void explore_cursor_make(explore_cursor_t *cursor, const explore_cut_t *cut, uin
         const uint8_t *after = cursor->step.after + (cursor->step.first_of_boot ? op->address : 0);
         nor_tear(op, cut->seed, flash + op->address, after);
     }
+}
+
+bool explore_find_starts(const explore_trail_t *trail, const boot_chip_t *chip, explore_starts_t *starts)
+{
+    const uint32_t size = flash_record_size(trail->record);
+    explore_cursor_t cursor;
+    *starts = (explore_starts_t){0};
+    bool enough = explore_cursor_open(&cursor, trail, chip);
+    for (uint32_t i = 1; i < trail->count && enough; i++) {
+        if (!trail->operations[i].first_of_boot) {
+            continue;
+        }
+        const explore_cut_t before = {.operation = i - 1, .when = NOR_CUT_AFTER};
+        uint8_t *flashes = realloc(starts->flashes, (size_t)(starts->count + 1) * size);
+        enough = flashes != NULL;
+        if (enough) {
+            starts->flashes = flashes;
+            explore_cursor_make(&cursor, &before, flashes + (size_t)starts->count++ * size);
+        }
+    }
+    explore_cursor_close(&cursor);
+    return enough;
 }

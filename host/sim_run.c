@@ -171,7 +171,9 @@ static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsign
                       boot_code_t *app, sim_report_t *report)
 {
     boot_result_t result;
-    uint8_t *booted = boot_copy(config, &result);
+    report->stopped = report->boots > 0 && report->last_end == SIM_END_RESTART && config->stop != NULL &&
+                      config->stop(config->stop_context);
+    uint8_t *booted = report->stopped ? NULL : boot_copy(config, &result);
     const bool forced = report->boots == 0 && config->running_app != UINT32_MAX;
     if (booted == NULL) {
         return false;
