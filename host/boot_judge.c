@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "boot_judge.h"
 
+#include "flash_buffer.h"
 #include "sr_region.h"
 
 #include <stdlib.h>
@@ -18,7 +19,7 @@ static void mark_read(void *context, uint32_t address, uint32_t length)
 
 static void boot(boot_judge_t *judge, const uint8_t *flash, boot_result_t *result)
 {
-    memcpy(judge->scratch, flash, judge->size);
+    flash_buffer_copy(judge->scratch, flash, judge->size);
     memset(judge->read, 0, judge->size / SR_PAGE_SIZE);
     boot_run(judge->chip, judge->scratch, judge->size, mark_read, judge, result);
     judge->boots++;
@@ -40,8 +41,8 @@ bool boot_judge_open(boot_judge_t *judge, const boot_chip_t *chip, uint32_t size
                      const uint8_t *after)
 {
     *judge = (boot_judge_t){.chip = chip, .size = size};
-    judge->scratch = malloc(size);
-    judge->looked_at = malloc(size);
+    judge->scratch = flash_buffer_new(size);
+    judge->looked_at = flash_buffer_new(size);
     judge->read = malloc(size / SR_PAGE_SIZE);
     if (judge->scratch == NULL || judge->looked_at == NULL || judge->read == NULL) {
         return false;
@@ -53,8 +54,8 @@ bool boot_judge_open(boot_judge_t *judge, const boot_chip_t *chip, uint32_t size
 
 void boot_judge_close(boot_judge_t *judge)
 {
-    free(judge->scratch);
-    free(judge->looked_at);
+    flash_buffer_delete(judge->scratch, judge->size);
+    flash_buffer_delete(judge->looked_at, judge->size);
     free(judge->old_loader);
     free(judge->new_loader);
     free(judge->read);
@@ -110,7 +111,7 @@ boot_verdict_t boot_judge_look(boot_judge_t *judge, const uint8_t *flash, boot_r
         return BOOT_NEITHER;
     }
     if (!judge->has_looked || !reads_the_same(judge, flash)) {
-        memcpy(judge->looked_at, flash, judge->size);
+        flash_buffer_copy(judge->looked_at, flash, judge->size);
         boot(judge, flash, &judge->last);
         judge->last_verdict = verdict_on(judge, &judge->last);
         judge->has_looked = true;

@@ -2,6 +2,7 @@
 #include "boot_window.h"
 
 #include "boot_judge.h"
+#include "flash_buffer.h"
 #include "sr_region.h"
 
 #include <stdlib.h>
@@ -29,7 +30,7 @@ static void boot_next(replay_t *replay)
 static bool torn_is_unsafe(replay_t *replay, const nor_op_t *op)
 {
     for (uint32_t seed = 0; seed < NOR_TORN_STATES; seed++) {
-        memcpy(replay->torn, replay->flash, replay->size);
+        flash_buffer_copy(replay->torn, replay->flash, replay->size);
         nor_tear(op, seed, replay->torn + op->address, replay->next + op->address);
         if (boot_judge_look(&replay->judge, replay->torn, NULL) == BOOT_NEITHER) {
             return true;

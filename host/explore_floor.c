@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "explore_internal.h"
 
+#include "flash_buffer.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,7 +120,7 @@ static floor_time_t time_of(const change_t *change, uint8_t groups)
 
 static void put_groups(change_t *change, uint8_t groups)
 {
-    memcpy(change->scratch, change->base, change->config->size);
+    flash_buffer_copy(change->scratch, change->base, change->config->size);
     for (uint32_t i = 0; i < sector_count(change); i++) {
         if (is_written(change, i, groups)) {
             const uint32_t at = i * SR_SECTOR_SIZE;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "explore_internal.h"
 
+#include "flash_buffer.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,7 +124,7 @@ static explore_cut_t draw_cut(const explore_state_t *state, const explore_trail_
 static void cut_again(worker_t *worker, explore_trail_t *trail, unsigned cuts, explore_state_t *state)
 {
     explore_cursor_t cursor;
-    uint8_t *flash = malloc(worker->config->size);
+    uint8_t *flash = flash_buffer_new(worker->config->size);
     if (!explore_mark_commits(worker->config, trail, worker->final) ||
         !explore_cursor_open(&cursor, trail, &worker->config->chip) || flash == NULL) {
         abort(); // the parent finds out
@@ -137,13 +139,13 @@ static void cut_again(worker_t *worker, explore_trail_t *trail, unsigned cuts, e
     if (next.failed) {
         *state = next;
     }
-    free(flash);
+    flash_buffer_delete(flash, worker->config->size);
 }
 
 /** Lets the app that boots go on. @return true if it finishes */
 static bool go_on(worker_t *worker, const uint8_t *flash, unsigned cuts, explore_state_t *state)
 {
-    memcpy(nor_flash_bytes(worker->flash), flash, worker->config->size);
+    flash_buffer_copy(nor_flash_bytes(worker->flash), flash, worker->config->size);
     if (cuts <= 1) { // nobody will ask how it got there
         sim_report_t report;
         return explore_run_on(worker->config, worker->flash, &worker->starts, &report) &&
@@ -224,7 +226,7 @@ static void run_worker(worker_t *worker, uint32_t count)
 {
     const explore_config_t *config = worker->config;
     worker->flash = nor_flash_new(config->size, config->timing);
-    worker->state = malloc(config->size);
+    worker->state = flash_buffer_new(config->size);
     if (worker->flash == NULL || worker->state == NULL ||
         !explore_find_starts(worker->trail, &config->chip, &worker->starts) ||
         !boot_judge_open(&worker->judge, &config->chip, config->size, config->flash, worker->final) ||

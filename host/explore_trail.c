@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "explore_internal.h"
 
+#include "flash_buffer.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,11 +73,11 @@ static void take_step(explore_cursor_t *cursor)
 bool explore_cursor_open(explore_cursor_t *cursor, const explore_trail_t *trail, const boot_chip_t *chip)
 {
     const uint32_t size = flash_record_size(trail->record);
-    *cursor = (explore_cursor_t){.trail = trail, .chip = chip, .flash = malloc(size), .size = size};
+    *cursor = (explore_cursor_t){.trail = trail, .chip = chip, .flash = flash_buffer_new(size), .size = size};
     if (cursor->flash == NULL || !flash_replay_open(trail->record, &cursor->replay)) {
         return false;
     }
-    memcpy(cursor->flash, flash_record_before(trail->record), size);
+    flash_buffer_copy(cursor->flash, flash_record_before(trail->record), size);
     take_step(cursor);
     return true;
 }
@@ -83,7 +85,7 @@ bool explore_cursor_open(explore_cursor_t *cursor, const explore_trail_t *trail,
 void explore_cursor_close(explore_cursor_t *cursor)
 {
     flash_replay_close(&cursor->replay);
-    free(cursor->flash);
+    flash_buffer_delete(cursor->flash, cursor->size);
     *cursor = (explore_cursor_t){0};
 }
 
@@ -112,7 +114,7 @@ void explore_cursor_make(explore_cursor_t *cursor, const explore_cut_t *cut, uin
     if (cut->when != NOR_CUT_AFTER) {
         boot_before_next(cursor);
     }
-    memcpy(flash, cursor->flash, cursor->size);
+    flash_buffer_copy(flash, cursor->flash, cursor->size);
     if (cut->when == NOR_CUT_INSIDE) {
         const nor_op_t *op = &cursor->step.op;
         const uint8_t *after = cursor->step.after + (cursor->step.first_of_boot ? op->address : 0);
