@@ -104,6 +104,27 @@ class Small(ExploreTest):
                          ({"typical": 0, "maximum": 0}, 0))
         self.assert_window(answer)
 
+    def test_a_chip_of_16_mib(self):
+        """Other slots, and a file system that moves from behind the first 12 MiB to behind the first 14."""
+        bootloader = self.flash.read_bytes()[0x1000:0x8000].rstrip(b"\xff")
+        old = flash_dumps.big(bootloader)
+        flash = self.write("big.bin", old)
+        parts = ((0x1000, flash_dumps.big_bootloader(bootloader, 0x55)),
+                 (0x8000, flash_dumps.big_table(7 << 20, 0xE10000)), (0xD000, flash_dumps.otadata(1)),
+                 (0x10000, flash_dumps.tiny_app("2.0")),
+                 (0xE10000, flash_dumps.in_use(3) * 2))
+        inputs = [word for address, data in parts for word in (hex(address), self.write(f"{address:x}.bin", data))]
+        bundle = self.pack("big.srb", *inputs, "--erase", "0xc10000..0xe10000", "--erase", "0xe14000..0x1000000")
+        out = self.dir / "big-after.bin"
+        result = run("simulate", "--flash", flash, "--out", out, *bundle, "--json")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        wanted = flash_dumps.flash((0, old[:0x10000]), (0x610000, flash_dumps.tiny_app("1.0")), *parts, size=len(old))
+        self.assertEqual(hashlib.sha256(out.read_bytes()).digest(), hashlib.sha256(wanted).digest())
+        self.assertLess(json.loads(result.stdout)["peak_heap"], 48 << 10)
+        answer = self.explore(0, flash, "--full", "--torn", 1, *bundle)
+        self.assertEqual(answer["operations_tried"], answer["operations"])
+        self.assert_window(answer)
+
     def test_a_wrong_order_is_found_and_can_be_shown(self):
         """Images in the order that the documentation warns of."""
         steps = ("0x1000+0x7000", self.dir / "mcuboot.bin", "0x110000+1M", self.dir / "app_upd.bin")
