@@ -62,6 +62,11 @@ void boot_judge_close(boot_judge_t *judge)
     *judge = (boot_judge_t){0};
 }
 
+void boot_judge_accept(boot_judge_t *judge, const boot_code_t *app)
+{
+    judge->other_app = app != NULL ? *app : (boot_code_t){0};
+}
+
 bool boot_same_code(const boot_code_t *a, const boot_code_t *b)
 {
     return a->length == b->length && memcmp(a->sha256, b->sha256, sizeof(a->sha256)) == 0;
@@ -86,7 +91,9 @@ static boot_verdict_t verdict_on(const boot_judge_t *judge, const boot_result_t 
     if (!boot_succeeds(result) || !(is_loader_of(result, old_system) || is_loader_of(result, new_system))) {
         return BOOT_NEITHER;
     }
-    if (boot_succeeds(old_system) && boot_same_code(&result->app, &old_system->app)) {
+    if (boot_succeeds(old_system) &&
+        (boot_same_code(&result->app, &old_system->app) ||
+         (judge->other_app.length > 0 && boot_same_code(&result->app, &judge->other_app)))) {
         return BOOT_OLD;
     }
     return boot_succeeds(new_system) && boot_same_code(&result->app, &new_system->app) ? BOOT_NEW : BOOT_NEITHER;

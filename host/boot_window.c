@@ -121,13 +121,14 @@ static void replay_all(replay_t *replay, const uint8_t *before)
     }
 }
 
-static bool measure(replay_t *replay, const flash_record_t *record, const boot_chip_t *chip)
+static bool measure(replay_t *replay, const flash_record_t *record, const boot_chip_t *chip, const boot_code_t *running)
 {
     const uint8_t *before = flash_record_before(record);
     memcpy(replay->next, before, replay->size);
     bool measured =
         find_final(replay, replay->next) && boot_judge_open(&replay->judge, chip, replay->size, before, replay->next);
     if (measured) {
+        boot_judge_accept(&replay->judge, running);
         replay_all(replay, before);
         replay->window->states_booted = replay->judge.boots;
     }
@@ -135,7 +136,8 @@ static bool measure(replay_t *replay, const flash_record_t *record, const boot_c
     return measured;
 }
 
-bool boot_window_measure(const flash_record_t *record, const boot_chip_t *chip, boot_window_t *window, bool *inside)
+bool boot_window_measure(const flash_record_t *record, const boot_chip_t *chip, const boot_code_t *running,
+                         boot_window_t *window, bool *inside)
 {
     *window = (boot_window_t){0};
     const uint32_t size = flash_record_size(record);
@@ -151,7 +153,7 @@ bool boot_window_measure(const flash_record_t *record, const boot_chip_t *chip, 
     bool measured = memory != NULL && flash_replay_open(record, &replay.log);
     if (measured) {
         flash_replay_t opened = replay.log;
-        measured = measure(&replay, record, chip);
+        measured = measure(&replay, record, chip, running);
         flash_replay_close(&opened);
     }
     free(memory);

@@ -279,6 +279,7 @@ bool explore_floor(const explore_config_t *config, const explore_trail_t *trail,
                  change->base != NULL && change->scratch != NULL && change->group_of != NULL;
     }
     if (enough) {
+        boot_judge_accept(&change->judge, &trail->report.app);
         explore_cursor_make(&cursor, &start, change->base);
         enough = find_best(change);
         result->floor_typical_us = change->best.typical_us;

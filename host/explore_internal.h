@@ -42,14 +42,17 @@ bool explore_find_starts(const explore_trail_t *trail, const boot_chip_t *chip, 
 
 /**
  * Runs the app from the content that @p flash has.
- * @param starts If the chip is started again with one of these, the run stops; may be NULL.
+ * @param starts If the chip is started again with one of these, the run stops.
  * @return false without memory or if it does not start
  */
 bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, explore_starts_t *starts, sim_report_t *report);
 
-/** Runs the app from the content that @p flash has, and records it. @return false without memory or if it does not
+/** Runs an app from the content that @p flash has, and records it.
+ *  @param running_app Offset of the one that starts; UINT32_MAX: the one that boots.
+ *  @return false without memory or if it does not
  *  start. explore_trail_free() is due in both cases, before the flash is deleted. */
-bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explore_trail_t *trail);
+bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, uint32_t running_app,
+                       explore_trail_t *trail);
 void explore_trail_free(explore_trail_t *trail);
 
 /**

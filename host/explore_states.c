@@ -152,7 +152,7 @@ static bool go_on(worker_t *worker, const uint8_t *flash, unsigned cuts, explore
                has_converged(worker, &report, state);
     }
     explore_trail_t trail;
-    const bool ran = explore_trail_run(worker->config, worker->flash, &trail);
+    const bool ran = explore_trail_run(worker->config, worker->flash, UINT32_MAX, &trail);
     const bool converged = ran && has_converged(worker, &trail.report, state);
     if (converged && trail.count > 0) {
         cut_again(worker, &trail, cuts, state);
@@ -233,6 +233,7 @@ static void run_worker(worker_t *worker, uint32_t count)
         !explore_cursor_open(&worker->cursor, worker->trail, &config->chip)) {
         _exit(EXIT_FAILURE);
     }
+    boot_judge_accept(&worker->judge, &worker->trail->report.app);
     work(worker, count);
     fflush(NULL);
     _exit(EXIT_SUCCESS);

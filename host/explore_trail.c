@@ -18,23 +18,30 @@ static bool is_known_start(void *context)
     return false;
 }
 
-bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, explore_starts_t *starts, sim_report_t *report)
+static bool run_from(const explore_config_t *config, const sim_config_t *sim, sim_report_t *report)
 {
-    sim_config_t sim = {.chip = config->chip, .flash = flash, .running_app = UINT32_MAX, .quiet = true};
-    if (starts != NULL) {
-        starts->flash = flash;
-        sim.stop = is_known_start;
-        sim.stop_context = starts;
-    }
-    nor_flash_power_on(flash);
-    nor_flash_reset_stats(flash);
-    return sim_run(&sim, config->app_main, EXPLORE_MAX_BOOTS, report);
+    nor_flash_power_on(sim->flash);
+    nor_flash_reset_stats(sim->flash);
+    return sim_run(sim, config->app_main, EXPLORE_MAX_BOOTS, report);
 }
 
-bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explore_trail_t *trail)
+bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, explore_starts_t *starts, sim_report_t *report)
 {
+    const sim_config_t sim = {.chip = config->chip,
+                              .flash = flash,
+                              .running_app = UINT32_MAX,
+                              .quiet = true,
+                              .stop = is_known_start,
+                              .stop_context = starts};
+    starts->flash = flash;
+    return run_from(config, &sim, report);
+}
+
+bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, uint32_t running_app, explore_trail_t *trail)
+{
+    const sim_config_t sim = {.chip = config->chip, .flash = flash, .running_app = running_app, .quiet = true};
     *trail = (explore_trail_t){.record = flash_record_new(flash)};
-    return trail->record != NULL && explore_run_on(config, flash, NULL, &trail->report) &&
+    return trail->record != NULL && run_from(config, &sim, &trail->report) &&
            explore_operations(trail->record, &trail->operations, &trail->count);
 }
 

@@ -75,6 +75,7 @@ sim_end_t sim_call(void (*body)(void *context), void *context);
 typedef struct sim_report {
     unsigned boots; /**< How often the app was started. */
     sim_end_t last_end;
+    boot_code_t app;      /**< The app that ran. */
     boot_result_t before; /**< What booted first. */
     boot_result_t after;  /**< What boots at the end. */
     bool other_app;       /**< The app that boots at the end is another one than the one that ran. */

@@ -182,7 +182,7 @@ static sim_end_t run_app(const sim_config_t *config, uint32_t app, sim_counters_
 
 /* One boot, and the app if it is the right one. False: the run is over. */
 static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsigned max_boots, sim_counters_t *counters,
-                      boot_code_t *app, sim_report_t *report)
+                      sim_report_t *report)
 {
     boot_result_t result;
     report->stopped = report->boots > 0 && report->last_end == SIM_END_RESTART && config->stop != NULL &&
@@ -194,11 +194,11 @@ static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsign
     }
     if (report->boots == 0) {
         report->before = result;
-        *app = forced ? image_at(config, config->running_app) : result.app;
+        report->app = forced ? image_at(config, config->running_app) : result.app;
     }
     report->after = result;
     const bool boots = boot_succeeds(&result);
-    report->other_app = boots && !same_app(app, &result.app);
+    report->other_app = boots && !forced && !same_app(&report->app, &result.app);
     const bool runs = (boots || forced) && !report->other_app && report->boots < max_boots;
     if (!runs) {
         return false;
@@ -216,8 +216,7 @@ bool sim_run(const sim_config_t *config, void (*app_main)(void), unsigned max_bo
     if (counters == NULL) {
         return false;
     }
-    boot_code_t app = {0};
-    while (boot_once(config, app_main, max_boots, counters, &app, report)) {
+    while (boot_once(config, app_main, max_boots, counters, report)) {
         /* Only a restart is followed by the next boot; the last one is looked at, not run. */
         max_boots = report->last_end == SIM_END_RESTART ? max_boots : 0;
     }

@@ -172,6 +172,7 @@ static explore_config_t config_for(void (*app_main)(void), const sr_region_t *ta
         .chip = {.chip = sr_chip_by_name("esp32")},
         .flash = world.old_flash,
         .size = FLASH_SIZE,
+        .running_app = UINT32_MAX,
         .timing = nor_timing_find(NULL),
         .app_main = app_main,
         .targets = targets,
@@ -530,7 +531,7 @@ static void a_run_stops_at_a_start_of_the_uncut_run(void **state)
     const explore_config_t config = config_for(moves_out_of_the_way, NULL, 0);
     nor_flash_t *flash = nor_flash_new(FLASH_SIZE, config.timing);
     memcpy(nor_flash_bytes(flash), world.old_flash, FLASH_SIZE);
-    assert_true(explore_trail_run(&config, flash, &trail));
+    assert_true(explore_trail_run(&config, flash, UINT32_MAX, &trail));
     assert_true(explore_find_starts(&trail, &config.chip, &starts));
     assert_int_equal(starts.count, 1);
 
@@ -623,7 +624,7 @@ static void replayed_states_are_those_of_real_cuts(void **state)
     nor_flash_t *flash = nor_flash_new(FLASH_SIZE, config.timing);
     uint8_t *made_up = malloc(FLASH_SIZE);
     memcpy(nor_flash_bytes(flash), world.old_flash, FLASH_SIZE);
-    assert_true(explore_trail_run(&config, flash, &trail));
+    assert_true(explore_trail_run(&config, flash, UINT32_MAX, &trail));
     assert_true(explore_cursor_open(&cursor, &trail, &config.chip));
     nor_flash_t *cut_flash = nor_flash_new(FLASH_SIZE, config.timing);
     for (uint32_t i = 0; i < trail.count; i += 3) {

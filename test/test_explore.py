@@ -85,6 +85,26 @@ class Small(ExploreTest):
         answer = self.explore(0, self.flash, "--full", "--cuts", 3, *self.pack("table.srb", "0x8000", table))
         self.assertGreater(answer["nested_cuts"], 0)
 
+    def test_running_app(self):
+        """Another app than the one that boots does the migration, until a cut; moves, too, if it is in the way."""
+        content = bytearray(self.flash.read_bytes())
+        other = bytearray(content[0x210000:].rstrip(b"\xff"))
+        other[0x30:0x30 + 5] = b"9.9.9"  # its version, in the descriptor
+        content[0x10000:0x10000 + len(other)] = flash_dumps.reseal(other)
+        flash = self.write("two-apps.bin", content)
+        table = self.write("table.bin", renamed_nvs(content[0x8000:0x8C00]))
+        running = ("--running", "0x10000")
+        answer = self.explore(0, flash, "--full", "--cuts", 2, *running, *self.pack("table.srb", "0x8000", table))
+        self.assert_window(answer, {"typical": 45.4, "maximum": 403})
+        app = self.write("tiny.bin", flash_dumps.tiny_app("3.0"))
+        otadata = self.write("otadata.bin", flash_dumps.otadata(4))
+        bundle = self.pack("moved.srb", "0xd000", otadata, "0x10000", app, "--partition-table", "none")
+        self.explore(0, flash, "--sample", 20, *running, *bundle)
+        for address in ("0x10001", "0x1000", "0x110000", "0x400000"):
+            result = run("explore", "--flash", flash, "--running", address, "0x1000+0x7000", self.dir / "mcuboot.bin")
+            self.assertEqual((result.returncode, result.stdout), (3, ""))
+            self.assertIn(f"offset {address}", result.stderr)
+
     def test_bootloader_only(self):
         loader = bytearray(self.flash.read_bytes()[0x1000:0x7000])
         loader[2] = 0  # QIO: another header, and so another digest at the end
