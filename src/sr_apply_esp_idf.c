@@ -218,6 +218,7 @@ static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
         if (err == ESP_OK) {
             sr_sha256_update(&sha, scratch, SR_SECTOR_SIZE);
             err = sr_stage_put(stage, &migration->writer, entry.data_index + i, scratch);
+            err = sr_migration_tell_record(migration, err);
         }
         migration->progress.sectors_done++;
     }
@@ -238,6 +239,7 @@ static esp_err_t stage_data(sr_migration_t *migration)
     }
     memcpy(stage->app_id, app_id, sizeof(stage->app_id));
     err = sr_stage_open(stage, &migration->writer, migration->plan->staging_address, scratch);
+    err = sr_migration_tell_record(migration, err);
     migration->progress.sectors_done = 0;
     migration->progress.sectors_total = stage->data_sectors;
     for (uint32_t i = 0; i < stage->count && err == ESP_OK; i++) {
@@ -409,7 +411,7 @@ static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
         err = check_moved(migration);
     }
     if (err == ESP_OK && staged) {
-        err = sr_stage_seal(&migration->stage, &migration->writer);
+        err = sr_migration_tell_record(migration, sr_stage_seal(&migration->stage, &migration->writer));
     }
     if (staged) {
         release_source(migration);
@@ -444,6 +446,7 @@ esp_err_t sr_migration_run(sr_migration_t *migration)
     }
     if (err == ESP_OK && migration->stage.address != SR_NO_ADDRESS) {
         err = sr_stage_discard(&migration->stage, &migration->writer, migration->buffers->scratch);
+        err = sr_migration_tell_record(migration, err);
     }
     return err;
 }

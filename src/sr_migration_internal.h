@@ -32,6 +32,9 @@ esp_err_t sr_migration_find_moves(sr_migration_t *migration);
  *  @return ESP_OK or an error of the flash. */
 esp_err_t sr_migration_mark_records(sr_migration_t *migration);
 
+/** Logs which sector of free flash failed under a record. @return @p err */
+esp_err_t sr_migration_tell_record(const sr_migration_t *migration, esp_err_t err);
+
 /** What one sector must hold. */
 sr_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t address);
 

@@ -1,6 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_migration_internal.h"
 
+#include "self_reflasher_err.h"
+
+#include "esp_log.h"
+
+#include <inttypes.h>
+
+static const char *TAG = "self_reflasher";
+
+esp_err_t sr_migration_tell_record(const sr_migration_t *migration, esp_err_t err)
+{
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "staging, sector 0x%" PRIx32 ": %s", migration->writer.failed_address,
+                 esp_self_reflasher_err_to_name(err));
+    }
+    return err;
+}
+
 static bool may_erase(const sr_migration_t *migration, sr_region_t region)
 {
     for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
@@ -45,7 +62,8 @@ esp_err_t sr_migration_discard_records(sr_migration_t *migration)
     sr_region_t place;
     esp_err_t err;
     while ((err = find(migration, &old, &place)) == ESP_OK) {
-        err = sr_stage_discard(&old, &migration->writer, migration->buffers->scratch);
+        err = sr_migration_tell_record(migration,
+                                       sr_stage_discard(&old, &migration->writer, migration->buffers->scratch));
         if (err != ESP_OK) {
             break;
         }
