@@ -579,7 +579,11 @@ class Moves(PackTest):
                                             "offset": 0xC000, "size": 0x4000}])
         self.assertEqual(run("verify", bundle, "--public-key", self.public_key).returncode, 0)
         data = bytearray(bundle.read_bytes())
-        data[struct.unpack_from("<I", data, 16)[0] - 3] ^= 0x10  # in the last field of the table of moves
+        page = pathlib.Path(__file__).resolve().parent.parent.joinpath("docs/bundle-format.md").read_text()
+        example = bytes.fromhex(page.split("The partition `nvs`")[1].split("```")[1])
+        end = struct.unpack_from("<I", data, 16)[0]
+        self.assertEqual(data[end - 32:end], example)
+        data[end - 3] ^= 0x10  # in the last field of the table of moves
         self.assert_fails(1, ["damaged.srb"], "verify", self.write("damaged.srb", bytes(data)), "--public-key",
                           self.public_key)
 
