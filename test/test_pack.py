@@ -803,6 +803,18 @@ class Moves(PackTest):
         self.assert_fails(1, ["odd.srb", "chip"], "diff", self.write("odd.srb", bytes(data)), self.old)
         self.assertEqual(self.run_json(0, "inspect", self.dir / "odd.srb")["moves"][0]["label"], "nvs")
 
+    def test_partitions_that_are_not_made_of_whole_sectors(self):
+        bundle, _ = self.pack(*self.new, "--move", "nvs", warns=True)
+        old = bytearray(self.old.read_bytes())
+        for address, size, status in ((0x9000, 0x3001, 0), (0x9000, 0x4001, 1), (0x9800, 0x1000, 1)):
+            old[0x8000:0x8C00] = partition_table(("nvs", 1, 2, address, size)).ljust(0xC00, b"\xff")
+            odd = self.write("odd.bin", bytes(old))
+            if status == 0:
+                after = self.extract(bundle, "--base", odd)
+                self.assertEqual(after[0xC000:0x10000], self.old.read_bytes()[0x9000:0xD000])
+            else:
+                self.assert_fails(1, ["nvs"], "diff", bundle, odd)
+
     def test_extract_without_the_old_flash(self):
         bundle, _ = self.pack(*self.new, "--move", "nvs", warns=True)
         result = run("extract", bundle, "-o", self.dir / "x.bin")

@@ -47,11 +47,11 @@ int moves_find_source(const sr_bundle_move_t *move, const sr_table_t *table, con
         return complain(STATUS_NO, "%s: no partition '%s', which moves to 0x%06" PRIx32, path, move->label,
                         move->destination.address);
     }
-    *source = (sr_region_t){partition->address, partition->size};
-    if (!sr_is_aligned(source->address | source->size, SR_SECTOR_SIZE)) {
-        return complain(STATUS_NO, "%s: partition '%s' is not made of whole sectors: 0x%" PRIx32 "+0x%" PRIx32, path,
-                        move->label, source->address, source->size);
+    if (!sr_is_aligned(partition->address, SR_SECTOR_SIZE)) {
+        return complain(STATUS_NO, "%s: partition '%s' at 0x%" PRIx32 " is not aligned, and can not move", path,
+                        move->label, partition->address);
     }
+    *source = (sr_region_t){partition->address, (uint32_t)sr_align_up(partition->size, SR_SECTOR_SIZE)};
     if (source->size > move->destination.size) {
         return complain(STATUS_NO, "%s: %s do not fit the %s of its new place", move->label,
                         number_size(source->size, size), number_size(move->destination.size, room));

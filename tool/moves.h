@@ -23,7 +23,8 @@ int moves_read_table(const image_file_t *file, uint32_t table_offset, sr_table_t
  * Finds what a move takes, and checks that it fits its destination.
  * @param table Of the old system.
  * @param path Where the table is from, for complaints.
- * @return STATUS_OK, or STATUS_NO after complaining: no such partition, larger than the destination, no whole sectors.
+ * @param[out] source Whole sectors.
+ * @return STATUS_OK, or STATUS_NO after complaining: no such partition, larger than the destination, not aligned.
  */
 int moves_find_source(const sr_bundle_move_t *move, const sr_table_t *table, const char *path, sr_region_t *source);
 
