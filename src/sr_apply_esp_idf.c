@@ -110,20 +110,20 @@ static bool in_region(sr_region_t region, uint32_t address)
 }
 
 /* Part of the commit that a wrong sector of the boot path belongs to. What moves to the place of the old otadata is
- * written with the bootloader: as soon as the new table is there, another app may run, which finishes nothing. */
+ * written with the bootloader: as soon as the new table is there, another app may run, which finishes nothing. So is
+ * content that only shares the block, as the end of a bootloader that is longer than the old one. */
 static sr_stage_group_t boot_group_of(const sr_migration_t *migration, uint32_t address)
 {
     const sr_boot_path_t *path = &migration->system.boot_path;
-    if (in_region(path->bootloader, address)) {
-        return SR_STAGE_BOOTLOADER;
-    }
+    const uint8_t flags = sr_map_at(&migration->map, address);
     if (in_region(path->table, address)) {
         return SR_STAGE_TABLE;
     }
-    if (in_region(path->otadata, address)) {
-        return sr_map_is_moved(sr_map_at(&migration->map, address)) ? SR_STAGE_BOOTLOADER : SR_STAGE_OTADATA;
+    if (in_region(path->otadata, address) && !sr_map_is_moved(flags)) {
+        return SR_STAGE_OTADATA;
     }
-    return SR_STAGE_NEIGHBOURS;
+    const bool with_bootloader = in_region(path->bootloader, address) || (flags & SR_MAP_CONTENT) != 0;
+    return with_bootloader ? SR_STAGE_BOOTLOADER : SR_STAGE_NEIGHBOURS;
 }
 
 /* Part of the commit that a sector belongs to; false for one that is none of its business. */

@@ -56,29 +56,39 @@ bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t c
     return false;
 }
 
-/* Whether the commit may erase a sector with its block. */
-static bool may_be_claimed(uint8_t flags)
+/** Sectors that the commit writes only because they share the block: each waits in RAM. */
+#define MAX_EXTRA 2u
+
+/** What lies in the block of the boot path. */
+typedef struct boot_block {
+    uint32_t dirty; /**< Boot path that needs an erase. */
+    uint32_t extra; /**< Content of the bundle that is no boot path. */
+    bool loses_nothing;
+} boot_block_t;
+
+static void look_at_neighbour(uint8_t flags, boot_block_t *found)
 {
-    const bool written = (flags & SR_MAP_BOOT_PATH) != 0 && (flags & SR_MAP_WRONG) != 0;
     const bool to_be_blank = (flags & SR_MAP_TARGET) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_RUNNING_APP)) == 0;
-    const bool is_blank =
+    const bool stays_blank =
         (flags & SR_MAP_BLANK) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_DATA | SR_MAP_RUNNING_APP)) == 0;
-    return written || to_be_blank || is_blank;
+    const bool is_written = (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_WRONG) != 0 &&
+                            (flags & SR_MAP_CONTENT) != 0 && (flags & SR_MAP_RUNNING_APP) == 0;
+    found->extra += is_written;
+    found->loses_nothing = found->loses_nothing && (to_be_blank || stays_blank || is_written);
 }
 
-static bool block_may_be_claimed(const sr_map_t *map, uint32_t first)
+static boot_block_t look_at_block(const sr_map_t *map, uint32_t first)
 {
-    uint32_t dirty = 0;
-    if (first + SECTORS_PER_BLOCK > map->count) {
-        return false;
-    }
-    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
-        if (!may_be_claimed(map->flags[i])) {
-            return false;
+    boot_block_t found = {.loses_nothing = first + SECTORS_PER_BLOCK <= map->count};
+    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK && found.loses_nothing; i++) {
+        const uint8_t flags = map->flags[i];
+        if ((flags & SR_MAP_BOOT_PATH) != 0 && (flags & SR_MAP_WRONG) != 0) {
+            found.dirty += (flags & SR_MAP_BLANK) == 0;
+        } else {
+            look_at_neighbour(flags, &found);
         }
-        dirty += (map->flags[i] & SR_MAP_BLANK) == 0;
     }
-    return dirty >= SR_WRITER_WORTH_A_BLOCK;
+    return found;
 }
 
 void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors)
@@ -89,13 +99,14 @@ void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors)
         first++;
     }
     first -= first % SECTORS_PER_BLOCK;
-    if (!block_may_be_claimed(map, first)) {
+    const boot_block_t found = look_at_block(map, first);
+    if (!found.loses_nothing || found.extra > MAX_EXTRA || found.dirty < SR_WRITER_WORTH_A_BLOCK) {
         return;
     }
     uint8_t before[SECTORS_PER_BLOCK];
     memcpy(before, map->flags + first, sizeof(before));
     sr_map_mark(map, (sr_region_t){first * SR_SECTOR_SIZE, SR_BLOCK_SIZE}, SR_MAP_BOOT_PATH);
-    if (sr_map_find_free(map, record_sectors) == UINT32_MAX) {
+    if (sr_map_find_free(map, record_sectors + found.extra) == UINT32_MAX) {
         memcpy(map->flags + first, before, sizeof(before));
         return;
     }

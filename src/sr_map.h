@@ -76,10 +76,11 @@ static inline bool sr_map_is_moved_body(uint8_t flags)
 bool sr_map_block_erase(const sr_map_t *map, uint32_t block);
 
 /**
- * Claims the 64 KiB block of the boot path for the commit, if one erase of the whole block is quicker and none of its
- * sectors has to keep what it holds: each is boot path that must be written, or is to be blank, or is blank and no data
- * of the running system. All of them are boot path from then on, so that the commit writes them and its record lists
- * them: what an erase that is cut short leaves of blank ones is put right with the rest.
+ * Claims the 64 KiB block of the boot path for the commit, if one erase of the whole block is quicker than those of the
+ * boot path in it, and none of its sectors has to keep what it holds: each is boot path that must be written, or is to
+ * be blank, or is blank and no data of the running system, or gets content from the bundle, which two may. All of them
+ * are boot path from then on, so that the commit writes them and its record lists them: what an erase that is cut short
+ * leaves of blank ones is put right with the rest.
  * @param record_sectors Free flash that the record needs. Without it nothing is claimed, because nobody would do that.
  */
 void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors);

@@ -242,7 +242,8 @@ static void block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it(void **
         {SR_MAP_BLANK | SR_MAP_RUNNING_APP, false},
         {SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_RUNNING_APP, false},
         {SR_MAP_TARGET | SR_MAP_CONTENT, false},
-        {SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG, false},
+        {SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG, true}, /* Written with it. */
+        {SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG | SR_MAP_RUNNING_APP, false},
         {SR_MAP_CONTENT | SR_MAP_BLANK | SR_MAP_WRONG, false}, /* Something moves there. */
         {SR_MAP_BOOT_PATH, false},                             /* Boot path that stays. */
     };
@@ -262,6 +263,20 @@ static void block_is_not_claimed_if_it_does_not_pay_or_the_record_has_no_place(v
     flags[20] = SR_MAP_TARGET | SR_MAP_BLANK; /* Three erases are quicker than that of the block. */
     sr_map_claim_block(&map, 5);
     assert_int_equal(map.claimed_end, 0);
+    set(21, 5, SR_MAP_TARGET | SR_MAP_WRONG); /* Nor does it help that others need one: they can have it before. */
+    sr_map_claim_block(&map, 5);
+    assert_int_equal(map.claimed_end, 0);
+    set_boot_path();
+    set(21, 3, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* Too much would wait in RAM. */
+    sr_map_claim_block(&map, 5);
+    assert_int_equal(map.claimed_end, 0);
+    set_boot_path();
+    set(21, 2, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* Has to be staged, too. */
+    sr_map_claim_block(&map, 15);
+    assert_int_equal(map.claimed_end, 0);
+    sr_map_claim_block(&map, 14);
+    assert_int_equal(map.claimed_end, 2 * SR_BLOCK_SIZE);
+    map.claimed_end = 0;
     set(0, COUNT, SR_MAP_BLANK);
     sr_map_claim_block(&map, 2); /* There is no boot path to be written. */
     assert_int_equal(map.claimed_end, 0);
