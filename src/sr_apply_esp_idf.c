@@ -170,14 +170,18 @@ static esp_err_t list_groups(sr_migration_t *migration, sr_stage_group_t first)
     return ESP_OK;
 }
 
-static uint32_t find_place(const sr_migration_t *migration)
+uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *data_sectors)
 {
-    return sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + migration->stage.data_sectors);
+    const bool slots_are_known = migration->manifest.bundle.partition_table_offset != SR_BUNDLE_NO_TABLE;
+    return sr_map_find_record(&migration->map, SR_STAGE_OVERHEAD, slots_are_known, data_sectors);
 }
 
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged)
 {
-    *data_is_staged = list_groups(migration, SR_STAGE_DATA) == ESP_OK && find_place(migration) != SR_NO_ADDRESS;
+    uint32_t sectors;
+    *data_is_staged = list_groups(migration, SR_STAGE_DATA) == ESP_OK;
+    sectors = migration->stage.data_sectors;
+    *data_is_staged = *data_is_staged && sr_migration_find_place(migration, &sectors) != SR_NO_ADDRESS;
     return *data_is_staged ? ESP_OK : list_groups(migration, SR_STAGE_NEIGHBOURS);
 }
 
@@ -227,7 +231,7 @@ static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
 }
 
 /* Puts the data of all entries into free flash. The record counts for nothing before it is sealed. */
-static esp_err_t stage_data(sr_migration_t *migration)
+static esp_err_t stage_data(sr_migration_t *migration, uint32_t wanted_sectors)
 {
     sr_stage_t *stage = &migration->stage;
     uint8_t *scratch = migration->buffers->scratch;
@@ -239,7 +243,7 @@ static esp_err_t stage_data(sr_migration_t *migration)
     memcpy(stage->app_id, app_id, sizeof(stage->app_id));
     err = sr_stage_open(stage, &migration->writer, migration->plan->staging_address, scratch);
     migration->progress.sectors_done = 0;
-    migration->progress.sectors_total = stage->data_sectors;
+    migration->progress.sectors_total = wanted_sectors;
     for (uint32_t i = 0; i < stage->count && err == ESP_OK; i++) {
         err = sr_stage_entry(stage, i).blank ? ESP_OK : stage_entry(migration, i);
     }
@@ -396,11 +400,13 @@ static esp_err_t prepare(sr_migration_t *migration, bool *data_is_staged)
  * straight to its place, too: its source is whole until the record is sealed. */
 static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
 {
-    migration->plan->staging_address = migration->stage.count > 0 ? find_place(migration) : SR_NO_ADDRESS;
+    const uint32_t wanted_sectors = migration->stage.data_sectors;
+    migration->plan->staging_address =
+        migration->stage.count > 0 ? sr_migration_find_place(migration, &migration->stage.data_sectors) : SR_NO_ADDRESS;
     const bool staged = migration->plan->staging_address != SR_NO_ADDRESS;
     esp_err_t err = write_all(migration, sr_map_is_moved_body);
     if (err == ESP_OK && staged) {
-        err = stage_data(migration);
+        err = stage_data(migration, wanted_sectors);
     }
     if (err == ESP_OK && !data_is_staged) {
         err = write_all(migration, is_data);

@@ -180,7 +180,25 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
     summarize_times(map, summary);
 }
 
-static uint32_t find_free(const sr_map_t *map, uint32_t sectors, uint8_t without)
+/** Where a run of free sectors may lie. */
+typedef enum rule { ANYWHERE, DATA_STARTS_A_BLOCK, CLEAR_OF_TRAILERS } rule_t;
+
+/** MCUboot has its state at the end of a slot, in up to 12 KiB and a bit, and slots end with a block. */
+#define TRAILER_SECTORS 4u
+
+static bool may_lie(rule_t rule, uint32_t first, uint32_t sectors, uint32_t overhead)
+{
+    switch (rule) {
+    case DATA_STARTS_A_BLOCK:
+        return (first + overhead) % SECTORS_PER_BLOCK == 0;
+    case CLEAR_OF_TRAILERS:
+        return first % SECTORS_PER_BLOCK + sectors <= SECTORS_PER_BLOCK - TRAILER_SECTORS;
+    default:
+        return true;
+    }
+}
+
+static uint32_t find_run(const sr_map_t *map, uint32_t sectors, rule_t rule, uint32_t overhead, uint8_t without)
 {
     uint32_t run = 0;
     for (uint32_t i = 0; i < map->count; i++) {
@@ -188,16 +206,42 @@ static uint32_t find_free(const sr_map_t *map, uint32_t sectors, uint8_t without
         const bool blank = (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0;
         const bool is_free = blank && (flags & without) == 0;
         run = is_free ? run + 1 : 0;
-        if (run == sectors) {
+        if (run >= sectors && may_lie(rule, i + 1 - sectors, sectors, overhead)) {
             return (i + 1 - sectors) * SR_SECTOR_SIZE;
         }
     }
     return UINT32_MAX;
 }
 
+static const uint8_t never_free = SR_MAP_CONTENT | SR_MAP_NEEDED;
+
 uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
 {
-    const uint8_t never = SR_MAP_CONTENT | SR_MAP_NEEDED;
-    const uint32_t best = find_free(map, sectors, never | SR_MAP_NEW_DATA);
-    return best != UINT32_MAX ? best : find_free(map, sectors, never);
+    const uint32_t best = find_run(map, sectors, ANYWHERE, 0, never_free | SR_MAP_NEW_DATA);
+    return best != UINT32_MAX ? best : find_run(map, sectors, ANYWHERE, 0, never_free);
+}
+
+/* Data sectors of a record that fills its last block, if one erase of that is quicker than those of what it needs. */
+static uint32_t filled_up(uint32_t data_sectors)
+{
+    const uint32_t rest = data_sectors % SECTORS_PER_BLOCK;
+    return rest >= SR_WRITER_WORTH_A_BLOCK ? data_sectors - rest + SECTORS_PER_BLOCK : data_sectors;
+}
+
+uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_are_known, uint32_t *data_sectors)
+{
+    const uint8_t without = never_free | SR_MAP_NEW_DATA;
+    uint32_t sectors = *data_sectors;
+    uint32_t place = UINT32_MAX;
+    if (!slots_are_known) {
+        place = find_run(map, overhead + sectors, CLEAR_OF_TRAILERS, overhead, without);
+    } else if (filled_up(sectors) >= SECTORS_PER_BLOCK) {
+        sectors = filled_up(sectors);
+        place = find_run(map, overhead + sectors, DATA_STARTS_A_BLOCK, overhead, without);
+    }
+    if (place != UINT32_MAX) {
+        *data_sectors = sectors;
+        return place;
+    }
+    return sr_map_find_free(map, overhead + *data_sectors);
 }

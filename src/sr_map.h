@@ -104,3 +104,14 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
  * @return Address of the first run of @p sectors sectors, or UINT32_MAX.
  */
 uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors);
+
+/**
+ * Finds a place for a staged record, as sr_map_find_free() does. Its data starts with a block, and fills it up, if that
+ * is free as well and erasing the record is quicker then. If it is not known where the new system has its slots, it
+ * stays clear of where their ends may be, as long as there is room: while the record is there, that system may boot
+ * already.
+ * @param overhead Sectors of the record in front of its data.
+ * @param slots_are_known The new system has a partition table of ESP-IDF's.
+ * @param[in,out] data_sectors Those that it needs, and those that it takes.
+ */
+uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_are_known, uint32_t *data_sectors);

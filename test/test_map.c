@@ -151,6 +151,55 @@ static void first_run_that_is_long_enough_is_found(void **state)
     assert_int_equal(sr_map_find_free(&map, COUNT + 1), UINT32_MAX);
 }
 
+static uint32_t find_record(uint32_t data, uint32_t *taken)
+{
+    *taken = data;
+    return sr_map_find_record(&map, 2, true, taken) / SECTOR;
+}
+
+static void record_fills_a_block_where_erasing_it_is_quicker_then(void **state)
+{
+    (void)state;
+    uint32_t taken;
+    set(3, COUNT - 3, SR_MAP_BLANK);
+    assert_int_equal(find_record(3, &taken), 3); /* Three erases are quicker than one of a block. */
+    assert_int_equal(taken, 3);
+    assert_int_equal(find_record(4, &taken), 14);
+    assert_int_equal(taken, 16);
+    assert_int_equal(find_record(16, &taken), 14);
+    assert_int_equal(taken, 16);
+    assert_int_equal(find_record(17, &taken), 14); /* One erase more is quicker than a second block. */
+    assert_int_equal(taken, 17);
+    assert_int_equal(find_record(21, &taken), 14);
+    assert_int_equal(taken, 32);
+    flags[31] = 0; /* The block is not free. */
+    assert_int_equal(find_record(4, &taken), 30 + 16);
+    flags[COUNT - 1] = 0;
+    assert_int_equal(find_record(4, &taken), 3);
+    assert_int_equal(taken, 4);
+    flags[COUNT - 1] = SR_MAP_BLANK | SR_MAP_NEW_DATA; /* Not worth it there. */
+    assert_int_equal(find_record(4, &taken), 3);
+    assert_int_equal(taken, 4);
+    set(0, COUNT, 0);
+    assert_int_equal(find_record(0, &taken), UINT32_MAX / SECTOR);
+}
+
+static void record_stays_clear_of_the_ends_of_slots_that_are_not_known(void **state)
+{
+    (void)state;
+    uint32_t data = 4;
+    set(8, COUNT - 8, SR_MAP_BLANK);
+    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 16 * SECTOR);
+    assert_int_equal(data, 4);
+    data = 10;
+    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 16 * SECTOR);
+    data = 11; /* Does not fit in front of one. */
+    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 8 * SECTOR);
+    assert_int_equal(data, 11);
+    data = 2;
+    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 8 * SECTOR);
+}
+
 /* Block erases. */
 
 static void block_is_erased_at_once_if_that_is_quicker_and_loses_nothing(void **state)
@@ -431,6 +480,8 @@ int main(void)
         TEST(body_is_what_must_be_written_and_nobody_needs),
         TEST(free_flash_is_blank_or_will_be_and_nobody_needs_it),
         TEST(first_run_that_is_long_enough_is_found),
+        TEST(record_fills_a_block_where_erasing_it_is_quicker_then),
+        TEST(record_stays_clear_of_the_ends_of_slots_that_are_not_known),
         TEST(block_is_erased_at_once_if_that_is_quicker_and_loses_nothing),
         TEST(block_must_be_whole),
         TEST(block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it),
