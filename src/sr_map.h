@@ -30,7 +30,7 @@ typedef struct sr_map {
 
 /** Numbers of a map against a bundle. */
 typedef struct sr_map_summary {
-    uint32_t total;                  /**< Sectors in regions of the bundle. */
+    uint32_t total;                  /**< Sectors that the bundle describes, those that move included. */
     uint32_t wrong;                  /**< Of those: to be written. */
     uint32_t boot_path;              /**< Of those: on the boot path, running app excepted. */
     uint32_t running;                /**< Of those: under the running app. */
@@ -76,10 +76,11 @@ static inline bool sr_map_is_moved_body(uint8_t flags)
 bool sr_map_block_erase(const sr_map_t *map, uint32_t block);
 
 /**
- * Claims the 64 KiB block of the boot path for the commit, if one erase of the whole block is quicker and none of its
- * sectors has to keep what it holds: each is boot path that must be written, or is to be blank, or is blank and no data
- * of the running system. All of them are boot path from then on, so that the commit writes them and its record lists
- * them: what an erase that is cut short leaves of blank ones is put right with the rest.
+ * Claims the 64 KiB block of the boot path for the commit, if one erase of the whole block is quicker than those of the
+ * boot path in it, and none of its sectors has to keep what it holds: each is boot path that must be written, or is to
+ * be blank, or is blank and no data of the running system, or gets content from the bundle, which two may. All of them
+ * are boot path from then on, so that the commit writes them and its record lists them: what an erase that is cut short
+ * leaves of blank ones is put right with the rest.
  * @param record_sectors Free flash that the record needs. Without it nothing is claimed, because nobody would do that.
  */
 void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors);
@@ -103,3 +104,14 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
  * @return Address of the first run of @p sectors sectors, or UINT32_MAX.
  */
 uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors);
+
+/**
+ * Finds a place for a staged record, as sr_map_find_free() does. Its data starts with a block, and fills it up, if that
+ * is free as well and erasing the record is quicker then. If it is not known where the new system has its slots, it
+ * stays clear of where their ends may be, as long as there is room: while the record is there, that system may boot
+ * already.
+ * @param overhead Sectors of the record in front of its data.
+ * @param slots_are_known The new system has a partition table of ESP-IDF's.
+ * @param[in,out] data_sectors Those that it needs, and those that it takes.
+ */
+uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_are_known, uint32_t *data_sectors);

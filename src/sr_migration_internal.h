@@ -46,6 +46,10 @@ sr_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t addres
  */
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged);
 
+/** Finds a place for the record. @param[in,out] data_sectors Those that it needs, and those that it takes.
+ *  @return Its address, or UINT32_MAX. */
+uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *data_sectors);
+
 /** Compares one sector with what the bundle wants there. @return ESP_OK or an error of the flash. */
 esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right);
 

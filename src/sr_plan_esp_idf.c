@@ -39,7 +39,7 @@ static void fill_plan(sr_migration_t *migration)
     plan->must_relocate = summary.running > 0;
     plan->sectors_moved = summary.moved;
     plan->staging_address = summary.staged > 0 || migration->moves.count > 0
-                                ? sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + summary.staged)
+                                ? sr_migration_find_place(migration, &summary.staged)
                                 : SR_NO_ADDRESS;
 }
 
