@@ -28,14 +28,15 @@
 #define OTADATA     ((sr_region_t){SMALL_OTADATA, 2 * SECTOR})
 #define NVS         ((sr_region_t){SMALL_NVS, SMALL_NVS_SIZE})
 #define MAX_TARGETS 5u
-#define SEEDS       400u
+#define SEEDS       240u
 #define PER_MILLION 40000u
 #define MAX_BOOTS   6u
 #define NEVER       UINT32_MAX
 
 /** What the app does, and what came of it; shared with the processes that run it. */
 typedef struct job {
-    bool use_bundle;
+    bool use_bundle, download;
+    esp_http_client_config_t http;
     esp_self_reflasher_config_t copy;
     esp_self_reflasher_bundle_config_t bundle;
     esp_err_t err;
@@ -53,14 +54,22 @@ typedef struct scenario {
 
 static job_t *job;
 static nor_flash_t *flash;
+static api_server_t server;
+
+static esp_err_t migrate(void)
+{
+    if (job->use_bundle) {
+        return esp_self_reflasher_apply_bundle(&job->bundle, NULL);
+    }
+    return job->download ? api_run_download(&job->copy) : esp_self_reflasher_directly_copy_to_region(&job->copy);
+}
 
 static void app_main(void)
 {
     job->err = ESP_ERR_NOT_FINISHED;
     job->err = esp_self_reflasher_resume();
     if (job->err == ESP_OK) {
-        job->err = job->use_bundle ? esp_self_reflasher_apply_bundle(&job->bundle, NULL)
-                                   : esp_self_reflasher_directly_copy_to_region(&job->copy);
+        job->err = migrate();
     }
 }
 
@@ -75,6 +84,18 @@ static void copy_image(sr_region_t to)
 static void image_to_a_free_slot(void)
 {
     copy_image((sr_region_t){SLOT_1, SMALL_SLOT_SIZE});
+}
+
+/** By way of the third slot. */
+static void image_from_a_server(void)
+{
+    static char url[128];
+    const api_image_t image = {.bytes = nor_flash_bytes(flash) + SOURCE, .length = IMAGE_SIZE};
+    api_server_put(&server, "image.bin", image);
+    snprintf(url, sizeof(url), "%s", api_server_url(&server, "/image.bin"));
+    job->download = true;
+    job->http = (esp_http_client_config_t){.url = url, .timeout_ms = 10000};
+    job->copy = (esp_self_reflasher_config_t){.http_config = &job->http, .dest_region = {SLOT_1, SMALL_SLOT_SIZE}};
 }
 
 static void image_over_the_running_app(void)
@@ -124,7 +145,7 @@ static void put_bundle(const bundle_region_t *regions, unsigned count)
 static void new_table(uint8_t data[SECTOR])
 {
     sr_partition_t entries[8];
-    const unsigned count = small_table(&(small_layout_t){.slots = 2}, entries);
+    const unsigned count = small_table(&(small_layout_t){.slots = 3}, entries);
     entries[count] = (sr_partition_t){SR_PARTITION_TYPE_DATA, 0x82, 0xA0000, 0x10000, 0, "storage"};
     memset(data, 0xFF, SECTOR);
     assert_int_equal(image_write_partition_table(entries, count + 1, data), IMAGE_WRITE_OK);
@@ -160,6 +181,7 @@ static void bundle_of_a_system(void)
 
 static const scenario_t scenarios[] = {
     {"image to a free slot", SLOT_0, image_to_a_free_slot, {{SLOT_1, SMALL_SLOT_SIZE}}, false},
+    {"image from a server", SLOT_0, image_from_a_server, {{SLOT_1, SMALL_SLOT_SIZE}}, false},
     {"image of a bootloader", SLOT_0, image_of_a_bootloader, {BOOTLOADER}, false},
     {"image over the running app, which moves", SLOT_0, image_over_the_running_app, {{SLOT_0, SMALL_SLOT_SIZE}}, false},
     {"bundle, the app is not in the way", SLOT_1, bundle_of_a_system, SYSTEM, false},
@@ -225,7 +247,7 @@ static void open_world(world_t *world, const scenario_t *scenario)
 {
     *world = (world_t){.scenario = scenario};
     *job = (job_t){0};
-    flash = small_flash_new(&(small_layout_t){.slots = 2, .sequences = {scenario->running_app == SLOT_0 ? 1 : 2, 0}});
+    flash = small_flash_new(&(small_layout_t){.slots = 3, .sequences = {scenario->running_app == SLOT_0 ? 1 : 2, 0}});
     small_app("1", nor_flash_bytes(flash) + scenario->running_app);
     memset(nor_flash_bytes(flash) + RECORD, 0xFF, RECORD_SIZE);
     scenario->prepare();
@@ -293,14 +315,14 @@ static void assert_right(const world_t *world)
     }
 }
 
-/** Targets, the slot that the app may move to, otadata that selects it, and free flash; all else is nobody's. */
+/** Targets, the slots that the app may move to or stage in, otadata that selects them, and free flash. */
 static bool may_change(const world_t *world, uint32_t address)
 {
     const sr_region_t sector = {address, SECTOR};
     const sr_region_t free_flash = {RECORD, RECORD_SIZE};
-    const sr_region_t other_slot = {SLOT_1, SMALL_SLOT_SIZE};
+    const sr_region_t other_slots = {SLOT_1, 2 * SMALL_SLOT_SIZE};
     bool may = sr_region_overlaps(sector, free_flash) || sr_region_overlaps(sector, OTADATA) ||
-               (world->scenario->running_app == SLOT_0 && sr_region_overlaps(sector, other_slot));
+               (world->scenario->running_app == SLOT_0 && sr_region_overlaps(sector, other_slots));
     for (unsigned i = 0; i < MAX_TARGETS && world->scenario->targets[i].size > 0; i++) {
         may = may || sr_region_overlaps(sector, world->scenario->targets[i]);
     }
@@ -387,6 +409,7 @@ static void nothing_wrong_is_ever_reported_as_right(void **state)
 {
     (void)state;
     job = small_shared(sizeof(*job));
+    api_server_start(&server);
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
         world_t world;
         open_world(&world, &scenarios[i]);
@@ -399,6 +422,7 @@ static void nothing_wrong_is_ever_reported_as_right(void **state)
         assert_true(world.failed > 0 || world.failed_later > 0);
         close_world(&world);
     }
+    api_server_stop(&server);
 }
 
 int main(void)
