@@ -152,9 +152,11 @@ static esp_err_t list_entries(sr_migration_t *migration, bool with_data)
 static bool may_erase(const sr_migration_t *migration, sr_region_t region)
 {
     for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
-        const uint8_t flags = sr_map_at(&migration->map, region.address + offset);
+        const uint32_t address = region.address + offset;
+        const uint8_t flags = sr_map_at(&migration->map, address);
         const bool right = (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_WRONG) == 0;
-        if (right || (flags & SR_MAP_NEEDED) != 0) {
+        const bool replaced = migration->recovery.needs_copy && in_region(migration->recovery.place, address);
+        if (right || ((flags & SR_MAP_NEEDED) != 0 && !replaced)) {
             return false;
         }
     }
@@ -373,6 +375,10 @@ esp_err_t sr_migration_run(sr_migration_t *migration)
     esp_err_t err = prepare(migration, &data_is_staged);
     if (err == ESP_OK) {
         err = ask(migration);
+    }
+    if (err == ESP_OK) {
+        err =
+            sr_recovery_copy(&migration->system, &migration->recovery, &migration->writer, migration->buffers->scratch);
     }
     if (err == ESP_OK) {
         err = stage(migration, data_is_staged);

@@ -22,6 +22,7 @@ static esp_err_t hold_entry(sr_commit_t *commit, const sr_stage_entry_t *entry)
 esp_err_t sr_commit_prepare(sr_commit_t *commit)
 {
     esp_err_t err = sr_hold_open(&commit->hold, commit->stage->count);
+    commit->hold.guarded = commit->stage->guarded;
     for (uint32_t i = 0; i < commit->stage->count && err == ESP_OK; i++) {
         const sr_stage_entry_t entry = sr_stage_entry(commit->stage, i);
         if (entry.group != SR_STAGE_DATA) {

@@ -27,6 +27,9 @@ typedef struct sr_hold {
     uint32_t capacity;
     uint32_t count;
     uint32_t group_end[SR_HOLD_GROUPS]; /**< Index behind the last sector of each group. */
+    /** A recovery bootloader stands in for the one that is written, whose first sector is then the first one here. Set
+     *  by the caller after sr_hold_open(). */
+    bool guarded;
 } sr_hold_t;
 
 /**
@@ -43,7 +46,8 @@ esp_err_t sr_hold_add(sr_hold_t *hold, sr_hold_group_t group, const sr_sector_t 
 
 /**
  * Writes all of them, each group as sr_writer_put_group() does, after one erase of their 64 KiB block where nothing
- * else lies in it. Uses neither heap nor log: may run from RAM.
+ * else lies in it. If guarded, the bootloader as sr_writer_put_guarded() does, and without that erase, which would take
+ * the table away for as long as the bootloader takes. Uses neither heap nor log: may run from RAM.
  * @return as sr_writer_put()
  */
 esp_err_t sr_hold_put(const sr_hold_t *hold, sr_writer_t *writer);

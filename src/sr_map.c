@@ -88,7 +88,8 @@ static void summarize_times(const sr_map_t *map, const sr_bundle_t *bundle, sr_m
             continue;
         }
         add_sector(map, bundle, i, block_erase, &typical, &maximum);
-        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0) {
+        const sr_region_t sector = {i * SR_SECTOR_SIZE, SR_SECTOR_SIZE};
+        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0 && !sr_region_overlaps(map->guarded, sector)) {
             add_sector(map, bundle, i, false, &window_typical, &window_maximum);
         }
     }

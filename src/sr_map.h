@@ -23,8 +23,10 @@
 #define SR_MAP_NEEDED (SR_MAP_BOOT_PATH | SR_MAP_RUNNING_APP | SR_MAP_DATA)
 
 typedef struct sr_map {
-    uint8_t *flags; /**< One byte a sector, owned by the caller. */
-    uint32_t count; /**< Sectors of the flash. */
+    uint8_t *flags;      /**< One byte a sector, owned by the caller. */
+    uint32_t count;      /**< Sectors of the flash. */
+    sr_region_t guarded; /**< Part of the boot path in which a cut does no harm, as a recovery bootloader stands in;
+                            empty: none. */
 } sr_map_t;
 
 /** Numbers of a map against a bundle. */
@@ -36,7 +38,7 @@ typedef struct sr_map_summary {
     uint32_t staged;                 /**< Sectors with content that the commit writes: what staging has to hold. */
     uint32_t bytes;                  /**< Of the chunks that carry at least one wrong sector. */
     uint32_t typical_ms, maximum_ms; /**< Erasing and programming all of them. */
-    uint32_t window_typical_ms, window_maximum_ms; /**< Those of the boot path. */
+    uint32_t window_typical_ms, window_maximum_ms; /**< Those of the boot path that are not guarded. */
 } sr_map_summary_t;
 
 /** Sets a flag for all sectors that a region touches, as far as the flash goes. */
