@@ -40,7 +40,7 @@ uint32_t sr_recovery_offset(void)
 
 bool sr_recovery_started(uint32_t offset)
 {
-    return offset != UINT32_MAX && esp_rom_get_bootloader_offset() == offset;
+    return offset != CONFIG_BOOTLOADER_OFFSET_IN_FLASH && esp_rom_get_bootloader_offset() == offset;
 }
 #else
 uint32_t sr_recovery_offset(void)

@@ -21,7 +21,7 @@
 /** Flash offset that is burnt; UINT32_MAX if none is, or if chip or ESP-IDF know of no such thing. */
 uint32_t sr_recovery_offset(void);
 
-/** True if the ROM started this boot from the recovery bootloader at @p offset. */
+/** True if the ROM started this boot from the recovery bootloader at @p offset, as sr_recovery_offset() tells it. */
 bool sr_recovery_started(uint32_t offset);
 
 /** A recovery bootloader that stands in for the one that is to be written. */
