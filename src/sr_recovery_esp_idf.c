@@ -94,12 +94,29 @@ static bootloader_t find_bootloader(const sr_system_t *system, const sr_reader_t
     return (bootloader_t){.sectors = sectors, .length = is_signed ? sectors.size : image.length};
 }
 
-/* True if the recovery place will hold what is in the bootloader's place of @p flash. */
-static bool will_hold(const sr_system_t *system, const sr_reader_t *after, const sr_reader_t *flash,
-                      const bootloader_t *bootloader)
+static bool digest_of(const sr_reader_t *reader, uint32_t address, uint32_t length, uint8_t digest[SR_SHA256_SIZE])
 {
-    return bootloader->length > 0 &&
-           same_bytes(after, system->recovery, flash, bootloader->sectors.address, bootloader->length);
+    uint8_t piece[COMPARE_STEP];
+    bool read = sr_region_fits((sr_region_t){address, length}, reader->size);
+    sr_sha256_t sha;
+    sr_sha256_start(&sha);
+    for (uint32_t offset = 0; offset < length && read; offset += COMPARE_STEP) {
+        const uint32_t step = length - offset < COMPARE_STEP ? length - offset : COMPARE_STEP;
+        read = reader->read(reader->context, address + offset, piece, step) == 0;
+        sr_sha256_update(&sha, piece, read ? step : 0);
+    }
+    return sr_sha256_finish(&sha, digest) == 0 && read;
+}
+
+/* True if the recovery place will hold what the bootloader's place will hold. By digests: the bytes may be those of a
+ * bundle, and to go back and forth in that means to fetch them again each time. */
+static bool will_be_new(const sr_system_t *system, const sr_reader_t *after, const bootloader_t *there)
+{
+    uint8_t recovery[SR_SHA256_SIZE];
+    uint8_t primary[SR_SHA256_SIZE];
+    return there->length > 0 && digest_of(after, system->recovery, there->length, recovery) &&
+           digest_of(after, system->chip->bootloader_offset, there->length, primary) &&
+           memcmp(recovery, primary, sizeof(recovery)) == 0;
 }
 
 /** The first partition that is in the way. */
@@ -142,10 +159,10 @@ static sr_recovery_t find_for_running(const sr_system_t *system, const sr_reader
     if (running.length == 0) {
         return not_used(system, "the bootloader that runs is not intact");
     }
-    const bootloader_t new = find_bootloader(system, after, system->chip->bootloader_offset);
-    const bool will_be_new = will_hold(system, after, after, &new);
-    const bool is_there = will_be_new || will_hold(system, after, flash, &running);
-    obstacle_t obstacle = {.place = {system->recovery, will_be_new ? new.sectors.size : running.sectors.size}};
+    const bootloader_t there = find_bootloader(system, after, system->recovery);
+    const bool is_old = same_bytes(after, system->recovery, flash, running.sectors.address, running.length);
+    const bool is_there = is_old || will_be_new(system, after, &there);
+    obstacle_t obstacle = {.place = {system->recovery, is_there ? there.sectors.size : running.sectors.size}};
     find_obstacle(system, &obstacle);
     if (obstacle.text[0] != '\0') {
         return not_used(system, obstacle.text);

@@ -16,6 +16,7 @@
 #include "support_small.h"
 
 #include "sr_recovery_esp_idf.h"
+#include "sr_stage.h"
 
 #define SECTOR     SR_SECTOR_SIZE
 #define FLASH_SIZE 0x100000u
@@ -37,7 +38,7 @@ static struct {
     esp_self_reflasher_bundle_config_t bundle;
     esp_self_reflasher_config_t image;
     bool skip_copy; /**< A fault that must be noticed. */
-    bool thorough;  /**< More torn states and further cuts than else. */
+    bool thorough;  /**< With further cuts. */
 } job;
 
 static nor_flash_t *flash;
@@ -268,7 +269,7 @@ static void explore(void (*app_main)(void), explore_result_t *result)
         .app_main = app_main,
         .targets = targets,
         .target_count = target_count,
-        .torn_states = job.thorough ? 2 * NOR_TORN_KINDS : NOR_TORN_KINDS,
+        .torn_states = NOR_TORN_KINDS,
         .cuts = job.thorough ? 3 : 1,
         .sample = job.skip_copy ? 40 : 0,
         .workers = 2,
@@ -626,6 +627,64 @@ static void bundle_that_wants_other_content_there_gets_it(void **state)
     assert_memory_equal(nor_flash_view(flash) + LOADER, content.loader, ROOM);
 }
 
+static void apply_main(void)
+{
+    (void)esp_self_reflasher_apply_bundle(&job.bundle, NULL);
+}
+
+static bool is_sealed(void)
+{
+    static uint8_t list[SECTOR], scratch[SECTOR];
+    const sim_config_t config = {.chip = chip, .flash = flash, .running_app = SLOT_0, .quiet = true};
+    assert_true(sim_chip_attach(&config));
+    const sr_flash_t whole = {.size = FLASH_SIZE};
+    sr_stage_t stage = {.flash = &whole, .list = list, .address = RECOVERY};
+    const bool sealed =
+        sr_stage_find(&stage) == ESP_OK && stage.address < RECOVERY + ROOM && sr_stage_load(&stage, scratch) == ESP_OK;
+    sim_chip_detach();
+    return sealed;
+}
+
+static void run_with_cut(void (*app_main)(void), uint32_t operation)
+{
+    const sim_config_t config = {.chip = chip, .flash = flash, .running_app = SLOT_0, .quiet = true};
+    sim_report_t report;
+    nor_flash_power_on(flash);
+    nor_flash_reset_stats(flash);
+    nor_flash_set_cut(flash, (nor_cut_t){true, operation, NOR_CUT_BEFORE, 0});
+    assert_true(sim_run(&config, app_main, 1, &report));
+    nor_flash_power_on(flash);
+}
+
+/** A bundle without bootloader leaves the place alone, so that a record may have been staged there. It must not be
+ * found again when half of another bundle is in place. */
+static void record_in_the_place_is_discarded_first(void **state)
+{
+    (void)state;
+    uint8_t *bytes = nor_flash_bytes(flash);
+    stand_in_fill(bytes + FREE, FLASH_SIZE - FREE, 5);
+    for (uint32_t at = FREE; at < FLASH_SIZE; at += SECTOR) {
+        bytes[at] = 0;
+    }
+    bytes[TABLE - 2 * SECTOR] = 0; /* Of the room behind the bootloader. */
+    const bundle_region_t table = {.place = {TABLE, SECTOR}, .data = content.table, .length = SECTOR};
+    put_bundle(&table, 1);
+    for (uint32_t operation = 0; !is_sealed(); operation++) {
+        assert_true(operation < 100);
+        memset(bytes + RECOVERY, 0xFF, ROOM);
+        run_with_cut(apply_main, operation);
+    }
+    put_system_bundle();
+    uint8_t *before = small_copy(flash);
+    for (uint32_t operation = 0; operation < 12; operation++) {
+        memcpy(bytes, before, FLASH_SIZE);
+        run_with_cut(apply_main, operation);
+        const bool changed = memcmp(bytes, before, FLASH_SIZE) != 0;
+        assert_int_equal(is_sealed(), !changed);
+    }
+    free(before);
+}
+
 /* A chip that was started by the recovery bootloader. */
 
 static void start_from_recovery(void)
@@ -727,6 +786,24 @@ static void of_a_merged_image_only_the_table_is_in_the_window(void **state)
     explore_result_free(&result);
 }
 
+/** The source lies in the only other slot. */
+static void image_over_the_running_app_has_its_copy_too(void **state)
+{
+    (void)state;
+    const uint32_t size = SLOT_0 + SECTOR - LOADER;
+    uint8_t *bytes = nor_flash_bytes(flash);
+    uint8_t *wanted = bytes + SLOT_1;
+    memmove(wanted, bytes + LOADER, size);
+    memcpy(wanted, content.loader, ROOM);
+    memcpy(wanted + SLOT_0 - LOADER, content.app, SECTOR);
+    put_image(wanted, LOADER, size);
+    job.image.src_region.region_address = SLOT_1;
+    const sim_report_t report = run(image_main);
+    assert_true(report.other_app);
+    assert_memory_equal(bytes + LOADER, bytes + SLOT_1, size);
+    assert_true(recovery_is(content.old_loader));
+}
+
 static void same_image_again_costs_nothing(void **state)
 {
     (void)state;
@@ -809,6 +886,7 @@ int main(void)
         TEST(bundle_may_bring_the_new_bootloader_for_the_place_too),
         TEST(bundle_may_bring_the_old_bootloader_for_the_place),
         TEST(bundle_that_wants_other_content_there_gets_it),
+        TEST(record_in_the_place_is_discarded_first),
         TEST(bootloader_that_started_the_chip_is_not_overwritten),
         TEST(chip_that_was_started_by_it_is_restored),
         TEST(new_bootloader_by_image_has_no_window),
@@ -816,6 +894,7 @@ int main(void)
         TEST(image_leaves_a_place_alone_that_it_can_not_use),
         TEST(image_in_the_recovery_place_is_no_copy),
         TEST(of_a_merged_image_only_the_table_is_in_the_window),
+        TEST(image_over_the_running_app_has_its_copy_too),
         TEST(same_image_again_costs_nothing),
         TEST(skipped_copy_of_an_image_is_noticed),
         TEST(encrypted_flash_and_broken_bootloaders_are_not_guarded),
