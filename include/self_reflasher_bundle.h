@@ -115,9 +115,11 @@ typedef struct {
     uint32_t window_ms_typical, window_ms_maximum; /**< The part of it in which a power cut leaves a chip that does not
                                                         boot. */
     bool must_relocate;                            /**< The running app lies where other content must go. */
-    uint32_t relocate_to;     /**< Address of a slot that it could move to; UINT32_MAX: there is none. */
-    uint32_t staging_address; /**< Free flash where the last step would be staged; UINT32_MAX: RAM only. */
-    uint32_t sectors_moved;   /**< Of sectors_to_write: with content that the flash has elsewhere. */
+    uint32_t relocate_to;      /**< Address of a slot that it could move to; UINT32_MAX: there is none. */
+    uint32_t staging_address;  /**< Free flash where the last step would be staged; UINT32_MAX: RAM only. */
+    uint32_t recovery_address; /**< Recovery bootloader that boots the chip while the bootloader is written, so that
+                                  this is no part of the window; UINT32_MAX: none. */
+    uint32_t sectors_moved;    /**< Of sectors_to_write: with content that the flash has elsewhere. */
 } esp_self_reflasher_plan_t;
 
 /**

@@ -337,19 +337,11 @@ static esp_err_t check_embedded(const esp_self_reflasher_config_t *config, const
     return ESP_OK;
 }
 
-/* The copy of the running app may go wherever neither the image lies nor where it goes. */
-static bool is_clear(void *context, sr_region_t room)
-{
-    const sr_transfer_t *transfer = context;
-    return !sr_region_overlaps(room, transfer->destination) &&
-           !sr_region_overlaps(room, (sr_region_t){transfer->source, transfer->length});
-}
-
 /* The running app is in the way: it moves and starts again from there, or, if it can not, is overwritten from RAM. */
 static esp_err_t make_way(sr_transfer_t *transfer)
 {
     const sr_system_t *system = transfer->system;
-    const esp_partition_t *slot = sr_relocate_find(system, is_clear, transfer);
+    const esp_partition_t *slot = sr_relocate_find(system, sr_transfer_leaves_alone, transfer);
     if (slot != NULL) {
         const esp_err_t err = sr_relocate(system, slot);
         if (err == ESP_OK) {

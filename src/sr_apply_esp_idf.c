@@ -445,6 +445,10 @@ esp_err_t sr_migration_run(sr_migration_t *migration)
         err = ask(migration);
     }
     if (err == ESP_OK) {
+        err =
+            sr_recovery_copy(&migration->system, &migration->recovery, &migration->writer, migration->buffers->scratch);
+    }
+    if (err == ESP_OK) {
         err = stage(migration, data_is_staged);
     }
     if (err == ESP_OK) {

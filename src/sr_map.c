@@ -150,7 +150,8 @@ static void summarize_times(const sr_map_t *map, sr_map_summary_t *summary)
             continue;
         }
         add_sector(map, i, block_erase, &typical, &maximum);
-        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0) {
+        const sr_region_t sector = {i * SR_SECTOR_SIZE, SR_SECTOR_SIZE};
+        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0 && !sr_region_overlaps(map->guarded, sector)) {
             add_sector(map, i, claimed, &window_typical, &window_maximum);
         }
     }

@@ -26,6 +26,8 @@ typedef struct sr_map {
     uint8_t *flags;       /**< One byte a sector, owned by the caller. */
     uint32_t count;       /**< Sectors of the flash. */
     uint32_t claimed_end; /**< End of the block that sr_map_claim_block() claimed; 0: none. */
+    sr_region_t guarded;  /**< Part of the boot path in which a cut does no harm, as a recovery bootloader stands in;
+                             empty: none. */
 } sr_map_t;
 
 /** Numbers of a map against a bundle. */
@@ -38,7 +40,7 @@ typedef struct sr_map_summary {
     uint32_t staged;                 /**< Sectors with content that the commit writes: what staging has to hold. */
     uint32_t bytes;                  /**< Of the chunks that carry at least one wrong sector. */
     uint32_t typical_ms, maximum_ms; /**< Erasing and programming all of them. */
-    uint32_t window_typical_ms, window_maximum_ms; /**< Those of the boot path. */
+    uint32_t window_typical_ms, window_maximum_ms; /**< Those of the boot path that are not guarded. */
 } sr_map_summary_t;
 
 /** Sets a flag for all sectors that a region touches, as far as the flash goes. */

@@ -16,6 +16,7 @@
 #include "sr_manifest_esp_idf.h"
 #include "sr_map.h"
 #include "sr_moves.h"
+#include "sr_recovery_esp_idf.h"
 #include "sr_source_esp_idf.h"
 #include "sr_stage.h"
 #include "sr_system_esp_idf.h"
@@ -34,6 +35,7 @@ typedef struct sr_migration {
     sr_moves_t moves; /**< Those that are left to do. */
     sr_stage_t stage; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
     const esp_partition_t *slot; /**< Where the running app moves to, if plan->must_relocate. */
+    sr_recovery_t recovery;      /**< What stands in while the bootloader is written. */
     bool writes_app_partition;   /**< Set by sr_migration_run(): an app partition other than the running app's, too. */
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;

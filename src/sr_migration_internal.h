@@ -56,5 +56,12 @@ esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t addre
 /** The flash as it will be, as a reader for checks. */
 sr_reader_t sr_migration_result(sr_migration_t *migration);
 
+/** True if the target wants nothing in a room, and the bundle does not lie there. @param context sr_migration_t */
+bool sr_migration_leaves_alone(void *context, sr_region_t room);
+
+/** Looks for a recovery bootloader that stands in while the bootloader is written, and tells map, plan and stage.
+ * Changes no flash. @return ESP_OK, also without one; or ESP_ERR_SELF_REFLASHER_REFUSED */
+esp_err_t sr_migration_find_recovery(sr_migration_t *migration);
+
 /** Reads the whole app that will boot, if the first check saw only its header. @return as sr_migration_check(). */
 esp_err_t sr_migration_check_app(sr_migration_t *migration);

@@ -48,6 +48,9 @@ static void fill_plan(sr_migration_t *migration)
 static void claim_block(sr_migration_t *migration)
 {
     sr_map_summary_t summary;
+    if (migration->stage.guarded) {
+        return; /* The table would be gone for as long as the bootloader takes. */
+    }
     sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
     sr_map_claim_block(&migration->map, SR_STAGE_OVERHEAD + summary.staged);
 }
@@ -74,7 +77,7 @@ static esp_err_t check_moves(sr_migration_t *migration)
 
 /* The copy may go where the target wants nothing: what it overwrites there would be written twice. Nor may it go over
  * the bundle, which is needed after the restart. */
-static bool is_left_alone(void *context, sr_region_t room)
+bool sr_migration_leaves_alone(void *context, sr_region_t room)
 {
     const sr_migration_t *migration = context;
     const uint8_t not_allowed = SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED;
@@ -96,7 +99,7 @@ static esp_err_t check_running_app(sr_migration_t *migration)
     if (!migration->plan->must_relocate) {
         return ESP_OK;
     }
-    const esp_partition_t *slot = sr_relocate_find(&migration->system, is_left_alone, migration);
+    const esp_partition_t *slot = sr_relocate_find(&migration->system, sr_migration_leaves_alone, migration);
     if (slot == NULL) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP,
                                    "running app at 0x%" PRIx32 " is in the way, and no OTA slot takes its %" PRIu32
@@ -172,7 +175,8 @@ static esp_self_reflasher_refusal_t refusal_of(uint32_t check)
 /* Header of the bootloader that works today; false if it can not be read. */
 static bool read_todays_bootloader(const sr_migration_t *migration, sr_image_t *image)
 {
-    const sr_region_t place = migration->system.boot_path.bootloader;
+    const sr_boot_path_t *path = &migration->system.boot_path;
+    const sr_region_t place = path->recovery.size > 0 ? path->recovery : path->bootloader;
     sr_flash_window_t window;
     const sr_reader_t reader = sr_flash_reader(&window, &migration->system.flash, place.address, place.size);
     return sr_image_parse(&reader, image) == SR_IMAGE_OK;
@@ -313,6 +317,9 @@ esp_err_t sr_migration_check(sr_migration_t *migration)
     }
     if (err == ESP_OK) {
         err = check_signatures(migration);
+    }
+    if (err == ESP_OK) {
+        err = sr_migration_find_recovery(migration);
     }
     if (err == ESP_OK) {
         err = mark_new_data(migration);

@@ -21,9 +21,11 @@ esp_err_t sr_migration_tell_record(const sr_migration_t *migration, esp_err_t er
 static bool may_erase(const sr_migration_t *migration, sr_region_t region)
 {
     for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
-        const uint8_t flags = sr_map_at(&migration->map, region.address + offset);
+        const sr_region_t sector = {region.address + offset, SR_SECTOR_SIZE};
+        const uint8_t flags = sr_map_at(&migration->map, sector.address);
         const bool right = (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0 && (flags & SR_MAP_WRONG) == 0;
-        if (right || (flags & SR_MAP_NEEDED) != 0) {
+        const bool replaced = migration->recovery.needs_copy && sr_region_overlaps(migration->recovery.place, sector);
+        if (right || ((flags & SR_MAP_NEEDED) != 0 && !replaced)) {
             return false;
         }
     }

@@ -39,7 +39,8 @@ const esp_partition_t *sr_relocate_find(const sr_system_t *system, sr_relocate_a
             continue;
         }
         const sr_region_t room = {slot->address, app.size};
-        if (sr_region_fits(room, system->flash.size) && !sr_region_overlaps(room, app) && allowed(context, room)) {
+        if (sr_region_fits(room, system->flash.size) && !sr_region_overlaps(room, app) &&
+            !sr_region_overlaps(room, system->boot_path.recovery) && allowed(context, room)) {
             return slot;
         }
     }

@@ -427,6 +427,15 @@ static void summary_counts_sectors_bytes_and_times(void **state)
     assert_int_equal(summary.maximum_ms, ms(3 * ERASE_MAX + BLOCK_MAX + 3 * 16 * PAGE_MAX));
     assert_int_equal(summary.window_typical_ms, ms(ERASE_US + 2 * 16 * PAGE_US));
     assert_int_equal(summary.window_maximum_ms, ms(ERASE_MAX + 2 * 16 * PAGE_MAX));
+    /* What a recovery bootloader stands in for is written, and harmless. */
+    const uint32_t typical_ms = summary.typical_ms;
+    map.guarded = (sr_region_t){0, SR_SECTOR_SIZE};
+    sr_map_summarize(&map, &bundle, &summary);
+    assert_int_equal(summary.window_typical_ms, ms(16 * PAGE_US));
+    assert_int_equal(summary.window_maximum_ms, ms(16 * PAGE_MAX));
+    assert_int_equal(summary.typical_ms, typical_ms);
+    assert_int_equal(summary.boot_path, 2);
+    map.guarded = (sr_region_t){0};
     /* Fewer of the block: sector by sector. */
     set(16, 16, SR_MAP_TARGET | SR_MAP_BLANK);
     set(16, 3, wrong);
