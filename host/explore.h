@@ -108,7 +108,7 @@ typedef struct explore_config {
                                      flash only what the uncut run writes or what is blank may change, and what is blank
                                      only outside of data partitions and behind the partition table. */
     unsigned target_count;
-    uint32_t torn_states; /**< For each operation; at least NOR_TORN_KINDS show all ways of being torn. */
+    uint32_t torn_states; /**< For each operation; NOR_TORN_KINDS show all ways, NOR_TORN_STATES each in each phase. */
     unsigned cuts;        /**< 1: one cut; N: up to N, each in the attempt to go on after the one before. */
     uint32_t sample;      /**< Operations that are tried, evenly spread, beside those of the commit; 0: all. */
     unsigned workers;     /**< Processes. */
