@@ -5,6 +5,7 @@
 
 #define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
 #define PAGES_PER_SECTOR  (SR_SECTOR_SIZE / SR_PAGE_SIZE)
+#define NEVER_FREE        (SR_MAP_CONTENT | SR_MAP_NEEDED)
 
 /** Times in microseconds: W25Q32JV, revision G, table 9.6 "AC Electrical Characteristics". */
 #define PAGE_TYPICAL   400u
@@ -117,14 +118,23 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
     summarize_times(map, bundle, summary);
 }
 
+void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms)
+{
+    const uint64_t pages = (uint64_t)programs * PAGES_PER_SECTOR;
+    *typical_ms = to_ms((uint64_t)erases * SECTOR_TYPICAL + pages * PAGE_TYPICAL);
+    *maximum_ms = to_ms((uint64_t)erases * SECTOR_MAXIMUM + pages * PAGE_MAXIMUM);
+}
+
+static bool is_free(uint8_t flags, uint8_t without)
+{
+    return (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0 && (flags & without) == 0;
+}
+
 static uint32_t find_free(const sr_map_t *map, uint32_t sectors, uint8_t without)
 {
     uint32_t run = 0;
     for (uint32_t i = 0; i < map->count; i++) {
-        const uint8_t flags = map->flags[i];
-        const bool blank = (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0;
-        const bool is_free = blank && (flags & without) == 0;
-        run = is_free ? run + 1 : 0;
+        run = is_free(map->flags[i], without) ? run + 1 : 0;
         if (run == sectors) {
             return (i + 1 - sectors) * SR_SECTOR_SIZE;
         }
@@ -134,7 +144,17 @@ static uint32_t find_free(const sr_map_t *map, uint32_t sectors, uint8_t without
 
 uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
 {
-    const uint8_t never = SR_MAP_CONTENT | SR_MAP_NEEDED;
-    const uint32_t best = find_free(map, sectors, never | SR_MAP_NEW_DATA);
-    return best != UINT32_MAX ? best : find_free(map, sectors, never);
+    const uint32_t best = find_free(map, sectors, NEVER_FREE | SR_MAP_NEW_DATA);
+    return best != UINT32_MAX ? best : find_free(map, sectors, NEVER_FREE);
+}
+
+uint32_t sr_map_longest_free(const sr_map_t *map)
+{
+    uint32_t run = 0;
+    uint32_t longest = 0;
+    for (uint32_t i = 0; i < map->count; i++) {
+        run = is_free(map->flags[i], NEVER_FREE) ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
 }

@@ -223,6 +223,19 @@ esp_err_t sr_relocate_stay(const sr_system_t *system, bool *changed)
     return stayed;
 }
 
+esp_err_t sr_relocate_copy(const sr_system_t *system, uint32_t address)
+{
+    sr_copy_workspace_t *workspace = heap_caps_malloc(sizeof(*workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
+    if (workspace == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    ESP_LOGI(TAG, "copying the running app from 0x%" PRIx32 " to free flash at 0x%" PRIx32,
+             system->boot_path.running_app.address, address);
+    const esp_err_t err = copy_app(system, address, workspace);
+    heap_caps_free(workspace);
+    return err;
+}
+
 esp_err_t sr_relocate(const sr_system_t *system, const esp_partition_t *slot)
 {
     sr_copy_workspace_t *workspace = heap_caps_malloc(sizeof(*workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);

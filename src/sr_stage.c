@@ -115,7 +115,7 @@ static bool is_mark(const sr_stage_t *stage, uint32_t address, const uint8_t *ma
 {
     *data_sectors = sr_get_le32(mark + MARK_SECTORS);
     return memcmp(mark, magic, sizeof(magic)) == 0 && sr_get_le32(mark + MARK_VERSION) == SR_STAGE_VERSION &&
-           *data_sectors <= SR_STAGE_MAX_ENTRIES &&
+           *data_sectors < stage->flash->size / SR_SECTOR_SIZE &&
            sr_region_fits((sr_region_t){address, (SR_STAGE_OVERHEAD + *data_sectors) * SR_SECTOR_SIZE},
                           stage->flash->size);
 }
