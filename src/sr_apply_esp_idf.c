@@ -154,7 +154,7 @@ static bool may_erase(const sr_migration_t *migration, sr_region_t region)
     for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
         const uint8_t flags = sr_map_at(&migration->map, region.address + offset);
         const bool right = (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_WRONG) == 0;
-        if (right || (flags & SR_MAP_NEEDED) != 0) {
+        if ((right && (flags & SR_MAP_BLANK) == 0) || (flags & SR_MAP_NEEDED) != 0) {
             return false;
         }
     }
@@ -397,6 +397,9 @@ static esp_err_t overwrite(sr_migration_t *migration)
         err = write_all(migration, is_data);
     }
     if (err == ESP_OK) {
+        migration->progress.sectors_done = 0;
+        migration->progress.sectors_total =
+            sr_commit_boot_path_sectors(&work) + migration->overwrite.size / SR_SECTOR_SIZE;
         sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
         release_source(migration);
         err = sr_overwrite_execute(migration, &work.hold);

@@ -9,6 +9,8 @@
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -202,21 +204,25 @@ static esp_err_t make_table(const sr_system_t *system, uint32_t address, uint8_t
     return would_boot(system, address, bytes, good);
 }
 
+/* Upwards. So a place that the bootloader rejects is the last one: it may lie behind the flash that its header knows,
+ * as those above do, or the reason is not the place. */
 static esp_err_t search_all(search_t *search, sr_temporary_place_t *place)
 {
     const uint32_t wanted = search->system->boot_path.running_app.size;
-    for (uint32_t at = 0; at < search->count * SR_SECTOR_SIZE && search->err == ESP_OK; at += SR_BLOCK_SIZE) {
+    bool found = false;
+    for (uint32_t at = 0; at < search->count * SR_SECTOR_SIZE && !found && search->err == ESP_OK; at += SR_BLOCK_SIZE) {
         const uint32_t size = room_at(search, at);
-        bool good = size == wanted && search->err == ESP_OK;
-        if (good) {
-            search->err = make_table(search->system, at, search->app, &good);
-        }
+        found = size == wanted;
         place->largest = size > place->largest ? size : place->largest;
-        if (good) {
-            place->address = at;
-            return search->err;
-        }
+        place->address = found ? at : NOWHERE;
+        vTaskDelay(1); /* The idle task feeds the task watchdog. */
     }
+    bool good = false;
+    if (found && search->err == ESP_OK && !search->system->flash.encryption && !search->system->secure_boot) {
+        search->err = make_table(search->system, place->address, search->app, &good);
+    }
+    place->rejected = found && !good;
+    place->address = good ? place->address : NOWHERE;
     return search->err;
 }
 
@@ -241,9 +247,6 @@ esp_err_t sr_temporary_table_find(const sr_system_t *system, sr_room_judge_t jud
     }
     heap_caps_free(search->uses);
     heap_caps_free(search);
-    if (err != ESP_OK || system->flash.encryption || system->secure_boot) {
-        place->address = NOWHERE;
-    }
     return err;
 }
 

@@ -13,6 +13,7 @@
 
 #include "esp_err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** What a sector is to the caller, as a place for the copy. */
@@ -28,14 +29,15 @@ typedef sr_room_t (*sr_room_judge_t)(void *context, uint32_t address);
 typedef struct sr_temporary_place {
     uint32_t address; /**< UINT32_MAX: nowhere. */
     uint32_t largest; /**< Bytes of the largest room for it; at most its length. */
+    bool rejected;    /**< There is room, but the bootloader would not start the app from there. */
 } sr_temporary_place_t;
 
 /**
  * Looks for a place of the running app's length: starts at a multiple of 64 KiB, is needed by nobody, and a table that
  * names it would be accepted by the bootloader, which would start the app from there. What belongs to no partition is
  * taken if it is blank, or holds what a copy that was cut short left there. Changes no flash.
- * @param[out] place Address UINT32_MAX also with flash encryption, which says by the table what is encrypted, and with
- *                   Secure Boot, since a bootloader may verify a signature over the table.
+ * @param[out] place Rejected is any with flash encryption, where the table says what is encrypted, and with Secure
+ * Boot, where a bootloader may verify a signature over the table.
  * @return ESP_OK; ESP_ERR_NO_MEM; or an error of esp_flash
  */
 esp_err_t sr_temporary_table_find(const sr_system_t *system, sr_room_judge_t judge, void *context,

@@ -122,8 +122,8 @@ static bool take_slot(sr_migration_t *migration, sr_relocate_allowed_t allowed)
     return true;
 }
 
-/** What stands against a way, in words; NULL: nothing but room. */
-static const char *against_table(const sr_migration_t *migration)
+/** What stands against a way beside the room for it, in words. */
+static const char *against_table(const sr_migration_t *migration, const sr_temporary_place_t *place)
 {
     const sr_system_t *system = &migration->system;
     if (system->flash.encryption || system->secure_boot) {
@@ -132,7 +132,10 @@ static const char *against_table(const sr_migration_t *migration)
     if ((sr_map_at(&migration->map, system->boot_path.table.address) & SR_MAP_TARGET) == 0) {
         return ", not without a new table";
     }
-    return (migration->config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE) == 0 ? ", not allowed" : NULL;
+    if ((migration->config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE) == 0) {
+        return ", not allowed";
+    }
+    return place->rejected ? ", not with this bootloader" : "";
 }
 
 static const char *against_in_place(const sr_migration_t *migration)
@@ -141,7 +144,7 @@ static const char *against_in_place(const sr_migration_t *migration)
     if (migration->system.flash.encryption) {
         return ", not with flash encryption";
     }
-    return (migration->config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE) == 0 ? ", not allowed" : NULL;
+    return (migration->config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE) == 0 ? ", not allowed" : "";
 #else
     (void)migration;
     return ", CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off";
@@ -158,18 +161,11 @@ static void take_table(sr_migration_t *migration, uint32_t address)
     sr_map_times(writes, writes, &plan->relocation_ms_typical, &plan->relocation_ms_maximum);
 }
 
-static uint32_t missing(uint32_t wanted, uint32_t largest)
-{
-    return wanted > largest ? wanted - largest : 0;
-}
-
 /* No slot takes the app. */
 static esp_err_t leave_the_slots(sr_migration_t *migration)
 {
     sr_temporary_place_t place;
     const sr_region_t app = migration->system.boot_path.running_app;
-    const char *no_table = against_table(migration);
-    const char *no_overwriting = against_in_place(migration);
     esp_err_t err = sr_migration_count_records_as_blank(migration);
     if (err == ESP_OK) {
         err = sr_temporary_table_find(&migration->system, judge_room, migration, &place);
@@ -177,12 +173,14 @@ static esp_err_t leave_the_slots(sr_migration_t *migration)
     if (err != ESP_OK) {
         return err;
     }
-    if (no_table == NULL && place.address != SR_NO_ADDRESS) {
+    const char *no_table = against_table(migration, &place);
+    const char *no_overwriting = against_in_place(migration);
+    const uint32_t in_place_missing = sr_overwrite_missing(migration);
+    if (no_table[0] == '\0' && place.address != SR_NO_ADDRESS) {
         take_table(migration, place.address);
         return ESP_OK;
     }
-    const uint32_t in_place_missing = sr_overwrite_missing(migration);
-    if (no_overwriting == NULL && in_place_missing == 0) {
+    if (no_overwriting[0] == '\0' && in_place_missing == 0) {
         sr_overwrite_plan(migration);
         return ESP_OK;
     }
@@ -190,8 +188,7 @@ static esp_err_t leave_the_slots(sr_migration_t *migration)
         migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP,
         "running app at 0x%" PRIx32 " is in the way: no OTA slot takes its %" PRIu32
         " bytes; with a temporary table: %" PRIu32 " bytes missing%s; in place: %" PRIu32 " bytes missing%s",
-        app.address, app.size, missing(app.size, place.largest), no_table != NULL ? no_table : "", in_place_missing,
-        no_overwriting != NULL ? no_overwriting : "");
+        app.address, app.size, app.size - place.largest, no_table, in_place_missing, no_overwriting);
 }
 
 esp_err_t sr_migration_find_way(sr_migration_t *migration)

@@ -674,6 +674,19 @@ static void room_that_the_bootloader_does_not_know_is_none(void **state)
     expect_refusal(SMALL_FACTORY, "12288 bytes missing;");
 }
 
+static void app_that_does_not_come_first_stays(void **state)
+{
+    (void)state;
+    /* Otadata selects slot 0, which is broken: so the bootloader has come to the factory app. */
+    open_chip(&(small_layout_t){.factory = true, .slots = 1, .sequences = {1, 0}}, SMALL_FACTORY);
+    want_table();
+    want_app(SMALL_FACTORY);
+    want_app(SLOT(0));
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
+    small_assert_boots(flash, false, SMALL_FACTORY);
+    expect_refusal(SMALL_FACTORY, "with a temporary table: 0 bytes missing, not with this bootloader");
+}
+
 static void table_is_written_only_when_the_caller_lets_it(void **state)
 {
     (void)state;
@@ -772,6 +785,22 @@ static void overwriting_may_be_cut_outside_its_window(void **state)
     open_whole_system();
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
     plan = plan_at(SLOT(0));
+    explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
+                        plan.relocation_ms_maximum + plan.window_ms_maximum);
+    close_chip();
+}
+
+/* What waits begins where the target wants nothing and ends where it wants blank flash. */
+static void what_waits_may_lie_in_both(void **state)
+{
+    (void)state;
+    open_chip(&lone_factory, SMALL_FACTORY);
+    memset(nor_flash_bytes(flash) + ROOM, 0, 0x10000);
+    memset(nor_flash_bytes(flash) + SMALL_FACTORY + 5 * SECTOR, 0xFF, 3 * SECTOR);
+    want(SMALL_FACTORY, 5 * SECTOR, new_app, SMALL_APP_SIZE);
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+    const esp_self_reflasher_plan_t plan = plan_at(SMALL_FACTORY);
+    assert_int_equal(plan.staging_address, SMALL_FACTORY + SMALL_APP_SIZE);
     explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
                         plan.relocation_ms_maximum + plan.window_ms_maximum);
     close_chip();
@@ -892,11 +921,13 @@ int main(void)
         TEST(what_shall_be_blank_is_room),
         TEST(temporary_table_needs_room_and_leave),
         TEST(room_that_the_bootloader_does_not_know_is_none),
+        TEST(app_that_does_not_come_first_stays),
         TEST(table_is_written_only_when_the_caller_lets_it),
         TEST(app_is_overwritten_in_place),
         TEST(in_place_comes_after_the_temporary_table),
         TEST(whole_system_is_overwritten_in_place),
         TEST(overwriting_may_be_cut_outside_its_window),
+        TEST(what_waits_may_lie_in_both),
         TEST(overwriting_needs_room_and_leave),
         TEST(app_moves_for_an_image_by_a_temporary_table),
         TEST(that_may_be_cut_outside_its_window),
