@@ -171,7 +171,7 @@ static bool run(const scenario_t *scenario, const uint8_t *content, const nor_ti
         execute(plan);
         measure_flash(flash, timing, result);
         result->done = memcmp(nor_flash_view(flash), target, SCENARIO_FLASH_SIZE) == 0 &&
-                       boot_window_measure(record, &scenario->chip, &window, NULL);
+                       boot_window_measure(record, &scenario->chip, NULL, &window, NULL);
         result->window_typical_us = result->done ? window.typical_us : 0;
         result->window_maximum_us = result->done ? window.maximum_us : 0;
     }

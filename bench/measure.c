@@ -129,7 +129,7 @@ static void run_app(const scenario_t *scenario, nor_flash_t *flash, const nor_ti
     } else {
         measure_flash(flash, timing, result);
         judge(scenario, flash, &report, result);
-        if (result->done && boot_window_measure(record, &scenario->chip, &window, NULL)) {
+        if (result->done && boot_window_measure(record, &scenario->chip, NULL, &window, NULL)) {
             result->window_typical_us = window.typical_us;
             result->window_maximum_us = window.maximum_us;
         }

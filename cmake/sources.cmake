@@ -24,11 +24,14 @@ set(SR_SOURCES
     src/sr_mcuboot.c
     src/sr_md5.c
     src/sr_migration_esp_idf.c
+    src/sr_moves.c
+    src/sr_moves_esp_idf.c
     src/sr_otadata.c
     src/sr_outcome_esp_idf.c
     src/sr_overwrite_esp_idf.c
     src/sr_partition_table.c
     src/sr_plan_esp_idf.c
+    src/sr_records_esp_idf.c
     src/sr_relocate_esp_idf.c
     src/sr_result.c
     src/sr_result_flash.c

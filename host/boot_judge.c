@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "boot_judge.h"
 
+#include "flash_buffer.h"
 #include "sr_region.h"
 
 #include <stdlib.h>
@@ -18,7 +19,7 @@ static void mark_read(void *context, uint32_t address, uint32_t length)
 
 static void boot(boot_judge_t *judge, const uint8_t *flash, boot_result_t *result)
 {
-    memcpy(judge->scratch, flash, judge->size);
+    flash_buffer_copy(judge->scratch, flash, judge->size);
     memset(judge->read, 0, judge->size / SR_PAGE_SIZE);
     boot_run(judge->chip, judge->scratch, judge->size, mark_read, judge, result);
     judge->boots++;
@@ -40,8 +41,8 @@ bool boot_judge_open(boot_judge_t *judge, const boot_chip_t *chip, uint32_t size
                      const uint8_t *after)
 {
     *judge = (boot_judge_t){.chip = chip, .size = size};
-    judge->scratch = malloc(size);
-    judge->looked_at = malloc(size);
+    judge->scratch = flash_buffer_new(size);
+    judge->looked_at = flash_buffer_new(size);
     judge->read = malloc(size / SR_PAGE_SIZE);
     if (judge->scratch == NULL || judge->looked_at == NULL || judge->read == NULL) {
         return false;
@@ -53,12 +54,17 @@ bool boot_judge_open(boot_judge_t *judge, const boot_chip_t *chip, uint32_t size
 
 void boot_judge_close(boot_judge_t *judge)
 {
-    free(judge->scratch);
-    free(judge->looked_at);
+    flash_buffer_delete(judge->scratch, judge->size);
+    flash_buffer_delete(judge->looked_at, judge->size);
     free(judge->old_loader);
     free(judge->new_loader);
     free(judge->read);
     *judge = (boot_judge_t){0};
+}
+
+void boot_judge_accept(boot_judge_t *judge, const boot_code_t *app)
+{
+    judge->other_app = app != NULL ? *app : (boot_code_t){0};
 }
 
 bool boot_same_code(const boot_code_t *a, const boot_code_t *b)
@@ -85,7 +91,9 @@ static boot_verdict_t verdict_on(const boot_judge_t *judge, const boot_result_t 
     if (!boot_succeeds(result) || !(is_loader_of(result, old_system) || is_loader_of(result, new_system))) {
         return BOOT_NEITHER;
     }
-    if (boot_succeeds(old_system) && boot_same_code(&result->app, &old_system->app)) {
+    if (boot_succeeds(old_system) &&
+        (boot_same_code(&result->app, &old_system->app) ||
+         (judge->other_app.length > 0 && boot_same_code(&result->app, &judge->other_app)))) {
         return BOOT_OLD;
     }
     return boot_succeeds(new_system) && boot_same_code(&result->app, &new_system->app) ? BOOT_NEW : BOOT_NEITHER;
@@ -110,7 +118,7 @@ boot_verdict_t boot_judge_look(boot_judge_t *judge, const uint8_t *flash, boot_r
         return BOOT_NEITHER;
     }
     if (!judge->has_looked || !reads_the_same(judge, flash)) {
-        memcpy(judge->looked_at, flash, judge->size);
+        flash_buffer_copy(judge->looked_at, flash, judge->size);
         boot(judge, flash, &judge->last);
         judge->last_verdict = verdict_on(judge, &judge->last);
         judge->has_looked = true;

@@ -14,7 +14,7 @@
 
 typedef enum boot_verdict {
     BOOT_NEITHER, /**< Nothing boots, or code that is neither the old nor the new one. */
-    BOOT_OLD,     /**< The old app runs, which may be the new one as well. */
+    BOOT_OLD,     /**< An old app runs, which may be the new one as well. */
     BOOT_NEW,     /**< The new app runs. */
 } boot_verdict_t;
 
@@ -22,9 +22,10 @@ typedef struct boot_judge {
     const boot_chip_t *chip;
     uint32_t size;
     boot_result_t old_system, new_system;
-    uint8_t *scratch;    /**< What a trial boot may write to. After a look: the flash as that boot left it. */
-    uint8_t *looked_at;  /**< The flash of the last look that booted, before it booted. */
-    uint8_t *old_loader; /**< Their code, since to compare it is cheaper than to boot. */
+    boot_code_t other_app; /**< Also of the old system; of length 0: none. */
+    uint8_t *scratch;      /**< What a trial boot may write to. After a look: the flash as that boot left it. */
+    uint8_t *looked_at;    /**< The flash of the last look that booted, before it booted. */
+    uint8_t *old_loader;   /**< Their code, since to compare it is cheaper than to boot. */
     uint8_t *new_loader;
     uint8_t *read; /**< A flag for each page: the last boot depends on it. */
     bool has_looked;
@@ -37,6 +38,10 @@ typedef struct boot_judge {
 bool boot_judge_open(boot_judge_t *judge, const boot_chip_t *chip, uint32_t size, const uint8_t *before,
                      const uint8_t *after);
 void boot_judge_close(boot_judge_t *judge);
+
+/** Takes an app for one of the old system though the old flash boots another: the one that runs, until a reset.
+ *  @param app NULL: there is none. */
+void boot_judge_accept(boot_judge_t *judge, const boot_code_t *app);
 
 /**
  * Boots a copy of a flash, or answers without where that is possible: because the code of neither bootloader is there,

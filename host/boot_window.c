@@ -2,12 +2,11 @@
 #include "boot_window.h"
 
 #include "boot_judge.h"
+#include "flash_buffer.h"
 #include "sr_region.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define TORN_STATES (2u * NOR_TORN_KINDS)
 
 typedef struct replay {
     boot_judge_t judge;
@@ -30,8 +29,8 @@ static void boot_next(replay_t *replay)
 
 static bool torn_is_unsafe(replay_t *replay, const nor_op_t *op)
 {
-    for (uint32_t seed = 0; seed < TORN_STATES; seed++) {
-        memcpy(replay->torn, replay->flash, replay->size);
+    for (uint32_t seed = 0; seed < NOR_TORN_STATES; seed++) {
+        flash_buffer_copy(replay->torn, replay->flash, replay->size);
         nor_tear(op, seed, replay->torn + op->address, replay->next + op->address);
         if (boot_judge_look(&replay->judge, replay->torn, NULL) == BOOT_NEITHER) {
             return true;
@@ -75,8 +74,10 @@ static void judge_step(replay_t *replay, uint32_t index, const flash_step_t *ste
 {
     const nor_op_t *op = &step->op;
     bool in_window = !replay->safe;
-    bool changed = memcmp(replay->flash + op->address, replay->next + op->address, op->length) != 0;
-    if (step->first_of_boot || (changed && boot_judge_depends_on(&replay->judge, op->address, op->length))) {
+    // what was blank changes, too, if an erase of it is cut
+    bool may_change =
+        op->kind != NOR_OP_PROGRAM || memcmp(replay->flash + op->address, replay->next + op->address, op->length) != 0;
+    if (step->first_of_boot || (may_change && boot_judge_depends_on(&replay->judge, op->address, op->length))) {
         in_window = in_window || changes_code(replay, op, &replay->last) || torn_is_unsafe(replay, op);
         boot_next(replay);
         in_window = in_window || !replay->safe || changes_code(replay, op, &replay->last);
@@ -120,13 +121,14 @@ static void replay_all(replay_t *replay, const uint8_t *before)
     }
 }
 
-static bool measure(replay_t *replay, const flash_record_t *record, const boot_chip_t *chip)
+static bool measure(replay_t *replay, const flash_record_t *record, const boot_chip_t *chip, const boot_code_t *running)
 {
     const uint8_t *before = flash_record_before(record);
     memcpy(replay->next, before, replay->size);
     bool measured =
         find_final(replay, replay->next) && boot_judge_open(&replay->judge, chip, replay->size, before, replay->next);
     if (measured) {
+        boot_judge_accept(&replay->judge, running);
         replay_all(replay, before);
         replay->window->states_booted = replay->judge.boots;
     }
@@ -134,7 +136,8 @@ static bool measure(replay_t *replay, const flash_record_t *record, const boot_c
     return measured;
 }
 
-bool boot_window_measure(const flash_record_t *record, const boot_chip_t *chip, boot_window_t *window, bool *inside)
+bool boot_window_measure(const flash_record_t *record, const boot_chip_t *chip, const boot_code_t *running,
+                         boot_window_t *window, bool *inside)
 {
     *window = (boot_window_t){0};
     const uint32_t size = flash_record_size(record);
@@ -150,7 +153,7 @@ bool boot_window_measure(const flash_record_t *record, const boot_chip_t *chip, 
     bool measured = memory != NULL && flash_replay_open(record, &replay.log);
     if (measured) {
         flash_replay_t opened = replay.log;
-        measured = measure(&replay, record, chip);
+        measured = measure(&replay, record, chip, running);
         flash_replay_close(&opened);
     }
     free(memory);

@@ -28,8 +28,10 @@ typedef struct boot_window {
  *
  * An operation is in the window if it starts or ends in a state that is not safe, if it changes bytes that the boot
  * before or after it executes, or if a torn version of it would not be safe.
+ * @param running The app that ran first, if it is not the one that the flash booted; NULL: it is.
  * @param inside A flag for each operation of the record, set for those in the window, the others left alone; may be
  * NULL.
  * @return false if the record can not be read or there is no memory.
  */
-bool boot_window_measure(const flash_record_t *record, const boot_chip_t *chip, boot_window_t *window, bool *inside);
+bool boot_window_measure(const flash_record_t *record, const boot_chip_t *chip, const boot_code_t *running,
+                         boot_window_t *window, bool *inside);

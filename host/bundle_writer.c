@@ -27,6 +27,7 @@ typedef struct builder {
     growing_t regions;
     growing_t chunks; /**< Offsets of data count from the first chunk's until the manifest's size is known. */
     growing_t digests;
+    growing_t moves;
     growing_t data;
     chunk_work_t *work;
 } builder_t;
@@ -79,6 +80,17 @@ static void put_chunk_row(builder_t *builder, const sr_bundle_chunk_t *chunk)
     put_u32(&builder->chunks, chunk->first_digest);
     const uint8_t rest[4] = {chunk->sector_count, (uint8_t)chunk->encoding};
     put_bytes(&builder->chunks, rest, sizeof(rest));
+}
+
+static void put_move_row(builder_t *builder, const sr_bundle_move_t *move)
+{
+    char label[SR_BUNDLE_LABEL_SIZE] = {0};
+    memcpy(label, move->label, strnlen(move->label, sizeof(label)));
+    put_bytes(&builder->moves, label, sizeof(label));
+    put_u32(&builder->moves, move->source.address);
+    put_u32(&builder->moves, move->source.size);
+    put_u32(&builder->moves, move->destination.address);
+    put_u32(&builder->moves, move->destination.size);
 }
 
 /** The bytes of one of a region's sectors, blank where its data has ended. */
@@ -196,7 +208,7 @@ static void put_header(growing_t *out, const bundle_spec_t *spec, const builder_
     put_bytes(out, sr_bundle_magic, sizeof(sr_bundle_magic));
     put_u16(out, SR_BUNDLE_VERSION);
     put_u16(out, SR_BUNDLE_HEADER_SIZE);
-    put_u32(out, 0); // features
+    put_u32(out, spec->move_count != 0 ? SR_BUNDLE_FEATURE_MOVES : 0);
     put_u32(out, manifest_size);
     put_u32(out, manifest_size + SR_BUNDLE_SIGNATURE_SIZE + (uint32_t)builder->data.size);
     put_u16(out, spec->chip_id);
@@ -206,7 +218,7 @@ static void put_header(growing_t *out, const bundle_spec_t *spec, const builder_
     put_u16(out, (uint16_t)rows(&builder->regions));
     put_u16(out, (uint16_t)rows(&builder->chunks));
     put_u32(out, rows(&builder->digests));
-    put_u32(out, 0); // reserved
+    put_u32(out, spec->move_count);
 }
 
 /** Puts the parts together. */
@@ -214,7 +226,7 @@ static void put_file(growing_t *out, const bundle_spec_t *spec, builder_t *build
 {
     static const uint8_t unsigned_block[SR_BUNDLE_SIGNATURE_SIZE];
     const uint32_t tables = rows(&builder->regions) + rows(&builder->chunks) + rows(&builder->digests);
-    const uint32_t manifest_size = SR_BUNDLE_HEADER_SIZE + SR_BUNDLE_ROW_SIZE * tables;
+    const uint32_t manifest_size = SR_BUNDLE_HEADER_SIZE + SR_BUNDLE_ROW_SIZE * tables + (uint32_t)builder->moves.size;
     for (uint32_t i = 0; i < rows(&builder->chunks); i++) {
         uint8_t *offset = builder->chunks.bytes + SR_BUNDLE_ROW_SIZE * i;
         sr_put_le32(offset, sr_get_le32(offset) + manifest_size + SR_BUNDLE_SIGNATURE_SIZE);
@@ -223,6 +235,7 @@ static void put_file(growing_t *out, const bundle_spec_t *spec, builder_t *build
     put_bytes(out, builder->regions.bytes, builder->regions.size);
     put_bytes(out, builder->chunks.bytes, builder->chunks.size);
     put_bytes(out, builder->digests.bytes, builder->digests.size);
+    put_bytes(out, builder->moves.bytes, builder->moves.size);
     put_bytes(out, unsigned_block, sizeof(unsigned_block));
     put_bytes(out, builder->data.bytes, builder->data.size);
 }
@@ -239,7 +252,11 @@ static bundle_write_status_t build(builder_t *builder, const bundle_spec_t *spec
             return status;
         }
     }
-    if (builder->regions.failed || builder->chunks.failed || builder->digests.failed || builder->data.failed) {
+    for (unsigned i = 0; i < spec->move_count; i++) {
+        put_move_row(builder, &spec->moves[i]);
+    }
+    if (builder->regions.failed || builder->chunks.failed || builder->digests.failed || builder->moves.failed ||
+        builder->data.failed) {
         return BUNDLE_WRITE_NO_MEMORY;
     }
     put_file(out, spec, builder);
@@ -256,7 +273,8 @@ bundle_write_status_t bundle_write(const bundle_spec_t *spec, uint8_t **bundle, 
 {
     *bundle = NULL;
     *size = 0;
-    if (spec->region_count == 0 || spec->region_count > SR_BUNDLE_MAX_REGIONS) {
+    if (spec->region_count == 0 || spec->region_count > SR_BUNDLE_MAX_REGIONS ||
+        spec->move_count > SR_BUNDLE_MAX_MOVES) {
         return BUNDLE_WRITE_BAD_ARGUMENT;
     }
     builder_t builder = {0};
@@ -265,6 +283,7 @@ bundle_write_status_t bundle_write(const bundle_spec_t *spec, uint8_t **bundle, 
     free(builder.regions.bytes);
     free(builder.chunks.bytes);
     free(builder.digests.bytes);
+    free(builder.moves.bytes);
     free(builder.data.bytes);
     free(builder.work);
     if (status != BUNDLE_WRITE_OK) {

@@ -25,6 +25,8 @@ typedef struct bundle_spec {
     uint32_t partition_table_offset; /**< Of the result; SR_BUNDLE_NO_TABLE if it has none. */
     const bundle_region_t *regions;  /**< By ascending address, not overlapping. */
     unsigned region_count;
+    const sr_bundle_move_t *moves; /**< By ascending destination. */
+    unsigned move_count;           /**< At most SR_BUNDLE_MAX_MOVES. */
 } bundle_spec_t;
 
 typedef enum bundle_write_status {

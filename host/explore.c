@@ -17,7 +17,8 @@ const char *explore_outcome_name(explore_outcome_t outcome)
 static bool mark_window(const explore_config_t *config, const explore_trail_t *trail, explore_result_t *result)
 {
     boot_window_t window = {0};
-    const bool measured = explore_mark_window(trail->record, &config->chip, trail->operations, trail->count, &window);
+    const bool measured =
+        explore_mark_window(trail->record, &config->chip, &trail->report.app, trail->operations, trail->count, &window);
     result->window_typical_us = window.typical_us;
     result->window_maximum_us = window.maximum_us;
     return measured;
@@ -46,14 +47,14 @@ static explore_status_t explore_flash(const explore_config_t *config, nor_flash_
                                       explore_result_t *result)
 {
     memcpy(nor_flash_bytes(flash), config->flash, config->size);
-    const bool ran = explore_trail_run(config, flash, trail);
+    const bool ran = explore_trail_run(config, flash, config->running_app, trail);
     result->run = trail->report;
     result->stats = nor_flash_stats(flash);
     result->flash = malloc(config->size);
-    if (!ran) {
-        return trail->record != NULL && trail->report.boots == 0 ? EXPLORE_NO_START : EXPLORE_NO_MEMORY;
+    if (trail->record != NULL && (trail->report.boots == 0 || !boot_succeeds(&trail->report.before))) {
+        return EXPLORE_NO_START;
     }
-    if (result->flash == NULL) {
+    if (!ran || result->flash == NULL) {
         return EXPLORE_NO_MEMORY;
     }
     memcpy(result->flash, nor_flash_view(flash), config->size);

@@ -20,10 +20,10 @@
  * shows. So does a copy over the running app, which is boot path: all of it is commit.
  *
  * The shortest window: of the sectors that both bootloaders, table and otadata occupy, those that differ, each erased
- * once unless it is blank (by sectors or blocks, what is quicker and loses nothing) and programmed once, as far as the
- * new boot needs the page. Sectors that only the new boot needs can be written before, those that only the old one
- * needs afterwards. The bootloader, the table and each sector of otadata are taken in the best of all orders; one of
- * them that can be torn in all ways and still boots does not count.
+ * once unless it is blank (by sectors or blocks, what is quicker, touching nothing but blank targets) and programmed
+ * once, as far as the new boot needs the page. Sectors that only the new boot needs can be written before, those that
+ * only the old one needs afterwards. The bootloader, the table and each sector of otadata are taken in the best of all
+ * orders; one of them that can be torn in all ways and still boots does not count.
  */
 #pragma once
 
@@ -85,21 +85,25 @@ typedef struct explore_operation {
  */
 bool explore_operations(const flash_record_t *record, explore_operation_t **operations, uint32_t *count);
 
-/** Measures the window and marks the operations in it. @return false if the record can not be read, or without memory.
+/** Measures the window and marks the operations in it. @param running As in boot_window_measure(). @return false if the
+ * record can not be read, or without memory.
  */
-bool explore_mark_window(const flash_record_t *record, const boot_chip_t *chip, explore_operation_t *operations,
-                         uint32_t count, boot_window_t *window);
+bool explore_mark_window(const flash_record_t *record, const boot_chip_t *chip, const boot_code_t *running,
+                         explore_operation_t *operations, uint32_t count, boot_window_t *window);
 
 typedef struct explore_config {
     boot_chip_t chip;
-    const uint8_t *flash; /**< Content at the start; what boots from it does the migration. */
+    const uint8_t *flash; /**< Content at the start; must boot. */
     uint32_t size;
+    uint32_t running_app; /**< Offset of the app that does the migration, until a reset or cut; what boots then goes on,
+                               as app_main() again. UINT32_MAX: the one that boots from the start. */
     const nor_timing_t *timing;
     /** The app. Returns when nothing is left to do, and must not restart the chip then; starts from scratch each time.
      */
     void (*app_main)(void);
     const sr_region_t *targets; /**< What the migration replaces. All of it counts for "complete"; of the rest of the
-                                     flash only what the uncut run writes or what is blank may change. */
+                                     flash only what the uncut run writes or what is blank may change, and what is blank
+                                     only outside of data partitions and behind the partition table. */
     unsigned target_count;
     uint32_t torn_states; /**< For each operation; at least NOR_TORN_KINDS show all ways of being torn. */
     unsigned cuts;        /**< 1: one cut; N: up to N, each in the attempt to go on after the one before. */
@@ -127,7 +131,7 @@ typedef struct explore_result {
 
 typedef enum explore_status {
     EXPLORE_OK,
-    EXPLORE_NO_START,   /**< No app starts from the flash; result->run.after tells why. */
+    EXPLORE_NO_START,   /**< No app starts from the flash; result->run.before tells why. */
     EXPLORE_UNFINISHED, /**< The uncut run crashes, never ends, or what it leaves does not boot; see result->run. */
     EXPLORE_NO_MEMORY,
 } explore_status_t;

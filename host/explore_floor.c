@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "explore_internal.h"
 
+#include "flash_buffer.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,7 +69,19 @@ static bool is_written(const change_t *change, uint32_t sector, uint8_t groups)
     return (change->group_of[sector] & groups) != 0;
 }
 
-/** Adds the erases of one block: of its sectors, or of all of it at once where that loses nothing. */
+/** True if the migration answers for a sector: who finishes after a cut makes it right, whatever is in it. */
+static bool is_target(const change_t *change, uint32_t sector)
+{
+    for (unsigned i = 0; i < change->config->target_count; i++) {
+        if (sr_region_overlaps((sr_region_t){sector * SR_SECTOR_SIZE, SR_SECTOR_SIZE}, change->config->targets[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Adds the erases of one block: of its sectors, or of all of it at once where that loses nothing. An erase that is cut
+ *  leaves blank neighbours torn. */
 static void add_erases(const change_t *change, uint32_t first, uint8_t groups, floor_time_t *time)
 {
     const nor_timing_t *timing = change->config->timing;
@@ -78,7 +92,7 @@ static void add_erases(const change_t *change, uint32_t first, uint8_t groups, f
         if (is_written(change, i, groups)) {
             erases += needs_erase(change, address);
         } else {
-            whole = whole && is_blank(change->base + address, SR_SECTOR_SIZE);
+            whole = whole && is_target(change, i) && is_blank(change->base + address, SR_SECTOR_SIZE);
         }
     }
     const uint64_t typical = (uint64_t)erases * timing->sector_erase_typical_us;
@@ -106,7 +120,7 @@ static floor_time_t time_of(const change_t *change, uint8_t groups)
 
 static void put_groups(change_t *change, uint8_t groups)
 {
-    memcpy(change->scratch, change->base, change->config->size);
+    flash_buffer_copy(change->scratch, change->base, change->config->size);
     for (uint32_t i = 0; i < sector_count(change); i++) {
         if (is_written(change, i, groups)) {
             const uint32_t at = i * SR_SECTOR_SIZE;
@@ -121,7 +135,10 @@ static void tear_group(change_t *change, uint8_t group, bool program, uint32_t s
     uint8_t blank[SR_SECTOR_SIZE];
     memset(blank, 0xFF, sizeof(blank));
     for (uint32_t i = 0; i < sector_count(change); i++) {
-        const nor_op_t op = {.number = i, .address = i * SR_SECTOR_SIZE, .length = SR_SECTOR_SIZE};
+        const nor_op_t op = {.number = i,
+                             .kind = program ? NOR_OP_PROGRAM : NOR_OP_ERASE_SECTOR,
+                             .address = i * SR_SECTOR_SIZE,
+                             .length = SR_SECTOR_SIZE};
         uint8_t *bytes = change->scratch + op.address;
         if (is_written(change, i, group)) {
             memcpy(bytes, program ? blank : change->base + op.address, SR_SECTOR_SIZE);
@@ -142,7 +159,7 @@ static bool try_group(change_t *change, uint8_t done, uint8_t group)
         return time_of(change, group).maximum_us == 0; // it executes where it is written
     }
     for (unsigned program = 0; program < 2; program++) {
-        for (uint32_t seed = 0; seed < 2 * NOR_TORN_KINDS; seed++) {
+        for (uint32_t seed = 0; seed < NOR_TORN_STATES; seed++) {
             put_groups(change, done);
             tear_group(change, group, program != 0, seed);
             if (!boots(change)) {
@@ -262,6 +279,7 @@ bool explore_floor(const explore_config_t *config, const explore_trail_t *trail,
                  change->base != NULL && change->scratch != NULL && change->group_of != NULL;
     }
     if (enough) {
+        boot_judge_accept(&change->judge, &trail->report.app);
         explore_cursor_make(&cursor, &start, change->base);
         enough = find_best(change);
         result->floor_typical_us = change->best.typical_us;

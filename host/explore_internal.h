@@ -30,9 +30,29 @@ typedef struct explore_cursor {
     uint32_t size;
 } explore_cursor_t;
 
-/** Runs the app from the content that @p flash has, and records it. @return false without memory or if it does not
+/** Flashes that the chip was started with in a run, after its first start. What became of it then will do so again. */
+typedef struct explore_starts {
+    const nor_flash_t *flash; /**< The one that is compared with them. */
+    uint8_t *flashes;         /**< Owned. One behind the other. */
+    uint32_t count;
+} explore_starts_t;
+
+/** @return false without memory; free(starts->flashes) is due */
+bool explore_find_starts(const explore_trail_t *trail, const boot_chip_t *chip, explore_starts_t *starts);
+
+/**
+ * Runs the app from the content that @p flash has.
+ * @param starts If the chip is started again with one of these, the run stops.
+ * @return false without memory or if it does not start
+ */
+bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, explore_starts_t *starts, sim_report_t *report);
+
+/** Runs an app from the content that @p flash has, and records it.
+ *  @param running_app Offset of the one that starts; UINT32_MAX: the one that boots.
+ *  @return false without memory or if it does not
  *  start. explore_trail_free() is due in both cases, before the flash is deleted. */
-bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explore_trail_t *trail);
+bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, uint32_t running_app,
+                       explore_trail_t *trail);
 void explore_trail_free(explore_trail_t *trail);
 
 /**
@@ -69,6 +89,19 @@ bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t s
 
 /** True if the chip may fail to boot after this cut. */
 bool explore_cut_in_commit(const explore_trail_t *trail, const explore_cut_t *cut);
+
+/** What may become of a sector. */
+typedef enum explore_fate {
+    EXPLORE_FATE_KEPT,   /**< As it was. */
+    EXPLORE_FATE_FREE,   /**< Anything: it was blank and is nobody's data, or the uncut run used it. */
+    EXPLORE_FATE_TARGET, /**< As the uncut run leaves it. */
+} explore_fate_t;
+
+/** An explore_fate_t for each sector. @return NULL without memory; free() is due. */
+uint8_t *explore_fates(const explore_config_t *config, const explore_trail_t *trail, const uint8_t *final);
+
+/** True if a sector is erased. */
+bool explore_is_blank(const uint8_t *sector);
 
 /** Lists the cuts that are to be tried. @return false without memory. */
 bool explore_list_states(const explore_config_t *config, const explore_trail_t *trail, explore_result_t *result);

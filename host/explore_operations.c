@@ -25,11 +25,11 @@ bool explore_operations(const flash_record_t *record, explore_operation_t **oper
     return *operations != NULL;
 }
 
-bool explore_mark_window(const flash_record_t *record, const boot_chip_t *chip, explore_operation_t *operations,
-                         uint32_t count, boot_window_t *window)
+bool explore_mark_window(const flash_record_t *record, const boot_chip_t *chip, const boot_code_t *running,
+                         explore_operation_t *operations, uint32_t count, boot_window_t *window)
 {
     bool *inside = calloc(count + 1u, sizeof(*inside));
-    const bool measured = inside != NULL && boot_window_measure(record, chip, window, inside);
+    const bool measured = inside != NULL && boot_window_measure(record, chip, running, window, inside);
     for (uint32_t i = 0; i < count && measured; i++) {
         operations[i].in_window = inside[i];
     }

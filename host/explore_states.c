@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "explore_internal.h"
 
+#include "flash_buffer.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,19 +28,13 @@ typedef struct worker {
     const explore_trail_t *trail;
     const uint8_t *final;
     board_t *board;
-    uint8_t *fate; /**< For each sector: a fate_t. */
+    explore_starts_t starts; /**< Of the uncut run. */
+    uint8_t *fate;           /**< For each sector: an explore_fate_t. */
     boot_judge_t judge;
     explore_cursor_t cursor;
     nor_flash_t *flash;
     uint8_t *state;
 } worker_t;
-
-/** What may become of a sector. */
-typedef enum fate {
-    FATE_KEPT,   /**< As it was. */
-    FATE_FREE,   /**< Anything: it was blank, or the uncut run used it. */
-    FATE_TARGET, /**< As the uncut run leaves it. */
-} fate_t;
 
 /** How far a flash is from what it shall become. */
 typedef enum rest {
@@ -47,29 +43,19 @@ typedef enum rest {
     REST_CONTENT,
 } rest_t;
 
-static bool is_blank(const uint8_t *bytes)
-{
-    for (uint32_t i = 0; i < SR_SECTOR_SIZE; i++) {
-        if (bytes[i] != 0xFF) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /** @param[out] where The first sector that is not as it shall be. */
 static rest_t what_is_left(const worker_t *worker, const uint8_t *flash, uint32_t *where)
 {
     rest_t rest = REST_NOTHING;
     for (uint32_t at = 0; at < worker->config->size; at += SR_SECTOR_SIZE) {
         const uint8_t *now = flash + at;
-        const fate_t fate = (fate_t)worker->fate[at / SR_SECTOR_SIZE];
-        const uint8_t *wanted = fate == FATE_KEPT ? worker->config->flash : worker->final;
-        if (fate == FATE_FREE || memcmp(now, wanted + at, SR_SECTOR_SIZE) == 0) {
+        const explore_fate_t fate = (explore_fate_t)worker->fate[at / SR_SECTOR_SIZE];
+        const uint8_t *wanted = fate == EXPLORE_FATE_KEPT ? worker->config->flash : worker->final;
+        if (fate == EXPLORE_FATE_FREE || memcmp(now, wanted + at, SR_SECTOR_SIZE) == 0) {
             continue;
         }
         *where = rest == REST_NOTHING ? at : *where;
-        if (fate == FATE_KEPT || !is_blank(worker->final + at)) {
+        if (fate == EXPLORE_FATE_KEPT || !explore_is_blank(worker->final + at)) {
             return REST_CONTENT;
         }
         rest = REST_ERASE;
@@ -94,6 +80,9 @@ static const char *end_text(const sim_report_t *report)
 static bool has_converged(const worker_t *worker, const sim_report_t *report, explore_state_t *state)
 {
     uint32_t where = 0;
+    if (report->stopped) {
+        return true; // an app starts from scratch: from here on it does what it did in the uncut run
+    }
     if (what_is_left(worker, nor_flash_view(worker->flash), &where) != REST_NOTHING) {
         snprintf(state->reason, sizeof(state->reason),
                  "the app %s after %u boots, and the sector at 0x%" PRIx32 " is not right", end_text(report),
@@ -124,7 +113,7 @@ static explore_cut_t draw_cut(const explore_state_t *state, const explore_trail_
     for (unsigned i = 0; i < state->nested_count; i++) {
         random = scatter(random + state->nested[i].operation);
     }
-    const uint32_t kind = scatter(random) % (NOR_TORN_KINDS + 1);
+    const uint32_t kind = scatter(random) % (NOR_TORN_STATES + 1);
     const explore_cut_t before = {.operation = random % trail->count, .when = NOR_CUT_BEFORE};
     const explore_cut_t inside = {.operation = random % trail->count, .when = NOR_CUT_INSIDE, .seed = kind - 1};
     return kind == 0 ? before : inside;
@@ -135,7 +124,7 @@ static explore_cut_t draw_cut(const explore_state_t *state, const explore_trail_
 static void cut_again(worker_t *worker, explore_trail_t *trail, unsigned cuts, explore_state_t *state)
 {
     explore_cursor_t cursor;
-    uint8_t *flash = malloc(worker->config->size);
+    uint8_t *flash = flash_buffer_new(worker->config->size);
     if (!explore_mark_commits(worker->config, trail, worker->final) ||
         !explore_cursor_open(&cursor, trail, &worker->config->chip) || flash == NULL) {
         abort(); // the parent finds out
@@ -150,17 +139,22 @@ static void cut_again(worker_t *worker, explore_trail_t *trail, unsigned cuts, e
     if (next.failed) {
         *state = next;
     }
-    free(flash);
+    flash_buffer_delete(flash, worker->config->size);
 }
 
 /** Lets the app that boots go on. @return true if it finishes */
 static bool go_on(worker_t *worker, const uint8_t *flash, unsigned cuts, explore_state_t *state)
 {
+    flash_buffer_copy(nor_flash_bytes(worker->flash), flash, worker->config->size);
+    if (cuts <= 1) { // nobody will ask how it got there
+        sim_report_t report;
+        return explore_run_on(worker->config, worker->flash, &worker->starts, &report) &&
+               has_converged(worker, &report, state);
+    }
     explore_trail_t trail;
-    memcpy(nor_flash_bytes(worker->flash), flash, worker->config->size);
-    const bool ran = explore_trail_run(worker->config, worker->flash, &trail);
+    const bool ran = explore_trail_run(worker->config, worker->flash, UINT32_MAX, &trail);
     const bool converged = ran && has_converged(worker, &trail.report, state);
-    if (converged && cuts > 1 && trail.count > 0) {
+    if (converged && trail.count > 0) {
         cut_again(worker, &trail, cuts, state);
     }
     explore_trail_free(&trail);
@@ -232,12 +226,14 @@ static void run_worker(worker_t *worker, uint32_t count)
 {
     const explore_config_t *config = worker->config;
     worker->flash = nor_flash_new(config->size, config->timing);
-    worker->state = malloc(config->size);
+    worker->state = flash_buffer_new(config->size);
     if (worker->flash == NULL || worker->state == NULL ||
+        !explore_find_starts(worker->trail, &config->chip, &worker->starts) ||
         !boot_judge_open(&worker->judge, &config->chip, config->size, config->flash, worker->final) ||
         !explore_cursor_open(&worker->cursor, worker->trail, &config->chip)) {
         _exit(EXIT_FAILURE);
     }
+    boot_judge_accept(&worker->judge, &worker->trail->report.app);
     work(worker, count);
     fflush(NULL);
     _exit(EXIT_SUCCESS);
@@ -281,29 +277,6 @@ static bool run_workers(worker_t *worker, uint32_t count)
     return done;
 }
 
-static uint8_t *find_fates(const explore_config_t *config, const explore_trail_t *trail)
-{
-    const uint32_t count = config->size / SR_SECTOR_SIZE;
-    uint8_t *fate = calloc(count, 1);
-    for (uint32_t i = 0; fate != NULL && i < count; i++) {
-        fate[i] = is_blank(config->flash + i * SR_SECTOR_SIZE) ? FATE_FREE : FATE_KEPT;
-    }
-    for (uint32_t i = 0; fate != NULL && i < trail->count; i++) {
-        const nor_op_t *op = &trail->operations[i].op;
-        for (uint32_t at = op->address & ~(SR_SECTOR_SIZE - 1u); at < op->address + op->length; at += SR_SECTOR_SIZE) {
-            fate[at / SR_SECTOR_SIZE] = FATE_FREE;
-        }
-    }
-    for (unsigned i = 0; fate != NULL && i < config->target_count; i++) {
-        const sr_region_t *target = &config->targets[i];
-        const uint64_t end = (uint64_t)target->address + target->size;
-        for (uint32_t k = target->address / SR_SECTOR_SIZE; k < count && k * (uint64_t)SR_SECTOR_SIZE < end; k++) {
-            fate[k] = FATE_TARGET;
-        }
-    }
-    return fate;
-}
-
 static void count_outcomes(explore_result_t *result)
 {
     for (uint32_t i = 0; i < result->state_count; i++) {
@@ -329,7 +302,7 @@ bool explore_states(const explore_config_t *config, const explore_trail_t *trail
         return false;
     }
     worker_t worker = {.config = config, .trail = trail, .final = result->flash, .board = shared};
-    worker.fate = find_fates(config, trail);
+    worker.fate = explore_fates(config, trail, result->flash);
     memcpy(worker.board->states, result->states, states_size);
     const bool done = worker.fate != NULL && run_workers(&worker, result->state_count);
     if (done) {

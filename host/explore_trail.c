@@ -1,17 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "explore_internal.h"
 
+#include "flash_buffer.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, explore_trail_t *trail)
+static bool is_known_start(void *context)
 {
-    const sim_config_t sim = {.chip = config->chip, .flash = flash, .running_app = UINT32_MAX, .quiet = true};
-    *trail = (explore_trail_t){0};
-    nor_flash_power_on(flash);
-    nor_flash_reset_stats(flash);
-    trail->record = flash_record_new(flash);
-    return trail->record != NULL && sim_run(&sim, config->app_main, EXPLORE_MAX_BOOTS, &trail->report) &&
+    const explore_starts_t *starts = context;
+    const uint32_t size = nor_flash_size(starts->flash);
+    for (uint32_t i = 0; i < starts->count; i++) {
+        if (memcmp(nor_flash_view(starts->flash), starts->flashes + (size_t)i * size, size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool run_from(const explore_config_t *config, const sim_config_t *sim, sim_report_t *report)
+{
+    nor_flash_power_on(sim->flash);
+    nor_flash_reset_stats(sim->flash);
+    return sim_run(sim, config->app_main, EXPLORE_MAX_BOOTS, report);
+}
+
+bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, explore_starts_t *starts, sim_report_t *report)
+{
+    const sim_config_t sim = {.chip = config->chip,
+                              .flash = flash,
+                              .running_app = UINT32_MAX,
+                              .quiet = true,
+                              .stop = is_known_start,
+                              .stop_context = starts};
+    starts->flash = flash;
+    return run_from(config, &sim, report);
+}
+
+bool explore_trail_run(const explore_config_t *config, nor_flash_t *flash, uint32_t running_app, explore_trail_t *trail)
+{
+    const sim_config_t sim = {.chip = config->chip, .flash = flash, .running_app = running_app, .quiet = true};
+    *trail = (explore_trail_t){.record = flash_record_new(flash)};
+    return trail->record != NULL && run_from(config, &sim, &trail->report) &&
            explore_operations(trail->record, &trail->operations, &trail->count);
 }
 
@@ -50,11 +80,11 @@ static void take_step(explore_cursor_t *cursor)
 bool explore_cursor_open(explore_cursor_t *cursor, const explore_trail_t *trail, const boot_chip_t *chip)
 {
     const uint32_t size = flash_record_size(trail->record);
-    *cursor = (explore_cursor_t){.trail = trail, .chip = chip, .flash = malloc(size), .size = size};
+    *cursor = (explore_cursor_t){.trail = trail, .chip = chip, .flash = flash_buffer_new(size), .size = size};
     if (cursor->flash == NULL || !flash_replay_open(trail->record, &cursor->replay)) {
         return false;
     }
-    memcpy(cursor->flash, flash_record_before(trail->record), size);
+    flash_buffer_copy(cursor->flash, flash_record_before(trail->record), size);
     take_step(cursor);
     return true;
 }
@@ -62,7 +92,7 @@ bool explore_cursor_open(explore_cursor_t *cursor, const explore_trail_t *trail,
 void explore_cursor_close(explore_cursor_t *cursor)
 {
     flash_replay_close(&cursor->replay);
-    free(cursor->flash);
+    flash_buffer_delete(cursor->flash, cursor->size);
     *cursor = (explore_cursor_t){0};
 }
 
@@ -91,10 +121,32 @@ void explore_cursor_make(explore_cursor_t *cursor, const explore_cut_t *cut, uin
     if (cut->when != NOR_CUT_AFTER) {
         boot_before_next(cursor);
     }
-    memcpy(flash, cursor->flash, cursor->size);
+    flash_buffer_copy(flash, cursor->flash, cursor->size);
     if (cut->when == NOR_CUT_INSIDE) {
         const nor_op_t *op = &cursor->step.op;
         const uint8_t *after = cursor->step.after + (cursor->step.first_of_boot ? op->address : 0);
         nor_tear(op, cut->seed, flash + op->address, after);
     }
+}
+
+bool explore_find_starts(const explore_trail_t *trail, const boot_chip_t *chip, explore_starts_t *starts)
+{
+    const uint32_t size = flash_record_size(trail->record);
+    explore_cursor_t cursor;
+    *starts = (explore_starts_t){0};
+    bool enough = explore_cursor_open(&cursor, trail, chip);
+    for (uint32_t i = 1; i < trail->count && enough; i++) {
+        if (!trail->operations[i].first_of_boot) {
+            continue;
+        }
+        const explore_cut_t before = {.operation = i - 1, .when = NOR_CUT_AFTER};
+        uint8_t *flashes = realloc(starts->flashes, (size_t)(starts->count + 1) * size);
+        enough = flashes != NULL;
+        if (enough) {
+            starts->flashes = flashes;
+            explore_cursor_make(&cursor, &before, flashes + (size_t)starts->count++ * size);
+        }
+    }
+    explore_cursor_close(&cursor);
+    return enough;
 }

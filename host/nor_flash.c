@@ -100,6 +100,14 @@ nor_status_t nor_read(nor_flash_t *flash, uint32_t address, void *out, size_t le
 /* How a torn operation spreads over its bytes. */
 typedef enum torn_kind { TORN_PREFIX, TORN_BITS, TORN_PIECES, TORN_WEAK_BITS, TORN_KINDS = NOR_TORN_KINDS } torn_kind_t;
 
+/* What the chip was at when an erase was torn. */
+typedef enum torn_phase {
+    PHASE_ZEROING, /* All cells are programmed to 0 first, blank ones too. */
+    PHASE_ERASING, /* All cells were 0 and become 1. */
+    PHASE_DIRECT,  /* A chip that does both piece by piece: what it came to is done, the rest as it was. */
+    TORN_PHASES = NOR_TORN_PHASES,
+} torn_phase_t;
+
 /* Which bits of byte `i` got their new value. */
 static uint8_t torn_mask(torn_kind_t kind, uint32_t i, uint32_t progress, uint32_t length, uint64_t *random)
 {
@@ -130,13 +138,28 @@ static uint8_t torn_mask(torn_kind_t kind, uint32_t i, uint32_t progress, uint32
 }
 
 /* Moves bytes part of the way from `now` to `then`: every bit is the old or the new one. */
-static void tear(torn_kind_t kind, uint8_t *now, const uint8_t *then, uint32_t length, uint64_t random)
+static void move_bits(torn_kind_t kind, uint8_t *now, const uint8_t *then, uint32_t length, uint64_t random)
 {
     const uint32_t progress = (uint32_t)(next_random(&random) % (length + 1));
     for (uint32_t i = 0; i < length; i++) {
         const uint8_t mask = torn_mask(kind, i, progress, length, &random);
         now[i] = (uint8_t)((now[i] & ~mask) | (then[i] & mask));
     }
+}
+
+/* Leaves an operation half done; `seed` chooses the way, `random` the rest. */
+static void tear(const nor_op_t *op, uint32_t seed, uint64_t random, uint8_t *now, const uint8_t *then)
+{
+    static const uint8_t zeroes[BLOCK];
+    const torn_kind_t kind = (torn_kind_t)(seed % TORN_KINDS);
+    /* Skewed, so that the first few seeds show all ways and all phases, if not in all combinations. */
+    const torn_phase_t phase = (torn_phase_t)((seed / TORN_KINDS + kind) % TORN_PHASES);
+    if (op->kind != NOR_OP_PROGRAM && phase == PHASE_ZEROING) {
+        then = zeroes;
+    } else if (op->kind != NOR_OP_PROGRAM && phase == PHASE_ERASING) {
+        memset(now, 0, op->length);
+    }
+    move_bits(kind, now, then, op->length, random);
 }
 
 /* True if this sector is one that fails, as long as it has not healed. */
@@ -155,44 +178,30 @@ static bool sector_fails(nor_flash_t *flash, uint32_t per_million, uint32_t salt
 
 typedef struct operation {
     nor_op_t op;
-    const uint8_t *target; /* What the bytes become; NULL: 0xFF. */
+    const uint8_t *target; /* What the bytes become. */
     nor_status_t status;   /* Of an operation that the power lets end. */
     bool torn;             /* It fails half way. */
-    torn_kind_t torn_kind;
+    uint32_t torn_seed;
     uint64_t random;
 } operation_t;
 
 static void change_bytes(nor_flash_t *flash, operation_t *operation)
 {
     nor_op_t *op = &operation->op;
-    for (uint32_t done = 0; done < op->length;) {
-        const uint32_t here = op->length - done < SECTOR ? op->length - done : SECTOR;
-        uint8_t *now = flash->bytes + op->address + done;
-        uint8_t blank[SECTOR];
-        const uint8_t *then = operation->target;
-        if (then == NULL) {
-            memset(blank, 0xFF, sizeof(blank));
-            then = blank;
-        }
-        uint8_t before[SECTOR];
-        memcpy(before, now, here);
-        if (operation->torn) {
-            tear(operation->torn_kind, now, then, here, operation->random ^ (op->address + done));
-        } else {
-            memcpy(now, then, here);
-        }
-        op->changed = op->changed || memcmp(before, now, here) != 0;
-        done += here;
+    uint8_t *now = flash->bytes + op->address;
+    uint8_t before[BLOCK];
+    memcpy(before, now, op->length);
+    if (operation->torn) {
+        tear(op, operation->torn_seed, operation->random, now, operation->target);
+    } else {
+        memcpy(now, operation->target, op->length);
     }
+    op->changed = memcmp(before, now, op->length) != 0;
 }
 
 void nor_tear(const nor_op_t *op, uint32_t seed, uint8_t *bytes, const uint8_t *after)
 {
-    const uint64_t random = random_state(seed, op->number);
-    for (uint32_t done = 0; done < op->length; done += SECTOR) {
-        const uint32_t here = op->length - done < SECTOR ? op->length - done : SECTOR;
-        tear((torn_kind_t)(seed % TORN_KINDS), bytes + done, after + done, here, random ^ (op->address + done));
-    }
+    tear(op, seed, random_state(seed, op->number), bytes, after);
 }
 
 static void count(nor_flash_t *flash, const nor_op_t *op)
@@ -226,7 +235,7 @@ static nor_status_t run(nor_flash_t *flash, operation_t *operation)
         }
         if (flash->cut.when == NOR_CUT_INSIDE) {
             operation->torn = true;
-            operation->torn_kind = (torn_kind_t)(flash->cut.seed % TORN_KINDS);
+            operation->torn_seed = flash->cut.seed;
             operation->random = random_state(flash->cut.seed, op->number);
         }
     }
@@ -306,18 +315,21 @@ static nor_status_t erase_unit(nor_flash_t *flash, uint32_t address, uint32_t le
 {
     const nor_timing_t *timing = flash->timing;
     const bool block = length == BLOCK;
+    uint8_t blank[BLOCK];
+    memset(blank, 0xFF, length);
     operation_t operation = {
         .op = {.kind = block ? NOR_OP_ERASE_BLOCK : NOR_OP_ERASE_SECTOR,
                .address = address,
                .length = length,
                .typical_us = block ? timing->block_erase_typical_us : timing->sector_erase_typical_us,
                .maximum_us = block ? timing->block_erase_maximum_us : timing->sector_erase_maximum_us},
+        .target = blank,
     };
     if (sector_fails(flash, flash->faults.erase_per_million, block ? 0xB10Cu : 0xE4A5Eu, address, length)) {
         operation.status = NOR_TIMEOUT;
         operation.torn = true;
         operation.random = random_state(flash->faults.seed, address);
-        operation.torn_kind = (torn_kind_t)(operation.random % TORN_KINDS);
+        operation.torn_seed = (uint32_t)(operation.random % NOR_TORN_STATES);
         operation.op.typical_us = operation.op.maximum_us;
     }
     return run(flash, &operation);

@@ -60,6 +60,12 @@ typedef struct nor_stats {
 /** Ways in which a torn operation spreads over its bytes: the first ones done, single bits here and there, pieces that
  *  each went their own way, all done but for some weak bits. */
 #define NOR_TORN_KINDS 4u
+/** An erase is torn while the chip programs the whole unit to zero, while it then sets all of it to one, or with the
+ * old bits beside the new ones. In the first two, bits that were one before may be zero: nothing that was blank needs
+ * to be blank after an erase that was cut or timed out. */
+#define NOR_TORN_PHASES 3u
+/** The seeds below this number show each way in each phase; those below NOR_TORN_KINDS all ways and all phases. */
+#define NOR_TORN_STATES (NOR_TORN_KINDS * NOR_TORN_PHASES)
 
 typedef enum nor_cut_when { NOR_CUT_BEFORE, NOR_CUT_INSIDE, NOR_CUT_AFTER } nor_cut_when_t;
 
@@ -68,8 +74,8 @@ typedef struct nor_cut {
     bool armed;
     uint32_t operation; /**< Number of the operation. */
     nor_cut_when_t when;
-    uint32_t seed; /**< Inside: which torn state is left. Modulo NOR_TORN_KINDS: in which way; all of it: how far, which
-                        bits. */
+    uint32_t seed; /**< Inside: which torn state is left. Modulo NOR_TORN_STATES: in which way, and phase of an erase;
+                      all of it: how far, which bits. */
 } nor_cut_t;
 
 /** Operations that fail. A sector is drawn by a seeded hash of its number, so that failures are at fixed places. */
@@ -107,6 +113,7 @@ nor_status_t nor_erase(nor_flash_t *flash, uint32_t address, size_t length);
 
 /**
  * What a power cut inside an operation leaves.
+ * @param seed As that of a nor_cut_t.
  * @param bytes The operation's range, as it was before; moved part of the way to @p after.
  * @param after The range after the operation.
  */

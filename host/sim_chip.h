@@ -25,6 +25,9 @@ typedef struct sim_config {
     uint32_t heap_limit;   /**< Bytes that heap_caps_malloc() gives out at most; 0: 200 KiB. */
     bool after_brownout;   /**< The first boot of a run comes after a brownout, not after power-on. */
     bool quiet;            /**< No ESP_LOG output. */
+    /** May be NULL. sim_run() asks before each boot but the first; true: there it ends. */
+    bool (*stop)(void *context);
+    void *stop_context;
 } sim_config_t;
 
 /** What a run left in counters, shared by all boots of it. */
@@ -72,9 +75,11 @@ sim_end_t sim_call(void (*body)(void *context), void *context);
 typedef struct sim_report {
     unsigned boots; /**< How often the app was started. */
     sim_end_t last_end;
+    boot_code_t app;      /**< The app that ran. */
     boot_result_t before; /**< What booted first. */
     boot_result_t after;  /**< What boots at the end. */
     bool other_app;       /**< The app that boots at the end is another one than the one that ran. */
+    bool stopped;         /**< By sim_config_t's stop(); `after` and `other_app` are of the boot before. */
     sim_counters_t counters;
 } sim_report_t;
 

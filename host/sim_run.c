@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim_state.h"
 
+#include "flash_buffer.h"
 #include "sr_digest.h"
 #include "sr_image.h"
 
@@ -104,14 +105,27 @@ static void scramble_all(const sim_config_t *config, uint8_t *bytes)
     }
 }
 
-/* Boots a copy of the flash; NULL if there is no memory. The copy holds what the boot wrote, and belongs to the caller.
- */
-static uint8_t *boot_copy(const sim_config_t *config, boot_result_t *result)
+/* Memory that each boot needs for a moment, kept because there are so many of them. Not shared with other processes,
+ * which run boots of their own. */
+static uint8_t *boot_buffer(uint32_t size)
+{
+    static uint8_t *buffer;
+    static uint32_t buffer_size;
+    if (size != buffer_size) {
+        free(buffer);
+        buffer = calloc(size, 1);
+        buffer_size = buffer != NULL ? size : 0;
+    }
+    return buffer;
+}
+
+/* Boots a copy of the flash; NULL if there is no memory. The copy holds what the boot wrote, until the next boot. */
+static const uint8_t *boot_copy(const sim_config_t *config, boot_result_t *result)
 {
     const uint32_t size = nor_flash_size(config->flash);
-    uint8_t *copy = malloc(size);
+    uint8_t *copy = boot_buffer(size);
     if (copy != NULL) {
-        memcpy(copy, nor_flash_view(config->flash), size);
+        flash_buffer_copy(copy, nor_flash_view(config->flash), size);
         scramble_all(config, copy);
         boot_run(&config->chip, copy, size, NULL, NULL, result);
         scramble_all(config, copy);
@@ -168,29 +182,28 @@ static sim_end_t run_app(const sim_config_t *config, uint32_t app, sim_counters_
 
 /* One boot, and the app if it is the right one. False: the run is over. */
 static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsigned max_boots, sim_counters_t *counters,
-                      boot_code_t *app, sim_report_t *report)
+                      sim_report_t *report)
 {
     boot_result_t result;
-    uint8_t *booted = boot_copy(config, &result);
+    report->stopped = report->boots > 0 && report->last_end == SIM_END_RESTART && config->stop != NULL &&
+                      config->stop(config->stop_context);
+    const uint8_t *booted = report->stopped ? NULL : boot_copy(config, &result);
     const bool forced = report->boots == 0 && config->running_app != UINT32_MAX;
     if (booted == NULL) {
         return false;
     }
     if (report->boots == 0) {
         report->before = result;
-        *app = forced ? image_at(config, config->running_app) : result.app;
+        report->app = forced ? image_at(config, config->running_app) : result.app;
     }
     report->after = result;
     const bool boots = boot_succeeds(&result);
-    report->other_app = boots && !same_app(app, &result.app);
+    report->other_app = boots && !forced && !same_app(&report->app, &result.app);
     const bool runs = (boots || forced) && !report->other_app && report->boots < max_boots;
-    if (runs) {
-        memcpy(nor_flash_bytes(config->flash), booted, nor_flash_size(config->flash));
-    }
-    free(booted);
     if (!runs) {
         return false;
     }
+    flash_buffer_copy(nor_flash_bytes(config->flash), booted, nor_flash_size(config->flash));
     report->last_end = run_app(config, forced ? config->running_app : result.app_offset, counters, app_main);
     report->boots++;
     return true;
@@ -203,8 +216,7 @@ bool sim_run(const sim_config_t *config, void (*app_main)(void), unsigned max_bo
     if (counters == NULL) {
         return false;
     }
-    boot_code_t app = {0};
-    while (boot_once(config, app_main, max_boots, counters, &app, report)) {
+    while (boot_once(config, app_main, max_boots, counters, report)) {
         /* Only a restart is followed by the next boot; the last one is looked at, not run. */
         max_boots = report->last_end == SIM_END_RESTART ? max_boots : 0;
     }

@@ -97,6 +97,7 @@ typedef enum {
     ESP_SELF_REFLASHER_REFUSED_RUNNING_APP, /**< The running app lies where other content must go. */
     ESP_SELF_REFLASHER_REFUSED_SECURITY,    /**< Flash encryption or Secure Boot forbids it. */
     ESP_SELF_REFLASHER_REFUSED_SOURCE,      /**< The embedded bundle lies where other content must go. */
+    ESP_SELF_REFLASHER_REFUSED_MOVE,        /**< What shall move is not there, does not fit, or can not be staged. */
 } esp_self_reflasher_refusal_t;
 
 /** How the running app gets out of the way. */
@@ -127,7 +128,8 @@ typedef struct {
     uint32_t sectors_total;                        /**< That the bundle describes. */
     uint32_t sectors_right;                        /**< That hold what they must already. */
     uint32_t sectors_to_write;                     /**< That do not. */
-    uint32_t sectors_boot_path;                    /**< Of those: on the boot path of the running system. */
+    uint32_t sectors_boot_path;                    /**< Of those: on the boot path of the running system, or erased with
+                                                        it. */
     uint32_t bytes_to_download;                    /**< Chunks that carry at least one sector to write. */
     uint32_t flash_ms_typical, flash_ms_maximum;   /**< Erasing and programming, all of it. */
     uint32_t window_ms_typical, window_ms_maximum; /**< The part of it in which a power cut leaves a chip that does not
@@ -135,6 +137,7 @@ typedef struct {
     bool must_relocate;                            /**< The running app lies where other content must go. */
     uint32_t relocate_to;                          /**< Address that it could move to; UINT32_MAX: there is none. */
     uint32_t staging_address; /**< Free flash where the last step would be staged; UINT32_MAX: RAM only. */
+    uint32_t sectors_moved;   /**< Of sectors_to_write: with content that the flash has elsewhere. */
     esp_self_reflasher_relocation_t relocation;            /**< How it gets out of the way; NONE also if it can not. */
     uint32_t relocation_ms_typical, relocation_ms_maximum; /**< What that adds to the window. */
     uint32_t sectors_left; /**< To be blank, but under the running app, for which no slot is free: they stay as they
@@ -160,6 +163,12 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
 /**
  * @brief Make the flash hold what a bundle says. Idempotent.
  *
+ * What an earlier call has staged and could not finish is finished first, as by esp_self_reflasher_resume(), restart
+ * included, but with may_commit() asked.
+ *
+ * What a bundle moves is data of the running app. Nothing may write to it meanwhile: call nvs_flash_deinit(), unmount
+ * the file system, and so on, at the latest in may_commit().
+ *
  * After ESP_OK with `plan->sectors_to_write` other than 0 the caller restarts the chip. If the running app is in the
  * way, it is copied to a free OTA slot, or, if that is allowed, to other free flash, and the function restarts the chip
  * by itself: the app comes up from there, and its next call goes on. If it is overwritten in place, which needs to be
@@ -171,7 +180,8 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
  *  - as esp_self_reflasher_plan_bundle(); then nothing was changed
  *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: all but the last step is done, which was put off
  *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there; or it
- *    tries another app first, and otadata can not make it try the running one
+ *    tries another app first, and otadata can not make it try the running one; or data that moves was written to by
+ *    another task while it was copied
  *  - ESP_ERR_SELF_REFLASHER_CHUNK: a chunk does not decode to what the manifest says, twice
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries; the log names it
  */

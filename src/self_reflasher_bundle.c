@@ -2,6 +2,7 @@
 #include "self_reflasher_bundle.h"
 
 #include "sr_migration_internal.h"
+#include "sr_resume_esp_idf.h"
 
 #include "esp_check.h"
 #include "esp_heap_caps.h"
@@ -66,7 +67,12 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
     if (plan == NULL) {
         plan = &own_plan;
     }
-    esp_err_t err = start(config, plan, &migration);
+    *plan = (esp_self_reflasher_plan_t){.relocate_to = UINT32_MAX, .staging_address = UINT32_MAX};
+    /* A record that is sealed may hold the only copy of data that moves: it is finished, never begun anew. */
+    esp_err_t err = sr_resume(config->may_commit, config->user_ctx);
+    if (err == ESP_OK) {
+        err = start(config, plan, &migration);
+    }
     if (err == ESP_OK && plan->sectors_to_write > 0) {
         ESP_LOGI(TAG, "%" PRIu32 " of %" PRIu32 " sectors to write, %" PRIu32 " of them on the boot path",
                  plan->sectors_to_write, plan->sectors_total, plan->sectors_boot_path);

@@ -38,14 +38,22 @@ static uint32_t fetch_end(const sr_migration_t *migration, uint32_t digest_index
 
 static esp_err_t write_sector(sr_migration_t *migration, uint32_t address)
 {
-    uint32_t index = 0;
+    const sr_wanted_t wanted = sr_migration_wanted(migration, address);
     sr_sector_t sector = {.address = address, .data = migration->buffers->scratch};
     esp_err_t err = ESP_OK;
-    if (sr_bundle_want(&migration->manifest.bundle, address, &index) == SR_BUNDLE_BLANK) {
-        memset(sector.data, 0xFF, SR_SECTOR_SIZE);
-    } else {
+    switch (wanted.kind) {
+    case SR_WANTED_CONTENT:
         sector.used = SR_SECTOR_SIZE;
-        err = sr_decoder_get(&migration->decoder, index, fetch_end(migration, index), &sector.data);
+        err = sr_decoder_get(&migration->decoder, wanted.digest_index, fetch_end(migration, wanted.digest_index),
+                             &sector.data);
+        break;
+    case SR_WANTED_MOVED:
+        sector.used = SR_SECTOR_SIZE;
+        err = sr_flash_read(&migration->system.flash, wanted.source, sector.data, SR_SECTOR_SIZE);
+        break;
+    default:
+        memset(sector.data, 0xFF, SR_SECTOR_SIZE);
+        break;
     }
     return err == ESP_OK ? sr_writer_put(&migration->writer, &sector) : err;
 }
@@ -101,40 +109,53 @@ static bool in_region(sr_region_t region, uint32_t address)
     return sr_region_overlaps(region, (sr_region_t){address, SR_SECTOR_SIZE});
 }
 
+/* Part of the commit that a wrong sector of the boot path belongs to. What moves to the place of the old otadata is
+ * written with the bootloader: as soon as the new table is there, another app may run, which finishes nothing. */
+static sr_stage_group_t boot_group_of(const sr_migration_t *migration, uint32_t address)
+{
+    const sr_boot_path_t *path = &migration->system.boot_path;
+    if (in_region(path->bootloader, address)) {
+        return SR_STAGE_BOOTLOADER;
+    }
+    if (in_region(path->table, address)) {
+        return SR_STAGE_TABLE;
+    }
+    if (in_region(path->otadata, address)) {
+        return sr_map_is_moved(sr_map_at(&migration->map, address)) ? SR_STAGE_BOOTLOADER : SR_STAGE_OTADATA;
+    }
+    return SR_STAGE_NEIGHBOURS;
+}
+
 /* Part of the commit that a sector belongs to; false for one that is none of its business. */
 static bool group_of(const sr_migration_t *migration, uint32_t address, sr_stage_group_t *group)
 {
-    const sr_boot_path_t *path = &migration->system.boot_path;
     const uint8_t flags = sr_map_at(&migration->map, address);
-    if ((flags & SR_MAP_WRONG) == 0 || (flags & (SR_MAP_BOOT_PATH | SR_MAP_DATA)) == 0) {
-        return false;
+    const bool wrong = (flags & SR_MAP_WRONG) != 0;
+    if ((flags & SR_MAP_BOOT_PATH) != 0) {
+        *group = wrong ? boot_group_of(migration, address) : SR_STAGE_NEIGHBOURS;
+        return wrong || sr_map_is_claimed(&migration->map, address);
     }
-    *group = in_region(path->bootloader, address) ? SR_STAGE_BOOTLOADER
-             : in_region(path->table, address)    ? SR_STAGE_TABLE
-             : in_region(path->otadata, address)  ? SR_STAGE_OTADATA
-                                                  : SR_STAGE_DATA;
-    return true;
+    *group = SR_STAGE_DATA;
+    return wrong && (flags & SR_MAP_DATA) != 0;
 }
 
 static esp_err_t list_sector(sr_migration_t *migration, uint32_t address, sr_stage_group_t group)
 {
-    uint32_t index = 0;
-    const sr_bundle_t *bundle = &migration->manifest.bundle;
-    sr_stage_entry_t entry = {.address = address, .sectors = 1, .group = group};
-    entry.blank = sr_bundle_want(bundle, address, &index) == SR_BUNDLE_BLANK;
-    if (!entry.blank) {
-        memcpy(entry.digest, sr_bundle_digest(bundle, index), SR_BUNDLE_DIGEST_SIZE);
-    } else if (group == SR_STAGE_DATA && sr_stage_extend(&migration->stage, address)) {
-        return ESP_OK;
-    }
-    return sr_stage_add(&migration->stage, &entry);
+    const uint8_t flags = sr_map_at(&migration->map, address);
+    const bool blank = (flags & SR_MAP_CONTENT) == 0;
+    const sr_stage_entry_t entry = {.address = address, .sectors = 1, .group = group, .blank = blank};
+    /* An entry is of one kind, so that what moves can be compared with its source. */
+    const bool like_the_last =
+        address > 0 && sr_map_is_moved(flags) == sr_map_is_moved(sr_map_at(&migration->map, address - SR_SECTOR_SIZE));
+    return like_the_last && sr_stage_extend(&migration->stage, group, address, blank)
+               ? ESP_OK
+               : sr_stage_add(&migration->stage, &entry);
 }
 
-/* Lists what the commit has to write: data first, then the boot path in its order. */
-static esp_err_t list_entries(sr_migration_t *migration, bool with_data)
+static esp_err_t list_groups(sr_migration_t *migration, sr_stage_group_t first)
 {
     sr_stage_start(&migration->stage);
-    for (unsigned group = with_data ? SR_STAGE_DATA : SR_STAGE_BOOTLOADER; group <= SR_STAGE_OTADATA; group++) {
+    for (unsigned group = first; group <= SR_STAGE_OTADATA; group++) {
         for (uint32_t i = 0; i < migration->map.count; i++) {
             sr_stage_group_t mine;
             if (!group_of(migration, i * SR_SECTOR_SIZE, &mine) || mine != group) {
@@ -149,75 +170,60 @@ static esp_err_t list_entries(sr_migration_t *migration, bool with_data)
     return ESP_OK;
 }
 
-static bool may_erase(const sr_migration_t *migration, sr_region_t region)
-{
-    for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
-        const uint8_t flags = sr_map_at(&migration->map, region.address + offset);
-        const bool right = (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_WRONG) == 0;
-        if ((right && (flags & SR_MAP_BLANK) == 0) || (flags & SR_MAP_NEEDED) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A cut may have left a record behind, finished or not. What is left to do has been found out anew: it is of no use. */
-static esp_err_t discard_records(sr_migration_t *migration, bool erase)
-{
-    sr_stage_t old = {.flash = &migration->system.flash};
-    esp_err_t err = sr_stage_find(&old);
-    while (err == ESP_OK) {
-        const sr_region_t place = {old.address, (SR_STAGE_OVERHEAD + old.data_sectors) * SR_SECTOR_SIZE};
-        if (may_erase(migration, place)) {
-            err = erase ? sr_stage_discard(&old, &migration->writer, migration->buffers->scratch) : ESP_OK;
-            sr_map_mark(&migration->map, place, SR_MAP_BLANK);
-        }
-        old.address += SR_SECTOR_SIZE;
-        err = err == ESP_OK ? sr_stage_find(&old) : err;
-    }
-    return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
-}
-
-esp_err_t sr_migration_discard_records(sr_migration_t *migration)
-{
-    return discard_records(migration, true);
-}
-
-esp_err_t sr_migration_count_records_as_blank(sr_migration_t *migration)
-{
-    return discard_records(migration, false);
-}
-
 static uint32_t find_place(const sr_migration_t *migration)
 {
     return sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + migration->stage.data_sectors);
 }
 
-/* Data partitions may need more than there is free flash or room in the list: then they are written straight from the
- * bundle, after the rest and before the boot path. */
-static esp_err_t choose_entries(sr_migration_t *migration, bool *data_is_staged)
+esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged)
 {
-    *data_is_staged = list_entries(migration, true) == ESP_OK && find_place(migration) != SR_NO_ADDRESS;
-    return *data_is_staged ? ESP_OK : list_entries(migration, false);
+    *data_is_staged = list_groups(migration, SR_STAGE_DATA) == ESP_OK && find_place(migration) != SR_NO_ADDRESS;
+    return *data_is_staged ? ESP_OK : list_groups(migration, SR_STAGE_NEIGHBOURS);
 }
 
-static esp_err_t fetch_from_bundle(void *context, const sr_stage_entry_t *entry, uint8_t *data)
+/* Gets one sector of an entry from where it has been so far. */
+static esp_err_t fetch_from_source(void *context, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data)
 {
     sr_migration_t *migration = context;
-    uint32_t index = 0;
     uint8_t *sector = NULL;
-    (void)sr_bundle_want(&migration->manifest.bundle, entry->address, &index);
-    const esp_err_t err = sr_decoder_get(&migration->decoder, index, 0, &sector);
+    const sr_wanted_t wanted = sr_migration_wanted(migration, entry->address + index * SR_SECTOR_SIZE);
+    if (wanted.kind == SR_WANTED_MOVED) {
+        return sr_flash_read(&migration->system.flash, wanted.source, data, SR_SECTOR_SIZE);
+    }
+    const esp_err_t err = sr_decoder_get(&migration->decoder, wanted.digest_index, 0, &sector);
     if (err == ESP_OK) {
         memcpy(data, sector, SR_SECTOR_SIZE);
     }
     return err;
 }
 
-static esp_err_t fetch_from_stage(void *context, const sr_stage_entry_t *entry, uint8_t *data)
+static esp_err_t fetch_from_stage(void *context, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data)
 {
     const sr_migration_t *migration = context;
-    return sr_stage_read(&migration->stage, entry, data);
+    return sr_stage_read(&migration->stage, entry, index, data);
+}
+
+/* Puts the sectors of one entry into free flash, and hashes them on the way. */
+static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
+{
+    sr_stage_t *stage = &migration->stage;
+    uint8_t *scratch = migration->buffers->scratch;
+    uint8_t digest[SR_SHA256_SIZE];
+    sr_sha256_t sha;
+    const sr_stage_entry_t entry = sr_stage_entry(stage, index);
+    esp_err_t err = ESP_OK;
+    sr_sha256_start(&sha);
+    for (uint32_t i = 0; i < entry.sectors && err == ESP_OK; i++) {
+        err = fetch_from_source(migration, &entry, i, scratch);
+        if (err == ESP_OK) {
+            sr_sha256_update(&sha, scratch, SR_SECTOR_SIZE);
+            err = sr_stage_put(stage, &migration->writer, entry.data_index + i, scratch);
+        }
+        migration->progress.sectors_done++;
+    }
+    const bool hashed = sr_sha256_finish(&sha, digest) == 0;
+    sr_stage_set_digest(stage, index, digest);
+    return err == ESP_OK && !hashed ? ESP_FAIL : err;
 }
 
 /* Puts the data of all entries into free flash. The record counts for nothing before it is sealed. */
@@ -235,17 +241,59 @@ static esp_err_t stage_data(sr_migration_t *migration)
     migration->progress.sectors_done = 0;
     migration->progress.sectors_total = stage->data_sectors;
     for (uint32_t i = 0; i < stage->count && err == ESP_OK; i++) {
-        const sr_stage_entry_t entry = sr_stage_entry(stage, i);
-        if (entry.blank) {
-            continue;
-        }
-        err = fetch_from_bundle(migration, &entry, scratch);
-        if (err == ESP_OK) {
-            err = sr_stage_put(stage, &migration->writer, entry.data_index, scratch);
-        }
-        migration->progress.sectors_done++;
+        err = sr_stage_entry(stage, i).blank ? ESP_OK : stage_entry(migration, i);
     }
     sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_STAGE);
+    return err;
+}
+
+/* Hashes once more what an entry was staged from. */
+static esp_err_t compare_entry(sr_migration_t *migration, const sr_stage_entry_t *entry, bool *same)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    sr_sha256_t sha;
+    esp_err_t err = ESP_OK;
+    sr_sha256_start(&sha);
+    for (uint32_t i = 0; i < entry->sectors && err == ESP_OK; i++) {
+        err = fetch_from_source(migration, entry, i, migration->buffers->scratch);
+        sr_sha256_update(&sha, migration->buffers->scratch, SR_SECTOR_SIZE);
+    }
+    *same = sr_sha256_finish(&sha, digest) == 0 && memcmp(digest, entry->digest, SR_BUNDLE_DIGEST_SIZE) == 0;
+    return err;
+}
+
+static esp_err_t moved_is_the_same(sr_migration_t *migration, uint32_t *where, bool *same)
+{
+    esp_err_t err = ESP_OK;
+    *same = true;
+    for (uint32_t i = 0; i < migration->stage.count && err == ESP_OK && *same; i++) {
+        const sr_stage_entry_t entry = sr_stage_entry(&migration->stage, i);
+        *where = entry.address;
+        if (sr_map_is_moved(sr_map_at(&migration->map, entry.address))) {
+            err = compare_entry(migration, &entry, same);
+        }
+    }
+    for (uint32_t i = 0; i < migration->map.count && err == ESP_OK && *same; i++) {
+        *where = i * SR_SECTOR_SIZE;
+        if (sr_map_is_moved_body(migration->map.flags[i])) {
+            err = sr_migration_sector_is_right(migration, *where, same);
+        }
+    }
+    return err;
+}
+
+/* What moves belongs to the running app, whose tasks may have written to it meanwhile: half of one state and half of
+ * another is worth nothing. From the seal on, the copy is what counts. */
+static esp_err_t check_moved(sr_migration_t *migration)
+{
+    bool same = true;
+    uint32_t where = 0;
+    const esp_err_t err = moved_is_the_same(migration, &where, &same);
+    if (err == ESP_OK && !same) {
+        ESP_LOGE(TAG, "what moves to 0x%" PRIx32 " was written to while it was copied: stop that, and call again",
+                 where);
+        return ESP_ERR_INVALID_STATE;
+    }
     return err;
 }
 
@@ -274,7 +322,7 @@ static esp_err_t commit(sr_migration_t *migration)
 {
     const bool staged = migration->stage.address != SR_NO_ADDRESS;
     sr_commit_t work = {.stage = &migration->stage,
-                        .fetch = staged ? fetch_from_stage : fetch_from_bundle,
+                        .fetch = staged ? fetch_from_stage : fetch_from_source,
                         .fetch_context = migration,
                         .scratch = migration->buffers->scratch,
                         .readback = migration->buffers->readback};
@@ -336,7 +384,7 @@ static esp_err_t prepare(sr_migration_t *migration, bool *data_is_staged)
         err = write_all(migration, sr_map_is_body);
     }
     if (err == ESP_OK) {
-        err = choose_entries(migration, data_is_staged);
+        err = sr_migration_list_entries(migration, data_is_staged);
     }
     if (err == ESP_OK) {
         err = verify_rest(migration);
@@ -345,17 +393,21 @@ static esp_err_t prepare(sr_migration_t *migration, bool *data_is_staged)
 }
 
 /* What is left goes into free flash as one object, if there is any. From here on the source is not needed. Data for
- * which there is no room goes straight to its place, but not before the rest is at hand. */
+ * which there is no room goes straight to its place, but not before the rest is at hand. What moves to free flash goes
+ * straight to its place, too: its source is whole until the record is sealed. */
 static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
 {
-    esp_err_t err = ESP_OK;
     migration->plan->staging_address = migration->stage.count > 0 ? find_place(migration) : SR_NO_ADDRESS;
     const bool staged = migration->plan->staging_address != SR_NO_ADDRESS;
-    if (staged) {
+    esp_err_t err = write_all(migration, sr_map_is_moved_body);
+    if (err == ESP_OK && staged) {
         err = stage_data(migration);
     }
     if (err == ESP_OK && !data_is_staged) {
         err = write_all(migration, is_data);
+    }
+    if (err == ESP_OK) {
+        err = check_moved(migration);
     }
     if (err == ESP_OK && staged) {
         err = sr_stage_seal(&migration->stage, &migration->writer);
@@ -382,13 +434,13 @@ static esp_err_t ask(const sr_migration_t *migration)
 static esp_err_t overwrite(sr_migration_t *migration)
 {
     sr_commit_t work = {.stage = &migration->stage,
-                        .fetch = fetch_from_bundle,
+                        .fetch = fetch_from_source,
                         .fetch_context = migration,
                         .scratch = migration->buffers->scratch,
                         .readback = migration->buffers->readback};
     esp_err_t err = sr_overwrite_stage(migration);
     if (err == ESP_OK) {
-        err = list_entries(migration, false);
+        err = list_groups(migration, SR_STAGE_NEIGHBOURS);
     }
     if (err == ESP_OK) {
         err = sr_commit_prepare(&work);

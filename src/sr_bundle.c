@@ -18,7 +18,7 @@
 #define HEADER_REGION_COUNT      36u
 #define HEADER_CHUNK_COUNT       38u
 #define HEADER_DIGEST_COUNT      40u
-#define HEADER_RESERVED          44u
+#define HEADER_MOVE_COUNT        44u
 
 // Fields of a region's row.
 #define REGION_ADDRESS      0u
@@ -34,6 +34,10 @@
 #define CHUNK_SECTOR_COUNT 12u
 #define CHUNK_ENCODING     13u
 #define CHUNK_RESERVED     14u
+
+// Fields of a move's row, behind its label.
+#define MOVE_SOURCE      16u
+#define MOVE_DESTINATION 24u
 
 const uint8_t sr_bundle_magic[8] = {'S', 'R', 'B', 'N', 'D', 'L', '\r', '\n'};
 const uint8_t sr_bundle_blank_digest[SR_BUNDLE_DIGEST_SIZE] = {0xf4, 0x7a, 0x8e, 0xc3, 0xe9, 0xaf, 0xf2, 0x31,
@@ -54,6 +58,11 @@ static const uint8_t *digest_rows(const sr_bundle_t *bundle)
     return chunk_rows(bundle) + SR_BUNDLE_ROW_SIZE * bundle->chunk_count;
 }
 
+static const uint8_t *move_rows(const sr_bundle_t *bundle)
+{
+    return digest_rows(bundle) + SR_BUNDLE_ROW_SIZE * bundle->digest_count;
+}
+
 static bool counts_fit(const sr_bundle_t *bundle)
 {
     // Within these limits none of the sums below can overflow.
@@ -62,7 +71,8 @@ static bool counts_fit(const sr_bundle_t *bundle)
         return false;
     }
     const uint32_t rows = (uint32_t)bundle->region_count + bundle->chunk_count + bundle->digest_count;
-    return bundle->manifest_size == SR_BUNDLE_HEADER_SIZE + SR_BUNDLE_ROW_SIZE * rows &&
+    const uint32_t moves = SR_BUNDLE_MOVE_SIZE * bundle->move_count;
+    return bundle->manifest_size == SR_BUNDLE_HEADER_SIZE + SR_BUNDLE_ROW_SIZE * rows + moves &&
            bundle->bundle_size >= bundle->manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
 }
 
@@ -86,8 +96,13 @@ static sr_bundle_status_t read_header(const uint8_t *header, sr_bundle_t *bundle
         sr_get_le16(header + HEADER_HEADER_SIZE) != SR_BUNDLE_HEADER_SIZE) {
         return SR_BUNDLE_BAD_VERSION;
     }
-    if (sr_get_le32(header + HEADER_FEATURES) != 0) {
+    const uint32_t features = sr_get_le32(header + HEADER_FEATURES);
+    if ((features & ~SR_BUNDLE_FEATURE_MOVES) != 0) {
         return SR_BUNDLE_BAD_FEATURE;
+    }
+    const uint32_t moves = sr_get_le32(header + HEADER_MOVE_COUNT);
+    if (moves > SR_BUNDLE_MAX_MOVES || (moves != 0) != (features != 0)) {
+        return SR_BUNDLE_BAD_HEADER;
     }
     *bundle = (sr_bundle_t){
         .manifest = header,
@@ -100,9 +115,9 @@ static sr_bundle_status_t read_header(const uint8_t *header, sr_bundle_t *bundle
         .region_count = sr_get_le16(header + HEADER_REGION_COUNT),
         .chunk_count = sr_get_le16(header + HEADER_CHUNK_COUNT),
         .digest_count = sr_get_le32(header + HEADER_DIGEST_COUNT),
+        .move_count = (uint16_t)moves,
     };
-    const bool fits = counts_fit(bundle) && places_fit(bundle) && sr_get_le32(header + HEADER_RESERVED) == 0;
-    return fits ? SR_BUNDLE_OK : SR_BUNDLE_BAD_HEADER;
+    return counts_fit(bundle) && places_fit(bundle) ? SR_BUNDLE_OK : SR_BUNDLE_BAD_HEADER;
 }
 
 sr_bundle_status_t sr_bundle_peek(const uint8_t header[SR_BUNDLE_HEADER_SIZE], uint32_t *manifest_size)
@@ -115,15 +130,20 @@ sr_bundle_status_t sr_bundle_peek(const uint8_t header[SR_BUNDLE_HEADER_SIZE], u
     return status;
 }
 
+static bool is_whole_sectors(sr_region_t region, uint32_t limit)
+{
+    return region.size != 0 && sr_is_aligned(region.address, SR_SECTOR_SIZE) &&
+           sr_is_aligned(region.size, SR_SECTOR_SIZE) && sr_region_fits(region, limit);
+}
+
 /** Checks one region; @p end and @p next_digest are where the ones before it ended. */
 static bool region_is_valid(const sr_bundle_t *bundle, uint32_t index, uint32_t *end, uint32_t *next_digest)
 {
     const uint8_t *row = region_rows(bundle) + SR_BUNDLE_ROW_SIZE * index;
     const sr_bundle_region_t region = sr_bundle_region(bundle, index);
     const sr_region_t place = region.place;
-    if (!sr_is_zero(row + REGION_RESERVED, SR_BUNDLE_ROW_SIZE - REGION_RESERVED) || place.size == 0 ||
-        !sr_is_aligned(place.address, SR_SECTOR_SIZE) || !sr_is_aligned(place.size, SR_SECTOR_SIZE) ||
-        !sr_region_fits(place, bundle->min_flash_size) || place.address < *end) {
+    if (!sr_is_zero(row + REGION_RESERVED, SR_BUNDLE_ROW_SIZE - REGION_RESERVED) ||
+        !is_whole_sectors(place, bundle->min_flash_size) || place.address < *end) {
         return false;
     }
     *end = place.address + place.size;
@@ -227,6 +247,64 @@ static bool chunks_are_valid(const sr_bundle_t *bundle)
            count_content(bundle, check.next_digest, bundle->digest_count) == 0;
 }
 
+static bool source_is_valid(const sr_bundle_t *bundle, const sr_bundle_move_t *move)
+{
+    if (move->label[0] != '\0') {
+        return move->source.address == 0 && move->source.size == 0;
+    }
+    return is_whole_sectors(move->source, bundle->min_flash_size) && move->source.size <= move->destination.size &&
+           move->source.address != move->destination.address;
+}
+
+/** True if nothing that @p move takes is taken by an earlier move too. A label's place is only known on the chip. */
+static bool source_is_new(const sr_bundle_t *bundle, uint32_t index, const sr_bundle_move_t *move)
+{
+    for (uint32_t i = 0; i < index; i++) {
+        const sr_bundle_move_t earlier = sr_bundle_move(bundle, i);
+        const bool same_label = move->label[0] != '\0' && strcmp(move->label, earlier.label) == 0;
+        if (same_label || sr_region_overlaps(move->source, earlier.source)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool overlaps_regions(const sr_bundle_t *bundle, sr_region_t place)
+{
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        if (sr_region_overlaps(place, sr_bundle_region(bundle, i).place)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Checks one move; @p end is where the destination of the one before ended. */
+static bool move_is_valid(const sr_bundle_t *bundle, uint32_t index, uint32_t *end)
+{
+    const uint8_t *label = move_rows(bundle) + SR_BUNDLE_MOVE_SIZE * index;
+    const sr_bundle_move_t move = sr_bundle_move(bundle, index);
+    const sr_region_t place = move.destination;
+    const size_t length = strlen(move.label);
+    if (!sr_is_zero(label + length, SR_BUNDLE_LABEL_SIZE - length) ||
+        !is_whole_sectors(place, bundle->min_flash_size) || place.address < *end || overlaps_regions(bundle, place)) {
+        return false;
+    }
+    *end = place.address + place.size;
+    return source_is_valid(bundle, &move) && source_is_new(bundle, index, &move);
+}
+
+static bool moves_are_valid(const sr_bundle_t *bundle)
+{
+    uint32_t end = 0;
+    for (uint32_t i = 0; i < bundle->move_count; i++) {
+        if (!move_is_valid(bundle, i, &end)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 sr_bundle_status_t sr_bundle_parse(const uint8_t *manifest, uint32_t length, sr_bundle_t *bundle)
 {
     memset(bundle, 0, sizeof(*bundle));
@@ -246,6 +324,9 @@ sr_bundle_status_t sr_bundle_parse(const uint8_t *manifest, uint32_t length, sr_
     }
     if (!chunks_are_valid(&parsed)) {
         return SR_BUNDLE_BAD_CHUNK;
+    }
+    if (!moves_are_valid(&parsed)) {
+        return SR_BUNDLE_BAD_MOVE;
     }
     *bundle = parsed;
     return SR_BUNDLE_OK;
@@ -276,6 +357,17 @@ sr_bundle_chunk_t sr_bundle_chunk(const sr_bundle_t *bundle, uint32_t index)
 const uint8_t *sr_bundle_digest(const sr_bundle_t *bundle, uint32_t index)
 {
     return digest_rows(bundle) + SR_BUNDLE_ROW_SIZE * index;
+}
+
+sr_bundle_move_t sr_bundle_move(const sr_bundle_t *bundle, uint32_t index)
+{
+    const uint8_t *row = move_rows(bundle) + SR_BUNDLE_MOVE_SIZE * index;
+    sr_bundle_move_t move = {
+        .source = {sr_get_le32(row + MOVE_SOURCE), sr_get_le32(row + MOVE_SOURCE + 4)},
+        .destination = {sr_get_le32(row + MOVE_DESTINATION), sr_get_le32(row + MOVE_DESTINATION + 4)},
+    };
+    memcpy(move.label, row, SR_BUNDLE_LABEL_SIZE);
+    return move;
 }
 
 bool sr_bundle_is_blank(const uint8_t digest[SR_BUNDLE_DIGEST_SIZE])
@@ -366,6 +458,8 @@ const char *sr_bundle_status_text(sr_bundle_status_t status)
         return "bundle has an invalid region";
     case SR_BUNDLE_BAD_CHUNK:
         return "bundle has an invalid chunk";
+    case SR_BUNDLE_BAD_MOVE:
+        return "bundle has an invalid move";
     case SR_BUNDLE_NOT_SIGNED:
         return "bundle is not signed";
     case SR_BUNDLE_OTHER_KEY:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The bundle manifest: what regions of the flash must hold, as one digest per sector, and where the bytes are.
+ * The bundle manifest: what regions of the flash must hold, as one digest per sector, where the bytes are, and what
+ * data of the old system moves to another place.
  *
  * Format: docs/bundle-format.md. The parser is shared by chip and host, works on the manifest's bytes where they lie,
  * allocates nothing, and gives access to a table only after all of it was checked.
@@ -15,13 +16,18 @@
 
 #define SR_BUNDLE_VERSION        1u
 #define SR_BUNDLE_HEADER_SIZE    48u
-#define SR_BUNDLE_ROW_SIZE       16u /**< Of every table. */
+#define SR_BUNDLE_ROW_SIZE       16u /**< Of every table but that of moves. */
 #define SR_BUNDLE_DIGEST_SIZE    16u /**< First half of a SHA-256. */
 #define SR_BUNDLE_SIGNATURE_SIZE 80u
 #define SR_BUNDLE_MAX_REGIONS    64u
 #define SR_BUNDLE_MAX_DIGESTS    8192u
+#define SR_BUNDLE_MAX_MOVES      16u
+#define SR_BUNDLE_MOVE_SIZE      32u /**< Of a row of the table of moves. */
+#define SR_BUNDLE_LABEL_SIZE     16u /**< Of a partition's label. */
+#define SR_BUNDLE_FEATURE_MOVES  (1u << 0)
 #define SR_BUNDLE_MAX_MANIFEST                                                                                         \
-    (SR_BUNDLE_HEADER_SIZE + SR_BUNDLE_ROW_SIZE * (SR_BUNDLE_MAX_REGIONS + 2u * SR_BUNDLE_MAX_DIGESTS))
+    (SR_BUNDLE_HEADER_SIZE + SR_BUNDLE_ROW_SIZE * (SR_BUNDLE_MAX_REGIONS + 2u * SR_BUNDLE_MAX_DIGESTS) +               \
+     SR_BUNDLE_MOVE_SIZE * SR_BUNDLE_MAX_MOVES)
 #define SR_BUNDLE_CHUNK_SECTORS 16u        /**< Most sectors that one chunk spans. */
 #define SR_BUNDLE_NO_TABLE      UINT32_MAX /**< partition_table_offset of a result without ESP-IDF partition table. */
 #define SR_BUNDLE_WINDOW_BITS   12         /**< Of the deflate streams: 4 KiB. */
@@ -35,6 +41,7 @@ typedef enum sr_bundle_status {
     SR_BUNDLE_BAD_HEADER,  /**< Sizes and counts do not fit together, or a reserved byte is set. */
     SR_BUNDLE_BAD_REGION,
     SR_BUNDLE_BAD_CHUNK,
+    SR_BUNDLE_BAD_MOVE,
     SR_BUNDLE_NOT_SIGNED,    /**< No signature, where one is asked for. */
     SR_BUNDLE_OTHER_KEY,     /**< Signed with another key. */
     SR_BUNDLE_BAD_SIGNATURE, /**< Signature or signature block is wrong. */
@@ -59,6 +66,13 @@ typedef struct sr_bundle_chunk {
     sr_bundle_encoding_t encoding;
 } sr_bundle_chunk_t;
 
+/** Data of the old system that is at another place in the new one. Behind it the destination is blank. */
+typedef struct sr_bundle_move {
+    char label[SR_BUNDLE_LABEL_SIZE + 1]; /**< Of its partition in the old system's table; "": it is in a region. */
+    sr_region_t source;                   /**< The region; {0, 0} with a label. */
+    sr_region_t destination;
+} sr_bundle_move_t;
+
 /** A manifest that was checked. Points into the caller's bytes, which must outlive it. */
 typedef struct sr_bundle {
     const uint8_t *manifest;
@@ -71,6 +85,7 @@ typedef struct sr_bundle {
     uint16_t region_count;
     uint16_t chunk_count;
     uint32_t digest_count;
+    uint16_t move_count;
 } sr_bundle_t;
 
 extern const uint8_t sr_bundle_magic[8];
@@ -89,7 +104,7 @@ sr_bundle_status_t sr_bundle_peek(const uint8_t header[SR_BUNDLE_HEADER_SIZE], u
  * Checks a whole manifest.
  * @param manifest @p length bytes; what follows the manifest may be included and is not looked at.
  * @param[out] bundle All zero unless the manifest is valid.
- * @return OK; TRUNCATED, BAD_MAGIC, BAD_VERSION, BAD_FEATURE, BAD_HEADER, BAD_REGION or BAD_CHUNK.
+ * @return OK; TRUNCATED, BAD_MAGIC, BAD_VERSION, BAD_FEATURE, BAD_HEADER, BAD_REGION, BAD_CHUNK or BAD_MOVE.
  */
 sr_bundle_status_t sr_bundle_parse(const uint8_t *manifest, uint32_t length, sr_bundle_t *bundle);
 
@@ -102,6 +117,9 @@ sr_bundle_chunk_t sr_bundle_chunk(const sr_bundle_t *bundle, uint32_t index);
 /** Digest number @p index, below digest_count. */
 const uint8_t *sr_bundle_digest(const sr_bundle_t *bundle, uint32_t index);
 
+/** Move number @p index, below move_count. They ascend by destination. */
+sr_bundle_move_t sr_bundle_move(const sr_bundle_t *bundle, uint32_t index);
+
 /** True if this digest is that of a blank sector. */
 bool sr_bundle_is_blank(const uint8_t digest[SR_BUNDLE_DIGEST_SIZE]);
 
@@ -113,7 +131,7 @@ typedef enum sr_bundle_want {
 } sr_bundle_want_t;
 
 /**
- * Tells what a sector must hold.
+ * Tells what a sector must hold. Moves are not looked at: their destinations are in no region.
  * @param address Of the sector.
  * @param[out] digest_index Its digest; set for SR_BUNDLE_CONTENT only. May be NULL.
  */

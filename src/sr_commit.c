@@ -7,21 +7,36 @@
 
 static esp_err_t hold_entry(sr_commit_t *commit, const sr_stage_entry_t *entry)
 {
-    const sr_sector_t sector = {
-        .address = entry->address, .used = entry->blank ? 0 : SR_SECTOR_SIZE, .data = commit->scratch};
+    const sr_hold_group_t group = (sr_hold_group_t)(entry->group - SR_STAGE_NEIGHBOURS);
     esp_err_t err = ESP_OK;
-    if (entry->blank) {
-        memset(commit->scratch, 0xFF, SR_SECTOR_SIZE);
-    } else {
-        err = commit->fetch(commit->fetch_context, entry, commit->scratch);
+    memset(commit->scratch, 0xFF, SR_SECTOR_SIZE);
+    for (uint32_t i = 0; i < entry->sectors && err == ESP_OK; i++) {
+        const sr_sector_t sector = {.address = entry->address + i * SR_SECTOR_SIZE,
+                                    .used = entry->blank ? 0 : SR_SECTOR_SIZE,
+                                    .data = commit->scratch};
+        if (!entry->blank) {
+            err = commit->fetch(commit->fetch_context, entry, i, commit->scratch);
+        }
+        if (err == ESP_OK) {
+            err = sr_hold_add(&commit->hold, group, &sector);
+        }
     }
-    const sr_hold_group_t group = (sr_hold_group_t)(entry->group - SR_STAGE_BOOTLOADER);
-    return err == ESP_OK ? sr_hold_add(&commit->hold, group, &sector) : err;
+    return err;
+}
+
+static uint32_t count_boot_path(const sr_stage_t *stage)
+{
+    uint32_t sectors = 0;
+    for (uint32_t i = 0; i < stage->count; i++) {
+        const sr_stage_entry_t entry = sr_stage_entry(stage, i);
+        sectors += entry.group != SR_STAGE_DATA ? entry.sectors : 0;
+    }
+    return sectors;
 }
 
 esp_err_t sr_commit_prepare(sr_commit_t *commit)
 {
-    esp_err_t err = sr_hold_open(&commit->hold, commit->stage->count);
+    esp_err_t err = sr_hold_open(&commit->hold, count_boot_path(commit->stage));
     for (uint32_t i = 0; i < commit->stage->count && err == ESP_OK; i++) {
         const sr_stage_entry_t entry = sr_stage_entry(commit->stage, i);
         if (entry.group != SR_STAGE_DATA) {
@@ -41,10 +56,17 @@ static esp_err_t put_data(sr_commit_t *commit, sr_writer_t *writer, const sr_sta
     if (entry->blank) {
         return sr_writer_clear(writer, entry->address, entry->sectors, commit->scratch);
     }
-    const sr_sector_t sector = {.address = entry->address, .used = SR_SECTOR_SIZE, .data = commit->scratch};
-    const esp_err_t err = commit->fetch(commit->fetch_context, entry, commit->scratch);
-    writer->failed_address = entry->address;
-    return err == ESP_OK ? sr_writer_put(writer, &sector) : err;
+    esp_err_t err = ESP_OK;
+    for (uint32_t i = 0; i < entry->sectors && err == ESP_OK; i++) {
+        const sr_sector_t sector = {
+            .address = entry->address + i * SR_SECTOR_SIZE, .used = SR_SECTOR_SIZE, .data = commit->scratch};
+        writer->failed_address = sector.address;
+        err = commit->fetch(commit->fetch_context, entry, i, commit->scratch);
+        if (err == ESP_OK) {
+            err = sr_writer_put(writer, &sector);
+        }
+    }
+    return err;
 }
 
 static esp_err_t put_all_data(sr_commit_t *commit)

@@ -13,11 +13,12 @@
 #include <stdint.h>
 
 /**
- * Gets the content of an entry that is not blank.
+ * Gets one sector of an entry that is not blank.
+ * @param index Of the sector in the entry.
  * @param data SR_SECTOR_SIZE bytes to fill.
- * @return ESP_OK only if they match the entry's digest.
+ * @return ESP_OK only if they are confirmed by a digest.
  */
-typedef esp_err_t (*sr_commit_fetch_t)(void *context, const sr_stage_entry_t *entry, uint8_t *data);
+typedef esp_err_t (*sr_commit_fetch_t)(void *context, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data);
 
 typedef struct sr_commit {
     const sr_stage_t *stage; /**< List of entries, in RAM. */
@@ -36,7 +37,7 @@ typedef struct sr_commit {
  */
 esp_err_t sr_commit_prepare(sr_commit_t *commit);
 
-/** Sectors of the boot path that wait in RAM. Valid after sr_commit_prepare(). */
+/** Sectors that wait in RAM, the boot path and what shares its block. Valid after sr_commit_prepare(). */
 uint32_t sr_commit_boot_path_sectors(const sr_commit_t *commit);
 
 /**

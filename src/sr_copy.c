@@ -91,6 +91,7 @@ static esp_err_t hold_region(sr_copy_t *copy, sr_hold_group_t group)
 esp_err_t sr_copy_prepare(sr_copy_t *copy)
 {
     esp_err_t err = sr_hold_open(&copy->hold, count_covered(copy));
+    copy->hold.owned = copy->destination;
     for (unsigned i = 0; i < SR_HOLD_GROUPS && err == ESP_OK; i++) {
         err = hold_region(copy, (sr_hold_group_t)i);
     }
@@ -175,7 +176,7 @@ static bool worth_block_erase(sr_copy_t *copy, sr_writer_t *writer, uint32_t blo
 static esp_err_t erase_block_if_worth(sr_copy_t *copy, sr_writer_t *writer, uint32_t address)
 {
     const sr_region_t block = {address, SR_BLOCK_SIZE};
-    if (!sr_region_contains(copy->destination, block) || is_boot_path(copy, block) ||
+    if (copy->tops_up || !sr_region_contains(copy->destination, block) || is_boot_path(copy, block) ||
         !source_survives_block(copy, block) || !worth_block_erase(copy, writer, address)) {
         return ESP_OK;
     }
@@ -239,6 +240,7 @@ static esp_err_t put_body(sr_copy_t *copy, sr_writer_t *writer)
 esp_err_t sr_copy_execute(sr_copy_t *copy)
 {
     sr_writer_t body = make_writer(copy, ATTEMPTS);
+    body.tops_up = copy->tops_up;
     sr_writer_t boot_path = make_writer(copy, SR_HOLD_ATTEMPTS);
 
     esp_err_t err = put_body(copy, &body);

@@ -38,6 +38,7 @@ typedef struct sr_copy {
     sr_copy_progress_t progress;      /**< NULL: none; not called if the copy runs from RAM. */
     void *progress_context;
     sr_copy_workspace_t *workspace; /**< Owned by the caller. */
+    bool tops_up;                   /**< As in sr_writer_t, for all that is not boot path; and no blocks are erased. */
     sr_region_t leftover;           /**< Made blank after a copy in place, its first sector last. Whole sectors. */
 
     sr_hold_t hold;          /**< Set by sr_copy_prepare(), or by the caller, who frees it then. */

@@ -16,6 +16,9 @@
 /** Parts of the boot path, in the order in which they are written: with the bootloader in place before the table, a cut
  *  in between leaves a new bootloader and the old table, which still boot the app that goes on. */
 typedef enum sr_hold_group {
+    SR_HOLD_NEIGHBOURS, /**< Sectors that must be blank and share their block with the boot path. They come first: what
+                             an erase of the block that was cut short has left of them is mended while the old system
+                             boots. */
     SR_HOLD_BOOTLOADER,
     SR_HOLD_TABLE,
     SR_HOLD_OTADATA,
@@ -23,10 +26,13 @@ typedef enum sr_hold_group {
 } sr_hold_group_t;
 
 typedef struct sr_hold {
-    sr_sector_t *sectors; /**< Each with memory of its own. */
+    sr_sector_t *sectors; /**< Each with memory of its own, but for blank ones, which share `blank`. */
     uint32_t capacity;
     uint32_t count;
     uint32_t group_end[SR_HOLD_GROUPS]; /**< Index behind the last sector of each group. */
+    uint8_t *blank;                     /**< A sector of 0xFF, once one is held. */
+    sr_region_t owned; /**< Blank sectors in here may be torn by an erase of their block that is cut short: whoever
+                          holds the rest puts them right when he starts again. Empty after sr_hold_open(). */
 } sr_hold_t;
 
 /**
@@ -42,8 +48,8 @@ esp_err_t sr_hold_open(sr_hold_t *hold, uint32_t capacity);
 esp_err_t sr_hold_add(sr_hold_t *hold, sr_hold_group_t group, const sr_sector_t *sector);
 
 /**
- * Writes all of them, each group as sr_writer_put_group() does, after one erase of their 64 KiB block where nothing
- * else lies in it. Uses neither heap nor log: may run from RAM.
+ * Writes all of them, each group as sr_writer_put_group() does, after one erase of a 64 KiB block that holds nothing
+ * but them and blank sectors that are owned. Uses neither heap nor log: may run from RAM.
  * @return as sr_writer_put()
  */
 esp_err_t sr_hold_put(const sr_hold_t *hold, sr_writer_t *writer);

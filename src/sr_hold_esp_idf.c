@@ -22,11 +22,13 @@ esp_err_t sr_hold_add(sr_hold_t *hold, sr_hold_group_t group, const sr_sector_t 
     if (hold->count == hold->capacity) {
         return ESP_ERR_INVALID_SIZE;
     }
-    uint8_t *copy = heap_caps_malloc(SR_SECTOR_SIZE, RAM_FOR_FLASH);
+    uint8_t *copy =
+        sector->used == 0 && hold->blank != NULL ? hold->blank : heap_caps_malloc(SR_SECTOR_SIZE, RAM_FOR_FLASH);
     if (copy == NULL) {
         return ESP_ERR_NO_MEM;
     }
     memcpy(copy, sector->data, SR_SECTOR_SIZE);
+    hold->blank = sector->used == 0 ? copy : hold->blank;
     hold->sectors[hold->count] = *sector;
     hold->sectors[hold->count].data = copy;
     hold->count++;
@@ -46,35 +48,36 @@ static bool is_held(const sr_hold_t *hold, uint32_t address)
     return false;
 }
 
-/* True if nothing but held and blank sectors lie in the block, all held ones among them, and enough need an erase. */
+/* True if nothing but held sectors and blank ones that are owned lie in the block, and enough need an erase. A chip
+ * programs a whole block to zero before it erases it: what is blank for somebody else does not come through a cut. */
 static bool worth_a_block(const sr_hold_t *hold, sr_writer_t *writer, uint32_t block)
 {
     uint32_t dirty = 0;
-    uint32_t held = 0;
-    if (block + SR_BLOCK_SIZE > writer->flash->size) {
+    if (!sr_region_fits((sr_region_t){block, SR_BLOCK_SIZE}, writer->flash->size)) {
         return false;
     }
     for (uint32_t address = block; address < block + SR_BLOCK_SIZE; address += SR_SECTOR_SIZE) {
         bool blank = false;
-        const bool mine = is_held(hold, address);
-        if (sr_writer_is_blank(writer, address, &blank) != ESP_OK || (!mine && !blank)) {
+        const bool owned = sr_region_contains(hold->owned, (sr_region_t){address, SR_SECTOR_SIZE});
+        if (sr_writer_is_blank(writer, address, &blank) != ESP_OK || (!is_held(hold, address) && (!blank || !owned))) {
             return false;
         }
-        held += mine;
         dirty += !blank;
     }
-    return held == hold->count && dirty >= SR_WRITER_WORTH_A_BLOCK;
+    return dirty >= SR_WRITER_WORTH_A_BLOCK;
 }
 
-/* The boot path mostly lies in one block with nothing else in it, and one erase of that shortens the time in which a
- * cut bricks. If it fails, each sector is erased by itself. */
+/* The boot path mostly has its block to itself, and one erase of that shortens the time in which a cut bricks. If it
+ * fails, each sector is erased by itself. */
 static void erase_at_once(const sr_hold_t *hold, const sr_writer_t *writer)
 {
     sr_writer_t once = *writer;
     once.attempts = 1;
-    if (hold->count > 0) {
-        const uint32_t block = hold->sectors[0].address & ~(SR_BLOCK_SIZE - 1u);
-        if (worth_a_block(hold, &once, block)) {
+    for (uint32_t i = 0; i < hold->count; i++) {
+        const uint32_t block = hold->sectors[i].address & ~(SR_BLOCK_SIZE - 1u);
+        const bool seen =
+            i > 0 && hold->sectors[i - 1].address >= block && hold->sectors[i - 1].address - block < SR_BLOCK_SIZE;
+        if (!seen && worth_a_block(hold, &once, block)) {
             (void)sr_writer_erase_block(&once, block);
         }
     }
@@ -100,8 +103,11 @@ esp_err_t sr_hold_put(const sr_hold_t *hold, sr_writer_t *writer)
 void sr_hold_close(sr_hold_t *hold)
 {
     for (uint32_t i = 0; i < hold->count; i++) {
-        heap_caps_free(hold->sectors[i].data);
+        if (hold->sectors[i].data != hold->blank) {
+            heap_caps_free(hold->sectors[i].data);
+        }
     }
+    heap_caps_free(hold->blank);
     heap_caps_free(hold->sectors);
     *hold = (sr_hold_t){0};
 }

@@ -3,6 +3,8 @@
 
 #include "sr_writer.h"
 
+#include <string.h>
+
 #define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
 #define PAGES_PER_SECTOR  (SR_SECTOR_SIZE / SR_PAGE_SIZE)
 #define NEVER_FREE        (SR_MAP_CONTENT | SR_MAP_NEEDED)
@@ -55,15 +57,61 @@ bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t c
     return false;
 }
 
+/* Whether the commit may erase a sector with its block. */
+static bool may_be_claimed(uint8_t flags)
+{
+    const bool written = (flags & SR_MAP_BOOT_PATH) != 0 && (flags & SR_MAP_WRONG) != 0;
+    const bool to_be_blank = (flags & SR_MAP_TARGET) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_RUNNING_APP)) == 0;
+    const bool is_blank =
+        (flags & SR_MAP_BLANK) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_DATA | SR_MAP_RUNNING_APP)) == 0;
+    return written || to_be_blank || is_blank;
+}
+
+static bool block_may_be_claimed(const sr_map_t *map, uint32_t first)
+{
+    uint32_t dirty = 0;
+    if (first + SECTORS_PER_BLOCK > map->count) {
+        return false;
+    }
+    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
+        if (!may_be_claimed(map->flags[i])) {
+            return false;
+        }
+        dirty += (map->flags[i] & SR_MAP_BLANK) == 0;
+    }
+    return dirty >= SR_WRITER_WORTH_A_BLOCK;
+}
+
+void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors)
+{
+    uint32_t first = 0;
+    while (first < map->count &&
+           (map->flags[first] & (SR_MAP_BOOT_PATH | SR_MAP_WRONG)) != (SR_MAP_BOOT_PATH | SR_MAP_WRONG)) {
+        first++;
+    }
+    first -= first % SECTORS_PER_BLOCK;
+    if (!block_may_be_claimed(map, first)) {
+        return;
+    }
+    uint8_t before[SECTORS_PER_BLOCK];
+    memcpy(before, map->flags + first, sizeof(before));
+    sr_map_mark(map, (sr_region_t){first * SR_SECTOR_SIZE, SR_BLOCK_SIZE}, SR_MAP_BOOT_PATH);
+    if (sr_map_find_free(map, record_sectors) == UINT32_MAX) {
+        memcpy(map->flags + first, before, sizeof(before));
+        return;
+    }
+    map->claimed_end = (first + SECTORS_PER_BLOCK) * SR_SECTOR_SIZE;
+}
+
 /* Erase and program times of one sector, block erases left aside. */
-static void add_sector(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t index, bool erased_with_block,
-                       uint64_t *typical, uint64_t *maximum)
+static void add_sector(const sr_map_t *map, uint32_t index, bool erased_with_block, uint64_t *typical,
+                       uint64_t *maximum)
 {
     if ((map->flags[index] & SR_MAP_BLANK) == 0 && !erased_with_block) {
         *typical += SECTOR_TYPICAL;
         *maximum += SECTOR_MAXIMUM;
     }
-    if (sr_bundle_want(bundle, index * SR_SECTOR_SIZE, NULL) == SR_BUNDLE_CONTENT) {
+    if ((map->flags[index] & SR_MAP_CONTENT) != 0) {
         *typical += PAGES_PER_SECTOR * PAGE_TYPICAL;
         *maximum += PAGES_PER_SECTOR * PAGE_MAXIMUM;
     }
@@ -75,22 +123,25 @@ static uint32_t to_ms(uint64_t microseconds)
     return (uint32_t)((microseconds + 999u) / 1000u);
 }
 
-static void summarize_times(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_summary_t *summary)
+static void summarize_times(const sr_map_t *map, sr_map_summary_t *summary)
 {
     uint64_t typical = 0, maximum = 0, window_typical = 0, window_maximum = 0;
     bool block_erase = false;
     for (uint32_t i = 0; i < map->count; i++) {
+        const bool claimed = sr_map_is_claimed(map, i * SR_SECTOR_SIZE);
         if (i % SECTORS_PER_BLOCK == 0) {
-            block_erase = sr_map_block_erase(map, i * SR_SECTOR_SIZE);
+            block_erase = claimed || sr_map_block_erase(map, i * SR_SECTOR_SIZE);
             typical += block_erase ? BLOCK_TYPICAL : 0;
             maximum += block_erase ? BLOCK_MAXIMUM : 0;
+            window_typical += claimed ? BLOCK_TYPICAL : 0;
+            window_maximum += claimed ? BLOCK_MAXIMUM : 0;
         }
         if ((map->flags[i] & SR_MAP_WRONG) == 0) {
             continue;
         }
-        add_sector(map, bundle, i, block_erase, &typical, &maximum);
+        add_sector(map, i, block_erase, &typical, &maximum);
         if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0) {
-            add_sector(map, bundle, i, false, &window_typical, &window_maximum);
+            add_sector(map, i, claimed, &window_typical, &window_maximum);
         }
     }
     summary->typical_ms = to_ms(typical);
@@ -109,13 +160,14 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
             summary->wrong++;
             summary->boot_path += (flags & SR_MAP_BOOT_PATH) != 0;
             summary->running += (flags & SR_MAP_RUNNING_APP) != 0;
+            summary->moved += sr_map_is_moved(flags);
             summary->staged += (flags & (SR_MAP_BOOT_PATH | SR_MAP_DATA)) != 0 && (flags & SR_MAP_CONTENT) != 0;
         }
     }
     for (uint32_t i = 0; i < bundle->chunk_count; i++) {
         summary->bytes += sr_map_chunk_has(map, bundle, i, SR_MAP_WRONG, 0) ? sr_bundle_chunk(bundle, i).length : 0;
     }
-    summarize_times(map, bundle, summary);
+    summarize_times(map, summary);
 }
 
 void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms)

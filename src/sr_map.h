@@ -16,16 +16,16 @@
 #define SR_MAP_BOOT_PATH   0x08u /**< Bootloader, partition table or otadata of the running system. */
 #define SR_MAP_RUNNING_APP 0x10u /**< The running app, at its true length. */
 #define SR_MAP_DATA        0x20u /**< In a data partition of the running system: NVS, PHY, file systems, its own types. */
-#define SR_MAP_CONTENT     0x40u /**< In a region of the bundle, and not to be blank. */
-#define SR_MAP_NEW_DATA                                                                                                \
-    0x80u /**< In a data partition of the system that the bundle brings, or a gap in an app of it. */
+#define SR_MAP_CONTENT     0x40u /**< Not to be blank. Without SR_MAP_TARGET: the content moves here from elsewhere. */
+#define SR_MAP_NEW_DATA    0x80u /**< In a data partition of the bundle's system, or a blank gap in an app of it. */
 
 /** What the running system needs until the end. */
 #define SR_MAP_NEEDED (SR_MAP_BOOT_PATH | SR_MAP_RUNNING_APP | SR_MAP_DATA)
 
 typedef struct sr_map {
-    uint8_t *flags; /**< One byte a sector, owned by the caller. */
-    uint32_t count; /**< Sectors of the flash. */
+    uint8_t *flags;       /**< One byte a sector, owned by the caller. */
+    uint32_t count;       /**< Sectors of the flash. */
+    uint32_t claimed_end; /**< End of the block that sr_map_claim_block() claimed; 0: none. */
 } sr_map_t;
 
 /** Numbers of a map against a bundle. */
@@ -34,6 +34,7 @@ typedef struct sr_map_summary {
     uint32_t wrong;                  /**< Of those: to be written. */
     uint32_t boot_path;              /**< Of those: on the boot path, running app excepted. */
     uint32_t running;                /**< Of those: under the running app. */
+    uint32_t moved;                  /**< Of those: with content from elsewhere in the flash. */
     uint32_t staged;                 /**< Sectors with content that the commit writes: what staging has to hold. */
     uint32_t bytes;                  /**< Of the chunks that carry at least one wrong sector. */
     uint32_t typical_ms, maximum_ms; /**< Erasing and programming all of them. */
@@ -49,10 +50,22 @@ static inline uint8_t sr_map_at(const sr_map_t *map, uint32_t address)
     return map->flags[address / SR_SECTOR_SIZE];
 }
 
-/** True for a sector that must be written and that the running system does not need. */
+/** True for a sector whose content comes from elsewhere in the flash. */
+static inline bool sr_map_is_moved(uint8_t flags)
+{
+    return (flags & (SR_MAP_CONTENT | SR_MAP_TARGET)) == SR_MAP_CONTENT;
+}
+
+/** True for a sector that must be written from the bundle and that the running system does not need. */
 static inline bool sr_map_is_body(uint8_t flags)
 {
-    return (flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_NEEDED) == 0;
+    return (flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_NEEDED) == 0 && !sr_map_is_moved(flags);
+}
+
+/** True for a sector that must get content from elsewhere in the flash and that the running system does not need. */
+static inline bool sr_map_is_moved_body(uint8_t flags)
+{
+    return (flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_NEEDED) == 0 && sr_map_is_moved(flags);
 }
 
 /**
@@ -61,6 +74,21 @@ static inline bool sr_map_is_body(uint8_t flags)
  * do not count as nothing to lose: an erase that is cut short leaves them torn, and nobody would put them right.
  */
 bool sr_map_block_erase(const sr_map_t *map, uint32_t block);
+
+/**
+ * Claims the 64 KiB block of the boot path for the commit, if one erase of the whole block is quicker and none of its
+ * sectors has to keep what it holds: each is boot path that must be written, or is to be blank, or is blank and no data
+ * of the running system. All of them are boot path from then on, so that the commit writes them and its record lists
+ * them: what an erase that is cut short leaves of blank ones is put right with the rest.
+ * @param record_sectors Free flash that the record needs. Without it nothing is claimed, because nobody would do that.
+ */
+void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors);
+
+/** True for a sector in the claimed block. */
+static inline bool sr_map_is_claimed(const sr_map_t *map, uint32_t address)
+{
+    return map->claimed_end != 0 && address < map->claimed_end && address + SR_BLOCK_SIZE >= map->claimed_end;
+}
 
 /** True if a chunk carries a sector whose flags hold all of @p want and none of @p without. */
 bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t chunk, uint8_t want, uint8_t without);

@@ -6,8 +6,8 @@
  *   open, survey, check    reads only
  *   relocate               if the running app is in the way: a copy elsewhere, a restart, and from the start again
  *   prepare                sectors that the running system does not need
- *   stage                  what is left, into free flash; once sealed it can be finished without network
- *   commit                 data partitions, then the boot path from RAM; then the record is discarded
+ *   stage                  what is left, and what moves, into free flash; once sealed it can be finished without
+ * network commit                 data partitions, then the boot path from RAM; then the record is discarded
  */
 #pragma once
 
@@ -15,6 +15,7 @@
 #include "sr_decoder_esp_idf.h"
 #include "sr_manifest_esp_idf.h"
 #include "sr_map.h"
+#include "sr_moves.h"
 #include "sr_source_esp_idf.h"
 #include "sr_stage.h"
 #include "sr_system_esp_idf.h"
@@ -30,6 +31,7 @@ typedef struct sr_migration {
     sr_manifest_t manifest;
     sr_decoder_t decoder;
     sr_map_t map;
+    sr_moves_t moves; /**< Those that are left to do. */
     sr_stage_t stage; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
     const esp_partition_t *slot; /**< Where the running app moves to, if it moves to a slot. */
     bool new_data_is_known;      /**< The table that will be in flash was read, and the map has its data. */
@@ -51,8 +53,8 @@ esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_
  *  @return ESP_OK, ESP_ERR_SELF_REFLASHER_REFUSED, or an error of source or flash. */
 esp_err_t sr_migration_check(sr_migration_t *migration);
 
-/** Erases what an earlier migration, perhaps of another bundle, has staged and not finished. Comes before anything else
- * is written. @return ESP_OK or as sr_writer_put(). */
+/** Erases what an earlier migration, perhaps of another bundle, has staged and not finished: what is left to do has
+ * been found out anew. Comes before anything else is written. @return ESP_OK or as sr_writer_put(). */
 esp_err_t sr_migration_discard_records(sr_migration_t *migration);
 
 /** Does it. @return as esp_self_reflasher_apply_bundle(). */

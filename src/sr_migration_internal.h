@@ -21,6 +21,28 @@ esp_err_t sr_migration_survey(sr_migration_t *migration);
 /** Does that once more for whole sectors that were written since.  @return as sr_migration_survey(). */
 esp_err_t sr_migration_survey_again(sr_migration_t *migration, sr_region_t region);
 
+/**
+ * Finds the sources of the bundle's moves, and surveys their destinations. Nothing moves any more once the boot path is
+ * that of the bundle: then what lies at the old places is the new system's.
+ * @return ESP_OK, ESP_ERR_SELF_REFLASHER_REFUSED, or an error of the flash.
+ */
+esp_err_t sr_migration_find_moves(sr_migration_t *migration);
+
+/** Tells the map that the sectors of old records are free: sr_migration_discard_records() comes before anything else.
+ *  @return ESP_OK or an error of the flash. */
+esp_err_t sr_migration_mark_records(sr_migration_t *migration);
+
+/** What one sector must hold. */
+sr_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t address);
+
+/**
+ * Lists what the commit has to write: data first, then the boot path in its order. Changes no flash.
+ * @param[out] data_is_staged Whether list and free flash have room for all of it. If not, data is not in the list: it
+ * is written straight from the bundle, after the rest and before the boot path.
+ * @return ESP_OK; or ESP_ERR_INVALID_SIZE if the list is full.
+ */
+esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged);
+
 /** Compares one sector with what the bundle wants there. @return ESP_OK or an error of the flash. */
 esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right);
 
@@ -37,10 +59,6 @@ esp_err_t sr_migration_find_way(sr_migration_t *migration);
 /** Copies the running app to where it was found that it can go, and selects it there; the caller restarts the chip.
  *  @return ESP_OK, ESP_ERR_SELF_REFLASHER_NOT_NOW, or as sr_relocate() or sr_temporary_table_write(). */
 esp_err_t sr_migration_make_way(sr_migration_t *migration);
-
-/** Tells the map what sr_migration_discard_records() will make blank. Changes no flash.
- *  @return ESP_OK or an error of the flash. */
-esp_err_t sr_migration_count_records_as_blank(sr_migration_t *migration);
 
 /** Asks the caller, or looks at the reset reason. */
 bool sr_migration_may_commit(const sr_migration_t *migration);

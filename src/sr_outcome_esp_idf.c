@@ -8,16 +8,19 @@ static esp_err_t read_piece(sr_migration_t *migration, uint32_t address, uint8_t
 {
     const uint32_t offset = address % SR_SECTOR_SIZE;
     const uint32_t sector = address - offset;
-    uint32_t index = 0;
     uint8_t *data = NULL;
     if ((sr_map_at(&migration->map, sector) & SR_MAP_WRONG) == 0) {
         return sr_flash_read(&migration->system.flash, address, out, length);
     }
-    if (sr_bundle_want(&migration->manifest.bundle, sector, &index) == SR_BUNDLE_BLANK) {
+    const sr_wanted_t wanted = sr_migration_wanted(migration, sector);
+    if (wanted.kind == SR_WANTED_MOVED) {
+        return sr_flash_read(&migration->system.flash, wanted.source + offset, out, length);
+    }
+    if (wanted.kind == SR_WANTED_BLANK) {
         memset(out, 0xFF, length);
         return ESP_OK;
     }
-    const esp_err_t err = sr_decoder_get(&migration->decoder, index, 0, &data);
+    const esp_err_t err = sr_decoder_get(&migration->decoder, wanted.digest_index, 0, &data);
     if (err == ESP_OK) {
         memcpy(out, data + offset, length);
     }

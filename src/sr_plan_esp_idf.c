@@ -36,12 +36,43 @@ static void fill_plan(sr_migration_t *migration)
     plan->window_ms_typical = summary.window_typical_ms;
     plan->window_ms_maximum = summary.window_maximum_ms;
     plan->must_relocate = summary.running > 0;
+    plan->sectors_moved = summary.moved;
     if (migration->overwrite.size > 0) {
         plan->staging_address = migration->overwrite_from;
     } else {
-        plan->staging_address =
-            summary.staged > 0 ? sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + summary.staged) : SR_NO_ADDRESS;
+        plan->staging_address = summary.staged > 0 || migration->moves.count > 0
+                                    ? sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + summary.staged)
+                                    : SR_NO_ADDRESS;
     }
+}
+
+/* The commit erases the block of the boot path at once, if it has it to itself and its record finds a place elsewhere.
+ */
+static void claim_block(sr_migration_t *migration)
+{
+    sr_map_summary_t summary;
+    sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
+    sr_map_claim_block(&migration->map, SR_STAGE_OVERHEAD + summary.staged);
+}
+
+/* The commit may overwrite where data comes from. What goes on after a cut must not need it any more, nor take what is
+ * there by then for it. */
+static esp_err_t check_moves(sr_migration_t *migration)
+{
+    bool data_is_staged = false;
+    if (migration->moves.count == 0) {
+        return ESP_OK;
+    }
+    const esp_err_t err = sr_migration_list_entries(migration, &data_is_staged);
+    if (err == ESP_OK && data_is_staged) {
+        return ESP_OK;
+    }
+    sr_map_summary_t summary;
+    sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
+    return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
+                               "data is to be moved, and no free flash takes the %" PRIu32
+                               " bytes that have to be staged for it",
+                               (SR_STAGE_OVERHEAD + summary.staged) * SR_SECTOR_SIZE);
 }
 
 /* A bundle that is linked into the app moves with it; one that lies elsewhere must not overwrite itself. */
@@ -242,6 +273,23 @@ esp_err_t sr_migration_check_app(sr_migration_t *migration)
     return app_follows(migration) ? check_result(migration, migration->config->skip_checks | others, false) : ESP_OK;
 }
 
+/* What is left to do, and what comes of it. */
+static esp_err_t check_work(sr_migration_t *migration)
+{
+    esp_err_t err = check_result(migration, migration->config->skip_checks, app_follows(migration));
+    if (err == ESP_OK) {
+        err = check_signatures(migration);
+    }
+    if (err == ESP_OK) {
+        err = check_moves(migration);
+    }
+    if (err == ESP_OK && migration->overwrite.size == 0) {
+        claim_block(migration);
+        fill_plan(migration); /* Where the last step is staged depends on it. */
+    }
+    return err;
+}
+
 esp_err_t sr_migration_check(sr_migration_t *migration)
 {
     fill_plan(migration);
@@ -263,10 +311,7 @@ esp_err_t sr_migration_check(sr_migration_t *migration)
     }
     if (err == ESP_OK) {
         err = sr_migration_find_way(migration);
-        fill_plan(migration); /* By now it is known where the last step can be staged, and what stays as it is. */
+        fill_plan(migration); /* By now it is known what stays as it is. */
     }
-    if (err == ESP_OK && migration->plan->sectors_to_write > 0) {
-        err = check_result(migration, migration->config->skip_checks, app_follows(migration));
-    }
-    return err == ESP_OK && migration->plan->sectors_to_write > 0 ? check_signatures(migration) : err;
+    return err == ESP_OK && migration->plan->sectors_to_write > 0 ? check_work(migration) : err;
 }

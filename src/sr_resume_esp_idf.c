@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "self_reflasher_bundle.h"
+#include "sr_resume_esp_idf.h"
 
 #include "sr_commit.h"
 #include "sr_stage.h"
@@ -26,10 +26,10 @@ typedef struct resume {
     uint8_t readback[SR_WRITER_READBACK_SIZE];
 } resume_t;
 
-static esp_err_t fetch(void *context, const sr_stage_entry_t *entry, uint8_t *data)
+static esp_err_t fetch(void *context, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data)
 {
     const resume_t *resume = context;
-    return sr_stage_read(&resume->stage, entry, data);
+    return sr_stage_read(&resume->stage, entry, index, data);
 }
 
 /** A record, and whether a data partition has part of it. */
@@ -97,8 +97,9 @@ static esp_err_t finish_record(resume_t *resume)
     return err == ESP_OK ? sr_stage_discard(&resume->stage, &resume->writer, resume->scratch) : err;
 }
 
-static esp_err_t run(resume_t *resume)
+static esp_err_t run(resume_t *resume, esp_self_reflasher_may_commit_t may_commit, void *user_ctx, bool *finished)
 {
+    *finished = false;
     esp_err_t err = sr_system_look(&resume->system);
     if (err != ESP_OK) {
         return err;
@@ -109,26 +110,33 @@ static esp_err_t run(resume_t *resume)
     if (err == ESP_ERR_NOT_FOUND) {
         return ESP_OK;
     }
-    if (err == ESP_OK && !sr_system_supply_is_steady()) {
+    if (err == ESP_OK && !(may_commit != NULL ? may_commit(user_ctx) : sr_system_supply_is_steady())) {
         return ESP_ERR_SELF_REFLASHER_NOT_NOW;
     }
     if (err == ESP_OK) {
         ESP_LOGW(TAG, "finishing what was interrupted, from the record at 0x%" PRIx32, resume->stage.address);
         err = finish_record(resume);
+        *finished = err == ESP_OK;
     }
-    if (err == ESP_OK) {
-        esp_restart();
+    return err;
+}
+
+esp_err_t sr_resume(esp_self_reflasher_may_commit_t may_commit, void *user_ctx)
+{
+    resume_t *resume = heap_caps_malloc(sizeof(*resume), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
+    if (resume == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    bool finished;
+    const esp_err_t err = run(resume, may_commit, user_ctx, &finished);
+    heap_caps_free(resume);
+    if (finished) {
+        esp_restart(); /* Table and otadata are others now: what the app knows of them is stale. */
     }
     return err;
 }
 
 esp_err_t esp_self_reflasher_resume(void)
 {
-    resume_t *resume = heap_caps_malloc(sizeof(*resume), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
-    if (resume == NULL) {
-        return ESP_ERR_NO_MEM;
-    }
-    const esp_err_t err = run(resume);
-    heap_caps_free(resume);
-    return err;
+    return sr_resume(NULL, NULL);
 }

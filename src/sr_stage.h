@@ -7,7 +7,7 @@
  * Layout: a mark, a list, and the data, each in sectors of their own. The mark says that here is a record and how long
  * it is; it is written first and erased last, so that an unfinished record can be found and cleaned up. The list has up
  * to 112 entries of 32 bytes and ends in the seal, a SHA-256 over the rest of it; it is written last and erased first.
- * A data sector is confirmed by the digest in its entry.
+ * Data sectors are confirmed by the digest in their entry.
  *
  * Internal to one device and one version of this component; not an exchange format.
  */
@@ -23,24 +23,25 @@
 #include <stdint.h>
 
 #define SR_STAGE_MAX_ENTRIES 112u
-#define SR_STAGE_VERSION     1u
+#define SR_STAGE_VERSION     2u
 
 /** When an entry is written. */
 typedef enum sr_stage_group {
-    SR_STAGE_DATA = 0, /**< Data partitions of the system that is replaced, one after another. */
-    SR_STAGE_BOOTLOADER = 1,
-    SR_STAGE_TABLE = 2,
-    SR_STAGE_OTADATA = 3,
+    SR_STAGE_DATA = 0,       /**< Data partitions of the system that is replaced, one after another. */
+    SR_STAGE_NEIGHBOURS = 1, /**< From here on as sr_hold_group_t. */
+    SR_STAGE_BOOTLOADER = 2,
+    SR_STAGE_TABLE = 3,
+    SR_STAGE_OTADATA = 4,
 } sr_stage_group_t;
 
 /** Sectors that are left to be written. */
 typedef struct sr_stage_entry {
     uint32_t address;
-    uint32_t sectors; /**< 1 for content; any number for blank ones. */
+    uint32_t sectors; /**< Adjacent ones. 1 for content of the boot path. */
     sr_stage_group_t group;
     bool blank;                            /**< Nothing but 0xFF. */
-    uint32_t data_index;                   /**< For content: which data sector of the record holds it. */
-    uint8_t digest[SR_BUNDLE_DIGEST_SIZE]; /**< For content. */
+    uint32_t data_index;                   /**< For content: which data sector of the record holds its first one. */
+    uint8_t digest[SR_BUNDLE_DIGEST_SIZE]; /**< For content: over all of its sectors. */
 } sr_stage_entry_t;
 
 /** A record in work. */
@@ -66,11 +67,18 @@ void sr_stage_start(sr_stage_t *stage);
  */
 esp_err_t sr_stage_add(sr_stage_t *stage, const sr_stage_entry_t *entry);
 
-/** Lets the last entry cover one blank data sector more, if @p address is the next one. @return true if it does. */
-bool sr_stage_extend(sr_stage_t *stage, uint32_t address);
+/**
+ * Lets the last entry cover one sector more, if @p address is the next one and the entry is of this group and kind. On
+ * the boot path only neighbours are joined: each other sector waits in RAM by itself. Changes no flash.
+ * @return true if it does.
+ */
+bool sr_stage_extend(sr_stage_t *stage, sr_stage_group_t group, uint32_t address, bool blank);
 
 /** Entry number @p index, below count. */
 sr_stage_entry_t sr_stage_entry(const sr_stage_t *stage, uint32_t index);
+
+/** Sets the digest of entry number @p index, once its content is known. Changes no flash. */
+void sr_stage_set_digest(sr_stage_t *stage, uint32_t index, const uint8_t digest[SR_BUNDLE_DIGEST_SIZE]);
 
 /** Marks the place in flash as a record that is not finished.
  *  @param scratch SR_SECTOR_SIZE bytes. @return ESP_OK or as sr_writer_put(). */
@@ -97,9 +105,15 @@ esp_err_t sr_stage_find(sr_stage_t *stage);
  */
 esp_err_t sr_stage_load(sr_stage_t *stage, uint8_t *scratch);
 
-/** Reads one data sector and confirms it by its digest.
- *  @param data SR_SECTOR_SIZE bytes. @return ESP_OK; ESP_ERR_NOT_FINISHED if it differs; or an error of the flash. */
-esp_err_t sr_stage_read(const sr_stage_t *stage, const sr_stage_entry_t *entry, uint8_t *data);
+/**
+ * Reads one data sector of an entry. If it is the only one, it is confirmed by its digest; several are confirmed
+ * together, by sr_stage_load().
+ * @param index Of the sector in the entry.
+ * @param data SR_SECTOR_SIZE bytes.
+ * @return ESP_OK; ESP_ERR_NOT_FINISHED if it differs; ESP_FAIL if it can not be hashed; or an error of the flash.
+ */
+esp_err_t sr_stage_read(const sr_stage_t *stage, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data);
 
-/** Erases the record. @param scratch SR_SECTOR_SIZE bytes. @return ESP_OK or as sr_writer_put(). */
+/** Erases the record, the seal first and the mark last. @param scratch SR_SECTOR_SIZE bytes. @return ESP_OK or as
+ * sr_writer_put(). */
 esp_err_t sr_stage_discard(const sr_stage_t *stage, sr_writer_t *writer, uint8_t *scratch);

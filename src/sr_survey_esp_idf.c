@@ -27,27 +27,47 @@ static esp_err_t mark_running_system(sr_migration_t *migration)
     return sr_system_visit_partitions(mark_data, &migration->map);
 }
 
-esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right)
+sr_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t address)
+{
+    return sr_moves_wanted(&migration->moves, &migration->manifest.bundle, address);
+}
+
+static esp_err_t has_digest(sr_migration_t *migration, uint32_t address, uint32_t digest_index, bool *right)
 {
     uint8_t digest[SR_SHA256_SIZE];
-    uint32_t index = 0;
-    const sr_bundle_t *bundle = &migration->manifest.bundle;
-    const sr_bundle_want_t want = sr_bundle_want(bundle, address, &index);
-    *right = true;
-    if (want == SR_BUNDLE_KEEP) {
-        return ESP_OK;
-    }
-    if (want == SR_BUNDLE_BLANK) {
-        return sr_writer_is_blank(&migration->writer, address, right);
-    }
     uint8_t *sector = migration->buffers->scratch;
     const esp_err_t err = sr_flash_read(&migration->system.flash, address, sector, SR_SECTOR_SIZE);
-    if (err != ESP_OK) {
-        return err;
+    *right = err == ESP_OK && sr_digest(sector, SR_SECTOR_SIZE, digest) &&
+             memcmp(digest, sr_bundle_digest(&migration->manifest.bundle, digest_index), SR_BUNDLE_DIGEST_SIZE) == 0;
+    return err;
+}
+
+static esp_err_t holds_the_same(sr_migration_t *migration, uint32_t address, uint32_t source, bool *right)
+{
+    const sr_sector_t sector = {.address = address, .used = SR_SECTOR_SIZE, .data = migration->buffers->scratch};
+    sr_sector_look_t look = {0};
+    esp_err_t err = sr_flash_read(&migration->system.flash, source, sector.data, SR_SECTOR_SIZE);
+    if (err == ESP_OK) {
+        err = sr_writer_look(&migration->writer, &sector, &look);
     }
-    *right = sr_digest(sector, SR_SECTOR_SIZE, digest) &&
-             memcmp(digest, sr_bundle_digest(bundle, index), SR_BUNDLE_DIGEST_SIZE) == 0;
-    return ESP_OK;
+    *right = look.right;
+    return err;
+}
+
+esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right)
+{
+    const sr_wanted_t wanted = sr_migration_wanted(migration, address);
+    switch (wanted.kind) {
+    case SR_WANTED_BLANK:
+        return sr_writer_is_blank(&migration->writer, address, right);
+    case SR_WANTED_CONTENT:
+        return has_digest(migration, address, wanted.digest_index, right);
+    case SR_WANTED_MOVED:
+        return holds_the_same(migration, address, wanted.source, right);
+    default:
+        *right = true;
+        return ESP_OK;
+    }
 }
 
 static esp_err_t survey_sector(sr_migration_t *migration, uint32_t index)
@@ -62,10 +82,11 @@ static esp_err_t survey_sector(sr_migration_t *migration, uint32_t index)
     if (err != ESP_OK) {
         return err;
     }
-    const sr_bundle_want_t want = sr_bundle_want(&migration->manifest.bundle, address, NULL);
-    migration->map.flags[index] =
-        (uint8_t)((blank ? SR_MAP_BLANK : 0u) | (want != SR_BUNDLE_KEEP ? SR_MAP_TARGET : 0u) |
-                  (want == SR_BUNDLE_CONTENT ? SR_MAP_CONTENT : 0u) | (right ? 0u : SR_MAP_WRONG));
+    const sr_wanted_kind_t kind = sr_migration_wanted(migration, address).kind;
+    const bool target = kind == SR_WANTED_BLANK || kind == SR_WANTED_CONTENT;
+    const bool content = kind == SR_WANTED_CONTENT || kind == SR_WANTED_MOVED;
+    migration->map.flags[index] = (uint8_t)((blank ? SR_MAP_BLANK : 0u) | (target ? SR_MAP_TARGET : 0u) |
+                                            (content ? SR_MAP_CONTENT : 0u) | (right ? 0u : SR_MAP_WRONG));
     return ESP_OK;
 }
 
@@ -84,7 +105,11 @@ esp_err_t sr_migration_survey(sr_migration_t *migration)
             vTaskDelay(1); /* The idle task feeds the task watchdog. */
         }
     }
-    return mark_running_system(migration);
+    esp_err_t err = mark_running_system(migration);
+    if (err == ESP_OK) {
+        err = sr_migration_find_moves(migration);
+    }
+    return err == ESP_OK ? sr_migration_mark_records(migration) : err;
 }
 
 esp_err_t sr_migration_survey_again(sr_migration_t *migration, sr_region_t region)

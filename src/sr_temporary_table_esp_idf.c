@@ -96,7 +96,7 @@ static esp_err_t mark_uses(search_t *search, sr_room_judge_t judge, void *contex
 }
 
 /* True if a sector can become the copy of the app's without an erase: it is blank, or was on its way to that when the
- * power went. So whatever else lies in flash that no partition claims, stays. */
+ * power went, since the copy erases none of these. So whatever else lies in flash that no partition claims, stays. */
 static bool nothing_is_lost(search_t *search, uint32_t place, uint32_t offset)
 {
     const sr_flash_t *flash = &search->system->flash;

@@ -48,7 +48,7 @@ static bool is_left_alone(void *context, sr_region_t room)
     const sr_migration_t *migration = context;
     for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
         const uint8_t flags = sr_map_at(&migration->map, room.address + offset);
-        if ((flags & (SR_MAP_TARGET | SR_MAP_NEEDED)) != 0) {
+        if ((flags & (SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0) {
             return false;
         }
     }
@@ -61,7 +61,8 @@ static bool gets_no_content(void *context, sr_region_t room)
     const sr_migration_t *migration = context;
     for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
         const uint8_t flags = sr_map_at(&migration->map, room.address + offset);
-        if ((flags & SR_MAP_NEEDED) != 0 || ((flags & SR_MAP_TARGET) != 0 && !may_stay(migration, flags))) {
+        if ((flags & (SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0 ||
+            ((flags & SR_MAP_TARGET) != 0 && !may_stay(migration, flags))) {
             return false;
         }
     }
@@ -73,7 +74,7 @@ static sr_room_t judge_room(void *context, uint32_t address)
 {
     const sr_migration_t *migration = context;
     const uint8_t flags = sr_map_at(&migration->map, address);
-    if ((flags & (SR_MAP_NEEDED | SR_MAP_NEW_DATA)) != 0 ||
+    if ((flags & (SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_NEW_DATA)) != 0 ||
         holds_bundle(migration, (sr_region_t){address, SR_SECTOR_SIZE}) ||
         ((flags & SR_MAP_TARGET) != 0 && !may_stay(migration, flags))) {
         return SR_ROOM_TAKEN;
@@ -122,8 +123,27 @@ static bool take_slot(sr_migration_t *migration, sr_relocate_allowed_t allowed)
     return true;
 }
 
+/* The table tells whether data has moved, so once it has, no other one may come; and what still moves is staged beside
+ * the app. */
+static bool moves_stay_possible(sr_migration_t *migration, uint32_t address)
+{
+    bool data_is_staged = true;
+    sr_map_t *map = &migration->map;
+    const uint32_t first = address / SR_SECTOR_SIZE;
+    const uint32_t count = migration->system.boot_path.running_app.size / SR_SECTOR_SIZE;
+    if (migration->manifest.bundle.move_count == 0 || address == SR_NO_ADDRESS) {
+        return true;
+    }
+    sr_map_mark(map, (sr_region_t){address, count * SR_SECTOR_SIZE}, SR_MAP_DATA);
+    const esp_err_t err = sr_migration_list_entries(migration, &data_is_staged);
+    for (uint32_t i = first; i < first + count; i++) {
+        map->flags[i] &= (uint8_t)~SR_MAP_DATA;
+    }
+    return migration->moves.count > 0 && err == ESP_OK && data_is_staged;
+}
+
 /** What stands against a way beside the room for it, in words. */
-static const char *against_table(const sr_migration_t *migration, const sr_temporary_place_t *place)
+static const char *against_table(sr_migration_t *migration, const sr_temporary_place_t *place)
 {
     const sr_system_t *system = &migration->system;
     if (system->flash.encryption || system->secure_boot) {
@@ -135,7 +155,10 @@ static const char *against_table(const sr_migration_t *migration, const sr_tempo
     if ((migration->config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE) == 0) {
         return ", not allowed";
     }
-    return place->rejected ? ", not with this bootloader" : "";
+    if (place->rejected) {
+        return ", not with this bootloader";
+    }
+    return moves_stay_possible(migration, place->address) ? "" : ", not with data that moves";
 }
 
 static const char *against_in_place(const sr_migration_t *migration)
@@ -143,6 +166,9 @@ static const char *against_in_place(const sr_migration_t *migration)
 #if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
     if (migration->system.flash.encryption) {
         return ", not with flash encryption";
+    }
+    if (migration->moves.count > 0) {
+        return ", not with data that moves";
     }
     return (migration->config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE) == 0 ? ", not allowed" : "";
 #else
@@ -166,10 +192,7 @@ static esp_err_t leave_the_slots(sr_migration_t *migration)
 {
     sr_temporary_place_t place;
     const sr_region_t app = migration->system.boot_path.running_app;
-    esp_err_t err = sr_migration_count_records_as_blank(migration);
-    if (err == ESP_OK) {
-        err = sr_temporary_table_find(&migration->system, judge_room, migration, &place);
-    }
+    const esp_err_t err = sr_temporary_table_find(&migration->system, judge_room, migration, &place);
     if (err != ESP_OK) {
         return err;
     }

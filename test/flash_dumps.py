@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contents of a 4 MiB flash of an ESP32, made of published firmware."""
+"""Contents of a flash of an ESP32: 4 MiB made of published firmware, 16 MiB made of stand-ins."""
 import hashlib
 import pathlib
 import struct
 import zlib
 
 FLASH_SIZE = 4 << 20
+BIG_FLASH_SIZE = 16 << 20
 SECTOR = 0x1000
 WLED_SYSTEM = "wled/binaries/esp32_bootloader_v4.bin"
 WLED_APP = "wled/binaries/WLED_0.14.2_Dig-Uno-V3.bin"
@@ -20,9 +21,9 @@ def otadata(sequence):
     return entry.ljust(2 * SECTOR, b"\xff")
 
 
-def flash(*parts):
+def flash(*parts, size=FLASH_SIZE):
     """Pairs of offset and content; a later one wins."""
-    content = bytearray(b"\xff" * FLASH_SIZE)
+    content = bytearray(b"\xff" * size)
     for offset, data in parts:
         content[offset:offset + len(data)] = data
     return bytes(content)
@@ -59,3 +60,37 @@ def reseal(image):
     image[end - 1] = checksum
     image[end:end + 32] = hashlib.sha256(image[:end]).digest()
     return bytes(image)
+
+
+def tiny_app(version):
+    """An ESP-IDF app of three sectors with nothing in it to run."""
+    text = version.encode()
+    descriptor = struct.pack("<II8x32s32s32x32s32s80x", 0xABCD5432, 0, text, b"tiny", b"v5.5", in_use(text[0])[:32])
+    image = struct.pack("<BBBBIB3xHBHH4xB", 0xE9, 2, 2, 0x40, 0x40080000, 0xEE, 0, 0, 0, 0xFFFF, 1)
+    for address, data in ((0x3F400020, descriptor + in_use(text[0])[:0x1F00 - 256]), (0x40080000, in_use(7)[:0x400])):
+        image += struct.pack("<II", address, len(data)) + data
+    return reseal(image + b"\0" * (16 - len(image) % 16) + b"\0" * 32)
+
+
+def big_bootloader(bootloader, change):
+    """One for 16 MiB; of another code for each change."""
+    image = bytearray(bootloader)
+    image[3] = 0x40 | image[3] & 0x0F
+    image[0x1234] ^= change
+    return reseal(image)
+
+
+def big_table(slot_size, storage):
+    """Two large slots, and data behind them to the end."""
+    rows = ((b"nvs", 1, 2, 0x9000, 0x4000), (b"otadata", 1, 0, 0xD000, 0x2000), (b"ota_0", 0, 0x10, 0x10000, slot_size),
+            (b"ota_1", 0, 0x11, 0x10000 + slot_size, slot_size),
+            (b"storage", 1, 0x82, storage, BIG_FLASH_SIZE - storage))
+    entries = b"".join(struct.pack("<HBBII16sI", 0x50AA, kind, subtype, address, size, label, 0)
+                       for label, kind, subtype, address, size in rows)
+    return (entries + b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(entries).digest()).ljust(SECTOR, b"\xff")
+
+
+def big(bootloader):
+    """Slots of 6 MiB, the app in the second one; a file system behind the first 12 MiB."""
+    return flash((0x1000, big_bootloader(bootloader, 0)), (0x8000, big_table(6 << 20, 0xC10000)), (0x9000, in_use(1)),
+                 (0xD000, otadata(2)), (0x610000, tiny_app("1.0")), (0xC10000, in_use(2) * 4), size=BIG_FLASH_SIZE)

@@ -28,7 +28,12 @@
 #define CHUNK(index, field)  (48u + 16u * (REGIONS + (index)) + (field))
 #define DIGEST(index)        (48u + 16u * (REGIONS + CHUNKS + (index)))
 
-static uint8_t draft[MANIFEST_SIZE];
+// Moves lie behind the draft's digests, if it has some.
+#define MOVES              3u
+#define MOVE(index, field) (MANIFEST_SIZE + 32u * (index) + (field))
+#define MOVED_SIZE         (MANIFEST_SIZE + 32u * MOVES)
+
+static uint8_t draft[MOVED_SIZE];
 
 static void put(uint32_t offset, unsigned width, uint32_t value)
 {
@@ -74,6 +79,23 @@ static void draft_start(void)
     }
     memcpy(draft + DIGEST(1), blank, 16);
     memcpy(draft + DIGEST(4), blank, 16);
+}
+
+/** The draft with moves: a region up, a partition, and a region over its own start. */
+static void draft_start_moved(void)
+{
+    draft_start();
+    const uint32_t bytes = 32 * MOVES;
+    put(12, 4, 1);
+    put(16, 4, MOVED_SIZE);
+    put(20, 4, BUNDLE_SIZE + bytes);
+    put(44, 4, MOVES);
+    put(CHUNK(0, 0), 4, MOVED_SIZE + 80);
+    put(CHUNK(1, 0), 4, MOVED_SIZE + 80 + FIRST_LENGTH);
+    put_row(MOVE(0, 16), 0x8000, 0x1000, 0x5000, 0x1000);
+    memcpy(draft + MOVE(1, 0), "a label of 16 by", 16);
+    put_row(MOVE(1, 16), 0, 0, 0xA000, 0x6000);
+    put_row(MOVE(2, 16), 0x13000, 0x3000, 0x14000, 0x4000);
 }
 
 static void copy_digest(uint32_t to, uint32_t from)
@@ -194,7 +216,8 @@ static const field_case_t field_cases[] = {
     {"version 257", 8, 2, 257, SR_BUNDLE_BAD_VERSION},
     {"header of 47", 10, 2, 47, SR_BUNDLE_BAD_VERSION},
     {"header of 64", 10, 2, 64, SR_BUNDLE_BAD_VERSION},
-    {"feature 0", 12, 4, 1, SR_BUNDLE_BAD_FEATURE},
+    {"moves, but none", 12, 4, 1, SR_BUNDLE_BAD_HEADER},
+    {"feature 1", 12, 4, 2, SR_BUNDLE_BAD_FEATURE},
     {"feature 31", 12, 4, 0x80000000, SR_BUNDLE_BAD_FEATURE},
     {"manifest too small", 16, 4, MANIFEST_SIZE - 16, SR_BUNDLE_BAD_HEADER},
     {"manifest too large", 16, 4, MANIFEST_SIZE + 16, SR_BUNDLE_BAD_HEADER},
@@ -226,8 +249,8 @@ static const field_case_t field_cases[] = {
     {"one digest more", 40, 4, DIGESTS + 1, SR_BUNDLE_BAD_HEADER},
     {"8193 digests", 40, 4, 8193, SR_BUNDLE_BAD_HEADER},
     {"digests that overflow", 40, 4, DIGESTS + 0x10000000, SR_BUNDLE_BAD_HEADER},
-    {"reserved in the header", 44, 1, 1, SR_BUNDLE_BAD_HEADER},
-    {"reserved in the header, last", 47, 1, 1, SR_BUNDLE_BAD_HEADER},
+    {"a move without the feature", 44, 1, 1, SR_BUNDLE_BAD_HEADER},
+    {"16777216 moves without the feature", 47, 1, 1, SR_BUNDLE_BAD_HEADER},
 
     {"unaligned address", REGION(0, 0), 4, 0x1001, SR_BUNDLE_BAD_REGION},
     {"unaligned size", REGION(0, 4), 4, 0x2FFF, SR_BUNDLE_BAD_REGION},
@@ -299,6 +322,136 @@ static void every_rule_about_one_field_is_kept(void **state)
         if (status != test->status) {
             fail_msg("%s: %s", test->what, sr_bundle_status_text(status));
         }
+    }
+}
+
+static void all_fields_of_moves_are_read(void **state)
+{
+    (void)state;
+    draft_start_moved();
+    sr_bundle_t bundle;
+    assert_int_equal(sr_bundle_parse(draft, MOVED_SIZE, &bundle), SR_BUNDLE_OK);
+    assert_int_equal(bundle.move_count, MOVES);
+    assert_int_equal(bundle.manifest_size, MOVED_SIZE);
+    sr_bundle_move_t move = sr_bundle_move(&bundle, 0);
+    assert_string_equal(move.label, "");
+    assert_int_equal(move.source.address, 0x8000);
+    assert_int_equal(move.source.size, 0x1000);
+    assert_int_equal(move.destination.address, 0x5000);
+    assert_int_equal(move.destination.size, 0x1000);
+    move = sr_bundle_move(&bundle, 1);
+    assert_string_equal(move.label, "a label of 16 by");
+    assert_int_equal(move.source.address, 0);
+    assert_int_equal(move.source.size, 0);
+    assert_int_equal(move.destination.address, 0xA000);
+    assert_int_equal(move.destination.size, 0x6000);
+    assert_int_equal(sr_bundle_move(&bundle, 2).source.address, 0x13000);
+    assert_int_equal(sr_bundle_want(&bundle, 0x5000, NULL), SR_BUNDLE_KEEP);
+    assert_int_equal(sr_bundle_chunk(&bundle, 0).offset, MOVED_SIZE + 80);
+    assert_ptr_equal(sr_bundle_digest(&bundle, DIGESTS), draft + MANIFEST_SIZE);
+}
+
+static const field_case_t move_cases[] = {
+    {"feature 1, too", 12, 4, 3, SR_BUNDLE_BAD_FEATURE},
+    {"feature 1 instead", 12, 4, 2, SR_BUNDLE_BAD_FEATURE},
+    {"moves without the feature", 12, 4, 0, SR_BUNDLE_BAD_HEADER},
+    {"no moves", 44, 4, 0, SR_BUNDLE_BAD_HEADER},
+    {"one move less", 44, 4, MOVES - 1, SR_BUNDLE_BAD_HEADER},
+    {"one move more", 44, 4, MOVES + 1, SR_BUNDLE_BAD_HEADER},
+    {"65536 moves more", 44, 4, MOVES + 0x10000, SR_BUNDLE_BAD_HEADER},
+    {"moves that overflow", 44, 4, MOVES + 0x08000000, SR_BUNDLE_BAD_HEADER},
+    {"manifest without its moves", 16, 4, MANIFEST_SIZE, SR_BUNDLE_BAD_HEADER},
+
+    {"flash just large enough", 28, 4, 0x18000, SR_BUNDLE_OK},
+    {"flash too small for a destination", 28, 4, 0x17000, SR_BUNDLE_BAD_MOVE},
+    {"unaligned destination", MOVE(0, 24), 4, 0x5001, SR_BUNDLE_BAD_MOVE},
+    {"empty destination", MOVE(1, 28), 4, 0, SR_BUNDLE_BAD_MOVE},
+    {"half a sector more", MOVE(1, 28), 4, 0x5800, SR_BUNDLE_BAD_MOVE},
+    {"destination smaller than its source", MOVE(2, 28), 4, 0x2000, SR_BUNDLE_BAD_MOVE},
+    {"destination as large as its source", MOVE(2, 28), 4, 0x3000, SR_BUNDLE_OK},
+    {"destination ends with the flash", MOVE(2, 28), 4, 0xC000, SR_BUNDLE_OK},
+    {"destination ends behind the flash", MOVE(2, 28), 4, 0xD000, SR_BUNDLE_BAD_MOVE},
+    {"destination size that wraps around", MOVE(2, 28), 4, 0xFFFFF000, SR_BUNDLE_BAD_MOVE},
+    {"destination behind the flash", MOVE(2, 24), 4, 0x20000, SR_BUNDLE_BAD_MOVE},
+    {"destination over a region's end", MOVE(0, 24), 4, 0x3000, SR_BUNDLE_BAD_MOVE},
+    {"destination touches a region", MOVE(0, 24), 4, 0x4000, SR_BUNDLE_OK},
+    {"destination touches the next region", MOVE(0, 24), 4, 0x7000, SR_BUNDLE_OK},
+    {"destination over a region's start", MOVE(0, 28), 4, 0x4000, SR_BUNDLE_BAD_MOVE},
+    {"destination over an erased region", MOVE(1, 24), 4, 0x9000, SR_BUNDLE_BAD_MOVE},
+    {"destination around a region", MOVE(1, 28), 4, 0x9000, SR_BUNDLE_BAD_MOVE},
+    {"same destination twice", MOVE(1, 24), 4, 0x5000, SR_BUNDLE_BAD_MOVE},
+    {"destination out of order", MOVE(0, 24), 4, 0x1A000, SR_BUNDLE_BAD_MOVE},
+
+    {"label as long as it may be, but one", MOVE(1, 15), 1, 0, SR_BUNDLE_OK},
+    {"label of one byte", MOVE(1, 1), 1, 0, SR_BUNDLE_BAD_MOVE}, // and then more
+    {"byte behind the end of a label", MOVE(1, 14), 1, 0, SR_BUNDLE_BAD_MOVE},
+    {"last byte of an empty label", MOVE(0, 15), 1, 1, SR_BUNDLE_BAD_MOVE},
+    {"label without a partition's source", MOVE(1, 0), 1, 0, SR_BUNDLE_BAD_MOVE},
+    {"label and a source's address", MOVE(1, 16), 4, 0x1000, SR_BUNDLE_BAD_MOVE},
+    {"label and a source's size", MOVE(1, 20), 4, 0x1000, SR_BUNDLE_BAD_MOVE},
+    {"label where there is a region", MOVE(0, 0), 1, 'a', SR_BUNDLE_BAD_MOVE},
+    {"unaligned source", MOVE(0, 16), 4, 0x8001, SR_BUNDLE_BAD_MOVE},
+    {"unaligned source size", MOVE(0, 20), 4, 0xFFF, SR_BUNDLE_BAD_MOVE},
+    {"empty source", MOVE(0, 20), 4, 0, SR_BUNDLE_BAD_MOVE},
+    {"source larger than its destination", MOVE(0, 20), 4, 0x2000, SR_BUNDLE_BAD_MOVE},
+    {"source is the destination", MOVE(0, 16), 4, 0x5000, SR_BUNDLE_BAD_MOVE},
+    {"source at the destination's address", MOVE(2, 16), 4, 0x14000, SR_BUNDLE_BAD_MOVE},
+    {"source at address 0", MOVE(0, 16), 4, 0, SR_BUNDLE_OK},
+    {"source ends with the flash", MOVE(0, 16), 4, 0x1F000, SR_BUNDLE_OK},
+    {"source behind the flash", MOVE(0, 16), 4, 0x20000, SR_BUNDLE_BAD_MOVE},
+    {"source that wraps around", MOVE(0, 16), 4, 0xFFFFF000, SR_BUNDLE_BAD_MOVE},
+    {"sources that touch", MOVE(2, 16), 4, 0x9000, SR_BUNDLE_OK},
+    {"sources that overlap", MOVE(2, 16), 4, 0x6000, SR_BUNDLE_BAD_MOVE},
+    {"source over a region", MOVE(0, 16), 4, 0x1000, SR_BUNDLE_OK},
+    {"source over another destination", MOVE(0, 16), 4, 0xB000, SR_BUNDLE_OK},
+};
+
+static void every_rule_about_moves_is_kept(void **state)
+{
+    (void)state;
+    sr_bundle_t bundle;
+    for (size_t i = 0; i < sizeof(move_cases) / sizeof(move_cases[0]); i++) {
+        const field_case_t *test = &move_cases[i];
+        draft_start_moved();
+        put(test->offset, test->width, test->value);
+        const sr_bundle_status_t status = parse_guarded(draft, MOVED_SIZE, &bundle);
+        if (status != test->status) {
+            fail_msg("%s: %s", test->what, sr_bundle_status_text(status));
+        }
+    }
+}
+
+static void two_moves_may_touch_but_not_share_a_label(void **state)
+{
+    (void)state;
+    sr_bundle_t bundle;
+    draft_start_moved();
+    put_row(MOVE(2, 16), 0, 0, 0x14000, 0x4000);
+    memcpy(draft + MOVE(2, 0), "a label of 16 b", 15);
+    assert_int_equal(parse_guarded(draft, MOVED_SIZE, &bundle), SR_BUNDLE_OK);
+    draft[MOVE(2, 15)] = 'y';
+    assert_int_equal(parse_guarded(draft, MOVED_SIZE, &bundle), SR_BUNDLE_BAD_MOVE);
+
+    draft_start_moved();
+    put(MOVE(1, 24), 4, 0x1A000);
+    put(MOVE(1, 28), 4, 0x1000);
+    put(MOVE(2, 24), 4, 0x1B000);
+    assert_int_equal(parse_guarded(draft, MOVED_SIZE, &bundle), SR_BUNDLE_OK);
+    put(MOVE(1, 28), 4, 0x2000);
+    assert_int_equal(parse_guarded(draft, MOVED_SIZE, &bundle), SR_BUNDLE_BAD_MOVE);
+}
+
+static void moves_have_a_limit_even_where_sizes_fit(void **state)
+{
+    (void)state;
+    for (uint32_t count = 15; count <= 17; count++) {
+        uint32_t size = 0;
+        draft_start_moved();
+        put(16, 4, MANIFEST_SIZE + 32 * count);
+        put(20, 4, UINT32_MAX);
+        put(44, 4, count);
+        assert_int_equal(sr_bundle_peek(draft, &size), count <= 16 ? SR_BUNDLE_OK : SR_BUNDLE_BAD_HEADER);
+        assert_int_equal(size, count <= 16 ? MANIFEST_SIZE + 32 * count : 0);
     }
 }
 
@@ -446,9 +599,14 @@ static void every_truncation_of_a_manifest_is_refused(void **state)
         sr_bundle_t bundle;
         assert_int_equal(parse_guarded(draft, length, &bundle), SR_BUNDLE_TRUNCATED);
     }
+    draft_start_moved();
+    for (uint32_t length = MANIFEST_SIZE; length < MOVED_SIZE; length++) {
+        sr_bundle_t bundle;
+        assert_int_equal(parse_guarded(draft, length, &bundle), SR_BUNDLE_TRUNCATED);
+    }
 }
 
-/** Fills in a manifest of the largest size: 64 regions of 128 sectors, one chunk for each sector. */
+/** Fills in a manifest of the largest size: 64 regions of 128 sectors, one chunk for each sector, 16 moves. */
 static uint8_t *largest_manifest(void)
 {
     uint8_t *manifest = calloc(1, SR_BUNDLE_MAX_MANIFEST);
@@ -473,6 +631,14 @@ static uint8_t *largest_manifest(void)
         sr_put_le32(row + 8, i);
         sr_put_le32(row + 12, 1 | 1 << 8);
     }
+    sr_put_le32(manifest + 12, 1);
+    sr_put_le32(manifest + 44, SR_BUNDLE_MAX_MOVES);
+    row += 16 * count;
+    for (uint32_t i = 0; i < SR_BUNDLE_MAX_MOVES; i++, row += 32) {
+        row[0] = (uint8_t)('a' + i);
+        sr_put_le32(row + 24, 0x100000 * i + 0x81000);
+        sr_put_le32(row + 28, 0x80000);
+    }
     return manifest;
 }
 
@@ -491,6 +657,9 @@ static void largest_manifest_is_read(void **state)
         assert_int_equal(digest, i);
         assert_int_equal(sr_bundle_chunk_of(&bundle, i), i);
     }
+    const sr_bundle_move_t last = sr_bundle_move(&bundle, SR_BUNDLE_MAX_MOVES - 1);
+    assert_string_equal(last.label, "p");
+    assert_int_equal(last.destination.address, 0xF81000);
     free(manifest);
 }
 
@@ -630,6 +799,103 @@ static void second_reading_of_the_rules_agrees(void **state)
     assert_in_range(accepted, 3000, 297000); // both answers were compared, and often
 }
 
+/** Owner of each sector of the flash, plus one; false if there is no such sector or it has an owner. */
+static bool reread_claim(uint8_t *owners, uint64_t start, uint64_t size, uint8_t owner)
+{
+    if (start % 4096 != 0 || size % 4096 != 0 || size == 0 || start + size > FLASH_SIZE) {
+        return false;
+    }
+    for (uint64_t sector = start / 4096; sector < (start + size) / 4096; sector++) {
+        if (owners[sector] != 0) {
+            return false;
+        }
+        owners[sector] = owner;
+    }
+    return true;
+}
+
+/** The rules for moves, read once more from the page, for a manifest whose other tables are right. */
+static bool reread_moves(const uint8_t *raw)
+{
+    uint8_t targets[FLASH_SIZE / 4096] = {0};
+    uint8_t sources[FLASH_SIZE / 4096] = {0};
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < REGIONS; i++) {
+        (void)reread_claim(targets, sr_get_le32(raw + REGION(i, 0)), sr_get_le32(raw + REGION(i, 4)), 0xFF);
+    }
+    for (uint32_t i = 0; i < MOVES; i++) {
+        const uint8_t *row = raw + MOVE(i, 0);
+        const uint32_t from = sr_get_le32(row + 16);
+        const uint32_t from_size = sr_get_le32(row + 20);
+        const uint32_t to = sr_get_le32(row + 24);
+        const uint32_t to_size = sr_get_le32(row + 28);
+        if (!reread_claim(targets, to, to_size, 1) || to < last) {
+            return false;
+        }
+        last = to;
+        if (row[0] == 0 && (from == to || from_size > to_size || !reread_claim(sources, from, from_size, 1))) {
+            return false;
+        }
+        for (uint32_t k = 1; k < 16; k++) {
+            if (row[k] != 0 && row[k - 1] == 0) {
+                return false;
+            }
+        }
+        for (uint32_t k = 0; row[0] != 0 && k < i; k++) {
+            if (memcmp(row, raw + MOVE(k, 0), 16) == 0) {
+                return false;
+            }
+        }
+        if (row[0] != 0 && (from != 0 || from_size != 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void mutate_move(void)
+{
+    static const uint32_t places[] = {0, 0x4000, 0x5000, 0xA000, 0x12000, 0x1E000, 0x20000, 0x5800, 0xFFFFF000};
+    const uint32_t row = MOVE(random_below(MOVES), 0);
+    switch (random_below(5)) {
+    case 0:
+        put(row + random_below(16), 1, random_below(2) * 'a');
+        break;
+    case 1: // from a region to a label, or back
+        memset(draft + row, 0, 24);
+        draft[row] = (uint8_t)(random_below(3) * 'b');
+        put(row + 16, 4, draft[row] == 0 ? 0x1000 * random_below(0x20) : 0);
+        put(row + 20, 4, draft[row] == 0 ? 0x1000 * random_below(4) : 0);
+        break;
+    case 2:
+        put(row + 16 + 8 * random_below(2), 4, places[random_below(sizeof(places) / sizeof(places[0]))]);
+        break;
+    default:
+        put(row + 20 + 8 * random_below(2), 4, 0x800 * random_below(0x10));
+        break;
+    }
+}
+
+static void second_reading_of_the_rules_for_moves_agrees(void **state)
+{
+    (void)state;
+    unsigned accepted = 0;
+    random_state = 2;
+    for (unsigned i = 0; i < 100000; i++) {
+        draft_start_moved();
+        for (uint32_t changes = 1 + random_below(3); changes > 0; changes--) {
+            mutate_move();
+        }
+        sr_bundle_t bundle;
+        const bool valid = sr_bundle_parse(draft, MOVED_SIZE, &bundle) == SR_BUNDLE_OK;
+        if (valid != reread_moves(draft)) {
+            fail_msg("manifest %u is %s", i, valid ? "accepted" : "refused");
+        }
+        accepted += valid;
+    }
+    assert_in_range(accepted, 1000, 99000); // both answers were compared, and often
+}
+
 static void worked_example_is_what_the_writer_writes(void **state)
 {
     (void)state;
@@ -759,6 +1025,10 @@ int main(void)
         cmocka_unit_test(all_fields_of_a_valid_manifest_are_read),
         cmocka_unit_test(sectors_are_found_by_address_and_by_digest),
         cmocka_unit_test(every_rule_about_one_field_is_kept),
+        cmocka_unit_test(all_fields_of_moves_are_read),
+        cmocka_unit_test(every_rule_about_moves_is_kept),
+        cmocka_unit_test(two_moves_may_touch_but_not_share_a_label),
+        cmocka_unit_test(moves_have_a_limit_even_where_sizes_fit),
         cmocka_unit_test(blank_sectors_decide_what_a_chunk_may_be),
         cmocka_unit_test(deflated_data_is_shorter_than_its_sectors),
         cmocka_unit_test(header_alone_tells_the_size_of_the_manifest),
@@ -769,6 +1039,7 @@ int main(void)
         cmocka_unit_test(every_truncation_of_a_manifest_is_refused),
         cmocka_unit_test(largest_manifest_is_read),
         cmocka_unit_test(second_reading_of_the_rules_agrees),
+        cmocka_unit_test(second_reading_of_the_rules_for_moves_agrees),
         cmocka_unit_test(worked_example_is_what_the_writer_writes),
         cmocka_unit_test(worked_example_is_accepted),
         cmocka_unit_test(every_flipped_bit_of_manifest_and_signature_is_refused),

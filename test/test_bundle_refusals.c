@@ -483,6 +483,20 @@ static void assert_applied(void)
     api_assert_same_outside(&fixture.chip, changed, 2);
 }
 
+static void apply_again(void *context)
+{
+    assert_int_equal(esp_self_reflasher_apply_bundle(context, NULL), ESP_OK);
+}
+
+/* If memory ran out once the record was sealed, the next call finishes the record, and restarts. */
+static void call_until_it_is_done(const esp_self_reflasher_bundle_config_t *config)
+{
+    esp_self_reflasher_bundle_config_t copy = *config;
+    if (sim_call(apply_again, &copy) == SIM_END_RESTART) {
+        assert_int_equal(sim_call(apply_again, &copy), SIM_END_RETURNED);
+    }
+}
+
 static void fail_each_allocation_of(const esp_self_reflasher_bundle_config_t *config)
 {
     uint8_t *before = malloc(API_FLASH_SIZE);
@@ -500,7 +514,7 @@ static void fail_each_allocation_of(const esp_self_reflasher_bundle_config_t *co
             assert_int_equal(err, ESP_ERR_NO_MEM);
             assert_boot_path_is_kept();
             memcpy(fixture.chip.before, before, API_FLASH_SIZE);
-            assert_int_equal(esp_self_reflasher_apply_bundle(config, NULL), ESP_OK);
+            call_until_it_is_done(config);
         }
         assert_applied();
     } while (err != ESP_OK);

@@ -107,6 +107,7 @@ static uint8_t *write_bundle(const bundle_spec_t *spec, size_t *size, sr_bundle_
     assert_int_equal(bundle->min_flash_size, spec->min_flash_size);
     assert_int_equal(bundle->partition_table_offset, spec->partition_table_offset);
     assert_int_equal(bundle->region_count, spec->region_count);
+    assert_int_equal(bundle->move_count, spec->move_count);
     for (uint32_t i = 0; i < SR_BUNDLE_SIGNATURE_SIZE; i++) {
         assert_int_equal(bytes[bundle->manifest_size + i], 0);
     }
@@ -370,6 +371,69 @@ static void more_sectors_than_digests_are_refused(void **state)
     refused(&spec);
 }
 
+static void moves_are_carried(void **state)
+{
+    (void)state;
+    fill_flash(4);
+    const bundle_region_t region = {.place = {0x1000, 0x30000}, .data = flash, .length = 0x30000};
+    sr_bundle_move_t moves[SR_BUNDLE_MAX_MOVES] = {
+        {.source = {0x100000, 0x2000}, .destination = {0x40000, 0x4000}},
+        {.label = "calibration data", .destination = {0x44000, 0x1000}},
+    };
+    for (uint32_t i = 2; i < SR_BUNDLE_MAX_MOVES; i++) {
+        moves[i] = (sr_bundle_move_t){.label = {(char)('a' + i)}, .destination = {0x10000 * (i + 5), 0x10000}};
+    }
+    for (unsigned count = 1; count <= SR_BUNDLE_MAX_MOVES; count++) {
+        bundle_spec_t spec = make_spec(&region, 1);
+        spec.moves = moves;
+        spec.move_count = count;
+        size_t size = 0;
+        sr_bundle_t bundle;
+        uint8_t *file = write_bundle(&spec, &size, &bundle);
+        for (uint32_t i = 0; i < count; i++) {
+            const sr_bundle_move_t move = sr_bundle_move(&bundle, i);
+            assert_string_equal(move.label, moves[i].label);
+            assert_memory_equal(&move.source, &moves[i].source, sizeof(move.source));
+            assert_memory_equal(&move.destination, &moves[i].destination, sizeof(move.destination));
+        }
+        static uint8_t expected[FLASH_SIZE];
+        expect(&region, 1, expected);
+        apply(file, &bundle);
+        assert_memory_equal(result, expected, FLASH_SIZE);
+        free(file);
+    }
+}
+
+static void moves_that_break_a_rule_are_refused(void **state)
+{
+    (void)state;
+    static const sr_bundle_move_t bad[][2] = {
+        {{.label = "a", .destination = {0x4000, 0x1000}}, {.label = "b", .destination = {0x3000, 0x1000}}},
+        {{.label = "a", .destination = {0x3000, 0x2000}}, {.label = "b", .destination = {0x4000, 0x1000}}},
+        {{.label = "a", .destination = {0x3000, 0x1000}}, {.label = "a", .destination = {0x4000, 0x1000}}},
+        {{.label = "a", .destination = {0x1000, 0x1000}}, {.label = "b", .destination = {0x4000, 0x1000}}},
+        {{.label = "a", .source = {0, 0x1000}, .destination = {0x3000, 0x1000}},
+         {.label = "b", .destination = {0x4000, 0x1000}}},
+        {{.source = {0x8000, 0x2000}, .destination = {0x3000, 0x1000}},
+         {.label = "b", .destination = {0x4000, 0x1000}}},
+    };
+    const bundle_region_t region = {.place = {0x1000, 0x1000}, .data = flash, .length = 1};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        bundle_spec_t spec = make_spec(&region, 1);
+        spec.moves = bad[i];
+        spec.move_count = 2;
+        refused(&spec);
+    }
+    sr_bundle_move_t many[SR_BUNDLE_MAX_MOVES + 1];
+    for (uint32_t i = 0; i <= SR_BUNDLE_MAX_MOVES; i++) {
+        many[i] = (sr_bundle_move_t){.label = {(char)('a' + i)}, .destination = {0x10000 * (i + 1), 0x1000}};
+    }
+    bundle_spec_t spec = make_spec(&region, 1);
+    spec.moves = many;
+    spec.move_count = SR_BUNDLE_MAX_MOVES + 1;
+    refused(&spec);
+}
+
 static void running_out_of_memory_is_reported(void **state)
 {
     (void)state;
@@ -378,7 +442,10 @@ static void running_out_of_memory_is_reported(void **state)
         {.place = {0, 0x40000}, .data = flash, .length = 0x40000},
         {.place = {0x40000, 0x1000}},
     };
-    const bundle_spec_t spec = make_spec(regions, 2);
+    const sr_bundle_move_t move = {.label = "nvs", .destination = {0x50000, 0x1000}};
+    bundle_spec_t spec = make_spec(regions, 2);
+    spec.moves = &move;
+    spec.move_count = 1;
     int count = 0;
     bundle_write_status_t status = BUNDLE_WRITE_NO_MEMORY;
     for (; status != BUNDLE_WRITE_OK; count++) {
@@ -426,6 +493,8 @@ int main(void)
         cmocka_unit_test(noise_is_stored),
         cmocka_unit_test(what_the_format_can_not_hold_is_refused),
         cmocka_unit_test(more_sectors_than_digests_are_refused),
+        cmocka_unit_test(moves_are_carried),
+        cmocka_unit_test(moves_that_break_a_rule_are_refused),
         cmocka_unit_test(running_out_of_memory_is_reported),
         cmocka_unit_test(failing_crypto_library_is_reported),
         cmocka_unit_test(every_status_has_its_own_words),

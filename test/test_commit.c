@@ -38,15 +38,17 @@ static void content(uint32_t address, uint8_t *data)
     data[0] = 0; /* Never blank. */
 }
 
-static esp_err_t fetch(void *context, const sr_stage_entry_t *entry, uint8_t *data)
+static esp_err_t fetch(void *context, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data)
 {
     fixture_t *f = context;
+    const uint32_t address = entry->address + index * SECTOR;
     assert_false(entry->blank);
+    assert_true(index < entry->sectors);
     f->fetches++;
-    if (entry->address == f->failing_fetch) {
+    if (address == f->failing_fetch) {
         return ESP_ERR_NOT_FINISHED;
     }
-    content(entry->address, data);
+    content(address, data);
     return ESP_OK;
 }
 
@@ -304,7 +306,7 @@ static void every_failing_allocation_is_told_and_changes_nothing(void **state)
         }
         assert_int_equal(err, ESP_ERR_NO_MEM);
     }
-    assert_int_equal(failures, 1 + 6); /* The list, and each sector. */
+    assert_int_equal(failures, 1 + 4 + 1); /* The list, each sector with content, and one for all that are blank. */
     assert_int_equal(fixture.op_count, 0);
 }
 
@@ -342,6 +344,114 @@ static void hold_keeps_a_copy(void **state)
     sr_hold_close(&hold);
 }
 
+/* The block of the boot path. */
+
+#define BLOCK_SECTORS 16u
+
+/* All of the first block: blank, then bootloader, table and otadata with content, the rest to be blank. */
+static void add_block(void)
+{
+    memset(nor_flash_bytes(fixture.nor), 0xFF, SECTOR);
+    add(0, SR_STAGE_NEIGHBOURS, 1);
+    add(0x4000, SR_STAGE_NEIGHBOURS, 4);
+    add(SMALL_NVS, SR_STAGE_NEIGHBOURS, 4);
+    add(0xF000, SR_STAGE_NEIGHBOURS, 1);
+    for (uint32_t address = SMALL_BOOTLOADER; address < 0x4000; address += SECTOR) {
+        add(address, SR_STAGE_BOOTLOADER, 0);
+    }
+    add(SR_PARTITION_TABLE_OFFSET, SR_STAGE_TABLE, 0);
+    add(SMALL_OTADATA, SR_STAGE_OTADATA, 0);
+    add(SMALL_OTADATA + SECTOR, SR_STAGE_OTADATA, 1);
+}
+
+static void boot_path_with_a_block_to_itself_is_erased_at_once(void **state)
+{
+    (void)state;
+    add_block();
+    assert_int_equal(sr_commit_prepare(&fixture.commit), ESP_OK);
+    assert_int_equal(sr_commit_boot_path_sectors(&fixture.commit), BLOCK_SECTORS);
+    assert_int_equal(sr_commit_execute(&fixture.commit), ESP_OK);
+    assert_int_equal(fixture.ops[0].kind, NOR_OP_ERASE_BLOCK);
+    assert_int_equal(nor_flash_stats(fixture.nor).sector_erases, 0);
+    assert_in_place();
+    sr_commit_release(&fixture.commit);
+}
+
+/* What a chip does to it when the power goes in the middle of the erase: whoever goes on mends it first. */
+static void torn_neighbour_is_mended_before_the_bootloader_is_touched(void **state)
+{
+    (void)state;
+    add_block();
+    for (uint32_t i = 1; i < BLOCK_SECTORS; i++) {
+        content(i * SECTOR, nor_flash_bytes(fixture.nor) + i * SECTOR); /* Most of it is right already. */
+    }
+    memset(nor_flash_bytes(fixture.nor) + 0x4000, 0xFF, 4 * SECTOR);
+    memset(nor_flash_bytes(fixture.nor) + SMALL_NVS, 0xFF, 4 * SECTOR);
+    memset(nor_flash_bytes(fixture.nor) + SMALL_OTADATA + SECTOR, 0xFF, 2 * SECTOR);
+    nor_flash_bytes(fixture.nor)[0x10] = 0;
+    nor_flash_bytes(fixture.nor)[SMALL_BOOTLOADER + 0x100] = 0;
+    assert_int_equal(sr_commit_prepare(&fixture.commit), ESP_OK);
+    assert_int_equal(sr_commit_execute(&fixture.commit), ESP_OK);
+    assert_in_place();
+    sr_commit_release(&fixture.commit);
+    nor_flash_set_observer(fixture.nor, NULL, NULL);
+
+    /* Once more with too little to erase for a block. */
+    for (uint32_t address = 0x2000; address < 0x4000; address += SECTOR) {
+        memset(nor_flash_bytes(fixture.nor) + address, 0xFF, SECTOR);
+    }
+    memset(nor_flash_bytes(fixture.nor) + SR_PARTITION_TABLE_OFFSET, 0xFF, SECTOR);
+    memset(nor_flash_bytes(fixture.nor) + SMALL_OTADATA, 0xFF, SECTOR);
+    memset(nor_flash_bytes(fixture.nor) + SMALL_BOOTLOADER, 0x55, SECTOR);
+    memset(nor_flash_bytes(fixture.nor), 0, SECTOR);
+    fixture.op_count = 0;
+    nor_flash_set_observer(fixture.nor, note, &fixture);
+    assert_int_equal(sr_commit_prepare(&fixture.commit), ESP_OK);
+    assert_int_equal(sr_commit_execute(&fixture.commit), ESP_OK);
+    assert_int_equal(fixture.ops[0].kind, NOR_OP_ERASE_SECTOR);
+    assert_int_equal(fixture.ops[0].address, 0);
+    assert_in_place();
+    sr_commit_release(&fixture.commit);
+}
+
+/* Holds what add_block() has with content, and nothing else. */
+static void hold_content(sr_hold_t *hold, sr_region_t owned)
+{
+    static const uint32_t addresses[] = {0x1000, 0x2000, 0x3000, 0x8000, 0xD000};
+    assert_int_equal(sr_hold_open(hold, 5), ESP_OK);
+    hold->owned = owned;
+    for (size_t i = 0; i < 5; i++) {
+        const sr_sector_t sector = {.address = addresses[i], .used = SECTOR, .data = fixture.scratch};
+        content(addresses[i], fixture.scratch);
+        assert_int_equal(sr_hold_add(hold, SR_HOLD_BOOTLOADER, &sector), ESP_OK);
+    }
+}
+
+static uint32_t block_erases_with(sr_region_t owned)
+{
+    sr_hold_t hold;
+    sr_writer_t writer = {.flash = &fixture.flash, .readback = fixture.readback, .attempts = 1};
+    uint8_t *bytes = nor_flash_bytes(fixture.nor);
+    memset(bytes, 0xFF, BLOCK_SECTORS * SECTOR);
+    hold_content(&hold, owned);
+    for (uint32_t i = 0; i < hold.count; i++) {
+        memset(bytes + hold.sectors[i].address, 0x5A, SECTOR);
+    }
+    nor_flash_reset_stats(fixture.nor);
+    assert_int_equal(sr_hold_put(&hold, &writer), ESP_OK);
+    sr_hold_close(&hold);
+    return nor_flash_stats(fixture.nor).block_erases;
+}
+
+static void blank_sectors_of_others_are_not_erased_with_the_block(void **state)
+{
+    (void)state;
+    assert_int_equal(block_erases_with((sr_region_t){0}), 0);
+    assert_int_equal(block_erases_with((sr_region_t){SECTOR, BLOCK_SECTORS * SECTOR}), 0); /* All but the first. */
+    assert_int_equal(block_erases_with((sr_region_t){0, (BLOCK_SECTORS - 1) * SECTOR}), 0);
+    assert_int_equal(block_erases_with((sr_region_t){0, BLOCK_SECTORS * SECTOR}), 1);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -359,6 +469,9 @@ int main(void)
         TEST(every_failing_allocation_is_told_and_changes_nothing),
         TEST(full_hold_takes_no_more),
         TEST(hold_keeps_a_copy),
+        TEST(boot_path_with_a_block_to_itself_is_erased_at_once),
+        TEST(torn_neighbour_is_mended_before_the_bootloader_is_touched),
+        TEST(blank_sectors_of_others_are_not_erased_with_the_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "digest_memo.h"
+#include "sr_digest.h"
 #include "sr_md5.h"
 #include "sr_sha256.h"
 #include "support_failing_hash.h"
@@ -107,6 +109,25 @@ static void md5_keeps_the_first_error(void **state)
     assert_memory_equal(digest, zeros, sizeof(digest));
 }
 
+/* More ranges than it keeps, each asked for twice in a row and again later, with one bit changed in between. */
+static void a_digest_from_memory_is_that_of_the_bytes(void **state)
+{
+    (void)state;
+    static uint8_t bytes[5000];
+    for (unsigned round = 0; round < 200; round++) {
+        const size_t length = round % 40 * 120;
+        uint8_t expected[SR_SHA256_SIZE];
+        uint8_t digest[SR_SHA256_SIZE];
+        bytes[round * 7 % sizeof(bytes)] ^= (uint8_t)(1u << round % 8);
+        assert_true(sr_digest(bytes, length, expected));
+        for (unsigned again = 0; again < 2; again++) {
+            memset(digest, 0, sizeof(digest));
+            assert_true(digest_memo(bytes, length, digest));
+            assert_memory_equal(digest, expected, sizeof(digest));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +136,7 @@ int main(void)
         cmocka_unit_test(sha256_can_be_abandoned),
         cmocka_unit_test(sha256_keeps_the_first_error),
         cmocka_unit_test(md5_is_that_of_the_standard_however_cut),
+        cmocka_unit_test(a_digest_from_memory_is_that_of_the_bytes),
         cmocka_unit_test(md5_keeps_the_first_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

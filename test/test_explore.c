@@ -172,6 +172,7 @@ static explore_config_t config_for(void (*app_main)(void), const sr_region_t *ta
         .chip = {.chip = sr_chip_by_name("esp32")},
         .flash = world.old_flash,
         .size = FLASH_SIZE,
+        .running_app = UINT32_MAX,
         .timing = nor_timing_find(NULL),
         .app_main = app_main,
         .targets = targets,
@@ -497,13 +498,18 @@ static void moves_out_of_the_way(void)
     restart_if(put(OTADATA, SR_SECTOR_SIZE) || changed);
 }
 
+static void want_app_where_the_old_one_is(void)
+{
+    const size_t length = put_app(world.wanted, SLOT_0, "2.0");
+    world.app = (sr_region_t){SLOT_0, (uint32_t)sr_align_up((uint32_t)length, SR_SECTOR_SIZE)};
+    sr_otadata_encode(3, SR_OTA_VALID, world.wanted + OTADATA);
+}
+
 static void an_app_may_move_out_of_the_way(void **state)
 {
     (void)state;
     explore_result_t result;
-    const size_t length = put_app(world.wanted, SLOT_0, "2.0");
-    world.app = (sr_region_t){SLOT_0, (uint32_t)sr_align_up((uint32_t)length, SR_SECTOR_SIZE)};
-    sr_otadata_encode(3, SR_OTA_VALID, world.wanted + OTADATA);
+    want_app_where_the_old_one_is();
     const sr_region_t target = {SLOT_0, world.app.size};
     const explore_config_t config = config_for(moves_out_of_the_way, &target, 1);
     assert_int_equal(explore_run(&config, &result), EXPLORE_OK);
@@ -512,6 +518,71 @@ static void an_app_may_move_out_of_the_way(void **state)
     assert_int_equal(result.window_maximum_us, 0);
     assert_int_equal(result.run.boots, 2);
     explore_result_free(&result);
+}
+
+/** What became of the chip from there on is known. */
+static void a_run_stops_at_a_start_of_the_uncut_run(void **state)
+{
+    (void)state;
+    explore_trail_t trail;
+    explore_starts_t starts;
+    sim_report_t report;
+    want_app_where_the_old_one_is();
+    const explore_config_t config = config_for(moves_out_of_the_way, NULL, 0);
+    nor_flash_t *flash = nor_flash_new(FLASH_SIZE, config.timing);
+    memcpy(nor_flash_bytes(flash), world.old_flash, FLASH_SIZE);
+    assert_true(explore_trail_run(&config, flash, UINT32_MAX, &trail));
+    assert_true(explore_find_starts(&trail, &config.chip, &starts));
+    assert_int_equal(starts.count, 1);
+
+    memcpy(nor_flash_bytes(flash), world.old_flash, FLASH_SIZE);
+    memset(nor_flash_bytes(flash) + SLOT_1, 0, SR_PAGE_SIZE);
+    assert_true(explore_run_on(&config, flash, &starts, &report));
+    assert_true(report.stopped);
+    assert_int_equal(report.boots, 1);
+    assert_memory_equal(nor_flash_view(flash), starts.flashes, FLASH_SIZE);
+
+    // one bit that differs, and nothing is known
+    memcpy(nor_flash_bytes(flash), world.old_flash, FLASH_SIZE);
+    nor_flash_bytes(flash)[FLASH_SIZE - 1] = 0xFE;
+    assert_true(explore_run_on(&config, flash, &starts, &report));
+    assert_false(report.stopped);
+    assert_int_equal(report.boots, 2);
+    free(starts.flashes);
+    explore_trail_free(&trail);
+    nor_flash_delete(flash);
+}
+
+static uint32_t leftover;
+
+/** Whoever was interrupted leaves something behind in a blank sector. */
+static void leaves_something_when_resumed(void)
+{
+    static const uint8_t rest[] = "rest";
+    if (memcmp(nor_flash_view(sim_chip()->flash) + world.app.address, blank_page, SR_PAGE_SIZE) != 0) {
+        must(esp_flash_write(NULL, rest, leftover, sizeof(rest)));
+    }
+    app_then_otadata();
+}
+
+static void what_is_left_in_blank_data_is_found(void **state)
+{
+    (void)state;
+    explore_result_t result;
+    want_app();
+    const sr_region_t targets[] = {world.app, {OTADATA, 2 * SR_SECTOR_SIZE}};
+    const explore_config_t config = config_for(leaves_something_when_resumed, targets, 2);
+    static const struct {
+        uint32_t address;
+        bool allowed;
+    } places[] = {{0, false}, {TABLE - SR_SECTOR_SIZE, false}, {NVS + 0x3000, false}, {FREE_FLASH, true}};
+    for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        leftover = places[i].address;
+        assert_int_equal(explore_run(&config, &result), EXPLORE_OK);
+        assert_int_equal(result.failures > 0, !places[i].allowed);
+        assert_int_equal(count_failed(&result, EXPLORE_OLD_STUCK) > 0, !places[i].allowed);
+        explore_result_free(&result);
+    }
 }
 
 /** Two bits of one column of the ROM's checksum: it starts the bootloader all the same. */
@@ -553,7 +624,7 @@ static void replayed_states_are_those_of_real_cuts(void **state)
     nor_flash_t *flash = nor_flash_new(FLASH_SIZE, config.timing);
     uint8_t *made_up = malloc(FLASH_SIZE);
     memcpy(nor_flash_bytes(flash), world.old_flash, FLASH_SIZE);
-    assert_true(explore_trail_run(&config, flash, &trail));
+    assert_true(explore_trail_run(&config, flash, UINT32_MAX, &trail));
     assert_true(explore_cursor_open(&cursor, &trail, &config.chip));
     nor_flash_t *cut_flash = nor_flash_new(FLASH_SIZE, config.timing);
     for (uint32_t i = 0; i < trail.count; i += 3) {
@@ -642,6 +713,8 @@ int main(void)
         EXPLORE_TEST(a_script_that_does_not_go_on_is_found),
         EXPLORE_TEST(what_only_a_second_cut_shows_is_found),
         EXPLORE_TEST(an_app_may_move_out_of_the_way),
+        EXPLORE_TEST(a_run_stops_at_a_start_of_the_uncut_run),
+        EXPLORE_TEST(what_is_left_in_blank_data_is_found),
         EXPLORE_TEST(a_corrupt_bootloader_that_starts_is_found),
         EXPLORE_TEST(replayed_states_are_those_of_real_cuts),
         EXPLORE_TEST(a_sample_has_all_of_the_commit),

@@ -85,6 +85,26 @@ class Small(ExploreTest):
         answer = self.explore(0, self.flash, "--full", "--cuts", 3, *self.pack("table.srb", "0x8000", table))
         self.assertGreater(answer["nested_cuts"], 0)
 
+    def test_running_app(self):
+        """Another app than the one that boots does the migration, until a cut; moves, too, if it is in the way."""
+        content = bytearray(self.flash.read_bytes())
+        other = bytearray(content[0x210000:].rstrip(b"\xff"))
+        other[0x30:0x30 + 5] = b"9.9.9"  # its version, in the descriptor
+        content[0x10000:0x10000 + len(other)] = flash_dumps.reseal(other)
+        flash = self.write("two-apps.bin", content)
+        table = self.write("table.bin", renamed_nvs(content[0x8000:0x8C00]))
+        running = ("--running", "0x10000")
+        answer = self.explore(0, flash, "--full", "--cuts", 2, *running, *self.pack("table.srb", "0x8000", table))
+        self.assert_window(answer, {"typical": 45.4, "maximum": 403})
+        app = self.write("tiny.bin", flash_dumps.tiny_app("3.0"))
+        otadata = self.write("otadata.bin", flash_dumps.otadata(4))
+        bundle = self.pack("moved.srb", "0xd000", otadata, "0x10000", app, "--partition-table", "none")
+        self.explore(0, flash, "--sample", 20, *running, *bundle)
+        for address in ("0x10001", "0x1000", "0x110000", "0x400000"):
+            result = run("explore", "--flash", flash, "--running", address, "0x1000+0x7000", self.dir / "mcuboot.bin")
+            self.assertEqual((result.returncode, result.stdout), (3, ""))
+            self.assertIn(f"offset {address}", result.stderr)
+
     def test_bootloader_only(self):
         loader = bytearray(self.flash.read_bytes()[0x1000:0x7000])
         loader[2] = 0  # QIO: another header, and so another digest at the end
@@ -102,6 +122,27 @@ class Small(ExploreTest):
         answer = self.explore(0, self.flash, "--sample", 40, *bundle)
         self.assertEqual((answer["window_ms"], answer["outcomes"]["does_not_boot"]),
                          ({"typical": 0, "maximum": 0}, 0))
+        self.assert_window(answer)
+
+    def test_a_chip_of_16_mib(self):
+        """Other slots, and a file system that moves from behind the first 12 MiB to behind the first 14."""
+        bootloader = self.flash.read_bytes()[0x1000:0x8000].rstrip(b"\xff")
+        old = flash_dumps.big(bootloader)
+        flash = self.write("big.bin", old)
+        parts = ((0x1000, flash_dumps.big_bootloader(bootloader, 0x55)),
+                 (0x8000, flash_dumps.big_table(7 << 20, 0xE10000)), (0xD000, flash_dumps.otadata(1)),
+                 (0x10000, flash_dumps.tiny_app("2.0")),
+                 (0xE10000, flash_dumps.in_use(3) * 2))
+        inputs = [word for address, data in parts for word in (hex(address), self.write(f"{address:x}.bin", data))]
+        bundle = self.pack("big.srb", *inputs, "--erase", "0xc10000..0xe10000", "--erase", "0xe14000..0x1000000")
+        out = self.dir / "big-after.bin"
+        result = run("simulate", "--flash", flash, "--out", out, *bundle, "--json")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        wanted = flash_dumps.flash((0, old[:0x10000]), (0x610000, flash_dumps.tiny_app("1.0")), *parts, size=len(old))
+        self.assertEqual(hashlib.sha256(out.read_bytes()).digest(), hashlib.sha256(wanted).digest())
+        self.assertLess(json.loads(result.stdout)["peak_heap"], 48 << 10)
+        answer = self.explore(0, flash, "--full", "--torn", 1, *bundle)
+        self.assertEqual(answer["operations_tried"], answer["operations"])
         self.assert_window(answer)
 
     def test_a_wrong_order_is_found_and_can_be_shown(self):

@@ -239,6 +239,20 @@ static void run_cut(nor_flash_t *flash, const cut_case_t *c, nor_cut_t cut, uint
     assert_true(nor_flash_power_is_cut(flash));
 }
 
+static bool is_between(uint8_t now, uint8_t before, uint8_t after)
+{
+    return ((now ^ before) & ~(before ^ after)) == 0;
+}
+
+/* The bits that a cut may leave: old or new ones; inside the unit of an erase also zeroes. */
+static void are_possible(const cut_case_t *c, const uint8_t *now, const uint8_t *before, const uint8_t *after)
+{
+    for (uint32_t at = 0; at < 2 * BLOCK; at++) {
+        const bool erased = c->erase && at >= c->address && at < c->address + c->length;
+        assert_true(erased || is_between(now[at], before[at], after[at]));
+    }
+}
+
 static void a_cut_inside_leaves_old_and_new_bits(void **state)
 {
     nor_flash_t *flash = *state;
@@ -250,10 +264,7 @@ static void a_cut_inside_leaves_old_and_new_bits(void **state)
             const nor_cut_t cut = {.armed = true, .when = NOR_CUT_INSIDE, .seed = seed};
             run_cut(flash, &cases[i], cut, before, after);
             const uint8_t *now = nor_flash_view(flash);
-            for (uint32_t at = 0; at < 2 * BLOCK; at++) {
-                /* A bit that is equal before and after must not have changed. */
-                assert_int_equal((now[at] ^ before[at]) & ~(before[at] ^ after[at]), 0);
-            }
+            are_possible(&cases[i], now, before, after);
             partial += memcmp(now, before, 2 * BLOCK) != 0 && memcmp(now, after, 2 * BLOCK) != 0;
             differing += seed > 0 && memcmp(now, first, 2 * BLOCK) != 0;
             memcpy(first, now, 2 * BLOCK);
@@ -268,6 +279,112 @@ static void a_cut_inside_leaves_old_and_new_bits(void **state)
     free(before);
     free(after);
     free(first);
+}
+
+/* Bytes with bits that an erase set, and with bits that it cleared on the way. */
+typedef struct moved {
+    uint32_t set, cleared;
+} moved_t;
+
+static moved_t cut_erase(nor_flash_t *flash, uint32_t seed)
+{
+    static uint8_t before[BLOCK];
+    moved_t moved = {0};
+    nor_flash_power_on(flash);
+    nor_flash_reset_stats(flash);
+    memset(before, 0x5A, sizeof(before));
+    memcpy(nor_flash_bytes(flash), before, BLOCK);
+    nor_flash_set_cut(flash, (nor_cut_t){.armed = true, .when = NOR_CUT_INSIDE, .seed = seed});
+    assert_int_equal(nor_erase(flash, 0, BLOCK), NOR_POWER_CUT);
+    const uint8_t *now = nor_flash_view(flash);
+    for (uint32_t i = 0; i < BLOCK; i++) {
+        moved.set += (now[i] & ~before[i]) != 0;
+        moved.cleared += (before[i] & ~now[i]) != 0;
+    }
+    return moved;
+}
+
+static void an_erase_is_cut_in_three_phases(void **state)
+{
+    nor_flash_t *flash = *state;
+    for (unsigned few = 0; few < 2; few++) {
+        const uint32_t seeds = few ? NOR_TORN_KINDS : NOR_TORN_STATES;
+        unsigned zeroing = 0, erasing = 0, direct = 0;
+        for (uint32_t seed = 0; seed < seeds; seed++) {
+            const moved_t moved = cut_erase(flash, seed);
+            zeroing += moved.cleared > 0 && moved.set == 0;
+            erasing += moved.cleared > 0 && moved.set > 0;
+            direct += moved.cleared == 0 && moved.set > 0;
+        }
+        assert_int_equal(zeroing + erasing + direct, seeds);
+        assert_in_range(zeroing, few ? 1 : NOR_TORN_KINDS, NOR_TORN_KINDS);
+        assert_in_range(erasing, few ? 1 : NOR_TORN_KINDS, NOR_TORN_KINDS);
+        assert_in_range(direct, few ? 1 : NOR_TORN_KINDS, NOR_TORN_KINDS);
+    }
+}
+
+/* The chip erases a whole unit in the order of its addresses, or all of it at once, but not each sector for itself. */
+static void a_torn_prefix_ends_once_in_a_block(void **state)
+{
+    nor_flash_t *flash = *state;
+    (void)cut_erase(flash, 0);
+    const uint8_t *now = nor_flash_view(flash);
+    unsigned ends = 0;
+    for (uint32_t at = 1; at < BLOCK; at++) {
+        ends += now[at] != now[at - 1];
+    }
+    assert_int_equal(ends, 1);
+}
+
+static bool has_zeroes(const uint8_t *bytes, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++) {
+        if (bytes[i] != 0xFF) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void what_was_blank_does_not_stay_so_in_a_torn_erase(void **state)
+{
+    nor_flash_t *flash = *state;
+    unsigned torn = 0;
+    for (uint32_t seed = 0; seed < NOR_TORN_STATES; seed++) {
+        uint8_t *bytes = nor_flash_bytes(flash);
+        nor_flash_power_on(flash);
+        nor_flash_reset_stats(flash);
+        memset(bytes, 0xFF, BLOCK + SECTOR);
+        memset(bytes, 0x5A, SECTOR); /* The one sector because of which the block is erased. */
+        nor_flash_set_cut(flash, (nor_cut_t){.armed = true, .when = NOR_CUT_INSIDE, .seed = seed});
+        assert_int_equal(nor_erase(flash, 0, BLOCK), NOR_POWER_CUT);
+        is_blank(bytes + BLOCK, SECTOR);
+        torn += has_zeroes(bytes + SECTOR, BLOCK - SECTOR);
+    }
+    /* Not where a chip does it piece by piece. */
+    assert_int_equal(torn, NOR_TORN_STATES - NOR_TORN_KINDS);
+}
+
+/* What explore computes from a record is what the chip does. */
+static void a_torn_state_can_be_computed(void **state)
+{
+    nor_flash_t *flash = *state;
+    static const cut_case_t cases[] = {{true, SECTOR, SECTOR}, {true, 0, BLOCK}, {false, 0, 256}};
+    uint8_t *before = malloc(2 * BLOCK), *after = malloc(2 * BLOCK);
+    for (unsigned i = 0; i < 3; i++) {
+        const cut_case_t *c = &cases[i];
+        nor_op_t op = {.kind = NOR_OP_PROGRAM, .address = c->address, .length = c->length};
+        if (c->erase) {
+            op.kind = c->length == BLOCK ? NOR_OP_ERASE_BLOCK : NOR_OP_ERASE_SECTOR;
+        }
+        for (uint32_t seed = 0; seed < 2 * NOR_TORN_STATES; seed++) {
+            run_cut(flash, c, (nor_cut_t){.armed = true, .when = NOR_CUT_INSIDE, .seed = seed}, before, after);
+            nor_tear(&op, seed, before + c->address, after + c->address);
+            assert_memory_equal(nor_flash_view(flash), before, 2 * BLOCK);
+        }
+    }
+    free(before);
+    free(after);
 }
 
 static void a_cut_before_or_after_is_clean(void **state)
@@ -390,6 +507,10 @@ int main(void)
         TEST(erase_uses_blocks_where_aligned),
         TEST(operations_are_counted_and_timed),
         TEST(a_cut_inside_leaves_old_and_new_bits),
+        TEST(an_erase_is_cut_in_three_phases),
+        TEST(a_torn_prefix_ends_once_in_a_block),
+        TEST(what_was_blank_does_not_stay_so_in_a_torn_erase),
+        TEST(a_torn_state_can_be_computed),
         TEST(a_cut_before_or_after_is_clean),
         TEST(a_cut_hits_the_operation_it_names_and_the_rest_fails),
         TEST(faults_hit_their_share_of_sectors_at_fixed_places),

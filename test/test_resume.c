@@ -537,8 +537,25 @@ static void apply_only(void *unused)
     job->applied = esp_self_reflasher_apply_bundle(&job->bundle, NULL);
 }
 
-/* An app that applies another bundle before it has finished a record must not find that record again later, when half
- * of the other bundle is in place. Also where the other bundle wants the record's sectors blank. */
+static void apply_finishes_what_this_app_has_staged(void **state)
+{
+    (void)state;
+    put_record(RECORD, SLOT_0, true, true);
+    uint8_t *before = small_copy(flash);
+    uint8_t *then = finished(before, true);
+    const sim_config_t config = chip_config(SLOT_0);
+    job->bundle = (esp_self_reflasher_bundle_config_t){.embedded = {BUNDLE, SECTOR},
+                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
+    assert_true(sim_chip_attach(&config));
+    assert_int_equal(sim_call(apply_only, NULL), SIM_END_RESTART);
+    sim_chip_detach();
+    small_assert_same(nor_flash_view(flash), then, 0, SMALL_FLASH_SIZE);
+    free(before);
+    free(then);
+}
+
+/* What another app has staged must not be found by that app later, when half of a bundle is in place of which it knows
+ * nothing. Also where the bundle wants the record's sectors blank. */
 static void old_record_is_discarded_before_anything_else_is_written(void **state)
 {
     (void)state;
@@ -557,7 +574,7 @@ static void old_record_is_discarded_before_anything_else_is_written(void **state
     assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
     memcpy(nor_flash_bytes(flash) + BUNDLE, bytes, size);
     free(bytes);
-    put_record(RECORD, SLOT_0, false, true);
+    put_record(RECORD, SLOT_1, false, true);
     uint8_t *before = small_copy(flash);
     const esp_self_reflasher_bundle_config_t bundle = {.embedded = {BUNDLE, size},
                                                        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
@@ -600,6 +617,7 @@ int main(void)
         TEST(power_may_go_while_it_is_finished),
         TEST(power_may_go_outside_of_the_window_of_the_table),
         TEST(power_may_go_anywhere_in_a_migration),
+        TEST(apply_finishes_what_this_app_has_staged),
         TEST(old_record_is_discarded_before_anything_else_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,6 +170,29 @@ static void a_restart_empties_ram_and_boots_again(void **state)
     assert_memory_equal(trace->values, expected, sizeof(expected));
 }
 
+static bool stop_when_asked_twice(void *context)
+{
+    unsigned *asked = context;
+    return ++*asked == 2;
+}
+
+static void a_run_stops_where_it_is_told_to(void **state)
+{
+    fixture_t *fixture = *state;
+    unsigned asked = 0;
+    fixture->config.stop = stop_when_asked_twice;
+    fixture->config.stop_context = &asked;
+    assert_true(sim_run(&fixture->config, app_restarts, 5, &fixture->report));
+    assert_int_equal(asked, 2);
+    assert_int_equal(fixture->report.boots, 2);
+    assert_true(fixture->report.stopped);
+
+    /* Where the run ends of its own accord, nobody is asked. */
+    assert_true(sim_run(&fixture->config, app_returns, 5, &fixture->report));
+    assert_int_equal(asked, 2);
+    assert_false(fixture->report.stopped);
+}
+
 static void app_selects_slot_1(void)
 {
     note(esp_ota_get_running_partition()->address);
@@ -446,6 +469,7 @@ int main(void)
         TEST(attach_refuses_nonsense),
         TEST(a_run_ends_when_the_app_returns),
         TEST(a_restart_empties_ram_and_boots_again),
+        TEST(a_run_stops_where_it_is_told_to),
         TEST(a_run_ends_when_another_app_boots),
         TEST(the_same_app_in_another_slot_goes_on),
         TEST(what_a_boot_writes_is_kept_if_its_app_runs),

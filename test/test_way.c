@@ -263,6 +263,7 @@ static void explore(explore_result_t *result)
         .size = SMALL_FLASH_SIZE,
         .timing = nor_timing_find(NULL),
         .app_main = app_in_exploration,
+        .running_app = UINT32_MAX,
         .targets = targets,
         .target_count = job->copies ? 1 : region_count,
         .torn_states = NOR_TORN_KINDS,

@@ -127,7 +127,7 @@ static int complain_status(const migration_input_t *input, explore_status_t stat
     const char *path = input->flash.path;
     const sim_report_t *run = &result->run;
     if (status == EXPLORE_NO_START) {
-        return complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s)", path, run->after.reason);
+        return complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s)", path, run->before.reason);
     }
     if (status == EXPLORE_UNFINISHED) {
         return complain(STATUS_NO, "%s: the migration does not end well even without a power cut (%s): see simulate",
@@ -206,6 +206,7 @@ static int explore(const explore_arguments_t *arguments, const migration_input_t
         .chip = migration->chip,
         .flash = input->flash.bytes,
         .size = input->flash.size,
+        .running_app = migration->running_app,
         .timing = arguments->migration.flash_chip,
         .app_main = field_app_main,
         .targets = regions,
@@ -235,13 +236,14 @@ static int run(int argc, char **argv)
         .doc =
             "Cuts the power at the flash operations of a migration, before and inside each, and lets the chip go on "
             "from there: it must boot, and end as it does without a cut.\v" MIGRATION_SOURCE_DOC "\n\n"
-            "The app is the one that boots. It calls esp_self_reflasher_resume() first and remembers nothing.\n\n"
+            "The app is the one that boots, or that --running names until a reset or cut, after which what boots goes "
+            "on. It calls esp_self_reflasher_resume() first and remembers nothing.\n\n"
             "Exit status 0: no failure; 1: there are some, and 'simulate --cut' with the same arguments shows each.\n\n"
             "Example: " PROGRAM_NAME " explore -f dump.bin --bundle out.srb --public-key pub.pem --cuts 3",
         .children = children,
     };
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    explore_arguments_t arguments = {.migration.flash_chip = nor_timing_find(NULL),
+    explore_arguments_t arguments = {.migration = {.flash_chip = nor_timing_find(NULL), .running_app = UINT32_MAX},
                                      .cuts = 1,
                                      .sample = DEFAULT_SAMPLE,
                                      .torn = NOR_TORN_KINDS,

@@ -10,7 +10,6 @@
 #include "number.h"
 #include "self_reflasher_err.h"
 #include "simulate_report.h"
-#include "sr_image.h"
 #include "terminal.h"
 
 #include <inttypes.h>
@@ -22,7 +21,6 @@ enum { KEY_CUT = 0x300, KEY_HTML };
 typedef struct simulate_arguments {
     migration_options_t migration;
     const char *out_path, *html_path;
-    uint32_t running_app;
     explore_cut_t cuts[EXPLORE_MAX_CUTS];
     unsigned cut_count;
     bool json;
@@ -32,11 +30,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     simulate_arguments_t *arguments = state->input;
     switch (key) {
-    case 'r':
-        if (!number_parse(argument, &arguments->running_app)) {
-            argp_error(state, "bad place of the running app '%s': a number such as 0x190000 expected", argument);
-        }
-        return 0;
     case 'o':
         arguments->out_path = argument;
         return 0;
@@ -66,7 +59,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 static const struct argp_option options[] = {
     {"out", 'o', "FILE", 0, "Write the flash as it is after the migration, or at the power cut", 0},
-    {"running", 'r', "OFFSET", 0, "The app that does the migration; default: the one that boots", 0},
     {"json", 'j', NULL, 0, "Print JSON, times in milliseconds", 0},
     {"html", KEY_HTML, "FILE", 0, "Write a page with flash maps, a timeline and all figures", 0},
     {"cut", KEY_CUT, "N[:SEED][,...]", 0,
@@ -74,26 +66,6 @@ static const struct argp_option options[] = {
      "explore",
      0},
     {0}};
-
-/** An app runs where a partition is. */
-static int check_running(const migration_input_t *input)
-{
-    const uint32_t address = input->migration.running_app;
-    const image_file_t *flash = &input->flash;
-    if (address == UINT32_MAX) {
-        return STATUS_OK;
-    }
-    sr_table_t table;
-    chip_read_table(flash->bytes, flash->size, input->migration.chip.partition_table, &table);
-    for (unsigned i = 0; i < table.count; i++) {
-        const sr_partition_t *entry = &table.entries[i];
-        if (entry->type == SR_PARTITION_TYPE_APP && entry->address == address && address < flash->size &&
-            flash->bytes[address] == SR_IMAGE_MAGIC) {
-            return STATUS_OK;
-        }
-    }
-    return complain(STATUS_BAD_INPUT, "%s: no partition with an app starts at offset 0x%" PRIx32, flash->path, address);
-}
 
 static void print_title(const simulate_arguments_t *arguments, const migration_t *migration)
 {
@@ -203,13 +175,8 @@ static int migrate_cut(const simulate_arguments_t *arguments, const migration_in
 
 static int simulate_input(const simulate_arguments_t *arguments, migration_input_t *input)
 {
-    input->migration.running_app = arguments->running_app;
     input->migration.show_progress = !arguments->json && arguments->cut_count == 0;
-    int status = check_running(input);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    status = arguments->cut_count > 0 ? migrate_cut(arguments, input) : migrate(arguments, input);
+    int status = arguments->cut_count > 0 ? migrate_cut(arguments, input) : migrate(arguments, input);
     if (arguments->out_path != NULL && status != STATUS_BAD_INPUT) {
         int written = image_file_write(arguments->out_path, nor_flash_view(input->migration.flash), input->flash.size);
         status = written != STATUS_OK ? written : status;
@@ -230,7 +197,7 @@ static int run(int argc, char **argv)
                "Example: " PROGRAM_NAME " simulate -f dump.bin --bundle out.srb --public-key pub.pem",
         .children = children,
     };
-    simulate_arguments_t arguments = {.migration.flash_chip = nor_timing_find(NULL), .running_app = UINT32_MAX};
+    simulate_arguments_t arguments = {.migration = {.flash_chip = nor_timing_find(NULL), .running_app = UINT32_MAX}};
     if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
         return STATUS_USAGE;
     }

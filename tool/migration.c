@@ -215,8 +215,8 @@ static bool run_recorded(const migration_t *migration, migration_result_t *resul
     if (ran) {
         judge(result);
         if (!explore_operations(record, &result->operations, &result->operation_count) ||
-            !explore_mark_window(record, &migration->chip, result->operations, result->operation_count,
-                                 &result->window)) {
+            !explore_mark_window(record, &migration->chip, &result->report.app, result->operations,
+                                 result->operation_count, &result->window)) {
             result->error = ESP_ERR_NO_MEM;
         }
     }

@@ -4,7 +4,10 @@
 #include "chip_options.h"
 #include "command.h"
 #include "key_file.h"
+#include "number.h"
+#include "sr_image.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +25,7 @@ enum {
 
 static const struct argp_option argp_options[] = {
     {"flash", 'f', "FILE", 0, "Content of the flash at the start (needed); is not changed", 0},
+    {"running", 'r', "OFFSET", 0, "The app that does the migration; default: the one that boots", 0},
     {"flash-chip", KEY_FLASH_CHIP, "NAME", 0, "Flash chip whose times are modelled; default: W25Q32JV", 0},
     {"ca", KEY_CA, "FILE", 0, "Certificate (PEM) to trust for https; default: those of this system", 0},
     {"sha", KEY_SHA, NULL, 0, "Hand the SHA-256 of each image to the component", 0},
@@ -121,6 +125,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 'f':
         options->flash_path = argument;
         return 0;
+    case 'r':
+        if (!number_parse(argument, &options->running_app)) {
+            argp_error(state, "bad place of the running app '%s': a number such as 0x190000 expected", argument);
+        }
+        return 0;
     case 'v':
         options->verbose = true;
         return 0;
@@ -177,11 +186,32 @@ static int load_ca(const migration_options_t *options, migration_input_t *input)
     return input->ca != NULL ? STATUS_OK : STATUS_BAD_INPUT;
 }
 
+/** An app runs where a partition is. */
+static int check_running(const migration_input_t *input)
+{
+    const uint32_t address = input->migration.running_app;
+    const image_file_t *flash = &input->flash;
+    if (address == UINT32_MAX) {
+        return STATUS_OK;
+    }
+    sr_table_t table;
+    chip_read_table(flash->bytes, flash->size, input->migration.chip.partition_table, &table);
+    for (unsigned i = 0; i < table.count; i++) {
+        const sr_partition_t *entry = &table.entries[i];
+        if (entry->type == SR_PARTITION_TYPE_APP && entry->address == address && address < flash->size &&
+            flash->bytes[address] == SR_IMAGE_MAGIC) {
+            return STATUS_OK;
+        }
+    }
+    return complain(STATUS_BAD_INPUT, "%s: no partition with an app starts at offset 0x%" PRIx32, flash->path, address);
+}
+
 int migration_input_open(const migration_options_t *options, migration_input_t *input)
 {
-    *input = (migration_input_t){
-        .migration = {
-            .chip = options->chip, .running_app = UINT32_MAX, .flags = options->flags, .show_log = options->verbose}};
+    *input = (migration_input_t){.migration = {.chip = options->chip,
+                                               .running_app = options->running_app,
+                                               .flags = options->flags,
+                                               .show_log = options->verbose}};
     migration_t *migration = &input->migration;
     const image_file_t *flash = &input->flash;
     const int status = image_file_load_flash(options->flash_path, &input->flash);
@@ -196,8 +226,11 @@ int migration_input_open(const migration_options_t *options, migration_input_t *
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     }
     memcpy(nor_flash_bytes(migration->flash), flash->bytes, flash->size);
-    const int loaded = load_ca(options, input);
-    return loaded == STATUS_OK ? open_source(options, input) : loaded;
+    int checked = check_running(input);
+    if (checked == STATUS_OK) {
+        checked = load_ca(options, input);
+    }
+    return checked == STATUS_OK ? open_source(options, input) : checked;
 }
 
 void migration_input_close(migration_input_t *input)

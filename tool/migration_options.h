@@ -18,6 +18,7 @@ typedef struct migration_options {
     const char *flash_path, *ca_path;
     const nor_timing_t *flash_chip; /**< Set before parsing. */
     uint32_t flags;
+    uint32_t running_app; /**< Set to UINT32_MAX before parsing: the one that boots. */
     bundle_options_t bundle;
     bool digests, verbose;
     char **words;

@@ -48,6 +48,22 @@ static void check_regions(const sr_bundle_t *bundle)
     }
 }
 
+static void check_moves(const sr_bundle_t *bundle)
+{
+    uint64_t end = 0;
+    for (uint32_t i = 0; i < bundle->move_count; i++) {
+        const sr_bundle_move_t move = sr_bundle_move(bundle, i);
+        const sr_region_t place = move.destination;
+        CHECK(place.size != 0 && place.address >= end && sr_region_fits(place, bundle->min_flash_size));
+        for (uint32_t k = 0; k < bundle->region_count; k++) {
+            CHECK(!sr_region_overlaps(place, sr_bundle_region(bundle, k).place));
+        }
+        CHECK(strlen(move.label) <= SR_BUNDLE_LABEL_SIZE && (move.label[0] != '\0') == (move.source.size == 0));
+        CHECK(move.source.size <= place.size && sr_region_fits(move.source, bundle->min_flash_size));
+        end = (uint64_t)place.address + place.size;
+    }
+}
+
 static void fuzz_manifest(const uint8_t *data, size_t size)
 {
     uint32_t manifest_size = 0;
@@ -63,6 +79,7 @@ static void fuzz_manifest(const uint8_t *data, size_t size)
     check_regions(&bundle);
     check_chunks(&bundle);
     check_digests(&bundle);
+    check_moves(&bundle);
     sr_signature_t signature;
     if (size - manifest_size >= SR_BUNDLE_SIGNATURE_SIZE) {
         (void)sr_signature_parse(data + manifest_size, &signature);

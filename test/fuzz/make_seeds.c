@@ -62,6 +62,16 @@ static void make_bundles(const char *folder)
     save(folder, "fuzz_bundle", "signed", bundle, size);
     save(folder, "fuzz_bundle", "public.pem", public_pem, strlen(public_pem));
     free(bundle);
+    const sr_bundle_move_t moves[] = {
+        {.source = {0x2000, 0x1000}, .destination = {0x3000, 0x2000}},
+        {.label = "nvs", .destination = {0x14000, 0x5000}},
+    };
+    spec.moves = moves;
+    spec.move_count = 2;
+    require(bundle_write(&spec, &bundle, &size) == BUNDLE_WRITE_OK, "bundle");
+    save(folder, "fuzz_bundle", "moves", bundle, size);
+    free(bundle);
+    spec.move_count = 0;
     spec.region_count = 2;
     spec.regions = regions + 1;
     require(bundle_write(&spec, &bundle, &size) == BUNDLE_WRITE_OK, "bundle");

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "explore_internal.h"
+
+#include "sr_partition_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool explore_is_blank(const uint8_t *sector)
+{
+    for (uint32_t i = 0; i < SR_SECTOR_SIZE; i++) {
+        if (sector[i] != 0xFF) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** Sectors that a region touches, as far as the flash goes. */
+static void set_all(uint8_t *fate, uint32_t size, uint64_t address, uint64_t length, explore_fate_t value)
+{
+    const uint64_t end = address + length < size ? address + length : size;
+    for (uint64_t at = address & ~(uint64_t)(SR_SECTOR_SIZE - 1u); at < end; at += SR_SECTOR_SIZE) {
+        fate[at / SR_SECTOR_SIZE] = (uint8_t)value;
+    }
+}
+
+static int view_read(void *context, uint32_t offset, void *buffer, size_t length)
+{
+    memcpy(buffer, (const uint8_t *)context + offset, length);
+    return 0;
+}
+
+/** Blank or not: what lies before the partitions, and data partitions, are no place for leftovers. */
+static void keep_data(const explore_config_t *config, const uint8_t *flash, uint8_t *fate)
+{
+    const uint32_t offset =
+        config->chip.partition_table != 0 ? config->chip.partition_table : SR_PARTITION_TABLE_OFFSET;
+    sr_table_t table;
+    if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, config->size)) {
+        return;
+    }
+    const sr_reader_t reader = {.context = (void *)(flash + offset), .read = view_read, .size = SR_SECTOR_SIZE};
+    set_all(fate, config->size, 0, (uint64_t)offset + SR_SECTOR_SIZE, EXPLORE_FATE_KEPT);
+    if (sr_table_parse(&reader, config->size, &table) != SR_TABLE_OK) {
+        return;
+    }
+    for (unsigned i = 0; i < table.count; i++) {
+        const sr_partition_t *entry = &table.entries[i];
+        if (entry->type == SR_PARTITION_TYPE_DATA) {
+            set_all(fate, config->size, entry->address, entry->size, EXPLORE_FATE_KEPT);
+        }
+    }
+}
+
+/** What the uncut run changes may hold anything meanwhile. An erase of a blank sector changes nothing. */
+static void free_used(const explore_config_t *config, const explore_trail_t *trail, uint8_t *fate)
+{
+    for (uint32_t i = 0; i < trail->count; i++) {
+        const nor_op_t *op = &trail->operations[i].op;
+        for (uint32_t at = op->address & ~(SR_SECTOR_SIZE - 1u); at < op->address + op->length; at += SR_SECTOR_SIZE) {
+            if (op->kind == NOR_OP_PROGRAM || !explore_is_blank(config->flash + at)) {
+                fate[at / SR_SECTOR_SIZE] = EXPLORE_FATE_FREE;
+            }
+        }
+    }
+}
+
+uint8_t *explore_fates(const explore_config_t *config, const explore_trail_t *trail, const uint8_t *final)
+{
+    const uint32_t count = config->size / SR_SECTOR_SIZE;
+    uint8_t *fate = calloc(count, 1);
+    if (fate == NULL) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const bool blank = explore_is_blank(config->flash + i * SR_SECTOR_SIZE);
+        fate[i] = blank ? EXPLORE_FATE_FREE : EXPLORE_FATE_KEPT;
+    }
+    keep_data(config, config->flash, fate);
+    keep_data(config, final, fate);
+    free_used(config, trail, fate);
+    for (unsigned i = 0; i < config->target_count; i++) {
+        const sr_region_t *target = &config->targets[i];
+        set_all(fate, config->size, target->address, target->size, EXPLORE_FATE_TARGET);
+    }
+    return fate;
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_migration_internal.h"
+
+static bool may_erase(const sr_migration_t *migration, sr_region_t region)
+{
+    for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
+        const uint8_t flags = sr_map_at(&migration->map, region.address + offset);
+        const bool right = (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0 && (flags & SR_MAP_WRONG) == 0;
+        if ((right && (flags & SR_MAP_BLANK) == 0) || (flags & SR_MAP_NEEDED) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Goes on to the next record that may be erased, from old->address on. */
+static esp_err_t find(const sr_migration_t *migration, sr_stage_t *old, sr_region_t *place)
+{
+    esp_err_t err;
+    while ((err = sr_stage_find(old)) == ESP_OK) {
+        *place = (sr_region_t){old->address, (SR_STAGE_OVERHEAD + old->data_sectors) * SR_SECTOR_SIZE};
+        if (may_erase(migration, *place)) {
+            break;
+        }
+        old->address += SR_SECTOR_SIZE;
+    }
+    return err;
+}
+
+esp_err_t sr_migration_mark_records(sr_migration_t *migration)
+{
+    sr_stage_t old = {.flash = &migration->system.flash};
+    sr_region_t place;
+    esp_err_t err;
+    while ((err = find(migration, &old, &place)) == ESP_OK) {
+        sr_map_mark(&migration->map, place, SR_MAP_BLANK);
+        old.address += SR_SECTOR_SIZE;
+    }
+    return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
+}
+
+esp_err_t sr_migration_discard_records(sr_migration_t *migration)
+{
+    sr_stage_t old = {.flash = &migration->system.flash};
+    sr_region_t place;
+    esp_err_t err;
+    while ((err = find(migration, &old, &place)) == ESP_OK) {
+        err = sr_stage_discard(&old, &migration->writer, migration->buffers->scratch);
+        if (err != ESP_OK) {
+            break;
+        }
+        old.address += SR_SECTOR_SIZE;
+    }
+    return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
+}
