@@ -155,7 +155,7 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
     *summary = (sr_map_summary_t){0};
     for (uint32_t i = 0; i < map->count; i++) {
         const uint8_t flags = map->flags[i];
-        summary->total += (flags & SR_MAP_TARGET) != 0;
+        summary->total += (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0;
         if ((flags & SR_MAP_WRONG) != 0) {
             summary->wrong++;
             summary->boot_path += (flags & SR_MAP_BOOT_PATH) != 0;

@@ -30,7 +30,7 @@ typedef struct sr_map {
 
 /** Numbers of a map against a bundle. */
 typedef struct sr_map_summary {
-    uint32_t total;                  /**< Sectors in regions of the bundle. */
+    uint32_t total;                  /**< Sectors that the bundle describes, those that move included. */
     uint32_t wrong;                  /**< Of those: to be written. */
     uint32_t boot_path;              /**< Of those: on the boot path, running app excepted. */
     uint32_t running;                /**< Of those: under the running app. */

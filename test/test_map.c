@@ -33,6 +33,7 @@ static int setup(void **state)
 {
     (void)state;
     memset(flags, 0, sizeof(flags));
+    map.claimed_end = 0;
     return 0;
 }
 
@@ -97,6 +98,12 @@ static void body_is_what_must_be_written_and_nobody_needs(void **state)
     assert_false(sr_map_is_body(SR_MAP_WRONG | SR_MAP_BOOT_PATH));
     assert_false(sr_map_is_body(SR_MAP_WRONG | SR_MAP_RUNNING_APP));
     assert_false(sr_map_is_body(SR_MAP_WRONG | SR_MAP_DATA));
+    /* What moves is written later, and not from the bundle. */
+    assert_false(sr_map_is_body(SR_MAP_CONTENT | SR_MAP_WRONG));
+    assert_true(sr_map_is_moved_body(SR_MAP_CONTENT | SR_MAP_WRONG));
+    assert_false(sr_map_is_moved_body(SR_MAP_CONTENT));
+    assert_false(sr_map_is_moved_body(SR_MAP_CONTENT | SR_MAP_WRONG | SR_MAP_DATA));
+    assert_false(sr_map_is_moved_body(SR_MAP_CONTENT | SR_MAP_WRONG | SR_MAP_TARGET));
 }
 
 /* Free flash. */
@@ -183,6 +190,87 @@ static void block_must_be_whole(void **state)
     set(0, COUNT, SR_MAP_TARGET | SR_MAP_WRONG);
     assert_true(sr_map_block_erase(&short_map, 0));
     assert_false(sr_map_block_erase(&short_map, SR_BLOCK_SIZE));
+}
+
+/* The block of the boot path. */
+
+#define BOOT (SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT | SR_MAP_BOOT_PATH)
+
+/* A boot path of four sectors in the second block, and free flash in the third. */
+static void set_boot_path(void)
+{
+    set(0, COUNT, 0);
+    set(16, 16, SR_MAP_TARGET | SR_MAP_BLANK);
+    set(17, 4, BOOT);
+    set(32, 16, SR_MAP_BLANK);
+    map.claimed_end = 0;
+}
+
+static bool claims_with(uint8_t other)
+{
+    uint8_t before[COUNT];
+    set_boot_path();
+    flags[31] = other;
+    memcpy(before, flags, sizeof(before));
+    sr_map_claim_block(&map, 6);
+    if (map.claimed_end == 0) {
+        assert_memory_equal(flags, before, sizeof(before));
+        return false;
+    }
+    assert_int_equal(map.claimed_end, 2 * SR_BLOCK_SIZE);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        assert_int_equal(sr_map_is_claimed(&map, i * SECTOR), i >= 16 && i < 32);
+        assert_int_equal(flags[i], before[i] | (i >= 16 && i < 32 ? SR_MAP_BOOT_PATH : 0));
+    }
+    return true;
+}
+
+static void block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t other;
+        bool claimed;
+    } cases[] = {
+        {SR_MAP_TARGET | SR_MAP_BLANK, true},
+        {SR_MAP_TARGET | SR_MAP_WRONG, true},
+        {SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_DATA, true}, /* To be blank, and staying so. */
+        {BOOT, true},
+        {SR_MAP_BLANK, true}, /* Nobody's: the record vouches for it. */
+        {0, false},
+        {SR_MAP_BLANK | SR_MAP_DATA, false}, /* The running system may write to it at any moment. */
+        {SR_MAP_BLANK | SR_MAP_RUNNING_APP, false},
+        {SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_RUNNING_APP, false},
+        {SR_MAP_TARGET | SR_MAP_CONTENT, false},
+        {SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG, false},
+        {SR_MAP_CONTENT | SR_MAP_BLANK | SR_MAP_WRONG, false}, /* Something moves there. */
+        {SR_MAP_BOOT_PATH, false},                             /* Boot path that stays. */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(claims_with(cases[i].other), cases[i].claimed);
+    }
+}
+
+static void block_is_not_claimed_if_it_does_not_pay_or_the_record_has_no_place(void **state)
+{
+    (void)state;
+    set_boot_path();
+    sr_map_claim_block(&map, 17); /* One more than there is free flash outside of the block. */
+    assert_int_equal(map.claimed_end, 0);
+    assert_int_equal(flags[16], SR_MAP_TARGET | SR_MAP_BLANK);
+    set_boot_path();
+    flags[20] = SR_MAP_TARGET | SR_MAP_BLANK; /* Three erases are quicker than that of the block. */
+    sr_map_claim_block(&map, 5);
+    assert_int_equal(map.claimed_end, 0);
+    set(0, COUNT, SR_MAP_BLANK);
+    sr_map_claim_block(&map, 2); /* There is no boot path to be written. */
+    assert_int_equal(map.claimed_end, 0);
+    const uint32_t all = map.count;
+    set_boot_path();
+    map.count = 31; /* The flash ends inside the block. */
+    sr_map_claim_block(&map, 0);
+    map.count = all;
+    assert_int_equal(map.claimed_end, 0);
 }
 
 /* Against a bundle: sectors 0 to 2 are content, blank, content; 16 to 31 are erased; 40 is content. */
@@ -285,6 +373,37 @@ static void summary_counts_sectors_bytes_and_times(void **state)
     assert_int_equal(summary.typical_ms, ms(5 * ERASE_US + 2 * 16 * PAGE_US));
 }
 
+static void summary_counts_what_moves(void **state)
+{
+    (void)state;
+    sr_map_summary_t summary;
+    set(0, 2, SR_MAP_TARGET);
+    flags[8] = SR_MAP_CONTENT | SR_MAP_WRONG;               /* Erase and 16 pages. */
+    flags[9] = SR_MAP_CONTENT | SR_MAP_WRONG | SR_MAP_DATA; /* The same, after it was staged. */
+    flags[10] = SR_MAP_CONTENT;                             /* There already. */
+    sr_map_summarize(&map, &bundle, &summary);
+    assert_int_equal(summary.total, 5);
+    assert_int_equal(summary.wrong, 2);
+    assert_int_equal(summary.moved, 2);
+    assert_int_equal(summary.staged, 1);
+    assert_int_equal(summary.bytes, 0);
+    assert_int_equal(summary.typical_ms, ms(2 * ERASE_US + 2 * 16 * PAGE_US));
+}
+
+static void summary_has_one_erase_for_a_claimed_block(void **state)
+{
+    (void)state;
+    sr_map_summary_t summary;
+    set_boot_path();
+    flags[25] = SR_MAP_TARGET | SR_MAP_WRONG;
+    sr_map_claim_block(&map, 6);
+    sr_map_summarize(&map, &bundle, &summary);
+    assert_int_equal(summary.boot_path, 5);
+    assert_int_equal(summary.window_typical_ms, ms(BLOCK_US + 4 * 16 * PAGE_US));
+    assert_int_equal(summary.window_maximum_ms, ms(BLOCK_MAX + 4 * 16 * PAGE_MAX));
+    assert_int_equal(summary.typical_ms, summary.window_typical_ms);
+}
+
 #define TEST(test)        cmocka_unit_test_setup(test, setup)
 #define WITH_BUNDLE(test) cmocka_unit_test_setup_teardown(test, with_bundle, without_bundle)
 
@@ -299,9 +418,13 @@ int main(void)
         TEST(first_run_that_is_long_enough_is_found),
         TEST(block_is_erased_at_once_if_that_is_quicker_and_loses_nothing),
         TEST(block_must_be_whole),
+        TEST(block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it),
+        TEST(block_is_not_claimed_if_it_does_not_pay_or_the_record_has_no_place),
         WITH_BUNDLE(chunk_has_what_one_of_its_sectors_with_content_has),
         WITH_BUNDLE(summary_of_a_flash_that_is_right_is_all_zero_but_the_total),
         WITH_BUNDLE(summary_counts_sectors_bytes_and_times),
+        WITH_BUNDLE(summary_counts_what_moves),
+        WITH_BUNDLE(summary_has_one_erase_for_a_claimed_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

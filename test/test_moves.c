@@ -256,20 +256,21 @@ static void expect_refused(const char *text)
     small_assert_same(nor_flash_view(flash), old_flash, 0, SMALL_FLASH_SIZE);
 }
 
-/* Cuts the power in every operation, and twice more in each attempt to go on. */
-static void explore_all(bool window_is_short)
+/* Cuts the power in every operation, and then up to @p cuts - 1 times more in the attempts to go on. */
+static void explore_all(unsigned cuts, bool window_is_short)
 {
     explore_result_t result;
     const explore_config_t config = {.chip = {.chip = sr_chip_by_name("esp32")},
                                      .flash = old_flash,
                                      .size = SMALL_FLASH_SIZE,
                                      .timing = nor_timing_find(NULL),
+                                     .running_app = UINT32_MAX,
                                      .app_main = app_main,
                                      .running_app = UINT32_MAX,
                                      .targets = targets,
                                      .target_count = target_count,
-                                     .torn_states = NOR_TORN_KINDS,
-                                     .cuts = 3,
+                                     .torn_states = NOR_TORN_STATES,
+                                     .cuts = cuts,
                                      .workers = 2};
     assert_int_equal(explore_run(&config, &result), EXPLORE_OK);
     for (uint32_t i = 0; i < result.state_count; i++) {
@@ -279,7 +280,8 @@ static void explore_all(bool window_is_short)
         }
     }
     assert_int_equal(result.failures, 0);
-    assert_true(result.nested_count > 0);
+    assert_true(result.state_count > result.operation_count);
+    assert_true(cuts == 1 || result.nested_count > 0);
     small_assert_same(result.flash, wanted, 0, SMALL_FLASH_SIZE);
     assert_true(!window_is_short || result.window_typical_us * 100 <= result.floor_typical_us * 105);
     explore_result_free(&result);
@@ -296,7 +298,7 @@ static void nvs_moves_to_free_flash(void **state)
                              .moves = {{.label = "nvs", .destination = {FREE, SMALL_NVS_SIZE + 2 * SECTOR}}},
                              .move_count = 1};
     prepare(&target);
-    explore_all(true);
+    explore_all(1, true);
     expect_applied();
     assert_int_equal(memcmp(nor_flash_view(flash) + SMALL_NVS, old_flash + SMALL_NVS, SMALL_NVS_SIZE), 0);
 }
@@ -313,7 +315,7 @@ static void nvs_changes_places_with_otadata(void **state)
 {
     (void)state;
     prepare(&exchange);
-    explore_all(false);
+    explore_all(3, false);
     expect_applied();
 }
 
@@ -326,7 +328,7 @@ static void blank_place_behind_it_grows(void **state)
                              .moves = {{.label = "nvs", .destination = {SMALL_NVS, SMALL_NVS_SIZE + 2 * SECTOR}}},
                              .move_count = 1};
     prepare(&target);
-    explore_all(false);
+    explore_all(1, false);
     expect_applied();
 }
 
@@ -344,7 +346,7 @@ static void regions_change_places(void **state)
     fill_storage(nor_flash_bytes(flash) + STORAGE);
     memcpy(nor_flash_bytes(flash) + FREE, "calibration", 11);
     prepare(&target);
-    explore_all(false);
+    explore_all(1, false);
     assert_int_equal(start_after(false), SIM_END_RETURNED);
     assert_int_equal(job->plan.sectors_moved, 32);
     expect_wanted();
@@ -363,7 +365,7 @@ static void old_place_is_erased(void **state)
                        .move_count = 1,
                        .erased = {SMALL_NVS, SMALL_NVS_SIZE}};
     prepare(&target);
-    explore_all(true);
+    explore_all(1, true);
     expect_applied();
 }
 

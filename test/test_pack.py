@@ -43,11 +43,12 @@ def esptool():
 
 
 def read_bundle(data, flash):
-    """The format's second reader: gives the flash that a bundle makes of another one."""
-    (magic, version, header, features, manifest_size, size, _, _, least, _, regions, chunks, digests, zero) = \
+    """The format's second reader: gives the flash that a bundle makes of another one, except what moves."""
+    (magic, version, header, features, manifest_size, size, _, _, least, _, regions, chunks, digests, moves) = \
         struct.unpack_from("<8sHHIIIHHIIHHII", data)
-    assert (magic, version, header, features, zero) == (b"SRBNDL\r\n", 1, 48, 0, 0)
-    assert manifest_size == 48 + 16 * (regions + chunks + digests) and size == len(data)
+    assert (magic, version, header, features) == (b"SRBNDL\r\n", 1, 48, 1 if moves else 0)
+    assert manifest_size == 48 + 16 * (regions + chunks + digests) + 32 * moves and size == len(data)
+    assert moves <= 16
     assert len(flash) >= least
     flash = bytearray(flash)
     row = 48 + 16 * (regions + chunks)
@@ -73,6 +74,38 @@ def read_bundle(data, flash):
     for k, address in place.items():
         assert hashlib.sha256(flash[address:address + SECTOR]).digest()[:16] == wanted[k]
     return bytes(flash)
+
+
+def read_moves(data):
+    """The table of moves: (label, source address and size, destination address and size) of each."""
+    least, _, regions, chunks, digests, moves = struct.unpack_from("<IIHHII", data, 28)
+    at = 48 + 16 * (regions + chunks + digests)
+    taken = [struct.unpack_from("<II", data, 48 + 16 * i) for i in range(regions)]
+    result = []
+    for i in range(moves):
+        label, source, length, place, room = struct.unpack_from("<16sIIII", data, at + 32 * i)
+        name = label.rstrip(b"\0")
+        assert b"\0" not in name and (name == b"") != (source == length == 0) and length <= room
+        assert place % SECTOR == room % SECTOR == source % SECTOR == length % SECTOR == 0 < room
+        assert place + room <= least and source + length <= least and (name or source != place)
+        assert all(place + room <= start or start + size <= place for start, size in taken)
+        assert not result or result[-1][3] + result[-1][4] <= place
+        result.append((name.decode(), source, length, place, room))
+    return result
+
+
+def read_table(flash):
+    """ESP-IDF's partition table at 0x8000: label to (address, size)."""
+    rows = [flash[at:at + 32] for at in range(0x8000, 0x8C00, 32)]
+    rows = [struct.unpack("<4xII16s4x", row) for row in rows if row[:2] == b"\xaa\x50"]
+    return {label.rstrip(b"\0").decode(): (address, size) for address, size, label in rows}
+
+
+def partition_table(*rows):
+    """The same, made of (label, type, subtype, address, size)."""
+    table = b"".join(struct.pack("<2sBBII16sI", b"\xaa\x50", kind, subtype, address, size, label.encode(), 0)
+                     for label, kind, subtype, address, size in rows)
+    return table + b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(table).digest()
 
 
 def der_signature(rs):
@@ -503,6 +536,294 @@ class Regions(PackTest):
         self.assert_not_packed(2, ["--flash-mode"], *self.system, "--keep-bootloader", "--flash-mode", "dio")
 
 
+class Moves(PackTest):
+    """From the demo's table, with nvs at 0x9000, to one where otadata has that place and data lies behind the apps."""
+    NEW = (("otadata", 1, 0, 0x9000, 0x2000), ("phy_init", 1, 1, 0xB000, 0x1000), ("nvs", 1, 2, 0xC000, 0x4000),
+           ("ota_1", 0, 0x11, 0x10000, 0x100000), ("files", 1, 0x82, 0x110000, 0x80000),
+           ("calibration_data", 1, 0x40, 0x190000, 0x2000), ("ota_0", 0, 0x10, 0x210000, 0x1F0000))
+
+    def setUp(self):
+        old = bytearray(self.flash.read_bytes())
+        old[0x9000:0x10000] = bytes(1 + i % 251 for i in range(0x4000)) + old[0xD000:0x10000]
+        old[0x110000:0x112000] = b"region" + b"\x11" * 0x1FFA
+        self.old = self.write("old.bin", bytes(old))
+        self.new_table = self.write("new-table.bin", partition_table(*self.NEW))
+        self.new = ("0x1000", self.bootloader, "0x8000", self.new_table, "0x9000", self.otadata, "0x210000", self.app)
+
+    def moved(self, bundle, flash):
+        """What a chip makes of a flash, by the second reader."""
+        data = bundle.read_bytes()
+        after = read_bundle(data, flash)
+        if after[0x1000:0x9000] == flash[0x1000:0x9000]:
+            return after
+        after = bytearray(after)
+        for label, source, length, place, room in read_moves(data):
+            source, length = read_table(flash)[label] if label else (source, length)
+            after[place:place + room] = flash[source:source + length].ljust(room, b"\xff")
+        return bytes(after)
+
+    def check(self, bundle, moves):
+        self.assertEqual(read_moves(bundle.read_bytes()), moves)
+        after = self.extract(bundle, "--base", self.old)
+        self.assertEqual(after, self.moved(bundle, self.old.read_bytes()))
+        again = self.extract(bundle, "--base", self.write("after.bin", after))
+        self.assertEqual(again, after)
+        return after
+
+    def test_label(self):
+        bundle, report = self.pack(*self.new, "--move", "nvs", "--sign", self.key, warns=True)
+        after = self.check(bundle, [("nvs", 0, 0, 0xC000, 0x4000)])
+        self.assertEqual(after[0xC000:0x10000], self.old.read_bytes()[0x9000:0xD000])
+        self.assertEqual(after[0x9000:0xB000], self.otadata.read_bytes())
+        self.assertEqual(report["moves"], [{"label": "nvs", "source_offset": None, "source_size": None,
+                                            "offset": 0xC000, "size": 0x4000}])
+        self.assertEqual(run("verify", bundle, "--public-key", self.public_key).returncode, 0)
+        data = bytearray(bundle.read_bytes())
+        page = pathlib.Path(__file__).resolve().parent.parent.joinpath("docs/bundle-format.md").read_text()
+        example = bytes.fromhex(page.split("The partition `nvs`")[1].split("```")[1])
+        end = struct.unpack_from("<I", data, 16)[0]
+        self.assertEqual(data[end - 32:end], example)
+        data[end - 3] ^= 0x10  # in the last field of the table of moves
+        self.assert_fails(1, ["damaged.srb"], "verify", self.write("damaged.srb", bytes(data)), "--public-key",
+                          self.public_key)
+
+    def test_several_in_any_order(self):
+        words = ("--move", "0x110000+8K=calibration_data", "--move", "0x3ff000..4M=0x1f0000+64K", "--move", "nvs=files")
+        bundle, report = self.pack(*self.new, *words, warns=True)
+        after = self.check(bundle, [("nvs", 0, 0, 0x110000, 0x80000), ("", 0x110000, 0x2000, 0x190000, 0x2000),
+                                    ("", 0x3FF000, 0x1000, 0x1F0000, 0x10000)])
+        self.assertTrue(after[0x190000:0x192000].startswith(b"region"))
+        self.assertEqual(after[0x114000:0x190000], b"\xff" * 0x7C000)
+        self.assertEqual([move["source_offset"] for move in report["moves"]], [None, 0x110000, 0x3FF000])
+
+    def test_label_of_16_bytes(self):
+        bundle, _ = self.pack(*self.new, "--move", "calibration_data", warns=True)
+        self.assertEqual(read_moves(bundle.read_bytes()), [("calibration_data", 0, 0, 0x190000, 0x2000)])
+
+    def test_inputs_do_not_count_where_data_moves_to(self):
+        image = bytearray(b"\xff" * (4 * MIB))
+        for address, file in zip(self.new[::2], self.new[1::2]):
+            image[int(address, 16):int(address, 16) + file.stat().st_size] = file.read_bytes()
+        image[0xC000:0x10000] = b"\x77" * 0x4000
+        merged = self.write("merged.bin", bytes(image))
+        for more in ((), ("--erase", "0..4M")):
+            bundle, report = self.pack("--merged", merged, "--move", "nvs", *more, warns=True)
+            self.assertFalse(any(region["offset"] < 0x10000 and region["offset"] + region["size"] > 0xC000
+                                 for region in report["regions"]))
+            after = self.check(bundle, [("nvs", 0, 0, 0xC000, 0x4000)])
+            self.assertEqual(after[0xC000:0x10000], self.old.read_bytes()[0x9000:0xD000])
+
+    def test_old_layout(self):
+        table = self.write("old-table.bin", self.old.read_bytes()[0x8000:0x8C00].rstrip(b"\xff"))
+        without, _ = self.pack(*self.new, "--move", "nvs", warns=True)
+        expected = without.read_bytes()
+        for old in (self.old, table):
+            out = self.dir / "old-layout.srb"
+            result = run("pack", "-o", out, "--chip", "esp32", *self.new, "--move", "nvs", "--old-layout", old)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("nvs: 16 KiB at 0x009000 move to 16 KiB at 0x00c000", result.stderr)
+            self.assertNotIn("warning", result.stderr)
+            self.assertEqual(out.read_bytes(), expected)
+
+    def test_only_the_chip_can_check(self):
+        result = run("pack", "-o", self.dir / "x.srb", "--chip", "esp32", *self.new, "--move", "nvs", "--move",
+                     "phy_init", "--move", "0x120000+4K=files")
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stderr, "warning: .*--old-layout.* phy_init, nvs\n")
+        result = run("pack", "-o", self.dir / "x.srb", "--chip", "esp32", *self.new, "--move", "0x120000+4K=files")
+        self.assertNotIn("warning", result.stderr)
+
+    def test_what_stays_where_it_is(self):
+        rows = [row if row[0] != "files" else ("phy_init", 1, 1, 0xF000, 0x1000) for row in self.NEW[2:]]
+        rows = [("otadata", 1, 0, 0xD000, 0x2000), ("nvs", 1, 2, 0x9000, 0x4000)] + rows[1:]
+        new = (*self.system[:2], "0x8000", self.write("same.bin", partition_table(*rows)), *self.system[4:])
+        out = self.dir / "same.srb"
+        result = run("pack", "-o", out, "--chip", "esp32", *new, "--move", "nvs", "--move", "phy_init",
+                     "--old-layout", self.old)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("nvs: 16 KiB at 0x009000 stay where they are", result.stderr)
+        self.check(out, [("nvs", 0, 0, 0x9000, 0x4000), ("phy_init", 0, 0, 0xF000, 0x1000)])
+
+    def test_larger_room_at_the_same_place(self):
+        rows = (("nvs", 1, 2, 0x9000, 0x5000), ("otadata", 1, 0, 0xE000, 0x2000), *self.NEW[3:])
+        new = (*self.new[:2], "0x8000", self.write("larger.bin", partition_table(*rows)), "0xe000", self.otadata,
+               *self.new[6:])
+        bundle, _ = self.pack(*new, "--move", "nvs", "--old-layout", self.old)
+        after = self.check(bundle, [("nvs", 0, 0, 0x9000, 0x5000)])
+        self.assertEqual(after[0x9000:0xE000], self.old.read_bytes()[0x9000:0xD000] + BLANK)
+
+    def test_size_of_the_flash(self):
+        for move in ("0x110000+4K=0x7ff000+4K", "0x7ff000+4K=files"):
+            report = self.pack(*self.new, "--move", move)[1]
+            self.assertEqual(report["min_flash_size"], 8 * MIB)
+        self.assert_not_packed(2, ["4MB"], *self.new, "--flash-size", "4MB", "--move", move)
+
+    def refuse(self, status, words, *moves, new=None):
+        arguments = [word for move in moves for word in ("--move", move)]
+        self.assert_not_packed(status, words, *(new or self.new), *arguments)
+
+    def test_bad_syntax(self):
+        for word in ("=", "=nvs", "nvs=", "nvs=nowhere", "0x110000+4K", "0x110001+4K=files", "0x110000+1=files",
+                     "0x110000+0=files", "0x120000..0x110000=files", "files=0x110800+4K", "a name of 17 bytes=files",
+                     "0xfffff000+8K=files", f"{'x' * 99}=files"):
+            self.refuse(2, [], word)
+        self.assert_not_packed(2, ["--move"], *self.new, "--old-layout", self.old)
+
+    def test_unknown_partitions(self):
+        self.refuse(2, ["'spiffs'", "table that is packed"], "spiffs")
+        self.refuse(2, ["'spiffs'", "table that is packed"], "nvs=spiffs")
+        for old in (self.old, self.table):
+            self.assert_not_packed(1, [str(old), "'spiffs'"], *self.new, "--move", "spiffs=files", "--old-layout", old)
+
+    def test_apps_are_not_moved(self):
+        self.refuse(2, ["'ota_1'", "apps"], "ota_1")
+        self.refuse(2, ["'ota_0'", "apps"], "nvs=ota_0")
+        self.assert_not_packed(2, ["'ota_1'", "apps"], *self.new, "--move", "ota_1=files", "--old-layout", self.old)
+
+    def test_what_does_not_fit(self):
+        self.refuse(1, ["0x110000+16K=calibration_data", "16 KiB", "8 KiB"], "0x110000+16K=calibration_data")
+        self.assert_not_packed(1, ["nvs: 16 KiB do not fit the 8 KiB of its new place"], *self.new, "--move",
+                               "nvs=calibration_data", "--old-layout", self.old)
+
+    def test_places_of_the_new_system(self):
+        self.refuse(1, ["bootloader and partition table", "0x009000"], "0x110000+4K=0x1000+4K")
+        self.refuse(1, ["bootloader and partition table"], "0x110000+4K=0x8000+4K")
+        self.refuse(1, ["bootloader and partition table"], "0x110000+64K=0x7000..0x17000")
+        self.refuse(1, ["'otadata'"], "nvs=otadata")
+        self.refuse(1, ["'ota_0'"], "nvs=0x210000+16K")
+        self.refuse(1, ["'ota_1'"], "nvs=0xf000+8K")
+        bootloader = ("0x1000", self.bootloader)  # and the table is kept
+        self.assert_not_packed(1, ["'ota_1'"], *bootloader, "--move", "nvs=0x10000+16K", "--old-layout", self.old)
+        merged = ("--merged", f"{self.merged}@0x1000")
+        self.refuse(1, ["boots"], "nvs=0x10000+16K", new=merged)
+        self.refuse(1, ["boots"], "nvs=0x4000+16K", new=merged)
+        bundle, _ = self.pack(*merged, "--move", "nvs=0x3f0000+16K", warns=True)
+        self.assertEqual(read_moves(bundle.read_bytes()), [("nvs", 0, 0, 0x3F0000, 0x4000)])
+        after = self.check(bundle, [("nvs", 0, 0, 0x3F0000, 0x4000)])
+        self.assertEqual(after[0x3F0000:0x3F4000], self.old.read_bytes()[0x9000:0xD000])
+
+    def test_moves_that_contradict_others(self):
+        self.refuse(2, ["two moves to one place", "0x110000", "0x110000"], "nvs=files", "phy_init=0x110000+4K")
+        self.refuse(2, ["two moves of 'nvs'"], "nvs", "nvs=files")
+        self.refuse(2, ["two moves of one place"], "0x112000+8K=files", "0x113000+4K=calibration_data")
+        self.refuse(2, ["0x110000", "--keep"], "0x110000+8K=files")
+        self.assert_not_packed(2, ["--keep nvs"], *self.new, "--move", "nvs", "--keep", "nvs")
+
+    def test_more_than_16(self):
+        moves = [f"old{i}={hex(0x110000 + i * SECTOR)}+4K" for i in range(17)]
+        self.refuse(2, ["old16", "16 moves"], *moves)
+        arguments = [word for move in moves[:-1] for word in ("--move", move)]
+        self.assertEqual(len(self.pack(*self.new, *arguments, warns=True)[1]["moves"]), 16)
+
+    def test_moves_that_would_never_be_made(self):
+        words = ["bootloader", "partition table"]
+        self.refuse(2, words, "nvs=0x110000+16K", new=("0x210000", self.app))
+        self.assert_not_packed(1, words, *self.system, "--move", "nvs=0x110000+16K", "--old-layout", self.old)
+
+    def test_bad_old_layout(self):
+        move = (*self.new, "--move", "nvs", "--old-layout")
+        damaged = bytearray(self.old.read_bytes())
+        damaged[0x8024] ^= 1
+        self.assert_not_packed(3, ["missing.bin"], *move, self.dir / "missing.bin")
+        self.assert_not_packed(3, ["app.bin", "no partition table"], *move, self.app)
+        self.assert_not_packed(3, ["damaged.bin", "0x8000", "MD5"], *move, self.write("damaged.bin", bytes(damaged)))
+
+    def test_inspect(self):
+        bundle, _ = self.pack(*self.new, "--move", "nvs", "--move", "0x120000+8K=files", warns=True)
+        answer = self.run_json(0, "inspect", bundle)
+        self.assertEqual([(move["label"], move["source_offset"], move["source_size"], move["offset"], move["size"])
+                          for move in answer["moves"]],
+                         [("nvs", None, None, 0xC000, 0x4000), (None, 0x120000, 0x2000, 0x110000, 0x80000)])
+        text = run("inspect", bundle).stdout
+        self.assertRegex(text, r"Moves\n  0x00c000  moved    16 KiB     from nvs\n"
+                               r"  0x110000  moved    512 KiB    from 0x120000\+0x2000\n")
+        self.assertEqual(self.run_json(0, "inspect", self.pack(*self.system)[0])["moves"], [])
+
+    def test_diff(self):
+        bundle, _ = self.pack(*self.new, "--move", "nvs", "--move", "0x110000+8K=calibration_data", warns=True)
+        old = self.old.read_bytes()
+        after = self.moved(bundle, old)
+        answer = self.run_json(0, "diff", bundle, self.old)
+        self.assertTrue(answer["moves_pending"])
+        wrong = [at for at in range(0, len(old), SECTOR) if old[at:at + SECTOR] != after[at:at + SECTOR]]
+        blank = [at for at in wrong if after[at:at + SECTOR] == BLANK]
+        self.assertEqual((answer["sectors_wrong"], answer["sectors_to_program"]), (len(wrong), len(wrong) - len(blank)))
+        moves = answer["moves"]
+        self.assertEqual([(move["source_offset"], move["source_size"]) for move in moves],
+                         [(0x9000, 0x4000), (0x110000, 0x2000)])
+        self.assertEqual([move["sectors_wrong"] for move in moves],
+                         [sum(0xC000 <= at < 0x10000 for at in wrong), sum(0x190000 <= at < 0x192000 for at in wrong)])
+        self.assertEqual([move["sectors_right"] + move["sectors_wrong"] for move in moves], [4, 2])
+        text = run("diff", bundle, self.old).stdout
+        self.assertRegex(text, r"Moves\n  0x00c000  moved    16 KiB     \d right, \d wrong, from nvs, 16 KiB at "
+                               r"0x009000\n  0x190000  .* from 0x110000\+0x2000\n")
+
+        changed = bytearray(after)
+        changed[0xC000:0xC100] = b"\0" * 0x100  # the new system writes to what is its own now
+        changed = self.write("changed.bin", bytes(changed))
+        answer = self.run_json(0, "diff", bundle, changed)
+        self.assertTrue(answer["same"])
+        self.assertFalse(answer["moves_pending"])
+        self.assertEqual(self.extract(bundle, "--base", changed), changed.read_bytes())
+        self.assertIn("Moves, made already\n", run("diff", bundle, changed).stdout)
+
+    def test_moves_are_pending_until_bootloader_and_table_are_there(self):
+        bundle, _ = self.pack(*self.new, "--move", "nvs", warns=True)
+        old = self.old.read_bytes()
+        after = bytearray(self.moved(bundle, old))
+        for start, end, pending in ((0x1000, 0x2000, True), (0x8000, 0x9000, True), (0x9000, 0xB000, False),
+                                    (0x210000, 0x211000, False)):
+            torn = bytearray(after)
+            torn[start:end] = old[start:end] if old[start:end] != after[start:end] else b"\0" * (end - start)
+            if start == 0x8000:
+                torn[0xC000:0xD000] = BLANK
+            answer = self.run_json(0, "diff", bundle, self.write("torn.bin", bytes(torn)))
+            self.assertEqual(answer["moves_pending"], pending)
+
+    def test_what_the_chip_would_refuse(self):
+        bundle, _ = self.pack(*self.new, "--move", "spiffs=files", "--move", "ota_1=calibration_data", warns=True)
+        self.assert_fails(1, ["old.bin", "'spiffs'", "0x110000"], "diff", bundle, self.old)
+        self.assert_fails(1, ["old.bin", "'spiffs'"], "extract", bundle, "-o", self.dir / "x.bin", "--base", self.old)
+        bundle, _ = self.pack(*self.new, "--move", "ota_1=calibration_data", warns=True)
+        self.assert_fails(1, ["ota_1: 1 MiB do not fit the 8 KiB"], "diff", bundle, self.old)
+        blank = self.write("blank.bin", b"\xff" * (4 * MIB))
+        self.assert_fails(3, ["blank.bin", "no partition table"], "diff", bundle, blank)
+
+    def test_bundles_with_odd_places(self):
+        no_image = self.write("no-image.bin", b"\x77" + self.bootloader.read_bytes()[1:])
+        bundle, _ = self.pack("0x1000", no_image, *self.new[2:], "--move", "nvs", "--skip-check", "bootloader",
+                              "--skip-check", "flash-size", warns=True)
+        for table in (0, 0x1000, 0x3FF000, 0xFFFFFFFF):
+            data = bytearray(bundle.read_bytes())
+            struct.pack_into("<I", data, 32, table)
+            answer = self.run_json(0, "diff", self.write("odd.srb", bytes(data)), self.old)
+            self.assertTrue(answer["moves_pending"])
+        data = bytearray(bundle.read_bytes())
+        struct.pack_into("<H", data, 24, 0x7777)
+        self.assert_fails(1, ["odd.srb", "chip"], "diff", self.write("odd.srb", bytes(data)), self.old)
+        self.assertEqual(self.run_json(0, "inspect", self.dir / "odd.srb")["moves"][0]["label"], "nvs")
+
+    def test_partitions_that_are_not_made_of_whole_sectors(self):
+        bundle, _ = self.pack(*self.new, "--move", "nvs", warns=True)
+        old = bytearray(self.old.read_bytes())
+        for address, size, status in ((0x9000, 0x3001, 0), (0x9000, 0x4001, 1), (0x9800, 0x1000, 1)):
+            old[0x8000:0x8C00] = partition_table(("nvs", 1, 2, address, size)).ljust(0xC00, b"\xff")
+            odd = self.write("odd.bin", bytes(old))
+            if status == 0:
+                after = self.extract(bundle, "--base", odd)
+                self.assertEqual(after[0xC000:0x10000], self.old.read_bytes()[0x9000:0xD000])
+            else:
+                self.assert_fails(1, ["nvs"], "diff", bundle, odd)
+
+    def test_extract_without_the_old_flash(self):
+        bundle, _ = self.pack(*self.new, "--move", "nvs", warns=True)
+        result = run("extract", bundle, "-o", self.dir / "x.bin")
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stderr, "warning: .*--base")
+        self.assertIn("keeps or moves", result.stdout)
+        self.assertEqual((self.dir / "x.bin").read_bytes()[0xC000:0x10000], b"\xff" * 0x4000)
+
+
 class Settings(PackTest):
     def compare(self, size, *settings, parts=None, chip="esp32"):
         if esptool() is None:
@@ -617,6 +938,12 @@ class Signing(PackTest):
         self.bundle, report = self.pack(*self.system, "--sign", self.key)
         self.assert_signed()
         self.assertEqual(report["key_id"], self.signature()[8:16].hex())
+
+    def test_moves_are_signed(self):
+        self.bundle, _ = self.pack(*self.system, "--move", "nvs=0x110000+16K", "--sign", self.key, warns=True)
+        self.manifest_size = struct.unpack_from("<I", self.bundle.read_bytes(), 16)[0]
+        self.assertEqual(len(read_moves(self.bundle.read_bytes())), 1)
+        self.assert_signed()
 
     def test_sign(self):
         self.assertEqual(run("sign", self.bundle, "--key", self.key).returncode, 0)

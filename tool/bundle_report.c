@@ -122,6 +122,29 @@ static void print_regions(const bundle_file_t *bundle)
     }
 }
 
+const char *bundle_report_source(const sr_bundle_move_t *move, char out[BUNDLE_SOURCE_TEXT_SIZE])
+{
+    if (move->label[0] != '\0') {
+        return move->label;
+    }
+    snprintf(out, BUNDLE_SOURCE_TEXT_SIZE, "0x%06" PRIx32 "+0x%" PRIx32, move->source.address, move->source.size);
+    return out;
+}
+
+static void print_moves(const bundle_file_t *bundle)
+{
+    if (bundle->bundle.move_count != 0) {
+        terminal_heading("Moves");
+    }
+    for (uint32_t i = 0; i < bundle->bundle.move_count; i++) {
+        const sr_bundle_move_t move = sr_bundle_move(&bundle->bundle, i);
+        char size[NUMBER_TEXT_SIZE];
+        char source[BUNDLE_SOURCE_TEXT_SIZE];
+        printf("  0x%06" PRIx32 "  %-9s%-11sfrom %s\n", move.destination.address, "moved",
+               number_size(move.destination.size, size), bundle_report_source(&move, source));
+    }
+}
+
 static void print_contents(const bundle_file_t *bundle, const contents_t *contents)
 {
     terminal_heading("Contents");
@@ -147,6 +170,7 @@ int bundle_report_print(const bundle_file_t *bundle)
            chip != NULL ? chip->family : "an unknown chip", number_grouped(bundle->bundle.bundle_size, size));
     print_numbers(bundle);
     print_regions(bundle);
+    print_moves(bundle);
     print_contents(bundle, contents);
     contents_free(contents);
     return STATUS_OK;
@@ -162,6 +186,27 @@ static void add_regions(cJSON *json, const sr_bundle_t *bundle)
         cJSON_AddNumberToObject(item, "size", region.place.size);
         cJSON_AddStringToObject(item, "kind", region.kind == SR_BUNDLE_ERASED ? "erased" : "written");
         cJSON_AddItemToArray(regions, item);
+    }
+}
+
+cJSON *bundle_report_move_json(const sr_bundle_move_t *move)
+{
+    const bool label = move->label[0] != '\0';
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddItemToObject(json, "label", label ? cJSON_CreateString(move->label) : cJSON_CreateNull());
+    cJSON_AddItemToObject(json, "source_offset", label ? cJSON_CreateNull() : cJSON_CreateNumber(move->source.address));
+    cJSON_AddItemToObject(json, "source_size", label ? cJSON_CreateNull() : cJSON_CreateNumber(move->source.size));
+    cJSON_AddNumberToObject(json, "offset", move->destination.address);
+    cJSON_AddNumberToObject(json, "size", move->destination.size);
+    return json;
+}
+
+static void add_moves(cJSON *json, const sr_bundle_t *bundle)
+{
+    cJSON *moves = cJSON_AddArrayToObject(json, "moves");
+    for (uint32_t i = 0; i < bundle->move_count; i++) {
+        const sr_bundle_move_t move = sr_bundle_move(bundle, i);
+        cJSON_AddItemToArray(moves, bundle_report_move_json(&move));
     }
 }
 
@@ -199,6 +244,7 @@ int bundle_report_print_json(const bundle_file_t *bundle)
     cJSON_AddStringToObject(json, "kind", "bundle");
     add_numbers(json, bundle);
     add_regions(json, &bundle->bundle);
+    add_moves(json, &bundle->bundle);
     cJSON *inside = contents_report_json(contents, bundle->file.path);
     cJSON_DeleteItemFromObject(inside, "boot"); // what boots may depend on flash that is kept
     cJSON_AddItemToObject(json, "contents", inside);

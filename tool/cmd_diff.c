@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // diff: what a bundle would change on a device with this flash.
 #include "boot_report.h"
-#include "bundle_file.h"
+#include "bundle_report.h"
 #include "command.h"
+#include "moves.h"
 #include "number.h"
 #include "sr_digest.h"
 #include "terminal.h"
@@ -24,6 +25,13 @@ typedef struct work {
     uint32_t chunks;       /**< That carry a wrong sector. */
     uint32_t bytes;        /**< Of these chunks. */
 } work_t;
+
+typedef struct diff {
+    work_t regions[SR_BUNDLE_MAX_REGIONS];
+    work_t moved[SR_BUNDLE_MAX_MOVES]; /**< To be done at the destinations of moves that are pending. */
+    moves_t moves;
+    work_t all;
+} diff_t;
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
@@ -77,27 +85,51 @@ static bool add_sector(const sr_bundle_t *bundle, const uint8_t *sector, uint32_
     return true;
 }
 
-static bool compare(const sr_bundle_t *bundle, const uint8_t *flash, work_t *regions, work_t *all)
+static void sum_up(work_t *all, const work_t *work)
 {
-    *all = (work_t){0};
+    all->right += work->right;
+    all->wrong += work->wrong;
+    all->blank += work->blank;
+    all->chunks += work->chunks;
+    all->bytes += work->bytes;
+}
+
+static bool compare_regions(const sr_bundle_t *bundle, const uint8_t *flash, diff_t *diff)
+{
     uint32_t last_chunk = UINT32_MAX;
     for (uint32_t i = 0; i < bundle->region_count; i++) {
         const sr_region_t place = sr_bundle_region(bundle, i).place;
-        work_t *work = &regions[i];
-        *work = (work_t){0};
+        work_t *work = &diff->regions[i];
         for (uint32_t at = 0; at < place.size; at += SR_SECTOR_SIZE) {
             const uint32_t address = place.address + at;
             if (!add_sector(bundle, flash + address, address, work, &last_chunk)) {
                 return false;
             }
         }
-        all->right += work->right;
-        all->wrong += work->wrong;
-        all->blank += work->blank;
-        all->chunks += work->chunks;
-        all->bytes += work->bytes;
+        sum_up(&diff->all, work);
     }
     return true;
+}
+
+static bool is_blank(const uint8_t *sector)
+{
+    return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1) == 0;
+}
+
+/** What is moved already is the new system's, and not compared. */
+static void compare_moves(const sr_bundle_t *bundle, const uint8_t *before, const uint8_t *after, diff_t *diff)
+{
+    for (uint32_t i = 0; i < bundle->move_count && diff->moves.pending; i++) {
+        const sr_region_t place = sr_bundle_move(bundle, i).destination;
+        work_t *work = &diff->moved[i];
+        for (uint32_t at = place.address; at < place.address + place.size; at += SR_SECTOR_SIZE) {
+            const bool right = memcmp(before + at, after + at, SR_SECTOR_SIZE) == 0;
+            work->right += right;
+            work->wrong += !right;
+            work->blank += !right && is_blank(after + at);
+        }
+        sum_up(&diff->all, work);
+    }
 }
 
 static void add_work(cJSON *json, const work_t *work)
@@ -109,11 +141,27 @@ static void add_work(cJSON *json, const work_t *work)
     cJSON_AddNumberToObject(json, "chunk_bytes", work->bytes);
 }
 
-static void print_json(const bundle_file_t *bundle, const work_t *regions, const work_t *all, uint32_t download)
+static void add_moves(cJSON *json, const bundle_file_t *bundle, const diff_t *diff)
+{
+    cJSON_AddBoolToObject(json, "moves_pending", diff->moves.pending);
+    cJSON *list = cJSON_AddArrayToObject(json, "moves");
+    for (uint32_t i = 0; i < bundle->bundle.move_count; i++) {
+        const sr_bundle_move_t move = sr_bundle_move(&bundle->bundle, i);
+        cJSON *item = bundle_report_move_json(&move);
+        if (diff->moves.pending) {
+            cJSON_ReplaceItemInObject(item, "source_offset", cJSON_CreateNumber(diff->moves.sources[i].address));
+            cJSON_ReplaceItemInObject(item, "source_size", cJSON_CreateNumber(diff->moves.sources[i].size));
+        }
+        add_work(item, &diff->moved[i]);
+        cJSON_AddItemToArray(list, item);
+    }
+}
+
+static void print_json(const bundle_file_t *bundle, const diff_t *diff, uint32_t download)
 {
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddBoolToObject(json, "same", all->wrong == 0);
-    add_work(json, all);
+    cJSON_AddBoolToObject(json, "same", diff->all.wrong == 0);
+    add_work(json, &diff->all);
     cJSON_AddNumberToObject(json, "bytes_to_download", download);
     cJSON_AddNumberToObject(json, "bundle_size", bundle->bundle.bundle_size);
     cJSON *list = cJSON_AddArrayToObject(json, "regions");
@@ -123,14 +171,39 @@ static void print_json(const bundle_file_t *bundle, const work_t *regions, const
         cJSON_AddNumberToObject(item, "offset", region.place.address);
         cJSON_AddNumberToObject(item, "size", region.place.size);
         cJSON_AddStringToObject(item, "kind", region.kind == SR_BUNDLE_ERASED ? "erased" : "written");
-        add_work(item, &regions[i]);
+        add_work(item, &diff->regions[i]);
         cJSON_AddItemToArray(list, item);
     }
+    add_moves(json, bundle, diff);
     json_print(json);
 }
 
-static void print_text(const bundle_file_t *bundle, const work_t *regions, const work_t *all, uint32_t download)
+static void print_moves(const bundle_file_t *bundle, const diff_t *diff)
 {
+    if (bundle->bundle.move_count != 0) {
+        terminal_heading(diff->moves.pending ? "Moves" : "Moves, made already");
+    }
+    for (uint32_t i = 0; i < bundle->bundle.move_count; i++) {
+        const sr_bundle_move_t move = sr_bundle_move(&bundle->bundle, i);
+        const sr_region_t source = diff->moves.sources[i];
+        char size[NUMBER_TEXT_SIZE];
+        char text[BUNDLE_SOURCE_TEXT_SIZE];
+        printf("  0x%06" PRIx32 "  %-9s%-11s", move.destination.address, "moved",
+               number_size(move.destination.size, size));
+        if (diff->moves.pending) {
+            printf("%" PRIu32 " right, %" PRIu32 " wrong, ", diff->moved[i].right, diff->moved[i].wrong);
+        }
+        printf("from %s", bundle_report_source(&move, text));
+        if (diff->moves.pending && move.label[0] != '\0') {
+            printf(", %s at 0x%06" PRIx32, number_size(source.size, size), source.address);
+        }
+        putchar('\n');
+    }
+}
+
+static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t download)
+{
+    const work_t *all = &diff->all;
     char first[NUMBER_TEXT_SIZE];
     char second[NUMBER_TEXT_SIZE];
     terminal_key("sectors");
@@ -142,7 +215,7 @@ static void print_text(const bundle_file_t *bundle, const work_t *regions, const
     terminal_heading("Regions");
     for (uint32_t i = 0; i < bundle->bundle.region_count; i++) {
         const sr_bundle_region_t region = sr_bundle_region(&bundle->bundle, i);
-        const work_t *work = &regions[i];
+        const work_t *work = &diff->regions[i];
         printf("  0x%06" PRIx32 "  %-9s%-11s%" PRIu32 " right, %" PRIu32 " wrong", region.place.address,
                region.kind == SR_BUNDLE_ERASED ? "erased" : "written", number_size(region.place.size, first),
                work->right, work->wrong);
@@ -152,25 +225,44 @@ static void print_text(const bundle_file_t *bundle, const work_t *regions, const
         }
         putchar('\n');
     }
+    print_moves(bundle, diff);
 }
 
-static int diff(const bundle_file_t *bundle, const image_file_t *flash, bool json)
+/** Follows the moves. @return STATUS_OK, or the status after complaining of what the chip would refuse, too. */
+static int follow_moves(const bundle_file_t *bundle, const image_file_t *flash, diff_t *diff)
 {
-    work_t regions[SR_BUNDLE_MAX_REGIONS];
-    work_t all;
+    if (bundle->bundle.move_count == 0) {
+        return STATUS_OK;
+    }
+    image_file_t after;
+    const int status = moves_apply(bundle, flash, &after, &diff->moves);
+    if (status == STATUS_OK) {
+        compare_moves(&bundle->bundle, flash->bytes, after.bytes, diff);
+    }
+    image_file_free(&after);
+    return status;
+}
+
+static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, bool json)
+{
+    diff_t diff = {0};
     if (flash->size < bundle->bundle.min_flash_size) {
         return complain(STATUS_NO, "%s: a flash of %" PRIu32 " bytes, where the bundle needs %" PRIu32, flash->path,
                         flash->size, bundle->bundle.min_flash_size);
     }
-    if (!compare(&bundle->bundle, flash->bytes, regions, &all)) {
+    if (!compare_regions(&bundle->bundle, flash->bytes, &diff)) {
         return complain(STATUS_NO, "the crypto library failed");
     }
-    const uint32_t download = bundle->bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE + all.bytes;
+    const int status = follow_moves(bundle, flash, &diff);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const uint32_t download = bundle->bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE + diff.all.bytes;
     if (json) {
-        print_json(bundle, regions, &all, download);
+        print_json(bundle, &diff, download);
     } else {
         terminal_setup();
-        print_text(bundle, regions, &all, download);
+        print_text(bundle, &diff, download);
     }
     return STATUS_OK;
 }
@@ -194,7 +286,7 @@ static int run(int argc, char **argv)
         image_file_t flash;
         status = image_file_load_flash(arguments.flash_path, &flash);
         if (status == STATUS_OK) {
-            status = diff(&bundle, &flash, arguments.json);
+            status = show_diff(&bundle, &flash, arguments.json);
             image_file_free(&flash);
         }
     }

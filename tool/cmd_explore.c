@@ -92,7 +92,8 @@ static void show_progress(void *context, uint32_t done, uint32_t total)
     fflush(stderr);
 }
 
-/** What the bundle describes. @return how many regions; 0 if it is no bundle, which the component refuses. */
+/** What the bundle describes, and where data moves to. @return how many regions; 0 if it is no bundle, which the
+ * component refuses. */
 static unsigned bundle_regions(const migration_input_t *input, sr_region_t *regions)
 {
     const addr_region_t place = input->migration.bundle->embedded;
@@ -110,7 +111,10 @@ static unsigned bundle_regions(const migration_input_t *input, sr_region_t *regi
     for (uint32_t i = 0; i < bundle.region_count; i++) {
         regions[i] = sr_bundle_region(&bundle, i).place;
     }
-    return bundle.region_count;
+    for (uint32_t i = 0; i < bundle.move_count; i++) {
+        regions[bundle.region_count + i] = sr_bundle_move(&bundle, i).destination;
+    }
+    return (unsigned)bundle.region_count + bundle.move_count;
 }
 
 static unsigned step_regions(const migration_t *migration, sr_region_t *regions)
@@ -198,7 +202,8 @@ static int report(const explore_arguments_t *arguments, const migration_input_t 
 static int explore(const explore_arguments_t *arguments, const migration_input_t *input)
 {
     const migration_t *migration = &input->migration;
-    sr_region_t *regions = calloc(migration->step_count + SR_BUNDLE_MAX_REGIONS, sizeof(*regions));
+    sr_region_t *regions =
+        calloc(migration->step_count + SR_BUNDLE_MAX_REGIONS + SR_BUNDLE_MAX_MOVES, sizeof(*regions));
     if (regions == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", input->flash.path);
     }

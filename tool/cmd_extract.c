@@ -3,6 +3,7 @@
 #include "boot_report.h"
 #include "bundle_file.h"
 #include "command.h"
+#include "moves.h"
 #include "number.h"
 
 #include <errno.h>
@@ -75,13 +76,31 @@ static void report(const extract_arguments_t *arguments, uint32_t size)
     char text[NUMBER_TEXT_SIZE];
     if (!arguments->json) {
         printf("%s: %s of flash%s\n", arguments->out_path, number_size(size, text),
-               arguments->base_path == NULL ? ", 0xFF where the bundle keeps what is there" : "");
+               arguments->base_path == NULL ? ", 0xFF where the bundle keeps or moves what is there" : "");
         return;
     }
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "file", arguments->out_path);
     cJSON_AddNumberToObject(json, "size", size);
     json_print(json);
+}
+
+static int apply_to_blank(const bundle_file_t *bundle, image_file_t *flash)
+{
+    if (bundle->bundle.move_count != 0) {
+        complain(STATUS_OK, "warning: without --base what the bundle moves is not known, and 0xFF stands for it");
+    }
+    return bundle_file_apply(bundle, flash->bytes);
+}
+
+static int apply_to_base(const bundle_file_t *bundle, image_file_t *flash)
+{
+    image_file_t after;
+    moves_t moves;
+    const int status = moves_apply(bundle, flash, &after, &moves);
+    image_file_free(flash);
+    *flash = after;
+    return status;
 }
 
 static int extract(const extract_arguments_t *arguments, const bundle_file_t *bundle)
@@ -91,7 +110,7 @@ static int extract(const extract_arguments_t *arguments, const bundle_file_t *bu
     if (status != STATUS_OK) {
         return status;
     }
-    status = bundle_file_apply(bundle, flash.bytes);
+    status = arguments->base_path == NULL ? apply_to_blank(bundle, &flash) : apply_to_base(bundle, &flash);
     if (status == STATUS_OK) {
         status = image_file_write(arguments->out_path, flash.bytes, flash.size);
     }
@@ -106,7 +125,7 @@ static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"out", 'o', "FILE", 0, "Where to write the flash (needed)", 0},
-        {"base", KEY_BASE, "FILE", 0, "Flash of a device, for what the bundle keeps; default: 0xFF", 0},
+        {"base", KEY_BASE, "FILE", 0, "Flash of a device, for what the bundle keeps and moves; default: 0xFF", 0},
         {"json", 'j', NULL, 0, "Print JSON: file, size", 0},
         {0}};
     static const struct argp argp = {

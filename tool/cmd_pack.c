@@ -7,6 +7,7 @@
 #include "inputs.h"
 #include "key_file.h"
 #include "number.h"
+#include "pack_moves.h"
 #include "pack_result.h"
 #include "terminal.h"
 
@@ -28,6 +29,8 @@ enum {
     KEY_ERASE,
     KEY_KEEP,
     KEY_KEEP_BOOTLOADER,
+    KEY_MOVE,
+    KEY_OLD_LAYOUT,
     KEY_PARTITION_TABLE,
     KEY_SKIP_CHECK,
 };
@@ -41,6 +44,7 @@ typedef struct word {
 
 typedef struct pack_arguments {
     const char *out_path, *key_path;
+    const char *old_path; /**< Dump or partition table of the old system. */
     const sr_chip_t *chip;
     flash_settings_t settings;
     uint32_t partition_table; /**< 0: default; SR_BUNDLE_NO_TABLE: none. */
@@ -88,6 +92,16 @@ static void set_table(pack_arguments_t *arguments, const char *value, struct arg
     }
 }
 
+static bool has_word(const pack_arguments_t *arguments, int key)
+{
+    for (size_t i = 0; i < arguments->word_count; i++) {
+        if (arguments->words[i].key == key) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void check_arguments(const pack_arguments_t *arguments, struct argp_state *state)
 {
     if (arguments->has_offset) {
@@ -98,6 +112,9 @@ static void check_arguments(const pack_arguments_t *arguments, struct argp_state
     }
     if (arguments->word_count == 0) {
         argp_error(state, "nothing to pack: no input given");
+    }
+    if (arguments->old_path != NULL && !has_word(arguments, KEY_MOVE)) {
+        argp_error(state, "--old-layout says where data moves from, and there is no --move");
     }
     if (arguments->keep_bootloader && (arguments->settings.mode[0] != '\0' || arguments->settings.freq[0] != '\0')) {
         argp_error(state, "--flash-mode and --flash-freq change a bootloader, and it is kept");
@@ -113,6 +130,7 @@ static error_t parse_word_option(int key, char *argument, struct argp_state *sta
     case KEY_MERGED:
     case KEY_ERASE:
     case KEY_KEEP:
+    case KEY_MOVE:
         add_word(arguments, key, argument, state);
         return 0;
     case KEY_SKIP_CHECK:
@@ -163,6 +181,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_KEEP_BOOTLOADER:
         arguments->keep_bootloader = true;
         return 0;
+    case KEY_OLD_LAYOUT:
+        arguments->old_path = argument;
+        return 0;
     case KEY_PARTITION_TABLE:
         set_table(arguments, argument, state);
         return 0;
@@ -185,6 +206,9 @@ static const struct argp_option options[] = {
     {"erase", KEY_ERASE, "REGION", 0, "Erase this region where no input lies", 3},
     {"keep", KEY_KEEP, "REGION", 0, "Keep what the device has in this region, whatever the inputs say", 3},
     {"keep-bootloader", KEY_KEEP_BOOTLOADER, NULL, 0, "Keep all that lies in front of the partition table", 3},
+    {"move", KEY_MOVE, "WHAT", 0, "Move data of the old system to its new place: LABEL, OLD=NEW or REGION=REGION", 3},
+    {"old-layout", KEY_OLD_LAYOUT, "FILE", 0,
+     "Dump of the old flash, or its partition table: check that what moves is there and fits", 3},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0,
      "Place of the partition table afterwards, or 'none'; default: 0x8000, and none for MCUboot", 3},
     {"skip-check", KEY_SKIP_CHECK, "NAME", 0, "Switch a check off: " PACK_CHECK_NAMES, 4},
@@ -197,6 +221,8 @@ static const struct argp pack_argp = {
     .doc = "Makes a bundle, which says what a flash must hold. What no input covers is kept as it is on the device; "
            "blank sectors of an input are erased there."
            "\vREGION is ADDR+SIZE, ADDR..END, or the name of a partition in the table that is packed, for example nvs. "
+           "What moves is named as in the table of the old system, which the device looks up; inputs do not count at "
+           "its new place, and the rest of that is blank. Data moves once: with the bundle's bootloader and table. "
            "The bundle is checked as the chip will check it, and not written if the chip would not boot.",
 };
 
@@ -299,6 +325,41 @@ static int set_regions(const pack_arguments_t *arguments, const pack_result_t *r
     return STATUS_OK;
 }
 
+static int check_not_kept(const pack_arguments_t *arguments, const pack_result_t *result, sr_region_t destination)
+{
+    for (size_t i = 0; i < arguments->word_count; i++) {
+        sr_region_t kept;
+        if (arguments->words[i].key == KEY_KEEP &&
+            flash_region_parse(arguments->words[i].text, &result->table, &kept) == STATUS_OK &&
+            sr_region_overlaps(kept, destination)) {
+            return complain(STATUS_USAGE, "--keep %s: data moves to 0x%06" PRIx32 "+0x%" PRIx32,
+                            arguments->words[i].text, destination.address, destination.size);
+        }
+    }
+    return STATUS_OK;
+}
+
+/** Does what --move says. Where data moves to, the bundle describes nothing. */
+static int set_moves(const pack_arguments_t *arguments, pack_result_t *result, flash_layout_t *layout,
+                     pack_moves_t *moves)
+{
+    int status = STATUS_OK;
+    for (size_t i = 0; i < arguments->word_count && status == STATUS_OK; i++) {
+        if (arguments->words[i].key == KEY_MOVE) {
+            status = pack_moves_add(moves, arguments->words[i].text, result);
+        }
+    }
+    if (status == STATUS_OK && moves->count != 0) {
+        status = pack_moves_check(moves, result, arguments->old_path);
+    }
+    for (unsigned i = 0; i < moves->count && status == STATUS_OK; i++) {
+        status = check_not_kept(arguments, result, moves->list[i].destination);
+        flash_layout_set(layout, moves->list[i].destination, SR_BUNDLE_KEEP);
+    }
+    result->moved_end = pack_moves_end(moves);
+    return status;
+}
+
 static int keep_bootloader(const pack_result_t *result, flash_layout_t *layout)
 {
     if (result->table_offset == SR_BUNDLE_NO_TABLE) {
@@ -309,7 +370,8 @@ static int keep_bootloader(const pack_result_t *result, flash_layout_t *layout)
 }
 
 /** From files to a layout of the flash, and what it asks of a chip. */
-static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_layout_t **layout, pack_result_t *result)
+static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_layout_t **layout, pack_result_t *result,
+                   pack_moves_t *moves)
 {
     int status = settle_settings(arguments, inputs);
     if (status != STATUS_OK) {
@@ -337,15 +399,19 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
         status = set_regions(arguments, result, *layout);
     }
     if (status == STATUS_OK) {
+        status = set_moves(arguments, result, *layout, moves);
+    }
+    if (status == STATUS_OK) {
         pack_result_find_demands(result, &inputs->parts, flash_size);
     }
-    if (status == STATUS_OK && flash_layout_end(*layout) > result->flash_size) {
+    if (status == STATUS_OK &&
+        (flash_layout_end(*layout) > result->flash_size || result->moved_end > result->flash_size)) {
         status = complain(STATUS_USAGE, "a region ends behind the flash of %s", inputs->settings.size);
     }
     return status;
 }
 
-static int write_bundle(const pack_result_t *result, uint8_t **bytes, size_t *size)
+static int write_bundle(const pack_result_t *result, const pack_moves_t *moves, uint8_t **bytes, size_t *size)
 {
     bundle_region_t regions[SR_BUNDLE_MAX_REGIONS];
     const bundle_spec_t spec = {
@@ -355,6 +421,8 @@ static int write_bundle(const pack_result_t *result, uint8_t **bytes, size_t *si
         .partition_table_offset = result->table_offset,
         .regions = regions,
         .region_count = flash_layout_regions(result->layout, regions),
+        .moves = moves->list,
+        .move_count = moves->count,
     };
     if (spec.region_count == 0) {
         return complain(STATUS_NO, flash_layout_end(result->layout) == 0
@@ -378,13 +446,13 @@ static int report(const pack_arguments_t *arguments, const image_file_t *file)
     return status;
 }
 
-static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *result)
+static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
     int status = pack_result_check(result, arguments->skip);
     if (status == STATUS_OK) {
-        status = write_bundle(result, &bytes, &size);
+        status = write_bundle(result, moves, &bytes, &size);
     }
     if (status != STATUS_OK) {
         return status;
@@ -412,12 +480,13 @@ static int run(int argc, char **argv)
     inputs_t inputs = {0};
     flash_layout_t *layout = NULL;
     pack_result_t result;
+    pack_moves_t moves = {0};
     int status = read_inputs(&arguments, &inputs);
     if (status == STATUS_OK) {
-        status = lay_out(&arguments, &inputs, &layout, &result);
+        status = lay_out(&arguments, &inputs, &layout, &result, &moves);
     }
     if (status == STATUS_OK) {
-        status = make_bundle(&arguments, &result);
+        status = make_bundle(&arguments, &result, &moves);
     }
     flash_layout_free(layout);
     flash_parts_free(&inputs.parts);

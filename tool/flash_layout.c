@@ -88,6 +88,12 @@ static bool parse_range(const char *word, sr_region_t *region)
     return true;
 }
 
+bool flash_region_is_range(const char *word)
+{
+    sr_region_t region;
+    return parse_range(word, &region);
+}
+
 int flash_region_parse(const char *word, const sr_table_t *table, sr_region_t *region)
 {
     const sr_partition_t *partition = sr_table_find_label(table, word);

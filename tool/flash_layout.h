@@ -39,6 +39,9 @@ uint32_t flash_layout_end(const flash_layout_t *layout);
  */
 int flash_region_parse(const char *word, const sr_table_t *table, sr_region_t *region);
 
+/** True for "ADDR+SIZE" and "ADDR..END", whatever the numbers. */
+bool flash_region_is_range(const char *word);
+
 /**
  * Finds the regions for the writer. Long blank runs inside files become regions of their own, since an erased region
  * needs no digests.

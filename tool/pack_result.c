@@ -37,7 +37,9 @@ uint32_t pack_check_bit(const char *name)
 /** A copy of what is packed boots in the model. */
 typedef struct trial {
     const flash_layout_t *layout;
-    bool saw_kept; /**< The outcome depends on flash that is kept. */
+    sr_region_t watched;
+    bool saw_kept;    /**< The outcome depends on flash that is kept. */
+    bool saw_watched; /**< And on this region. */
     boot_result_t boot;
 } trial_t;
 
@@ -45,6 +47,7 @@ static void note_read(void *context, uint32_t address, uint32_t length)
 {
     trial_t *trial = context;
     const uint64_t end = (uint64_t)address + length;
+    trial->saw_watched |= sr_region_overlaps(trial->watched, (sr_region_t){address, length});
     for (uint64_t at = address - address % SR_SECTOR_SIZE; at < end; at += SR_SECTOR_SIZE) {
         trial->saw_kept |= flash_layout_want(trial->layout, (uint32_t)at) == SR_BUNDLE_KEEP;
     }
@@ -69,6 +72,13 @@ bool pack_result_is_mcuboot(const flash_layout_t *layout, const sr_chip_t *chip,
     trial_t trial = {.layout = layout};
     return flash_layout_want(layout, chip->bootloader_offset) == SR_BUNDLE_CONTENT &&
            try_boot(&trial, chip, table_offset, FLASH_LIMIT) && trial.boot.loader == BOOT_LOADER_MCUBOOT;
+}
+
+bool pack_result_boot_reads(const pack_result_t *result, sr_region_t region)
+{
+    trial_t trial = {.layout = result->layout, .watched = region};
+    const uint32_t table = result->table_offset == SR_BUNDLE_NO_TABLE ? 0 : result->table_offset;
+    return try_boot(&trial, result->chip, table, FLASH_LIMIT) && trial.saw_watched;
 }
 
 void pack_result_read_table(pack_result_t *result)
@@ -115,6 +125,7 @@ static uint32_t power_of_two(uint64_t size)
 void pack_result_find_demands(pack_result_t *result, const flash_parts_t *parts, uint32_t flash_size)
 {
     uint64_t end = flash_layout_end(result->layout);
+    end = result->moved_end > end ? result->moved_end : end;
     if (result->table_offset != SR_BUNDLE_NO_TABLE && result->table_offset + SR_SECTOR_SIZE > end) {
         end = result->table_offset + SR_SECTOR_SIZE;
     }

@@ -17,6 +17,7 @@ typedef struct pack_result {
     sr_table_t table;      /**< Empty if it is kept. */
     uint32_t flash_size;   /**< Least size of the flash. */
     uint16_t min_revision; /**< That bootloader and apps ask for. */
+    uint32_t moved_end;    /**< End of the last place that data moves from or to; 0: none does. */
 } pack_result_t;
 
 /**
@@ -27,6 +28,9 @@ bool pack_result_is_mcuboot(const flash_layout_t *layout, const sr_chip_t *chip,
 
 /** Reads the table, if it is packed. */
 void pack_result_read_table(pack_result_t *result);
+
+/** True if a boot of what is packed reads in this region. */
+bool pack_result_boot_reads(const pack_result_t *result, sr_region_t region);
 
 /** Finds flash_size and min_revision. @param flash_size As told by the user; 0: not told. */
 void pack_result_find_demands(pack_result_t *result, const flash_parts_t *parts, uint32_t flash_size);
