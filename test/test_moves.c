@@ -266,7 +266,6 @@ static void explore_all(unsigned cuts, bool window_is_short)
                                      .timing = nor_timing_find(NULL),
                                      .running_app = UINT32_MAX,
                                      .app_main = app_main,
-                                     .running_app = UINT32_MAX,
                                      .targets = targets,
                                      .target_count = target_count,
                                      .torn_states = NOR_TORN_STATES,
