@@ -39,7 +39,8 @@ static const struct argp_option argp_options[] = {
     {"url", KEY_URL, "URL", 0, "Fetch the bundle from there", 1},
     {"public-key", KEY_PUBLIC_KEY, "FILE", 0, "Key (PEM) that the bundle must be signed with", 1},
     {"allow-unsigned", KEY_ALLOW_UNSIGNED, NULL, 0, "Accept a bundle without signature", 1},
-    {"allow-in-place", KEY_ALLOW_IN_PLACE, NULL, 0, "The running app may be overwritten from RAM, if nothing takes it", 1},
+    {"allow-in-place", KEY_ALLOW_IN_PLACE, NULL, 0, "The running app may be overwritten from RAM, if nothing takes it",
+     1},
     {"skip-check", KEY_SKIP_CHECK, "NAME", 0, "Switch a check of the result off: " BUNDLE_CHECK_NAMES, 1},
     {0}};
 
