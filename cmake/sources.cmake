@@ -29,6 +29,7 @@ set(SR_SOURCES
     src/sr_moves_esp_idf.c
     src/sr_otadata.c
     src/sr_outcome_esp_idf.c
+    src/sr_overwrite_esp_idf.c
     src/sr_partition_table.c
     src/sr_plan_esp_idf.c
     src/sr_records_esp_idf.c
@@ -45,6 +46,8 @@ set(SR_SOURCES
     src/sr_staging_esp_idf.c
     src/sr_survey_esp_idf.c
     src/sr_system_esp_idf.c
+    src/sr_temporary_table_esp_idf.c
     src/sr_transfer_esp_idf.c
+    src/sr_way_esp_idf.c
     src/sr_window.c
     src/sr_writer.c)

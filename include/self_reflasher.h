@@ -53,6 +53,12 @@ typedef void (*esp_self_reflasher_progress_cb_t)(void *user_ctx, esp_self_reflas
  *  Secure Boot on, that it carries a signature block. */
 #define ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK (1u << 0)
 
+/** Config flag, embedded mode: where the destination covers the running app and no OTA slot takes it, the app may be
+ * copied to free flash, and a partition table in which its entry lies there may be written until the image replaces it.
+ * A power cut while the table's sector is written, some 50 ms, leaves a chip that does not boot. Only if the
+ * destination covers that sector; not with flash encryption or Secure Boot. */
+#define ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE (1u << 1)
+
 /** One image: where it comes from and where it goes. */
 typedef struct {
     const esp_http_client_config_t *http_config; /**< Download mode: copied; strings in it must live until the
@@ -156,11 +162,13 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  *
  * Source and destination may overlap in either direction.
  *
- * If the destination covers the running app, the app first moves out of the way: it is copied to an OTA slot that
- * neither the image nor the destination touches, selected there as a valid app, and the chip restarts. The same call of
- * its next start does the rest. Where there is no such slot, the copy runs from RAM with the scheduler stopped, and
- * ends in a chip reset instead of a return, because there is nothing left to return to. This needs
- * CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP, and a power cut during such a copy leaves a chip that does not boot.
+ * If the destination covers sectors of the running app that must change, the app first moves out of the way: it is
+ * copied to an OTA slot that neither the image nor the destination touches, selected there as a valid app, and the chip
+ * restarts. The same call of its next start does the rest. Where there is no such slot, it moves to other free flash,
+ * if ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE is set. Where that can not be, the copy runs from RAM with the
+ * scheduler stopped, and ends in a chip reset instead of a return, because there is nothing left to return to. This
+ * needs CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP, and a power cut during such a copy leaves a chip that does not
+ * boot.
  *
  * @return
  *  - ESP_OK: every sector of the region was read back and is right
@@ -168,13 +176,15 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  *  - ESP_ERR_SELF_REFLASHER_UNALIGNED: the destination region
  *  - ESP_ERR_SELF_REFLASHER_PAST_END: source or destination
  *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE: src_bin_size is larger than the destination
- *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the destination covers the running app, no slot takes it, and the option above
- *    is off
+ *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the destination covers the running app, nothing takes it, and the option above
+ *    is off; the log tells how many bytes of free flash are missing
  *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE,
  *    _NOT_SIGNED: the image
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries
  *  - ESP_ERR_NOT_SUPPORTED: the destination covers the running app, no slot takes it, and the chip encrypts its flash;
  *    nothing was touched
+ *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: the app would move with a temporary table, but the last reset was a brownout; the
+ *    next start will do it
  *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there; nothing
  *    was touched
  *  - ESP_ERR_NO_MEM: nothing was touched

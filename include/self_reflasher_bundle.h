@@ -57,6 +57,18 @@ typedef bool (*esp_self_reflasher_may_commit_t)(void *user_ctx);
 /** Accept a bundle without signature. Without this flag a bundle must be signed with `public_key`. */
 #define ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED (1u << 0)
 
+/** Where the running app is in the way and no OTA slot takes it: it may be copied to free flash, and a partition table
+ * in which its entry lies there may be written until the bundle's own table replaces it. That costs a second, short
+ * window in which a power cut leaves a chip that does not boot: the plan's relocation_ms. Only if the bundle describes
+ * the sector of the table; not with flash encryption or Secure Boot. Should the bundle not be applied to its end, the
+ * app goes on with this table: its partition is as small as the app then. */
+#define ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE (1u << 1)
+
+/** Where that is not possible either: the running app may be overwritten from RAM, if there is free flash that holds
+ * what goes to its place. The chip does not boot if the power is cut while that lasts: the plan's relocation_ms, which
+ * are seconds. Needs CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP, and ends in a reset. */
+#define ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE (1u << 2)
+
 /** Checks of the result, that is of what the chip would boot afterwards. Each can be switched off by name. */
 #define ESP_SELF_REFLASHER_CHECK_BOOTLOADER (1u << 0) /**< Bootloader for this chip, checksum and digest right. */
 #define ESP_SELF_REFLASHER_CHECK_FLASH_SIZE (1u << 1) /**< Size in its header covers the table and fits the chip. */
@@ -88,6 +100,14 @@ typedef enum {
     ESP_SELF_REFLASHER_REFUSED_MOVE,        /**< What shall move is not there, does not fit, or can not be staged. */
 } esp_self_reflasher_refusal_t;
 
+/** How the running app gets out of the way. */
+typedef enum {
+    ESP_SELF_REFLASHER_RELOCATION_NONE = 0,        /**< It is not in the way. */
+    ESP_SELF_REFLASHER_RELOCATION_SLOT,            /**< To an OTA slot, and a restart. */
+    ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE, /**< To free flash, and a restart with a temporary table. */
+    ESP_SELF_REFLASHER_RELOCATION_IN_PLACE,        /**< It is overwritten from RAM, and a reset. */
+} esp_self_reflasher_relocation_t;
+
 /** Where a bundle comes from, and what is allowed. */
 typedef struct {
     const esp_http_client_config_t *http_config; /**< HTTP(S) source; NULL: `embedded` is the source. */
@@ -104,7 +124,7 @@ typedef struct {
 /** What applying a bundle would take. Times are estimates from a W25Q32JV's datasheet. */
 typedef struct {
     esp_self_reflasher_refusal_t refusal;
-    char refusal_text[128];                        /**< For a log or a user; empty if it is not refused. */
+    char refusal_text[256];                        /**< For a log or a user; empty if it is not refused. */
     uint32_t sectors_total;                        /**< That the bundle describes. */
     uint32_t sectors_right;                        /**< That hold what they must already. */
     uint32_t sectors_to_write;                     /**< That do not. */
@@ -115,11 +135,16 @@ typedef struct {
     uint32_t window_ms_typical, window_ms_maximum; /**< The part of it in which a power cut leaves a chip that does not
                                                         boot. */
     bool must_relocate;                            /**< The running app lies where other content must go. */
-    uint32_t relocate_to;      /**< Address of a slot that it could move to; UINT32_MAX: there is none. */
+    uint32_t relocate_to;                          /**< Address that it could move to; UINT32_MAX: there is none. */
     uint32_t staging_address;  /**< Free flash where the last step would be staged; UINT32_MAX: RAM only. */
     uint32_t recovery_address; /**< Recovery bootloader that boots the chip while the bootloader is written, so that
                                   this is no part of the window; UINT32_MAX: none. */
     uint32_t sectors_moved;    /**< Of sectors_to_write: with content that the flash has elsewhere. */
+    esp_self_reflasher_relocation_t relocation;            /**< How it gets out of the way; NONE also if it can not. */
+    uint32_t relocation_ms_typical, relocation_ms_maximum; /**< What that adds to the window. */
+    uint32_t sectors_left; /**< To be blank, but under the running app, for which no slot is free: they stay as they
+                              are, and are erased when an app elsewhere applies the bundle again. Counted neither as
+                                right nor as to be written. */
 } esp_self_reflasher_plan_t;
 
 /**
@@ -147,12 +172,13 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
  * the file system, and so on, at the latest in may_commit().
  *
  * After ESP_OK with `plan->sectors_to_write` other than 0 the caller restarts the chip. If the running app is in the
- * way, it is copied to a free OTA slot, and the function restarts the chip by itself: the app comes up from there, and
- * its next call goes on.
+ * way, it is copied to a free OTA slot, or, if that is allowed, to other free flash, and the function restarts the chip
+ * by itself: the app comes up from there, and its next call goes on. If it is overwritten in place, which needs to be
+ * allowed, too, the chip resets into the new system.
  *
  * @param[out] plan What it took, as esp_self_reflasher_plan_bundle() tells it; may be NULL.
  * @return
- *  - ESP_OK: every sector holds what it must, read back and compared with its digest
+ *  - ESP_OK: every sector holds what it must, read back and compared with its digest; all but plan->sectors_left
  *  - as esp_self_reflasher_plan_bundle(); then nothing was changed
  *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: all but the last step is done, which was put off
  *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there; or it

@@ -6,6 +6,7 @@
 #include "sr_relocate_esp_idf.h"
 #include "sr_staging_esp_idf.h"
 #include "sr_system_esp_idf.h"
+#include "sr_temporary_table_esp_idf.h"
 #include "sr_transfer_esp_idf.h"
 
 #include "esp_check.h"
@@ -337,28 +338,85 @@ static esp_err_t check_embedded(const esp_self_reflasher_config_t *config, const
     return ESP_OK;
 }
 
+static sr_room_t judge_room(void *context, uint32_t address)
+{
+    return sr_transfer_leaves_alone(context, (sr_region_t){address, SR_SECTOR_SIZE}) ? SR_ROOM_OPEN : SR_ROOM_TAKEN;
+}
+
+static esp_err_t move_to_slot(const sr_transfer_t *transfer, const esp_partition_t *slot)
+{
+    const esp_err_t err = sr_relocate(transfer->system, slot);
+    if (err == ESP_OK) {
+        esp_restart();
+    }
+    return err;
+}
+
+/* The image replaces the temporary table in the end: only where it brings one. */
+static bool may_write_table(const sr_transfer_t *transfer)
+{
+    return (transfer->config->flags & ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE) != 0 &&
+           sr_region_contains(transfer->destination, transfer->system->boot_path.table);
+}
+
+static esp_err_t move_to_free_flash(const sr_system_t *system, uint32_t address)
+{
+    esp_err_t err = sr_relocate_copy(system, address);
+    if (err == ESP_OK && !sr_system_supply_is_steady()) {
+        ESP_LOGW(TAG, "the last reset was a brownout: the temporary partition table is put off");
+        return ESP_ERR_SELF_REFLASHER_NOT_NOW;
+    }
+    if (err == ESP_OK) {
+        err = sr_temporary_table_write(system, address);
+    }
+    if (err == ESP_OK) {
+        esp_restart();
+    }
+    return err;
+}
+
+#if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
+static esp_err_t overwrite(sr_transfer_t *transfer)
+{
+    transfer->over_app = true;
+    return sr_transfer_copy(transfer);
+}
+#else
+static esp_err_t overwrite(sr_transfer_t *transfer)
+{
+    sr_temporary_place_t place;
+    const sr_region_t app = transfer->system->boot_path.running_app;
+    const esp_err_t err = sr_temporary_table_find(transfer->system, judge_room, transfer, &place);
+    if (err != ESP_OK) {
+        return err;
+    }
+    ESP_LOGE(TAG,
+             "refused: destination 0x%" PRIx32 "..0x%" PRIx32 " covers the running app at 0x%" PRIx32
+             ", no OTA slot takes its %" PRIu32 " bytes, %" PRIu32
+             " bytes are missing to move it with a temporary partition table%s, and "
+             "CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off",
+             transfer->destination.address, transfer->destination.address + transfer->destination.size, app.address,
+             app.size, app.size - place.largest, may_write_table(transfer) ? "" : ", which is not allowed here");
+    return ESP_ERR_SELF_REFLASHER_RUNNING_APP;
+}
+#endif
+
 /* The running app is in the way: it moves and starts again from there, or, if it can not, is overwritten from RAM. */
 static esp_err_t make_way(sr_transfer_t *transfer)
 {
     const sr_system_t *system = transfer->system;
     const esp_partition_t *slot = sr_relocate_find(system, sr_transfer_leaves_alone, transfer);
+    sr_temporary_place_t place = {.address = UINT32_MAX};
     if (slot != NULL) {
-        const esp_err_t err = sr_relocate(system, slot);
-        if (err == ESP_OK) {
-            esp_restart();
-        }
-        return err;
+        return move_to_slot(transfer, slot);
     }
-#if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
-    return sr_transfer_copy(transfer);
-#else
-    ESP_LOGE(TAG,
-             "refused: destination 0x%" PRIx32 "..0x%" PRIx32 " covers the running app, no OTA slot takes its %" PRIu32
-             " bytes, and CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off",
-             transfer->destination.address, transfer->destination.address + transfer->destination.size,
-             system->boot_path.running_app.size);
-    return ESP_ERR_SELF_REFLASHER_RUNNING_APP;
-#endif
+    if (may_write_table(transfer)) {
+        const esp_err_t err = sr_temporary_table_find(system, judge_room, transfer, &place);
+        if (err != ESP_OK) {
+            return err;
+        }
+    }
+    return place.address != UINT32_MAX ? move_to_free_flash(system, place.address) : overwrite(transfer);
 }
 
 esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_config_t *config)
@@ -372,9 +430,12 @@ esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_co
     if (err == ESP_OK) {
         err = sr_transfer_check(&transfer);
     }
+    bool in_the_way = false;
+    if (err == ESP_OK) {
+        err = sr_transfer_changes_app(&transfer, &in_the_way);
+    }
     if (err != ESP_OK) {
         return err;
     }
-    const bool in_the_way = sr_region_overlaps(transfer.destination, system.boot_path.running_app);
     return in_the_way ? make_way(&transfer) : sr_transfer_copy(&transfer);
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "self_reflasher_bundle.h"
 
-#include "sr_migration_esp_idf.h"
-#include "sr_relocate_esp_idf.h"
+#include "sr_migration_internal.h"
 #include "sr_resume_esp_idf.h"
 
 #include "esp_check.h"
@@ -32,13 +31,16 @@ static void finish(sr_migration_t *migration)
     }
 }
 
+static bool moves(const esp_self_reflasher_plan_t *plan)
+{
+    return plan->relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT ||
+           plan->relocation == ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE;
+}
+
 /* The app comes up again from its new place, and whoever called here calls again. */
 static esp_err_t relocate(sr_migration_t *migration)
 {
-    esp_err_t err = sr_migration_discard_records(migration);
-    if (err == ESP_OK) {
-        err = sr_relocate(&migration->system, migration->slot);
-    }
+    const esp_err_t err = sr_migration_make_way(migration);
     if (err == ESP_OK) {
         finish(migration);
         esp_restart();
@@ -75,7 +77,7 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
     if (err == ESP_OK && plan->sectors_to_write > 0) {
         ESP_LOGI(TAG, "%" PRIu32 " of %" PRIu32 " sectors to write, %" PRIu32 " of them on the boot path",
                  plan->sectors_to_write, plan->sectors_total, plan->sectors_boot_path);
-        err = plan->must_relocate ? relocate(migration) : sr_migration_run(migration);
+        err = moves(plan) ? relocate(migration) : sr_migration_run(migration);
     }
     if (migration != NULL) {
         migration->progress.error = err;

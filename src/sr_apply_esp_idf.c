@@ -310,7 +310,8 @@ static esp_err_t verify_rest(sr_migration_t *migration)
         bool right;
         sr_stage_group_t group;
         const uint32_t address = i * SR_SECTOR_SIZE;
-        if ((migration->map.flags[i] & SR_MAP_TARGET) == 0 || group_of(migration, address, &group)) {
+        if ((migration->map.flags[i] & SR_MAP_TARGET) == 0 || group_of(migration, address, &group) ||
+            in_region(migration->overwrite, address)) {
             continue;
         }
         const esp_err_t err = sr_migration_sector_is_right(migration, address, &right);
@@ -428,13 +429,43 @@ static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
 /* Asked before staging: a record that is complete would be finished by the next start without asking again. */
 static esp_err_t ask(const sr_migration_t *migration)
 {
-    const esp_self_reflasher_bundle_config_t *config = migration->config;
-    const bool may = migration->stage.count == 0 ||
-                     (config->may_commit != NULL ? config->may_commit(config->user_ctx) : sr_system_supply_is_steady());
+    const bool may =
+        (migration->stage.count == 0 && migration->overwrite.size == 0) || sr_migration_may_commit(migration);
     if (!may) {
         ESP_LOGW(TAG, "commit of %" PRIu32 " boot path sectors is put off", migration->plan->sectors_boot_path);
     }
     return may ? ESP_OK : ESP_ERR_SELF_REFLASHER_NOT_NOW;
+}
+
+/* Nothing is left for the next start here: all of the rest happens in one go, with the app gone half-way. So data goes
+ * to its place only when the rest is at hand. */
+static esp_err_t overwrite(sr_migration_t *migration)
+{
+    sr_commit_t work = {.stage = &migration->stage,
+                        .fetch = fetch_from_source,
+                        .fetch_context = migration,
+                        .scratch = migration->buffers->scratch,
+                        .readback = migration->buffers->readback};
+    esp_err_t err = sr_overwrite_stage(migration);
+    if (err == ESP_OK) {
+        err = list_groups(migration, SR_STAGE_NEIGHBOURS);
+    }
+    if (err == ESP_OK) {
+        err = sr_commit_prepare(&work);
+    }
+    if (err == ESP_OK) {
+        err = write_all(migration, is_data);
+    }
+    if (err == ESP_OK) {
+        migration->progress.sectors_done = 0;
+        migration->progress.sectors_total =
+            sr_commit_boot_path_sectors(&work) + migration->overwrite.size / SR_SECTOR_SIZE;
+        sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
+        release_source(migration);
+        err = sr_overwrite_execute(migration, &work.hold);
+    }
+    sr_commit_release(&work);
+    return err;
 }
 
 esp_err_t sr_migration_run(sr_migration_t *migration)
@@ -443,6 +474,9 @@ esp_err_t sr_migration_run(sr_migration_t *migration)
     esp_err_t err = prepare(migration, &data_is_staged);
     if (err == ESP_OK) {
         err = ask(migration);
+    }
+    if (err == ESP_OK && migration->overwrite.size > 0) {
+        return overwrite(migration);
     }
     if (err == ESP_OK) {
         err =

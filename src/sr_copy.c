@@ -106,6 +106,26 @@ esp_err_t sr_copy_prepare(sr_copy_t *copy)
     return err;
 }
 
+esp_err_t sr_copy_changes(const sr_copy_t *copy, sr_region_t region, bool *changes)
+{
+    const sr_region_t part = covered(copy, region);
+    sr_writer_t writer = make_writer(copy, 1);
+    *changes = false;
+    for (uint32_t offset = 0; offset < part.size && !*changes; offset += SR_SECTOR_SIZE) {
+        sr_sector_t sector;
+        sr_sector_look_t look = {0};
+        esp_err_t err = load_sector(copy, part.address + offset, copy->workspace->data, &sector);
+        if (err == ESP_OK) {
+            err = sr_writer_look(&writer, &sector, &look);
+        }
+        if (err != ESP_OK) {
+            return err;
+        }
+        *changes = !look.right;
+    }
+    return ESP_OK;
+}
+
 uint32_t sr_copy_boot_path_sectors(const sr_copy_t *copy)
 {
     return copy->hold.count;
@@ -164,7 +184,7 @@ static bool worth_block_erase(sr_copy_t *copy, sr_writer_t *writer, uint32_t blo
 static esp_err_t erase_block_if_worth(sr_copy_t *copy, sr_writer_t *writer, uint32_t address)
 {
     const sr_region_t block = {address, SR_BLOCK_SIZE};
-    if (!sr_region_contains(copy->destination, block) || is_boot_path(copy, block) ||
+    if (copy->tops_up || !sr_region_contains(copy->destination, block) || is_boot_path(copy, block) ||
         !source_survives_block(copy, block) || !worth_block_erase(copy, writer, address)) {
         return ESP_OK;
     }
@@ -228,6 +248,7 @@ static esp_err_t put_body(sr_copy_t *copy, sr_writer_t *writer)
 esp_err_t sr_copy_execute(sr_copy_t *copy)
 {
     sr_writer_t body = make_writer(copy, ATTEMPTS);
+    body.tops_up = copy->tops_up;
     sr_writer_t boot_path = make_writer(copy, SR_HOLD_ATTEMPTS);
 
     esp_err_t err = put_body(copy, &body);
@@ -239,6 +260,18 @@ esp_err_t sr_copy_execute(sr_copy_t *copy)
     return err;
 }
 
+/* The mark that says what lies there goes last. By now the chip boots: no reason to try for ever. */
+static void clear_leftover(sr_copy_t *copy)
+{
+    sr_writer_t writer = make_writer(copy, ATTEMPTS);
+    writer.attempts = ATTEMPTS;
+    if (copy->leftover.size > 0) {
+        const uint32_t sectors = copy->leftover.size / SR_SECTOR_SIZE;
+        (void)sr_writer_clear(&writer, copy->leftover.address + SR_SECTOR_SIZE, sectors - 1, copy->workspace->data);
+        (void)sr_writer_clear(&writer, copy->leftover.address, 1, copy->workspace->data);
+    }
+}
+
 esp_err_t sr_copy_execute_in_place(sr_copy_t *copy)
 {
     const esp_err_t err = sr_in_place_enter();
@@ -247,5 +280,6 @@ esp_err_t sr_copy_execute_in_place(sr_copy_t *copy)
     }
     copy->in_place = true;
     (void)sr_copy_execute(copy); /* Each of its steps is tried until it succeeds: there is nothing to return to. */
+    clear_leftover(copy);
     sr_in_place_restart();
 }

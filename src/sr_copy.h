@@ -39,8 +39,10 @@ typedef struct sr_copy {
     sr_copy_progress_t progress;      /**< NULL: none; not called if the copy runs from RAM. */
     void *progress_context;
     sr_copy_workspace_t *workspace; /**< Owned by the caller. */
+    bool tops_up;                   /**< As in sr_writer_t, for all that is not boot path; and no blocks are erased. */
+    sr_region_t leftover;           /**< Made blank after a copy in place, its first sector last. Whole sectors. */
 
-    sr_hold_t hold;          /**< Set by sr_copy_prepare(). */
+    sr_hold_t hold;          /**< Set by sr_copy_prepare(), or by the caller, who frees it then. */
     bool in_place;           /**< Set by sr_copy_execute_in_place(): there is nothing to return to. */
     uint32_t failed_address; /**< Set by sr_copy_execute(): sector at which it gave up. */
 } sr_copy_t;
@@ -51,6 +53,9 @@ typedef struct sr_copy {
  * ESP_OK.
  */
 esp_err_t sr_copy_prepare(sr_copy_t *copy);
+
+/** Tells whether a sector of a region would change. @return ESP_OK or an error of the flash. */
+esp_err_t sr_copy_changes(const sr_copy_t *copy, sr_region_t region, bool *changes);
 
 /** Sectors of the boot path that will be written. Valid after sr_copy_prepare(). */
 uint32_t sr_copy_boot_path_sectors(const sr_copy_t *copy);

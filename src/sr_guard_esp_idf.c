@@ -39,8 +39,10 @@ esp_err_t sr_migration_find_recovery(sr_migration_t *migration)
                                    " started the chip, and other content must go there: restore 0x%" PRIx32 " first",
                                    path->recovery.address, magic_at);
     }
-    /* Its first sector takes part in any change of the bootloader, so the bundle must have it. */
-    if (!is_written(map, path->bootloader) || (sr_map_at(map, magic_at) & SR_MAP_CONTENT) == 0) {
+    /* Its first sector takes part in any change of the bootloader, so the bundle must have it. Where the app is
+     * overwritten, nothing boots whatever stands in. */
+    if (migration->overwrite.size > 0 || !is_written(map, path->bootloader) ||
+        (sr_map_at(map, magic_at) & SR_MAP_CONTENT) == 0) {
         return ESP_OK;
     }
     migration->recovery = sr_recovery_find(&migration->system, &after, sr_migration_leaves_alone, migration);

@@ -7,6 +7,7 @@
 
 #define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
 #define PAGES_PER_SECTOR  (SR_SECTOR_SIZE / SR_PAGE_SIZE)
+#define NEVER_FREE        (SR_MAP_CONTENT | SR_MAP_NEEDED)
 
 /** Times in microseconds: W25Q32JV, revision G, table 9.6 "AC Electrical Characteristics". */
 #define PAGE_TYPICAL   400u
@@ -187,6 +188,13 @@ typedef enum rule { ANYWHERE, DATA_STARTS_A_BLOCK, CLEAR_OF_TRAILERS } rule_t;
 /** MCUboot has its state at the end of a slot, in up to 12 KiB and a bit, and slots end with a block. */
 #define TRAILER_SECTORS 4u
 
+void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms)
+{
+    const uint64_t pages = (uint64_t)programs * PAGES_PER_SECTOR;
+    *typical_ms = to_ms((uint64_t)erases * SECTOR_TYPICAL + pages * PAGE_TYPICAL);
+    *maximum_ms = to_ms((uint64_t)erases * SECTOR_MAXIMUM + pages * PAGE_MAXIMUM);
+}
+
 static bool may_lie(rule_t rule, uint32_t first, uint32_t sectors, uint32_t overhead)
 {
     switch (rule) {
@@ -199,14 +207,16 @@ static bool may_lie(rule_t rule, uint32_t first, uint32_t sectors, uint32_t over
     }
 }
 
+static bool is_free(uint8_t flags, uint8_t without)
+{
+    return (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0 && (flags & without) == 0;
+}
+
 static uint32_t find_run(const sr_map_t *map, uint32_t sectors, rule_t rule, uint32_t overhead, uint8_t without)
 {
     uint32_t run = 0;
     for (uint32_t i = 0; i < map->count; i++) {
-        const uint8_t flags = map->flags[i];
-        const bool blank = (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0;
-        const bool is_free = blank && (flags & without) == 0;
-        run = is_free ? run + 1 : 0;
+        run = is_free(map->flags[i], without) ? run + 1 : 0;
         if (run >= sectors && may_lie(rule, i + 1 - sectors, sectors, overhead)) {
             return (i + 1 - sectors) * SR_SECTOR_SIZE;
         }
@@ -214,12 +224,21 @@ static uint32_t find_run(const sr_map_t *map, uint32_t sectors, rule_t rule, uin
     return UINT32_MAX;
 }
 
-static const uint8_t never_free = SR_MAP_CONTENT | SR_MAP_NEEDED;
-
 uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
 {
-    const uint32_t best = find_run(map, sectors, ANYWHERE, 0, never_free | SR_MAP_NEW_DATA);
-    return best != UINT32_MAX ? best : find_run(map, sectors, ANYWHERE, 0, never_free);
+    const uint32_t best = find_run(map, sectors, ANYWHERE, 0, NEVER_FREE | SR_MAP_NEW_DATA);
+    return best != UINT32_MAX ? best : find_run(map, sectors, ANYWHERE, 0, NEVER_FREE);
+}
+
+uint32_t sr_map_longest_free(const sr_map_t *map)
+{
+    uint32_t run = 0;
+    uint32_t longest = 0;
+    for (uint32_t i = 0; i < map->count; i++) {
+        run = is_free(map->flags[i], NEVER_FREE) ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
 }
 
 /* Data sectors of a record that fills its last block, if one erase of that is quicker than those of what it needs. */
@@ -231,7 +250,7 @@ static uint32_t filled_up(uint32_t data_sectors)
 
 uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_are_known, uint32_t *data_sectors)
 {
-    const uint8_t without = never_free | SR_MAP_NEW_DATA;
+    const uint8_t without = NEVER_FREE | SR_MAP_NEW_DATA;
     uint32_t sectors = *data_sectors;
     uint32_t place = UINT32_MAX;
     if (!slots_are_known) {

@@ -17,7 +17,7 @@
 #define SR_MAP_RUNNING_APP 0x10u /**< The running app, at its true length. */
 #define SR_MAP_DATA        0x20u /**< In a data partition of the running system: NVS, PHY, file systems, its own types. */
 #define SR_MAP_CONTENT     0x40u /**< Not to be blank. Without SR_MAP_TARGET: the content moves here from elsewhere. */
-#define SR_MAP_NEW_DATA    0x80u /**< In a data partition of the system that the bundle brings. */
+#define SR_MAP_NEW_DATA    0x80u /**< In a data partition of the bundle's system, or a blank gap in an app of it. */
 
 /** What the running system needs until the end. */
 #define SR_MAP_NEEDED (SR_MAP_BOOT_PATH | SR_MAP_RUNNING_APP | SR_MAP_DATA)
@@ -99,6 +99,9 @@ bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t c
 /** Counts and estimates; times from the W25Q32JV's datasheet, with 16 pages a sector. */
 void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_summary_t *summary);
 
+/** Times of so many sector erases and of so many sectors that are programmed, in milliseconds, rounded up. */
+void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms);
+
 /**
  * Finds flash that is free once the body is written: a run of sectors that nobody needs, and that are erased now or
  * will be because the bundle wants them blank. Data partitions of the new system only if there is no other: there a
@@ -106,6 +109,9 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
  * @return Address of the first run of @p sectors sectors, or UINT32_MAX.
  */
 uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors);
+
+/** Sectors of the longest run that sr_map_find_free() would find. */
+uint32_t sr_map_longest_free(const sr_map_t *map);
 
 /**
  * Finds a place for a staged record, as sr_map_find_free() does. Its data starts with a block, and fills it up, if that

@@ -45,6 +45,12 @@ esp_err_t sr_migration_refuse(sr_migration_t *migration, esp_self_reflasher_refu
     return ESP_ERR_SELF_REFLASHER_REFUSED;
 }
 
+bool sr_migration_may_commit(const sr_migration_t *migration)
+{
+    const esp_self_reflasher_bundle_config_t *config = migration->config;
+    return config->may_commit != NULL ? config->may_commit(config->user_ctx) : sr_system_supply_is_steady();
+}
+
 static void on_retry(void *context)
 {
     sr_migration_tell(context, ESP_SELF_REFLASHER_EVENT_RETRY);

@@ -34,8 +34,13 @@ typedef struct sr_migration {
     sr_map_t map;
     sr_moves_t moves; /**< Those that are left to do. */
     sr_stage_t stage; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
-    const esp_partition_t *slot; /**< Where the running app moves to, if plan->must_relocate. */
+    const esp_partition_t *slot; /**< Where the running app moves to, if it moves to a slot. */
     sr_recovery_t recovery;      /**< What stands in while the bootloader is written. */
+    bool new_data_is_known;      /**< The table that will be in flash was read, and the map has its data. */
+    uint32_t left_out;           /**< Sectors of the target that stay as they are. */
+    sr_region_t overwrite;       /**< What is overwritten in place of the running app; empty: nothing. */
+    uint32_t overwrite_content;  /**< Bytes of it up to the end of the last sector that is not to be blank. */
+    uint32_t overwrite_from;     /**< Free flash where these bytes wait, as a record that is never sealed. */
     bool writes_app_partition;   /**< Set by sr_migration_run(): an app partition other than the running app's, too. */
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;

@@ -65,3 +65,28 @@ esp_err_t sr_migration_find_recovery(sr_migration_t *migration);
 
 /** Reads the whole app that will boot, if the first check saw only its header. @return as sr_migration_check(). */
 esp_err_t sr_migration_check_app(sr_migration_t *migration);
+
+/** Finds a way for the running app to get out of the way, and fills the plan with it.
+ *  @return as sr_migration_check(). */
+esp_err_t sr_migration_find_way(sr_migration_t *migration);
+
+/** Copies the running app to where it was found that it can go, and selects it there; the caller restarts the chip.
+ *  @return ESP_OK, ESP_ERR_SELF_REFLASHER_NOT_NOW, or as sr_relocate() or sr_temporary_table_write(). */
+esp_err_t sr_migration_make_way(sr_migration_t *migration);
+
+/** Asks the caller, or looks at the reset reason. */
+bool sr_migration_may_commit(const sr_migration_t *migration);
+
+/** Bytes of free flash that are missing to overwrite the running app in place; 0: it can be done. */
+uint32_t sr_overwrite_missing(const sr_migration_t *migration);
+
+/** Plans to do it: what of the app, from where, and how long that takes. */
+void sr_overwrite_plan(sr_migration_t *migration);
+
+/** Puts what goes over the running app into free flash, and confirms it there.
+ *  @return ESP_OK, as sr_decoder_get() or as sr_writer_put(). */
+esp_err_t sr_overwrite_stage(sr_migration_t *migration);
+
+/** Copies it from there, then writes the sectors that are held, cleans up, and resets the chip, all of it from RAM.
+ *  @return only if it can not start: as sr_copy_execute_in_place(), or ESP_ERR_NO_MEM. */
+esp_err_t sr_overwrite_execute(sr_migration_t *migration, const sr_hold_t *hold);

@@ -11,6 +11,7 @@
 #define MD5_MAGIC     0xEBEBu
 #define END_MAGIC     0xFFFFu
 #define END_TYPE      0xFFu
+#define ENTRY_TYPE    2u
 #define ENTRY_ADDRESS 4u
 #define ENTRY_SIZE    8u
 #define ENTRY_LABEL   12u
@@ -29,7 +30,7 @@ typedef struct table_parse {
 
 static void decode_entry(const uint8_t *raw, sr_partition_t *entry)
 {
-    entry->type = raw[2];
+    entry->type = raw[ENTRY_TYPE];
     entry->subtype = raw[3];
     entry->address = sr_get_le32(raw + ENTRY_ADDRESS);
     entry->size = sr_get_le32(raw + ENTRY_SIZE);
@@ -124,6 +125,52 @@ sr_table_status_t sr_table_parse(const sr_reader_t *reader, uint32_t flash_size,
         }
     }
     return status;
+}
+
+/* Gives the entry another place if it starts at @p from; if another app lies there, that one ends in front of it. */
+static bool move_entry(uint8_t *raw, uint32_t from, sr_region_t to)
+{
+    const sr_region_t place = {sr_get_le32(raw + ENTRY_ADDRESS), sr_get_le32(raw + ENTRY_SIZE)};
+    if (raw[ENTRY_TYPE] != SR_PARTITION_TYPE_APP) {
+        return false;
+    }
+    if (place.address == from) {
+        sr_put_le32(raw + ENTRY_ADDRESS, to.address);
+        sr_put_le32(raw + ENTRY_SIZE, to.size);
+        return true;
+    }
+    if (sr_region_overlaps(place, to)) {
+        sr_put_le32(raw + ENTRY_SIZE, place.address < to.address ? to.address - place.address : 0);
+    }
+    return false;
+}
+
+bool sr_table_move_app(uint8_t bytes[SR_PARTITION_TABLE_SIZE], uint32_t from, sr_region_t to)
+{
+    sr_md5_t md5;
+    uint8_t digest[SR_MD5_SIZE];
+    uint8_t *md5_entry = NULL;
+    bool moved = false;
+    sr_md5_start(&md5);
+    for (uint32_t i = 0; i <= SR_PARTITION_MAX_ENTRIES; i++) {
+        uint8_t *raw = bytes + i * SR_PARTITION_ENTRY_SIZE;
+        const uint16_t magic = sr_get_le16(raw);
+        if (magic == MD5_MAGIC) {
+            md5_entry = raw;
+        } else if (magic == ENTRY_MAGIC) {
+            moved |= move_entry(raw, from, to);
+        } else {
+            break;
+        }
+        if (md5_entry == NULL) {
+            sr_md5_update(&md5, raw, SR_PARTITION_ENTRY_SIZE);
+        }
+    }
+    const bool hashed = sr_md5_finish(&md5, digest) == 0;
+    if (hashed && md5_entry != NULL) {
+        memcpy(md5_entry + ENTRY_MD5, digest, SR_MD5_SIZE);
+    }
+    return moved && (hashed || md5_entry == NULL);
 }
 
 const sr_partition_t *sr_table_find(const sr_table_t *table, uint8_t type, uint8_t subtype)

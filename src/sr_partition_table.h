@@ -8,6 +8,7 @@
 #pragma once
 
 #include "sr_reader.h"
+#include "sr_region.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -77,5 +78,14 @@ const sr_partition_t *sr_table_find_label(const sr_table_t *table, const char *l
  * in a table that skips a number, one of the slots 0 ... count - 1 does not exist.
  */
 unsigned sr_table_ota_slots(const sr_table_t *table);
+
+/**
+ * Edits the bytes of a table: the app partition that starts at @p from gets another place. Another app partition that
+ * lies over this place is cut short in front of it, down to nothing, so that no byte of flash belongs to two of them.
+ * The MD5 is made anew if the table has one; all else stays as it is.
+ * @param[in,out] bytes A table that sr_table_parse() accepts.
+ * @return false if no app partition starts at @p from, or if it can not be hashed.
+ */
+bool sr_table_move_app(uint8_t bytes[SR_PARTITION_TABLE_SIZE], uint32_t from, sr_region_t to);
 
 const char *sr_table_status_text(sr_table_status_t status);

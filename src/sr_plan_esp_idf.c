@@ -2,7 +2,6 @@
 #include "sr_migration_internal.h"
 
 #include "sr_boot_choice.h"
-#include "sr_relocate_esp_idf.h"
 #include "sr_result.h"
 #include "sr_window.h"
 
@@ -27,7 +26,7 @@ static void fill_plan(sr_migration_t *migration)
     sr_map_summary_t summary;
     esp_self_reflasher_plan_t *plan = migration->plan;
     sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
-    plan->sectors_total = summary.total;
+    plan->sectors_total = summary.total + migration->left_out;
     plan->sectors_right = summary.total - summary.wrong;
     plan->sectors_to_write = summary.wrong;
     plan->sectors_boot_path = summary.boot_path;
@@ -38,9 +37,13 @@ static void fill_plan(sr_migration_t *migration)
     plan->window_ms_maximum = summary.window_maximum_ms;
     plan->must_relocate = summary.running > 0;
     plan->sectors_moved = summary.moved;
-    plan->staging_address = summary.staged > 0 || migration->moves.count > 0
-                                ? sr_migration_find_place(migration, &summary.staged)
-                                : SR_NO_ADDRESS;
+    if (migration->overwrite.size > 0) {
+        plan->staging_address = migration->overwrite_from;
+    } else {
+        plan->staging_address = summary.staged > 0 || migration->moves.count > 0
+                                    ? sr_migration_find_place(migration, &summary.staged)
+                                    : SR_NO_ADDRESS;
+    }
 }
 
 /* The commit erases the block of the boot path at once, if it has it to itself and its record finds a place elsewhere.
@@ -73,42 +76,6 @@ static esp_err_t check_moves(sr_migration_t *migration)
                                "data is to be moved, and no free flash takes the %" PRIu32
                                " bytes that have to be staged for it",
                                (SR_STAGE_OVERHEAD + summary.staged) * SR_SECTOR_SIZE);
-}
-
-/* The copy may go where the target wants nothing: what it overwrites there would be written twice. Nor may it go over
- * the bundle, which is needed after the restart. */
-bool sr_migration_leaves_alone(void *context, sr_region_t room)
-{
-    const sr_migration_t *migration = context;
-    const uint8_t not_allowed = SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED;
-    const sr_region_t bundle = {migration->config->embedded.region_address, migration->manifest.bundle.bundle_size};
-    if (migration->config->http_config == NULL && sr_region_overlaps(room, bundle)) {
-        return false;
-    }
-    for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
-        if ((sr_map_at(&migration->map, room.address + offset) & not_allowed) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static esp_err_t check_running_app(sr_migration_t *migration)
-{
-    const sr_region_t app = migration->system.boot_path.running_app;
-    if (!migration->plan->must_relocate) {
-        return ESP_OK;
-    }
-    const esp_partition_t *slot = sr_relocate_find(&migration->system, sr_migration_leaves_alone, migration);
-    if (slot == NULL) {
-        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP,
-                                   "running app at 0x%" PRIx32 " is in the way, and no OTA slot takes its %" PRIu32
-                                   " bytes",
-                                   app.address, app.size);
-    }
-    migration->plan->relocate_to = slot->address;
-    migration->slot = slot;
-    return ESP_OK;
 }
 
 /* A bundle that is linked into the app moves with it; one that lies elsewhere must not overwrite itself. */
@@ -257,6 +224,20 @@ static esp_err_t check_signatures(sr_migration_t *migration)
                                         "Secure Boot is on: bootloader and app need signature blocks");
 }
 
+/* Blank sectors in front of content are part of the app. */
+static void mark_gaps(sr_map_t *map, sr_region_t app)
+{
+    bool content_follows = false;
+    const uint64_t end = ((uint64_t)app.address + app.size) / SR_SECTOR_SIZE;
+    for (uint64_t i = end < map->count ? end : map->count; i > app.address / SR_SECTOR_SIZE; i--) {
+        uint8_t *flags = &map->flags[i - 1];
+        content_follows |= (*flags & SR_MAP_CONTENT) != 0;
+        if (content_follows && (*flags & SR_MAP_CONTENT) == 0) {
+            *flags |= SR_MAP_NEW_DATA;
+        }
+    }
+}
+
 /* Tells the map where the new system will have its data. Without a table it has none, or none that can be told. */
 static esp_err_t mark_new_data(sr_migration_t *migration)
 {
@@ -271,11 +252,14 @@ static esp_err_t mark_new_data(sr_migration_t *migration)
     }
     const uint8_t count = read_table(&flash, table_offset, table) ? table->count : 0;
     for (uint8_t i = 0; i < count; i++) {
+        const sr_region_t region = {table->entries[i].address, table->entries[i].size};
         if (table->entries[i].type != SR_PARTITION_TYPE_APP) {
-            sr_map_mark(&migration->map, (sr_region_t){table->entries[i].address, table->entries[i].size},
-                        SR_MAP_NEW_DATA);
+            sr_map_mark(&migration->map, region, SR_MAP_NEW_DATA);
+        } else {
+            mark_gaps(&migration->map, region);
         }
     }
+    migration->new_data_is_known = count > 0;
     heap_caps_free(table);
     return ESP_OK;
 }
@@ -293,6 +277,26 @@ esp_err_t sr_migration_check_app(sr_migration_t *migration)
     return app_follows(migration) ? check_result(migration, migration->config->skip_checks | others, false) : ESP_OK;
 }
 
+/* What is left to do, and what comes of it. */
+static esp_err_t check_work(sr_migration_t *migration)
+{
+    esp_err_t err = check_result(migration, migration->config->skip_checks, app_follows(migration));
+    if (err == ESP_OK) {
+        err = check_signatures(migration);
+    }
+    if (err == ESP_OK) {
+        err = sr_migration_find_recovery(migration);
+    }
+    if (err == ESP_OK) {
+        err = check_moves(migration);
+    }
+    if (err == ESP_OK && migration->overwrite.size == 0) {
+        claim_block(migration);
+        fill_plan(migration); /* Where the last step is staged depends on it. */
+    }
+    return err;
+}
+
 esp_err_t sr_migration_check(sr_migration_t *migration)
 {
     fill_plan(migration);
@@ -307,29 +311,14 @@ esp_err_t sr_migration_check(sr_migration_t *migration)
         err = check_embedded_bundle(migration);
     }
     if (err == ESP_OK) {
-        err = check_running_app(migration);
-    }
-    if (err == ESP_OK) {
         err = sr_decoder_open(&migration->decoder, &migration->manifest.bundle, &migration->source);
-    }
-    if (err == ESP_OK) {
-        err = check_result(migration, migration->config->skip_checks, app_follows(migration));
-    }
-    if (err == ESP_OK) {
-        err = check_signatures(migration);
-    }
-    if (err == ESP_OK) {
-        err = sr_migration_find_recovery(migration);
     }
     if (err == ESP_OK) {
         err = mark_new_data(migration);
     }
     if (err == ESP_OK) {
-        err = check_moves(migration);
+        err = sr_migration_find_way(migration);
+        fill_plan(migration); /* By now it is known what stays as it is. */
     }
-    if (err == ESP_OK) {
-        claim_block(migration);
-        fill_plan(migration); /* Where the last step is staged depends on both. */
-    }
-    return err;
+    return err == ESP_OK && migration->plan->sectors_to_write > 0 ? check_work(migration) : err;
 }

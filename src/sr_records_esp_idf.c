@@ -25,7 +25,7 @@ static bool may_erase(const sr_migration_t *migration, sr_region_t region)
         const uint8_t flags = sr_map_at(&migration->map, sector.address);
         const bool right = (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0 && (flags & SR_MAP_WRONG) == 0;
         const bool replaced = migration->recovery.needs_copy && sr_region_overlaps(migration->recovery.place, sector);
-        if (right || ((flags & SR_MAP_NEEDED) != 0 && !replaced)) {
+        if ((right && (flags & SR_MAP_BLANK) == 0) || ((flags & SR_MAP_NEEDED) != 0 && !replaced)) {
             return false;
         }
     }

@@ -47,13 +47,14 @@ const esp_partition_t *sr_relocate_find(const sr_system_t *system, sr_relocate_a
     return NULL;
 }
 
-static esp_err_t copy_app(const sr_system_t *system, uint32_t address, sr_copy_workspace_t *workspace)
+static esp_err_t copy_app(const sr_system_t *system, uint32_t address, bool tops_up, sr_copy_workspace_t *workspace)
 {
     const sr_region_t app = system->boot_path.running_app;
     sr_copy_t copy = {.flash = system->flash,
                       .source = app.address,
                       .length = app.size,
                       .destination = {address, app.size},
+                      .tops_up = tops_up,
                       .workspace = workspace};
     esp_err_t err = sr_copy_prepare(&copy);
     if (err == ESP_OK) {
@@ -153,7 +154,7 @@ static esp_err_t relocate(const sr_system_t *system, const esp_partition_t *slot
         return ESP_ERR_INVALID_STATE;
     }
     if (err == ESP_OK) {
-        err = copy_app(system, slot->address, workspace);
+        err = copy_app(system, slot->address, false, workspace);
     }
     return err == ESP_OK ? select_slot(system, &otadata, slot_index(slot), workspace) : err;
 }
@@ -226,6 +227,20 @@ esp_err_t sr_relocate_stay(const sr_system_t *system, bool *changed)
     const esp_err_t stayed = stay(system, workspace);
     heap_caps_free(workspace);
     return stayed;
+}
+
+esp_err_t sr_relocate_copy(const sr_system_t *system, uint32_t address)
+{
+    sr_copy_workspace_t *workspace = heap_caps_malloc(sizeof(*workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
+    if (workspace == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    ESP_LOGI(TAG, "copying the running app from 0x%" PRIx32 " to free flash at 0x%" PRIx32,
+             system->boot_path.running_app.address, address);
+    /* What has become of a blank sector must be told from what somebody keeps there, if the power goes. */
+    const esp_err_t err = copy_app(system, address, true, workspace);
+    heap_caps_free(workspace);
+    return err;
 }
 
 esp_err_t sr_relocate(const sr_system_t *system, const esp_partition_t *slot)

@@ -34,6 +34,12 @@ const esp_partition_t *sr_relocate_find(const sr_system_t *system, sr_relocate_a
 esp_err_t sr_relocate(const sr_system_t *system, const esp_partition_t *slot);
 
 /**
+ * Copies the running app at its true length and compares the copy. Nothing selects it yet.
+ * @return ESP_OK; ESP_ERR_NO_MEM; ESP_ERR_SELF_REFLASHER_VERIFY; or an error of esp_flash.
+ */
+esp_err_t sr_relocate_copy(const sr_system_t *system, uint32_t address);
+
+/**
  * Makes otadata select the running app, if the bootloader would try another one before it.
  * @param[out] changed Whether otadata was written.
  * @return ESP_OK, also if it can not be told which one the bootloader tries; ESP_ERR_NO_MEM; ESP_ERR_INVALID_STATE if

@@ -15,10 +15,11 @@
 #define AT_APP_ID   16u
 #define AT_SEAL     (SR_SECTOR_SIZE - SR_PAGE_SIZE)
 
-/** A mark: 8 bytes of magic, version, data sectors. */
-#define MARK_SIZE    16u
+/** A mark: 8 bytes of magic, version, data sectors, and those once more with all bits flipped. */
+#define MARK_SIZE    20u
 #define MARK_VERSION 8u
 #define MARK_SECTORS 12u
+#define MARK_FLIPPED 16u
 
 static const uint8_t magic[8] = {'S', 'R', 'S', 'T', 'A', 'G', 'E', 0x1A};
 
@@ -90,6 +91,7 @@ esp_err_t sr_stage_open(sr_stage_t *stage, sr_writer_t *writer, uint32_t address
     memcpy(scratch, magic, sizeof(magic));
     sr_put_le32(scratch + MARK_VERSION, SR_STAGE_VERSION);
     sr_put_le32(scratch + MARK_SECTORS, stage->data_sectors);
+    sr_put_le32(scratch + MARK_FLIPPED, ~stage->data_sectors);
     return put(writer, address, scratch, MARK_SIZE);
 }
 
@@ -120,9 +122,11 @@ esp_err_t sr_stage_seal(sr_stage_t *stage, sr_writer_t *writer)
     return put(writer, list_address(stage), stage->list, SR_SECTOR_SIZE);
 }
 
+/* Half of a mark may tell any number. There is nothing behind it then: it is written first and erased last. */
 static bool is_mark(const sr_stage_t *stage, uint32_t address, const uint8_t *mark, uint32_t *data_sectors)
 {
-    *data_sectors = sr_get_le32(mark + MARK_SECTORS);
+    const uint32_t told = sr_get_le32(mark + MARK_SECTORS);
+    *data_sectors = sr_get_le32(mark + MARK_FLIPPED) == ~told ? told : 0;
     return memcmp(mark, magic, sizeof(magic)) == 0 && sr_get_le32(mark + MARK_VERSION) == SR_STAGE_VERSION &&
            *data_sectors < stage->flash->size / SR_SECTOR_SIZE &&
            sr_region_fits((sr_region_t){address, (SR_STAGE_OVERHEAD + *data_sectors) * SR_SECTOR_SIZE},

@@ -217,13 +217,29 @@ static esp_err_t run_copy(const sr_transfer_t *transfer, const sr_recovery_t *re
              " boot path sectors last",
              transfer->length, transfer->source, transfer->destination.address,
              transfer->destination.address + transfer->destination.size, sr_copy_boot_path_sectors(copy));
-    if (sr_region_overlaps(transfer->destination, transfer->system->boot_path.running_app)) {
+    if (transfer->over_app) {
         return copy_in_place(copy);
     }
     err = sr_copy_execute(copy);
     if (err != ESP_OK) {
         ESP_LOGE(TAG, "sector 0x%" PRIx32 ": %s", copy->failed_address, esp_self_reflasher_err_to_name(err));
     }
+    return err;
+}
+
+esp_err_t sr_transfer_changes_app(const sr_transfer_t *transfer, bool *changes)
+{
+    const sr_copy_t copy = {.flash = transfer->system->flash,
+                            .source = transfer->source,
+                            .length = transfer->length,
+                            .destination = transfer->destination,
+                            .workspace =
+                                heap_caps_malloc(sizeof(*copy.workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT)};
+    if (copy.workspace == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    const esp_err_t err = sr_copy_changes(&copy, transfer->system->boot_path.running_app, changes);
+    heap_caps_free(copy.workspace);
     return err;
 }
 

@@ -9,12 +9,15 @@
 #include "sr_region.h"
 #include "sr_system_esp_idf.h"
 
+#include <stdbool.h>
+
 typedef struct sr_transfer {
     const sr_system_t *system;
     const esp_self_reflasher_config_t *config; /**< sha256, flags and progress callback. */
     uint32_t source;                           /**< Flash address of the image. */
     uint32_t length;                           /**< Bytes of it. */
     sr_region_t destination;
+    bool over_app; /**< The copy changes the running app: it runs from RAM. */
 } sr_transfer_t;
 
 /** Logs a refusal with its numbers and translates it. @return ESP_OK for SR_CHECK_OK. */
@@ -31,8 +34,14 @@ esp_err_t sr_transfer_check(const sr_transfer_t *transfer);
 bool sr_transfer_leaves_alone(void *context, sr_region_t room);
 
 /**
- * Copies the image, after a copy of the bootloader to the recovery place if that can stand in for it. If the
- * destination covers the running app, it runs from RAM and does not return.
+ * Tells whether the copy would change the running app.
+ * @return ESP_OK, ESP_ERR_NO_MEM or an error of esp_flash
+ */
+esp_err_t sr_transfer_changes_app(const sr_transfer_t *transfer, bool *changes);
+
+/**
+ * Copies the image, after a copy of the bootloader to the recovery place if that can stand in for it. If that changes
+ * the running app, it runs from RAM and does not return.
  * @return ESP_OK; ESP_ERR_NO_MEM or ESP_ERR_NOT_SUPPORTED before anything is changed;
  *         ESP_ERR_SELF_REFLASHER_VERIFY or an error of esp_flash
  */

@@ -13,6 +13,16 @@ static bool all_blank(const uint8_t *data, uint32_t length)
     return true;
 }
 
+static bool only_clears(const uint8_t *now, const uint8_t *wanted, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++) {
+        if ((now[i] & wanted[i]) != wanted[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Where flash is encrypted, an erased cell does not read as 0xFF: image bytes compare as plaintext, up to the next
  * encryption unit, and only what lies behind them must be erased. */
 static uint32_t programmed_length(const sr_writer_t *writer, const sr_sector_t *sector)
@@ -38,9 +48,9 @@ esp_err_t sr_writer_look(sr_writer_t *writer, const sr_sector_t *sector, sr_sect
 {
     const bool encrypted = sr_flash_encrypts(writer->flash, sector->address);
     const uint32_t programmed = programmed_length(writer, sector);
-    *look = (sr_sector_look_t){.right = true, .blank = true};
+    *look = (sr_sector_look_t){.right = true, .blank = true, .fits = !encrypted};
 
-    for (uint32_t offset = 0; offset < SR_SECTOR_SIZE && (look->right || look->blank);
+    for (uint32_t offset = 0; offset < SR_SECTOR_SIZE && (look->right || look->blank || look->fits);
          offset += SR_WRITER_READBACK_SIZE) {
         const uint32_t address = sector->address + offset;
         esp_err_t err = sr_flash_read_raw(writer->flash, address, writer->readback, SR_WRITER_READBACK_SIZE);
@@ -49,6 +59,7 @@ esp_err_t sr_writer_look(sr_writer_t *writer, const sr_sector_t *sector, sr_sect
             return err;
         }
         look->blank = look->blank && all_blank(writer->readback, SR_WRITER_READBACK_SIZE);
+        look->fits = look->fits && only_clears(writer->readback, sector->data + offset, SR_WRITER_READBACK_SIZE);
         if (!encrypted) {
             look->right = look->right && memcmp(writer->readback, sector->data + offset, SR_WRITER_READBACK_SIZE) == 0;
             continue;
@@ -139,7 +150,7 @@ static esp_err_t put_once(sr_writer_t *writer, const sr_sector_t *sector, bool *
     if (err != ESP_OK || look.right) {
         return err;
     }
-    if (!look.blank) {
+    if (!look.blank && !(writer->tops_up && look.fits)) {
         err = sr_flash_erase(writer->flash, sector->address, SR_SECTOR_SIZE);
     }
     if (err == ESP_OK) {

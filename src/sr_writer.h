@@ -20,6 +20,9 @@ typedef struct sr_writer {
     const sr_flash_t *flash;
     uint8_t *readback;       /**< SR_WRITER_READBACK_SIZE bytes of internal RAM, owned by the caller. */
     uint32_t attempts;       /**< How often a sector is erased and programmed before giving up; at least 1. */
+    bool tops_up;            /**< A sector that needs no bit set is programmed as it is, where others are erased: what a
+                                  cut left of a first attempt can be finished without a moment of its being anything else.
+                                  Not where flash is encrypted. */
     uint32_t failed_address; /**< Sector at which the last call failed. */
 } sr_writer_t;
 
@@ -38,6 +41,7 @@ typedef struct sr_sector {
 typedef struct sr_sector_look {
     bool right; /**< Exactly what it must hold. */
     bool blank; /**< Erased: can be programmed as it is. */
+    bool fits;  /**< No bit must be set: could be programmed as it is. */
 } sr_sector_look_t;
 
 /** Compares a sector with what it must hold. @return ESP_OK or an error of the flash. */

@@ -80,14 +80,19 @@ def big_bootloader(bootloader, change):
     return reseal(image)
 
 
+def table(rows):
+    """Label, type, subtype, address, size."""
+    entries = b"".join(struct.pack("<HBBII16sI", 0x50AA, kind, subtype, address, size, label, 0)
+                       for label, kind, subtype, address, size in rows)
+    return (entries + b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(entries).digest()).ljust(SECTOR, b"\xff")
+
+
 def big_table(slot_size, storage):
     """Two large slots, and data behind them to the end."""
     rows = ((b"nvs", 1, 2, 0x9000, 0x4000), (b"otadata", 1, 0, 0xD000, 0x2000), (b"ota_0", 0, 0x10, 0x10000, slot_size),
             (b"ota_1", 0, 0x11, 0x10000 + slot_size, slot_size),
             (b"storage", 1, 0x82, storage, BIG_FLASH_SIZE - storage))
-    entries = b"".join(struct.pack("<HBBII16sI", 0x50AA, kind, subtype, address, size, label, 0)
-                       for label, kind, subtype, address, size in rows)
-    return (entries + b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(entries).digest()).ljust(SECTOR, b"\xff")
+    return table(rows)
 
 
 def big(bootloader):

@@ -5,8 +5,12 @@
  */
 #include "api_support.h"
 
+#include "bundle_writer.h"
+#include "self_reflasher_bundle.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void running_app_is_refused_untouched(void **state)
 {
@@ -33,6 +37,35 @@ static void running_app_is_refused_untouched(void **state)
         api_assert_untouched(&chip);
         api_assert_no_leak(0);
     }
+    api_image_free(&app);
+    api_chip_close(&chip);
+}
+
+static void bundle_is_refused_even_if_it_may(void **state)
+{
+    (void)state;
+    api_chip_t chip;
+    api_chip_open(&chip, &(api_options_t){.lone_slot = true});
+    api_image_t app = api_app(0x20000);
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    const bundle_region_t region = {.place = {API_OTA_2, API_SLOT_SIZE}, .data = app.bytes, .length = app.length};
+    const bundle_spec_t spec = {
+        .min_flash_size = API_FLASH_SIZE, .partition_table_offset = API_TABLE, .regions = &region, .region_count = 1};
+    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
+    api_chip_put(&chip, API_DATA, bytes, size);
+    memset(nor_flash_bytes(chip.flash) + API_OTA_2 + 0x80000, 0xFF, 0x40000);
+    api_chip_snapshot(&chip);
+    const esp_self_reflasher_bundle_config_t config = {.embedded = {API_DATA, size},
+                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED |
+                                                                ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE};
+    esp_self_reflasher_plan_t plan;
+    assert_int_equal(esp_self_reflasher_apply_bundle(&config, &plan), ESP_ERR_SELF_REFLASHER_REFUSED);
+    assert_int_equal(plan.refusal, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP);
+    assert_non_null(strstr(plan.refusal_text, "CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off"));
+    api_assert_untouched(&chip);
+    api_assert_no_leak(0);
+    free(bytes);
     api_image_free(&app);
     api_chip_close(&chip);
 }
@@ -78,6 +111,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(running_app_is_refused_untouched),
+        cmocka_unit_test(bundle_is_refused_even_if_it_may),
         cmocka_unit_test(with_a_free_slot_it_moves_out_of_the_way),
         cmocka_unit_test(its_neighbours_are_accepted),
     };

@@ -124,6 +124,54 @@ class Small(ExploreTest):
                          ({"typical": 0, "maximum": 0}, 0))
         self.assert_window(answer)
 
+    def single_app(self):
+        """A flash with one app and no other place for one, and a bundle with another app for this place."""
+        content = bytearray(self.flash.read_bytes())
+        app = content[0x210000:].rstrip(b"\xff")
+        rows = ((b"nvs", 1, 2, 0x9000, 0x4000), (b"factory", 0, 0, 0x10000, 0x100000))
+        table = flash_dumps.table(rows)
+        other = bytearray(app)
+        other[0x30:0x30 + 5] = b"9.9.9"
+        flash = self.write("single.bin", flash_dumps.flash((0x1000, content[0x1000:0x8000]), (0x8000, table),
+                                                           (0x9000, flash_dumps.in_use(1)), (0x10000, app)))
+        inputs = ("0x8000", self.write("table.bin", table), "0x10000",
+                  self.write("other.bin", flash_dumps.reseal(other)))
+        return flash, self.pack("single.srb", *inputs)
+
+    def test_single_app_layout(self):
+        flash, bundle = self.single_app()
+        result = run("simulate", "--flash", flash, *bundle, "--json")
+        answer = json.loads(result.stdout)
+        self.assertEqual((result.returncode, answer["plan"]["refusal"]), (1, "running_app"))
+        self.assertEqual((answer["erases"], answer["programs"]), (0, 0))
+        for allowed, relocation, name in (("--allow-temporary-table", "temporary_table", "by a temporary table"),
+                                          ("--allow-in-place", "in_place", "is overwritten in place")):
+            with self.subTest(allowed=allowed):
+                result = run("simulate", "--flash", flash, *bundle, allowed, "--json")
+                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+                told = json.loads(result.stdout)
+                self.assertEqual((told["result"], told["plan"]["relocation"]), ("ESP_OK", relocation))
+                self.assertEqual(told["boot"]["app_offset"], 0x10000)
+                for kind, measured in (("typical", "window_ms"), ("maximum", "window_ms_maximum")):
+                    planned = told["plan"][f"window_ms_{kind}"] + told["plan"][f"relocation_ms_{kind}"]
+                    self.assertGreaterEqual(planned, told[measured])
+                    self.assertGreater(told["plan"][f"relocation_ms_{kind}"], 0)
+                self.assertIn(name, run("simulate", "--flash", flash, *bundle, allowed).stdout)
+                answer = self.explore(0, flash, "--sample", 20, "--torn", 1, "--cuts", 2, *bundle, allowed)
+                self.assertEqual(answer["window_ms"], {"typical": told["window_ms"],
+                                                       "maximum": told["window_ms_maximum"]})
+
+    def test_single_image_moves_the_app_by_a_temporary_table(self):
+        flash, _ = self.single_app()
+        content = bytearray(flash.read_bytes())
+        image = content[0x8000:0x10000] + (self.dir / "other.bin").read_bytes()
+        content[0x200000:0x200000 + len(image)] = image
+        flash = self.write("single-image.bin", content)
+        steps = (f"0x8000+{(len(image) + 0xFFF) // 0x1000 * 0x1000:#x}", f"flash:0x200000+{len(image):#x}")
+        answer = self.explore(0, flash, "--sample", 10, "--torn", 1, "--allow-temporary-table", *steps)
+        self.assertLess(answer["window_ms"]["typical"], 120)
+        self.assertGreater(answer["window_ms"]["typical"], 45)
+
     def test_a_chip_of_16_mib(self):
         """Other slots, and a file system that moves from behind the first 12 MiB to behind the first 14."""
         bootloader = self.flash.read_bytes()[0x1000:0x8000].rstrip(b"\xff")

@@ -480,10 +480,37 @@ static void summary_has_one_erase_for_a_claimed_block(void **state)
 #define TEST(test)        cmocka_unit_test_setup(test, setup)
 #define WITH_BUNDLE(test) cmocka_unit_test_setup_teardown(test, with_bundle, without_bundle)
 
+static void longest_run_is_one_that_is_found(void **state)
+{
+    (void)state;
+    assert_int_equal(sr_map_longest_free(&map), 0);
+    set(3, 4, SR_MAP_BLANK);
+    set(10, 6, SR_MAP_TARGET | SR_MAP_NEW_DATA);
+    set(20, 40, SR_MAP_TARGET | SR_MAP_CONTENT);
+    set(60, 4, SR_MAP_BLANK | SR_MAP_DATA);
+    assert_int_equal(sr_map_longest_free(&map), 6);
+    assert_int_equal(sr_map_find_free(&map, 6), 10 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, 7), UINT32_MAX);
+}
+
+static void times_are_sums_in_milliseconds(void **state)
+{
+    (void)state;
+    uint32_t typical = 1;
+    uint32_t maximum = 1;
+    sr_map_times(0, 0, &typical, &maximum);
+    assert_int_equal(typical + maximum, 0);
+    sr_map_times(3, 2, &typical, &maximum);
+    assert_int_equal(typical, (3 * ERASE_US + 32 * PAGE_US + 999) / 1000);
+    assert_int_equal(maximum, (3 * ERASE_MAX + 32 * PAGE_MAX + 999) / 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(every_sector_that_a_region_touches_is_marked),
+        TEST(longest_run_is_one_that_is_found),
+        TEST(times_are_sums_in_milliseconds),
         TEST(marks_end_with_the_flash),
         TEST(marks_add_up),
         TEST(body_is_what_must_be_written_and_nobody_needs),

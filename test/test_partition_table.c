@@ -362,6 +362,74 @@ static void published_tables_are_valid(void **state)
     }
 }
 
+/* Moving an app's entry. */
+
+static void assert_moved_to(uint32_t from, sr_region_t to, uint32_t app0, uint32_t size0, uint32_t app1, uint32_t size1)
+{
+    uint8_t moved[sizeof(raw)];
+    raw_usual();
+    raw_md5();
+    memcpy(moved, raw, sizeof(raw));
+    assert_true(sr_table_move_app(moved, from, to));
+    raw_start();
+    raw_entry(1, 0x02, 0x9000, 0x5000, "nvs");
+    raw_entry(1, 0x00, 0xE000, 0x2000, "otadata");
+    raw_entry(0, 0x10, app0, size0, "app0");
+    raw_entry(0, 0x11, app1, size1, "app1");
+    raw_entry(1, 0x82, 0x310000, 0xF0000, "spiffs");
+    raw_md5();
+    assert_memory_equal(moved, raw, sizeof(raw));
+}
+
+static void app_entry_moves_and_all_else_stays(void **state)
+{
+    (void)state;
+    assert_moved_to(0x10000, (sr_region_t){0x3C0000, 0x3000}, 0x3C0000, 0x3000, 0x190000, 0x180000);
+    assert_moved_to(0x190000, (sr_region_t){0x3C0000, 0x3000}, 0x10000, 0x180000, 0x3C0000, 0x3000);
+}
+
+static void app_partition_under_the_new_place_is_cut_short(void **state)
+{
+    (void)state;
+    assert_moved_to(0x10000, (sr_region_t){0x1A0000, 0x90000}, 0x1A0000, 0x90000, 0x190000, 0x10000);
+    assert_moved_to(0x10000, (sr_region_t){0x180000, 0x20000}, 0x180000, 0x20000, 0x190000, 0);
+    assert_moved_to(0x190000, (sr_region_t){0x10000, 0x20000}, 0x10000, 0, 0x10000, 0x20000);
+    /* One that touches it stays, and so does a data partition. */
+    assert_moved_to(0x10000, (sr_region_t){0x310000, 0x10000}, 0x310000, 0x10000, 0x190000, 0x180000);
+}
+
+static void only_an_app_moves(void **state)
+{
+    (void)state;
+    raw_usual();
+    raw_md5();
+    assert_false(sr_table_move_app(raw, 0x310000, (sr_region_t){0x3C0000, 0x3000}));
+    assert_false(sr_table_move_app(raw, 0x20000, (sr_region_t){0x3C0000, 0x3000}));
+    raw_start();
+    assert_false(sr_table_move_app(raw, UINT32_MAX, (sr_region_t){0x3C0000, 0x3000}));
+}
+
+static void table_without_md5_stays_without(void **state)
+{
+    (void)state;
+    raw_usual();
+    assert_true(sr_table_move_app(raw, 0x10000, (sr_region_t){0x3C0000, 0x3000}));
+    assert_int_equal(parse(FLASH_SIZE), SR_TABLE_OK);
+    assert_false(table.has_md5);
+    assert_int_equal(table.count, 5);
+    assert_int_equal(table.entries[2].address, 0x3C0000);
+}
+
+static void table_that_can_not_be_hashed_does_not_move(void **state)
+{
+    (void)state;
+    raw_usual();
+    raw_md5();
+    hash_fails = true;
+    assert_false(sr_table_move_app(raw, 0x10000, (sr_region_t){0x3C0000, 0x3000}));
+    hash_fails = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +454,11 @@ int main(void)
         cmocka_unit_test(slots_are_counted_as_the_bootloader_does),
         cmocka_unit_test(every_status_has_words_of_its_own),
         cmocka_unit_test(published_tables_are_valid),
+        cmocka_unit_test(app_entry_moves_and_all_else_stays),
+        cmocka_unit_test(app_partition_under_the_new_place_is_cut_short),
+        cmocka_unit_test(only_an_app_moves),
+        cmocka_unit_test(table_without_md5_stays_without),
+        cmocka_unit_test(table_that_can_not_be_hashed_does_not_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

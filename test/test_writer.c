@@ -130,6 +130,30 @@ static void a_dirty_sector_is_erased_once(void **state)
     assert_int_equal(cells()[SR_SECTOR_SIZE], 0x42);
 }
 
+/* Half of it is there already, as a cut leaves it. */
+static void a_sector_on_its_way_is_topped_up_where_that_is_wanted(void **state)
+{
+    (void)state;
+    uint8_t *place = nor_flash_bytes(fixture.nor) + PLACE;
+    for (unsigned tops_up = 0; tops_up < 2; tops_up++) {
+        memset(place, 0xFF, SR_SECTOR_SIZE);
+        memcpy(place + 0x800, fixture.data + 0x800, 0x810);
+        place[0x700] = fixture.data[0x700] | 0x81;
+        nor_flash_reset_stats(fixture.nor);
+        fixture.writer.tops_up = tops_up != 0;
+        assert_int_equal(sr_writer_put(&fixture.writer, &fixture.sector), ESP_OK);
+        assert_memory_equal(cells(), fixture.data, SR_SECTOR_SIZE);
+        assert_int_equal(nor_flash_stats(fixture.nor).sector_erases, 1 - tops_up);
+        assert_int_equal(nor_flash_stats(fixture.nor).bad_programs, 0);
+    }
+    /* One bit that must be set: only an erase does that. */
+    fixture.data[5] |= 1;
+    place[5] &= 0xFE;
+    assert_int_equal(sr_writer_put(&fixture.writer, &fixture.sector), ESP_OK);
+    assert_int_equal(nor_flash_stats(fixture.nor).sector_erases, 1);
+    assert_memory_equal(cells(), fixture.data, SR_SECTOR_SIZE);
+}
+
 static void one_changed_bit_anywhere_makes_a_sector_wrong(void **state)
 {
     (void)state;
@@ -310,6 +334,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_sector_that_is_right_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dirty_sector_is_erased_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_sector_on_its_way_is_topped_up_where_that_is_wanted, setup, teardown),
         cmocka_unit_test_setup_teardown(one_changed_bit_anywhere_makes_a_sector_wrong, setup, teardown),
         cmocka_unit_test_setup_teardown(a_program_that_does_not_stick_is_retried_then_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(an_erase_that_times_out_hands_up_its_cause, setup, teardown),

@@ -16,8 +16,8 @@ typedef struct bundle_options {
     const char *bundle;     /**< A file, "flash:ADDRESS+SIZE", or NULL. */
     const char *url;        /**< Wins over a file; or NULL. */
     const char *public_key; /**< A file, or NULL. */
-    bool allow_unsigned;
-    uint32_t skip_checks; /**< ESP_SELF_REFLASHER_CHECK_... */
+    uint32_t flags;         /**< ESP_SELF_REFLASHER_BUNDLE_... */
+    uint32_t skip_checks;   /**< ESP_SELF_REFLASHER_CHECK_... */
 } bundle_options_t;
 
 /** A config for the component, and what must live as long as it does. */

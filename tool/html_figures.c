@@ -18,7 +18,7 @@ typedef struct figure {
 /** Ends with a figure without a name. */
 typedef struct group {
     const char *caption;
-    figure_t figures[12];
+    figure_t figures[16];
 } group_t;
 
 static const group_t groups[] = {
@@ -55,6 +55,9 @@ static const group_t groups[] = {
       {"plan.window_ms_typical", "window, typical", UNIT_TIME},
       {"plan.window_ms_maximum", "window, maximum", UNIT_TIME},
       {"plan.relocate_to", "the app moves to", UNIT_ADDRESS},
+      {"plan.relocation_ms_typical", "window for the app's move, typical", UNIT_TIME},
+      {"plan.relocation_ms_maximum", "window for the app's move, maximum", UNIT_TIME},
+      {"plan.sectors_left", "left under the app", UNIT_COUNT},
       {"plan.staging_address", "staging", UNIT_ADDRESS}}},
     {"power cuts",
      {{"operations", "operations", UNIT_COUNT},

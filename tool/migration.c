@@ -22,6 +22,7 @@ typedef struct app_state {
     size_t step;     /**< The one that it is at. */
     off_t log_start; /**< Where in the log that one begins. */
     esp_self_reflasher_plan_t plan;
+    esp_self_reflasher_plan_t relocation; /**< Of the start at which the app got out of the way. */
     uint32_t retries;
 } app_state_t;
 
@@ -93,6 +94,9 @@ static void apply_bundle(void)
 {
     esp_self_reflasher_bundle_config_t config = *running->bundle;
     config.event_cb = on_event;
+    if (state->plan.relocation != ESP_SELF_REFLASHER_RELOCATION_NONE) {
+        state->relocation = state->plan;
+    }
     state->error = ESP_ERR_NOT_FINISHED;
     state->error = esp_self_reflasher_apply_bundle(&config, &state->plan);
     state->done = state->error == ESP_OK;
@@ -174,17 +178,36 @@ static void find_message(char *log, char *message, size_t capacity)
 static bool ends_in_place(const migration_result_t *result)
 {
     bool same_app = boot_succeeds(&result->report.after) && !result->report.other_app;
-    return state->step + 1 == running->step_count && !same_app;
+    bool last = running->bundle != NULL ? state->plan.relocation == ESP_SELF_REFLASHER_RELOCATION_IN_PLACE
+                                        : state->step + 1 == running->step_count;
+    return last && !same_app;
+}
+
+/** The plan of the last start, with what an earlier one told of the app in the way. */
+static esp_self_reflasher_plan_t whole_plan(void)
+{
+    esp_self_reflasher_plan_t plan = state->plan;
+    const esp_self_reflasher_plan_t *moved = &state->relocation;
+    if (plan.relocation == ESP_SELF_REFLASHER_RELOCATION_NONE && moved->relocation != plan.relocation) {
+        plan.relocation = moved->relocation;
+        plan.relocate_to = moved->relocate_to;
+        plan.relocation_ms_typical = moved->relocation_ms_typical;
+        plan.relocation_ms_maximum = moved->relocation_ms_maximum;
+    }
+    return plan;
 }
 
 static void judge(migration_result_t *result)
 {
     result->error = state->error;
     result->failed_step = state->step;
-    result->plan = state->plan;
+    result->plan = whole_plan();
     result->retries = state->retries;
     sim_end_t end = result->report.last_end;
-    if (result->error == ESP_OK && end == SIM_END_PANIC) {
+    if (running->bundle != NULL && result->error == ESP_ERR_NOT_FINISHED && end == SIM_END_RESTART &&
+        ends_in_place(result)) {
+        result->error = ESP_OK;
+    } else if (result->error == ESP_OK && end == SIM_END_PANIC) {
         result->error = ESP_FAIL;
     } else if (result->error == ESP_OK && running->bundle == NULL && !state->done && !ends_in_place(result)) {
         result->error = ESP_ERR_NOT_FINISHED;

@@ -21,6 +21,8 @@ enum {
     KEY_ALLOW_UNSIGNED,
     KEY_SKIP_CHECK,
     KEY_CA,
+    KEY_ALLOW_TEMPORARY_TABLE,
+    KEY_ALLOW_IN_PLACE,
 };
 
 static const struct argp_option argp_options[] = {
@@ -30,11 +32,15 @@ static const struct argp_option argp_options[] = {
     {"ca", KEY_CA, "FILE", 0, "Certificate (PEM) to trust for https; default: those of this system", 0},
     {"sha", KEY_SHA, NULL, 0, "Hand the SHA-256 of each image to the component", 0},
     {"skip-image-check", KEY_SKIP_IMAGE_CHECK, NULL, 0, "Accept anything in the bootloader's place", 0},
+    {"allow-temporary-table", KEY_ALLOW_TEMPORARY_TABLE, NULL, 0,
+     "The running app may get out of the way by a partition table that lasts until the new one is written", 0},
     {"verbose", 'v', NULL, 0, "Show the log of the app", 0},
     {"bundle", 'b', "FILE", 0, "Apply this bundle, a file or flash:ADDRESS+SIZE, instead of writing SOURCEs", 1},
     {"url", KEY_URL, "URL", 0, "Fetch the bundle from there", 1},
     {"public-key", KEY_PUBLIC_KEY, "FILE", 0, "Key (PEM) that the bundle must be signed with", 1},
     {"allow-unsigned", KEY_ALLOW_UNSIGNED, NULL, 0, "Accept a bundle without signature", 1},
+    {"allow-in-place", KEY_ALLOW_IN_PLACE, NULL, 0, "The running app may be overwritten from RAM, if nothing takes it",
+     1},
     {"skip-check", KEY_SKIP_CHECK, "NAME", 0, "Switch a check of the result off: " BUNDLE_CHECK_NAMES, 1},
     {0}};
 
@@ -78,15 +84,16 @@ static void check_options(const migration_options_t *options, struct argp_state 
         if (options->word_count == 0) {
             argp_error(state, "no OFFSET SOURCE pair and no --bundle given");
         }
-        if (bundle->public_key != NULL || bundle->allow_unsigned || bundle->skip_checks != 0) {
-            argp_error(state, "--public-key, --allow-unsigned and --skip-check go with --bundle or --url");
+        if (bundle->public_key != NULL || bundle->flags != 0 || bundle->skip_checks != 0) {
+            argp_error(state, "--public-key, --allow-unsigned, --allow-in-place and --skip-check go with --bundle or "
+                              "--url");
         }
         return;
     }
     if (options->word_count != 0 || options->digests || options->flags != 0) {
         argp_error(state, "a bundle comes without OFFSET SOURCE pairs, --sha and --skip-image-check");
     }
-    if (bundle->public_key == NULL && !bundle->allow_unsigned) {
+    if (bundle->public_key == NULL && (bundle->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) == 0) {
         argp_error(state, "what may the bundle be signed with? --public-key FILE or --allow-unsigned is needed");
     }
 }
@@ -105,7 +112,10 @@ static error_t parse_bundle_option(int key, char *argument, struct argp_state *s
         options->bundle.public_key = argument;
         return 0;
     case KEY_ALLOW_UNSIGNED:
-        options->bundle.allow_unsigned = true;
+        options->bundle.flags |= ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED;
+        return 0;
+    case KEY_ALLOW_IN_PLACE:
+        options->bundle.flags |= ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE;
         return 0;
     case KEY_SKIP_CHECK:
         options->bundle.skip_checks |= bundle_check_bit(argument);
@@ -139,6 +149,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_SKIP_IMAGE_CHECK:
         options->flags |= ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK;
         return 0;
+    case KEY_ALLOW_TEMPORARY_TABLE:
+        options->allow_temporary_table = true;
+        return 0;
     case KEY_CA:
         options->ca_path = argument;
         return 0;
@@ -165,9 +178,14 @@ const struct argp migration_options_argp = {.options = argp_options, .parser = p
 static int open_source(const migration_options_t *options, migration_input_t *input)
 {
     migration_t *migration = &input->migration;
+    if (options->allow_temporary_table) {
+        migration->flags |= ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE;
+    }
     if (migration_has_bundle(options)) {
+        bundle_options_t bundle = options->bundle;
+        bundle.flags |= options->allow_temporary_table ? ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE : 0;
         migration->bundle = &input->source.config;
-        return bundle_source_prepare(&options->bundle, migration->ca, &input->source);
+        return bundle_source_prepare(&bundle, migration->ca, &input->source);
     }
     const int status =
         steps_prepare(options->words, options->word_count, &input->flash, options->digests, &input->steps);

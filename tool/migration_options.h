@@ -20,7 +20,7 @@ typedef struct migration_options {
     uint32_t flags;
     uint32_t running_app; /**< Set to UINT32_MAX before parsing: the one that boots. */
     bundle_options_t bundle;
-    bool digests, verbose;
+    bool digests, verbose, allow_temporary_table;
     char **words;
     size_t word_count;
 } migration_options_t;

@@ -41,6 +41,39 @@ static void print_result(const simulate_report_t *report)
     }
 }
 
+/** How the app gets out of the way; NULL if it does not. */
+static const char *relocation_name(esp_self_reflasher_relocation_t relocation)
+{
+    static const char *const names[] = {
+        [ESP_SELF_REFLASHER_RELOCATION_SLOT] = "slot",
+        [ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE] = "temporary_table",
+        [ESP_SELF_REFLASHER_RELOCATION_IN_PLACE] = "in_place",
+    };
+    return names[relocation];
+}
+
+static void print_relocation(const esp_self_reflasher_plan_t *plan)
+{
+    switch (plan->relocation) {
+    case ESP_SELF_REFLASHER_RELOCATION_NONE:
+        return;
+    case ESP_SELF_REFLASHER_RELOCATION_SLOT:
+        terminal_key("app moves");
+        printf("to the OTA slot at 0x%06" PRIx32 "\n", plan->relocate_to);
+        return;
+    case ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE:
+        terminal_key("app moves");
+        printf("to 0x%06" PRIx32 " by a temporary table: window %.3f s more, at most %.3f s\n", plan->relocate_to,
+               plan->relocation_ms_typical / 1e3, plan->relocation_ms_maximum / 1e3);
+        return;
+    case ESP_SELF_REFLASHER_RELOCATION_IN_PLACE:
+        terminal_key("app");
+        printf("is overwritten in place: window %.3f s more, at most %.3f s\n", plan->relocation_ms_typical / 1e3,
+               plan->relocation_ms_maximum / 1e3);
+        return;
+    }
+}
+
 static void print_plan(const esp_self_reflasher_plan_t *plan)
 {
     char text[NUMBER_TEXT_SIZE];
@@ -48,6 +81,10 @@ static void print_plan(const esp_self_reflasher_plan_t *plan)
     printf("%s, %" PRIu32 " of them right; %" PRIu32 " to write, %" PRIu32 " on the boot path\n",
            number_grouped(plan->sectors_total, text), plan->sectors_right, plan->sectors_to_write,
            plan->sectors_boot_path);
+    if (plan->sectors_left > 0) {
+        terminal_key("left");
+        printf("%" PRIu32 " sectors under the app that shall be blank\n", plan->sectors_left);
+    }
     terminal_key("planned");
     printf("%s bytes, flash %.3f s, at most %.3f s\n", number_grouped(plan->bytes_to_download, text),
            plan->flash_ms_typical / 1e3, plan->flash_ms_maximum / 1e3);
@@ -92,6 +129,7 @@ void simulate_report_print(const simulate_report_t *report)
     terminal_heading("Migration");
     print_result(report);
     if (report->migration->bundle != NULL) {
+        print_relocation(&report->result->plan);
         print_plan(&report->result->plan);
     }
     print_costs(report);
@@ -171,6 +209,10 @@ static cJSON *plan_json(const esp_self_reflasher_plan_t *plan)
     add_address(json, "relocate_to", plan->relocate_to);
     add_address(json, "staging_address", plan->staging_address);
     add_address(json, "recovery_address", plan->recovery_address);
+    add_text(json, "relocation", relocation_name(plan->relocation));
+    cJSON_AddNumberToObject(json, "relocation_ms_typical", plan->relocation_ms_typical);
+    cJSON_AddNumberToObject(json, "relocation_ms_maximum", plan->relocation_ms_maximum);
+    cJSON_AddNumberToObject(json, "sectors_left", plan->sectors_left);
     return json;
 }
 
