@@ -10,8 +10,8 @@
 #include <argp.h>
 #include <stdint.h>
 
-/** Options --chip, --revision, --partition-table, --rollback and --recovery-bootloader, as an argp child whose input is a
- *  boot_chip_t. */
+/** Options --chip, --revision, --partition-table, --rollback and --recovery-bootloader, as an argp child whose input is
+ * a boot_chip_t. */
 extern const struct argp chip_options_argp;
 
 /**
