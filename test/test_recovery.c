@@ -39,7 +39,7 @@ static struct {
     esp_self_reflasher_bundle_config_t bundle;
     esp_self_reflasher_config_t image;
     bool skip_copy; /**< A fault that must be noticed. */
-    bool thorough;  /**< Every operation and further cuts, not a sample of single ones. */
+    unsigned cuts;  /**< For every operation; 0: one cut for a sample of them. */
 } job;
 
 static nor_flash_t *flash;
@@ -271,8 +271,8 @@ static void explore(void (*app_main)(void), explore_result_t *result)
         .targets = targets,
         .target_count = target_count,
         .torn_states = NOR_TORN_KINDS,
-        .cuts = job.thorough ? 3 : 1,
-        .sample = job.thorough ? 0 : 40,
+        .cuts = job.cuts > 0 ? job.cuts : 1,
+        .sample = job.cuts > 0 ? 0 : 40,
         .workers = 2,
     };
     assert_int_equal(explore_run(&config, result), EXPLORE_OK);
@@ -352,7 +352,7 @@ static void new_bootloader_has_no_window(void **state)
 {
     (void)state;
     esp_self_reflasher_plan_t told;
-    job.thorough = true;
+    job.cuts = 3;
     put_loader_bundle();
     plan(ESP_OK, &told);
     assert_int_equal(told.recovery_address, RECOVERY);
@@ -391,7 +391,7 @@ static void of_a_whole_system_only_table_and_otadata_are_in_the_window(void **st
     put_system_bundle();
     plan(ESP_OK, &told);
     assert_int_equal(told.recovery_address, RECOVERY);
-    job.thorough = true;
+    job.cuts = 1;
     const uint32_t sector_ms = (timing->sector_erase_typical_us + 16 * timing->page_program_typical_us) / 1000 + 1;
     assert_in_range(told.window_ms_typical, 1, 2 * sector_ms);
     explore(bundle_main, &result);
@@ -778,7 +778,7 @@ static void chip_that_was_started_by_it_is_restored(void **state)
 static void new_bootloader_by_image_has_no_window(void **state)
 {
     (void)state;
-    job.thorough = true;
+    job.cuts = 2;
     put_image(content.loader, LOADER, ROOM);
     expect_no_window(image_main);
 }
