@@ -18,6 +18,7 @@ set(SR_SOURCES
     src/sr_hold_esp_idf.c
     src/sr_http_esp_idf.c
     src/sr_image.c
+    src/sr_guard_esp_idf.c
     src/sr_in_place_esp_idf.c
     src/sr_manifest_esp_idf.c
     src/sr_map.c
@@ -32,6 +33,7 @@ set(SR_SOURCES
     src/sr_partition_table.c
     src/sr_plan_esp_idf.c
     src/sr_records_esp_idf.c
+    src/sr_recovery_esp_idf.c
     src/sr_relocate_esp_idf.c
     src/sr_result.c
     src/sr_result_flash.c

@@ -20,8 +20,9 @@ typedef struct boot_memory {
     boot_range_t dram, iram;         /**< What an app may be loaded to. Equal likewise. */
     boot_range_t rtc_fast, rtc_slow; /**< Empty where the chip has none. */
     uint32_t rom_stack;              /**< Where the stack of ROM and bootloader starts, growing down; 0: not known. */
-    bool windowed;      /**< Xtensa with register windows: every function starts with the instruction ENTRY. */
-    bool page_variable; /**< The MMU's page size may differ from 64 KiB; then the app's descriptor tells. */
+    bool windowed;              /**< Xtensa with register windows: every function starts with the instruction ENTRY. */
+    bool page_variable;         /**< The MMU's page size may differ from 64 KiB; then the app's descriptor tells. */
+    uint16_t recovery_revision; /**< From which on the ROM knows a recovery bootloader; 0: it does not. */
     bool old_rev_minor; /**< ESP-IDF before 4.4.3 took the minor revision for the chip's revision, not the major. */
 } boot_memory_t;
 
@@ -48,6 +49,7 @@ typedef struct boot {
     uint16_t revision;
     bool any_revision; /**< The chip's revision is not known: every image's demand counts as met. */
     uint32_t table_offset;
+    uint32_t recovery; /**< Offset of the recovery bootloader; 0: none. */
     bool rollback;
     uint8_t *flash;
     uint32_t size;

@@ -72,16 +72,26 @@ bool boot_same_code(const boot_code_t *a, const boot_code_t *b)
     return a->length == b->length && memcmp(a->sha256, b->sha256, sizeof(a->sha256)) == 0;
 }
 
-/** A cheap question that settles most states in the middle of a rewrite: is this bootloader there at all? */
-static bool holds_loader(const uint8_t *flash, const boot_result_t *system, const uint8_t *loader)
+static bool holds_loader_at(const boot_judge_t *judge, const uint8_t *flash, uint32_t address, uint32_t length,
+                            const uint8_t *loader)
 {
-    return boot_succeeds(system) && memcmp(flash + system->bootloader.address, loader, system->bootloader.length) == 0;
+    return sr_region_fits((sr_region_t){address, length}, judge->size) && memcmp(flash + address, loader, length) == 0;
 }
 
+/** A cheap question that settles most states in the middle of a rewrite: is this bootloader there at all? */
+static bool holds_loader(const boot_judge_t *judge, const uint8_t *flash, const boot_result_t *system,
+                         const uint8_t *loader)
+{
+    const uint32_t length = system->bootloader.length;
+    return boot_succeeds(system) &&
+           (holds_loader_at(judge, flash, judge->chip->chip->bootloader_offset, length, loader) ||
+            (judge->chip->recovery != 0 && holds_loader_at(judge, flash, judge->chip->recovery, length, loader)));
+}
+
+/** In whichever of the places where the ROM looks. */
 static bool is_loader_of(const boot_result_t *result, const boot_result_t *system)
 {
-    return boot_succeeds(system) && result->bootloader.address == system->bootloader.address &&
-           boot_same_code(&result->bootloader, &system->bootloader);
+    return boot_succeeds(system) && boot_same_code(&result->bootloader, &system->bootloader);
 }
 
 static boot_verdict_t verdict_on(const boot_judge_t *judge, const boot_result_t *result)
@@ -112,8 +122,8 @@ static bool reads_the_same(const boot_judge_t *judge, const uint8_t *flash)
 
 boot_verdict_t boot_judge_look(boot_judge_t *judge, const uint8_t *flash, boot_result_t *result)
 {
-    if (!holds_loader(flash, &judge->old_system, judge->old_loader) &&
-        !holds_loader(flash, &judge->new_system, judge->new_loader)) {
+    if (!holds_loader(judge, flash, &judge->old_system, judge->old_loader) &&
+        !holds_loader(judge, flash, &judge->new_system, judge->new_loader)) {
         judge->has_looked = false; // any operation may be the one that repairs it
         return BOOT_NEITHER;
     }

@@ -3,7 +3,7 @@
  * Tells of a flash content whether it boots the system before a migration, the one after it, or neither.
  *
  * What counts is the code that executes: a bootloader and an app that are those of one of the two systems, byte for
- * byte. Where the app lies does not matter, since it may have moved out of the way.
+ * byte. Where they lie does not matter: the app may have moved out of the way, the bootloader be the recovery one.
  */
 #pragma once
 

@@ -29,6 +29,8 @@ typedef struct boot_chip {
                                    known, and every image's demand on the revision counts as met. */
     uint32_t partition_table; /**< Offset; 0: 0x8000. */
     bool rollback;            /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
+    uint32_t recovery; /**< Offset of the recovery bootloader as burnt into the eFuse, a multiple of 0x1000; 0: not
+                            burnt. Means nothing where boot_rom_knows_recovery() says no. */
 } boot_chip_t;
 
 /** A range of flash that executes, and a digest of its bytes. */
@@ -44,9 +46,17 @@ typedef struct boot_result {
     uint32_t app_offset;    /**< Flash offset of the app that is entered; valid if it boots. */
     boot_code_t bootloader; /**< Valid unless the ROM rejects. */
     boot_code_t app;        /**< Valid if it boots. Image at its true length. */
+    bool recovered;         /**< The mask ROM did not take the bootloader in its place, but the recovery bootloader. */
     bool flash_changed;     /**< The boot itself wrote to flash (otadata, a swap). */
     char reason[160];       /**< One sentence: why this app, or why not. */
 } boot_result_t;
+
+/** The last value of the eFuse field, in sectors: like 0 it means that there is no recovery bootloader. */
+#define BOOT_RECOVERY_OFF 0xFFFu
+
+/** True if the ROM of this chip, from this revision on, looks for a recovery bootloader. Of a chip whose revision is
+ * not known it is taken to. */
+bool boot_rom_knows_recovery(const boot_chip_t *chip);
 
 /** Called for each range that the boot read, so that callers know on which bytes the outcome depends. */
 typedef void (*boot_trace_t)(void *context, uint32_t address, uint32_t length);

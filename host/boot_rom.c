@@ -17,6 +17,13 @@
 #define STACK_BELOW    0x2000u // of the start of the ROM's stack: the stack
 #define STACK_ABOVE    0x400u  // and variables
 
+/** What became of loading a bootloader. */
+typedef enum load_outcome {
+    LOADED,
+    NOT_LOADED, /**< The ROM found something wrong. */
+    HANGS,      /**< It stopped. */
+} load_outcome_t;
+
 /**
  * True if the ROM can store the segment where its header wants it.
  *
@@ -146,20 +153,20 @@ static int misplaced_data(const boot_t *boot)
     return -1;
 }
 
-/** Loads the bootloader and checks its checksum; ends the boot if that fails. */
-static bool load(boot_t *boot)
+/** Loads the bootloader at @p offset and checks its checksum; ends the boot if that fails. */
+static load_outcome_t load(boot_t *boot, uint32_t offset)
 {
     boot_loader_t *loader = &boot->loader;
-    loader->offset = boot->chip->bootloader_offset;
+    *loader = (boot_loader_t){.offset = offset};
     boot_read(boot, loader->offset, loader->header, sizeof(loader->header));
     if (!header_fits(boot)) {
-        return false;
+        return NOT_LOADED;
     }
     loader->segment_count = loader->header[1];
     uint8_t checksum = CHECKSUM_SEED;
     uint32_t end = load_segments(boot, &checksum);
     if (end == 0) {
-        return false;
+        return HANGS;
     }
     loader->length = (uint32_t)sr_align_up(end + 1, 16);
     uint8_t stored;
@@ -167,7 +174,7 @@ static bool load(boot_t *boot)
     if (stored != checksum) {
         boot_end(boot, BOOT_ROM_REJECTS, "bootloader checksum 0x%02x, stored 0x%02x at 0x%" PRIx32, checksum, stored,
                  loader->offset + loader->length - 1);
-        return false;
+        return NOT_LOADED;
     }
     if (loader->header[HASH_APPENDED] != 0) {
         loader->length += SR_SHA256_SIZE; // part of the image, although this ROM never looks at it
@@ -175,7 +182,29 @@ static bool load(boot_t *boot)
     boot_code_t *code = &boot->result->bootloader;
     *code = (boot_code_t){.address = loader->offset, .length = loader->length};
     (void)boot_digest(boot, code->address, code->length, code->sha256);
-    return true;
+    return LOADED;
+}
+
+/**
+ * Loads the bootloader in its place, or else the recovery bootloader.
+ *
+ * ESP-IDF, docs/en/api-guides/bootloader.rst, "Recovery Bootloader": if the primary bootloader fails to load, the ROM
+ * attempts to load the one at the sector that is burnt into the eFuse. Its log there is of an erased primary. That a
+ * wrong checksum counts as such a failure, too, is this text taken at its word. A ROM that hangs falls back to nothing.
+ */
+static bool load_one(boot_t *boot)
+{
+    char reason[sizeof(boot->result->reason)];
+    const load_outcome_t primary = load(boot, boot->chip->bootloader_offset);
+    if (primary != NOT_LOADED || boot->recovery == 0) {
+        return primary == LOADED;
+    }
+    memcpy(reason, boot->result->reason, sizeof(reason));
+    boot->result->recovered = load(boot, boot->recovery) == LOADED;
+    if (!boot->result->recovered) {
+        boot_end(boot, BOOT_ROM_REJECTS, "no recovery bootloader at 0x%" PRIx32 ", and %s", boot->recovery, reason);
+    }
+    return boot->result->recovered;
 }
 
 /** True if the bootloader that was loaded can run. What it needs for that is not under the ROM's checksum. */
@@ -198,5 +227,5 @@ static bool can_run(boot_t *boot)
 
 bool boot_rom(boot_t *boot)
 {
-    return load(boot) && can_run(boot);
+    return load_one(boot) && can_run(boot);
 }

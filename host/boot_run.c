@@ -17,7 +17,8 @@
 #define DESC_VERSION   8u // offset of the ESP-IDF version in a bootloader's descriptor
 
 // From soc/soc.h and soc/soc_caps.h of each target in ESP-IDF v6.0. The stack of the ESP32-P4's ROM depends on the
-// revision of the silicon, so none is given.
+// revision of the silicon, so none is given. From which revision on a ROM knows a recovery bootloader: comments in
+// sdkconfig.ci.recovery_bootloader.* of ESP-IDF's examples/system/ota/partitions_ota.
 static const boot_memory_t memories[] = {
     {.chip_id = 0x00,
      .drom = {0x3F400000, 0x3F800000},
@@ -84,21 +85,24 @@ static const boot_memory_t memories[] = {
      .dram = {0x4FF00000, 0x4FFC0000},
      .iram = {0x4FF00000, 0x4FFC0000},
      .rtc_fast = {0x50108000, 0x50110000},
-     .rtc_slow = {0x30100000, 0x30102000}}, // not RTC memory but the scratchpad, which takes segments likewise
+     .rtc_slow = {0x30100000, 0x30102000}, // not RTC memory but the scratchpad, which takes segments likewise
+     .recovery_revision = 300},
     {.chip_id = 0x14,
      .drom = {0x42000000, 0x44000000},
      .irom = {0x42000000, 0x44000000},
      .dram = {0x40800000, 0x40850000},
      .iram = {0x40800000, 0x40850000},
      .rom_stack = 0x4084E670,
-     .page_variable = true},
+     .page_variable = true,
+     .recovery_revision = 100},
     {.chip_id = 0x17,
      .drom = {0x42000000, 0x44000000},
      .irom = {0x42000000, 0x44000000},
      .dram = {0x40800000, 0x40860000},
      .iram = {0x40800000, 0x40860000},
      .rtc_fast = {0x50000000, 0x50004000},
-     .rom_stack = 0x4085E5A0},
+     .rom_stack = 0x4085E5A0,
+     .recovery_revision = 100},
 };
 
 static const boot_memory_t *memory_of(const sr_chip_t *chip)
@@ -109,6 +113,13 @@ static const boot_memory_t *memory_of(const sr_chip_t *chip)
         }
     }
     return NULL;
+}
+
+bool boot_rom_knows_recovery(const boot_chip_t *chip)
+{
+    const boot_memory_t *memory = memory_of(chip->chip);
+    return memory != NULL && memory->recovery_revision != 0 &&
+           (chip->revision == 0 || chip->revision >= memory->recovery_revision);
 }
 
 bool boot_is_mapped(const boot_memory_t *memory, uint32_t address)
@@ -342,6 +353,7 @@ void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace
         .memory = memory_of(chip->chip),
         .table_offset = chip->partition_table != 0 ? chip->partition_table : SR_PARTITION_TABLE_OFFSET,
         .rollback = chip->rollback,
+        .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
         .flash = flash,
         .size = size,
         .trace = trace,

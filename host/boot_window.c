@@ -48,10 +48,24 @@ static bool changes_range(const replay_t *replay, const nor_op_t *op, const boot
     return from < to && memcmp(replay->flash + from, replay->next + from, to - from) != 0;
 }
 
-/** True if the operation changes bytes that @p result executes where they are. */
-static bool changes_code(const replay_t *replay, const nor_op_t *op, const boot_result_t *result)
+/** True if the operation changes the magic byte alone of the bootloader in its place, and the recovery bootloader runs
+ *  without it: then each torn state has either a bootloader that is whole or none, whatever else the ROM checks. */
+static bool falls_back(replay_t *replay, const nor_op_t *op, const boot_code_t *loader)
 {
-    return changes_range(replay, op, &result->bootloader) ||
+    const boot_code_t rest = {.address = loader->address + 1, .length = loader->length - 1};
+    if (replay->judge.chip->recovery == 0 || loader->address == replay->judge.chip->recovery ||
+        changes_range(replay, op, &rest)) {
+        return false;
+    }
+    memcpy(replay->torn, replay->next, replay->size);
+    replay->torn[loader->address] = 0;
+    return boot_judge_look(&replay->judge, replay->torn, NULL) != BOOT_NEITHER;
+}
+
+/** True if the operation changes bytes that @p result executes where they are. */
+static bool changes_code(replay_t *replay, const nor_op_t *op, const boot_result_t *result)
+{
+    return (changes_range(replay, op, &result->bootloader) && !falls_back(replay, op, &result->bootloader)) ||
            (result->outcome == BOOT_BOOTS && changes_range(replay, op, &result->app));
 }
 

@@ -27,7 +27,8 @@ typedef struct boot_window {
  * Replays a record.
  *
  * An operation is in the window if it starts or ends in a state that is not safe, if it changes bytes that the boot
- * before or after it executes, or if a torn version of it would not be safe.
+ * before or after it executes, or if a torn version of it would not be safe. The magic byte of a bootloader does not
+ * count among those bytes if the chip's recovery bootloader runs without it.
  * @param running The app that ran first, if it is not the one that the flash booted; NULL: it is.
  * @param inside A flag for each operation of the record, set for those in the window, the others left alone; may be
  * NULL.

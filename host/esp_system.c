@@ -20,6 +20,11 @@ void esp_rom_software_reset_system(void)
     sim_end_boot(SIM_END_RESTART);
 }
 
+uint32_t esp_rom_get_bootloader_offset(void)
+{
+    return sim_bootloader_offset();
+}
+
 /* Modelled time passes with flash operations only. */
 void esp_rom_delay_us(uint32_t us)
 {

@@ -19,6 +19,9 @@
  * (boot_window.h) and told beside the shortest one that is possible, so that an order which does too much inside it
  * shows. So does a copy over the running app, which is boot path: all of it is commit.
  *
+ * Where the chip has a recovery bootloader that can stand in for the one that is written, the bootloader is no boot
+ * path in this sense: neither of the commit, nor of the shortest window.
+ *
  * The shortest window: of the sectors that both bootloaders, table and otadata occupy, those that differ, each erased
  * once unless it is blank (by sectors or blocks, what is quicker, touching nothing but blank targets) and programmed
  * once, as far as the new boot needs the page. Sectors that only the new boot needs can be written before, those that
@@ -105,7 +108,7 @@ typedef struct explore_config {
                                      flash only what the uncut run writes or what is blank may change, and what is blank
                                      only outside of data partitions and behind the partition table. */
     unsigned target_count;
-    uint32_t torn_states; /**< For each operation; at least NOR_TORN_KINDS show all ways of being torn. */
+    uint32_t torn_states; /**< For each operation; NOR_TORN_KINDS show all ways, NOR_TORN_STATES each in each phase. */
     unsigned cuts;        /**< 1: one cut; N: up to N, each in the attempt to go on after the one before. */
     uint32_t sample;      /**< Operations that are tried, evenly spread, beside those of the commit; 0: all. */
     unsigned workers;     /**< Processes. */

@@ -22,6 +22,7 @@ typedef struct change {
     uint8_t *scratch;
     uint8_t *group_of; /**< For each sector: the explore_part_t that it is written with; 0: none. */
     const boot_code_t *loader;
+    bool recovers; /**< A recovery bootloader can stand in for the one that is written. */
     bool safe_known[1u << GROUPS][GROUPS], is_safe[1u << GROUPS][GROUPS];
     floor_time_t best;
 } change_t;
@@ -156,7 +157,7 @@ static bool boots(change_t *change)
 static bool try_group(change_t *change, uint8_t done, uint8_t group)
 {
     if (group == EXPLORE_BOOTLOADER) {
-        return time_of(change, group).maximum_us == 0; // it executes where it is written
+        return change->recovers || time_of(change, group).maximum_us == 0; // it executes where it is written
     }
     for (unsigned program = 0; program < 2; program++) {
         for (uint32_t seed = 0; seed < NOR_TORN_STATES; seed++) {
@@ -233,6 +234,8 @@ static bool find_best(change_t *change)
     enough = explore_boot_path(&change->config->chip, change->final, change->config->size, &new_path) && enough;
     if (enough) {
         change->loader = &new_path.boot.bootloader;
+        change->recovers = explore_has_recovery(change->config, change->base, &old_path.boot.bootloader, change->final,
+                                                &new_path.boot.bootloader);
         const uint8_t groups = sort_sectors(change, old_path.sectors, new_path.sectors);
         change->best = (floor_time_t){UINT64_MAX, UINT64_MAX};
         try_orders(change, groups, 0, 0);

@@ -84,6 +84,15 @@ typedef enum explore_part {
 
 #define EXPLORE_SHORT_PARTS (EXPLORE_BOOTLOADER | EXPLORE_TABLE | EXPLORE_OTADATA_0 | EXPLORE_OTADATA_1)
 
+/**
+ * True if a recovery bootloader can keep the chip booting while the bootloader is rewritten: its offset is burnt, its
+ * place has room for the bootloader that boots from @p flash, no partition of that system but one for a bootloader lies
+ * there, and either no target does or @p final has the new system's bootloader there. Told by addresses and by what is
+ * wanted, not by what is done about it.
+ */
+bool explore_has_recovery(const explore_config_t *config, const uint8_t *flash, const boot_code_t *loader,
+                          const uint8_t *final, const boot_code_t *new_loader);
+
 /** Boots a copy of a flash and finds the boot path. @return false without memory; free(path->sectors) is due. */
 bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, explore_boot_path_t *path);
 

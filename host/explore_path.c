@@ -63,6 +63,46 @@ static void mark_decision(const boot_chip_t *chip, uint8_t *flash, uint32_t size
     }
 }
 
+static bool lies_in_partition(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, sr_region_t place)
+{
+    const uint32_t offset = chip->partition_table != 0 ? chip->partition_table : SR_PARTITION_TABLE_OFFSET;
+    const sr_reader_t reader = {
+        .context = (void *)(uintptr_t)(flash + offset), .read = view_read, .size = SR_SECTOR_SIZE};
+    sr_table_t table;
+    if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, size) ||
+        sr_table_parse(&reader, size, &table) != SR_TABLE_OK) {
+        return false;
+    }
+    for (unsigned i = 0; i < table.count; i++) {
+        const sr_partition_t *entry = &table.entries[i];
+        if (entry->type != SR_PARTITION_TYPE_BOOTLOADER &&
+            sr_region_overlaps(place, (sr_region_t){entry->address, entry->size})) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool explore_has_recovery(const explore_config_t *config, const uint8_t *flash, const boot_code_t *loader,
+                          const uint8_t *final, const boot_code_t *new_loader)
+{
+    const uint32_t offset = config->chip.recovery;
+    const sr_region_t place = {offset, (uint32_t)sr_align_up(loader->length, SR_SECTOR_SIZE)};
+    if (offset == 0 || !boot_rom_knows_recovery(&config->chip) || !sr_region_fits(place, config->size) ||
+        sr_region_overlaps(place, (sr_region_t){0, SR_PARTITION_TABLE_OFFSET + SR_SECTOR_SIZE}) ||
+        lies_in_partition(&config->chip, flash, config->size, place)) {
+        return false;
+    }
+    const bool has_new = sr_region_fits((sr_region_t){offset, new_loader->length}, config->size) &&
+                         memcmp(final + offset, final + new_loader->address, new_loader->length) == 0;
+    for (unsigned i = 0; i < config->target_count; i++) {
+        if (sr_region_overlaps(place, config->targets[i]) && !has_new) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, explore_boot_path_t *path)
 {
     const uint32_t count = size / SR_SECTOR_SIZE;
@@ -101,22 +141,28 @@ static bool touches(const uint8_t *sectors, uint8_t parts, const nor_op_t *op)
     return false;
 }
 
+/** Where a commit may write: the sectors of both systems, and which of their parts. */
+typedef struct commit_path {
+    const uint8_t *old_path, *new_path;
+    uint8_t parts; /**< Of explore_part_t; the running app comes on top. */
+} commit_path_t;
+
+static bool is_on_path(const commit_path_t *path, const nor_op_t *op)
+{
+    return touches(path->old_path, path->parts | EXPLORE_APP, op) || touches(path->new_path, path->parts, op);
+}
+
 /** The operations of one start of the app: [first, end). */
-static void mark_commit(explore_trail_t *trail, uint32_t first, uint32_t end, const uint8_t *old_path,
-                        const uint8_t *new_path)
+static void mark_commit(explore_trail_t *trail, uint32_t first, uint32_t end, const commit_path_t *path)
 {
     uint32_t last = end;
     bool on_path = false;
     while (last > first && !on_path) {
         last--;
-        const nor_op_t *op = &trail->operations[last].op;
-        on_path =
-            touches(old_path, EXPLORE_SHORT_PARTS | EXPLORE_APP, op) || touches(new_path, EXPLORE_SHORT_PARTS, op);
+        on_path = is_on_path(path, &trail->operations[last].op);
     }
     for (uint32_t i = last + 1; on_path && i > first; i--) {
-        const nor_op_t *op = &trail->operations[i - 1].op;
-        on_path =
-            touches(old_path, EXPLORE_SHORT_PARTS | EXPLORE_APP, op) || touches(new_path, EXPLORE_SHORT_PARTS, op);
+        on_path = is_on_path(path, &trail->operations[i - 1].op);
         trail->operations[i - 1].in_commit = on_path;
     }
 }
@@ -130,8 +176,16 @@ static uint32_t end_of_boot(const explore_trail_t *trail, uint32_t first)
     return end;
 }
 
+/** Without the bootloader where a recovery bootloader can stand in for it: then there is no excuse. */
+static uint8_t parts_of_commit(const explore_config_t *config, const uint8_t *flash, const boot_result_t *old_boot,
+                               const uint8_t *final, const boot_result_t *new_boot)
+{
+    const bool recovers = explore_has_recovery(config, flash, &old_boot->bootloader, final, &new_boot->bootloader);
+    return recovers ? EXPLORE_SHORT_PARTS & ~EXPLORE_BOOTLOADER : EXPLORE_SHORT_PARTS;
+}
+
 static bool mark_all(const explore_config_t *config, explore_trail_t *trail, explore_cursor_t *cursor,
-                     const uint8_t *new_path, uint8_t *flash)
+                     const uint8_t *final, const explore_boot_path_t *new_path, uint8_t *flash)
 {
     for (uint32_t first = 0; first < trail->count;) {
         const uint32_t end = end_of_boot(trail, first);
@@ -140,7 +194,9 @@ static bool mark_all(const explore_config_t *config, explore_trail_t *trail, exp
         explore_cursor_make(cursor, &start, flash);
         const bool enough = explore_boot_path(&config->chip, flash, config->size, &old_path);
         if (enough) {
-            mark_commit(trail, first, end, old_path.sectors, new_path);
+            const uint8_t parts = parts_of_commit(config, flash, &old_path.boot, final, &new_path->boot);
+            const commit_path_t path = {.old_path = old_path.sectors, .new_path = new_path->sectors, .parts = parts};
+            mark_commit(trail, first, end, &path);
         }
         free(old_path.sectors);
         if (!enough) {
@@ -159,7 +215,7 @@ bool explore_mark_commits(const explore_config_t *config, explore_trail_t *trail
     bool enough = explore_boot_path(&config->chip, final, config->size, &new_path);
     enough = explore_cursor_open(&cursor, trail, &config->chip) && enough && flash != NULL;
     if (enough) {
-        enough = mark_all(config, trail, &cursor, new_path.sectors, flash);
+        enough = mark_all(config, trail, &cursor, final, &new_path, flash);
     }
     explore_cursor_close(&cursor);
     free(new_path.sectors);

@@ -378,6 +378,11 @@ uint32_t nor_flash_wear(const nor_flash_t *flash, uint32_t sector)
     return sector < flash->size / SECTOR ? flash->wear[sector] : 0;
 }
 
+uint32_t nor_flash_failures(const nor_flash_t *flash, uint32_t sector)
+{
+    return sector < flash->size / SECTOR ? flash->failures[sector] : 0;
+}
+
 void nor_flash_set_cut(nor_flash_t *flash, nor_cut_t cut)
 {
     flash->cut = cut;

@@ -124,6 +124,8 @@ nor_stats_t nor_flash_stats(const nor_flash_t *flash);
 void nor_flash_reset_stats(nor_flash_t *flash);
 /** Erase cycles that this sector (number = address / 4096) has seen. */
 uint32_t nor_flash_wear(const nor_flash_t *flash, uint32_t sector);
+/** How often an injected fault (nor_faults_t) hit this sector, or the block that starts with it. */
+uint32_t nor_flash_failures(const nor_flash_t *flash, uint32_t sector);
 void nor_flash_set_cut(nor_flash_t *flash, nor_cut_t cut);
 /** True once an armed cut has happened. */
 bool nor_flash_power_is_cut(const nor_flash_t *flash);

@@ -63,13 +63,19 @@ sim_counters_t *sim_counters(void)
     return sim_state.counters;
 }
 
+uint32_t sim_bootloader_offset(void)
+{
+    const sim_config_t *config = &sim_state.config;
+    return config->recovered ? config->chip.recovery : config->chip.chip->bootloader_offset;
+}
+
 /* The size that the bootloader passes on: that of its own header, or the flash's where there is no bootloader. */
 static uint32_t flash_size_in_use(const sim_config_t *config)
 {
     const uint32_t physical = nor_flash_size(config->flash);
     sim_window_t window;
     sr_image_t image;
-    const uint32_t offset = config->chip.chip->bootloader_offset;
+    const uint32_t offset = sim_bootloader_offset();
     const sr_reader_t reader = sim_reader(&window, offset, physical - offset);
     const sr_image_status_t status = sr_image_parse(&reader, &image);
     if (status == SR_IMAGE_READ_FAILED || status == SR_IMAGE_BAD_MAGIC || image.spi_size > 7) {

@@ -20,6 +20,7 @@ typedef struct sim_config {
     boot_chip_t chip;      /**< Kind and revision. */
     nor_flash_t *flash;    /**< Owned by the caller. */
     uint32_t running_app;  /**< Flash offset of the app that runs; sim_run() finds it by booting if UINT32_MAX. */
+    bool recovered;        /**< The recovery bootloader started that app; sim_run() finds out by booting. */
     bool flash_encryption; /**< esp_flash_encryption_enabled(); a keyed, address-dependent scramble stands for AES. */
     bool secure_boot;      /**< esp_secure_boot_enabled(). */
     uint32_t heap_limit;   /**< Bytes that heap_caps_malloc() gives out at most; 0: 200 KiB. */

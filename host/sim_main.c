@@ -126,7 +126,7 @@ static void print_boot(const char *when, const boot_result_t *result)
     if (boot_succeeds(result)) {
         printf(", app at 0x%" PRIx32, result->app_offset);
     }
-    printf(" (%s)\n", result->reason);
+    printf("%s (%s)\n", result->recovered ? ", started by the recovery bootloader" : "", result->reason);
 }
 
 static void print_report(const nor_flash_t *flash, const sim_report_t *report)

@@ -164,12 +164,14 @@ static boot_code_t image_at(const sim_config_t *config, uint32_t address)
     return code;
 }
 
-static sim_end_t run_app(const sim_config_t *config, uint32_t app, sim_counters_t *counters, void (*app_main)(void))
+static sim_end_t run_app(const sim_config_t *config, uint32_t app, bool recovered, sim_counters_t *counters,
+                         void (*app_main)(void))
 {
     pid_t child;
     if (start_child(&child)) {
         sim_config_t running = *config;
         running.running_app = app;
+        running.recovered = recovered;
         if (!sim_attach_with(&running, counters)) {
             sim_panic("the app at 0x%x can not start: no valid partition table", app);
         }
@@ -204,7 +206,8 @@ static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsign
         return false;
     }
     flash_buffer_copy(nor_flash_bytes(config->flash), booted, nor_flash_size(config->flash));
-    report->last_end = run_app(config, forced ? config->running_app : result.app_offset, counters, app_main);
+    report->last_end =
+        run_app(config, forced ? config->running_app : result.app_offset, result.recovered, counters, app_main);
     report->boots++;
     return true;
 }

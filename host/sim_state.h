@@ -52,6 +52,9 @@ void sim_panic(const char *format, ...) __attribute__((noreturn, format(printf, 
 /** Runs the other tasks until each has ended or waits forever; called when the main task has ended. */
 void sim_tasks_run_out(void);
 
+/** Flash offset of the bootloader that started the app. */
+uint32_t sim_bootloader_offset(void);
+
 /** Window over the flash as the chip's cache sees it: decrypted if flash encryption is on. */
 typedef struct sim_window {
     uint32_t address;

@@ -136,8 +136,10 @@ typedef struct {
                                                         boot. */
     bool must_relocate;                            /**< The running app lies where other content must go. */
     uint32_t relocate_to;                          /**< Address that it could move to; UINT32_MAX: there is none. */
-    uint32_t staging_address; /**< Free flash where the last step would be staged; UINT32_MAX: RAM only. */
-    uint32_t sectors_moved;   /**< Of sectors_to_write: with content that the flash has elsewhere. */
+    uint32_t staging_address;  /**< Free flash where the last step would be staged; UINT32_MAX: RAM only. */
+    uint32_t recovery_address; /**< Recovery bootloader that boots the chip while the bootloader is written, so that
+                                  this is no part of the window; UINT32_MAX: none. */
+    uint32_t sectors_moved;    /**< Of sectors_to_write: with content that the flash has elsewhere. */
     esp_self_reflasher_relocation_t relocation;            /**< How it gets out of the way; NONE also if it can not. */
     uint32_t relocation_ms_typical, relocation_ms_maximum; /**< What that adds to the window. */
     uint32_t sectors_left; /**< To be blank, but under the running app, for which no slot is free: they stay as they

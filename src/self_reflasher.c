@@ -338,17 +338,9 @@ static esp_err_t check_embedded(const esp_self_reflasher_config_t *config, const
     return ESP_OK;
 }
 
-/* The copy of the running app may go wherever neither the image lies nor where it goes. */
-static bool is_clear(void *context, sr_region_t room)
-{
-    const sr_transfer_t *transfer = context;
-    return !sr_region_overlaps(room, transfer->destination) &&
-           !sr_region_overlaps(room, (sr_region_t){transfer->source, transfer->length});
-}
-
 static sr_room_t judge_room(void *context, uint32_t address)
 {
-    return is_clear(context, (sr_region_t){address, SR_SECTOR_SIZE}) ? SR_ROOM_OPEN : SR_ROOM_TAKEN;
+    return sr_transfer_leaves_alone(context, (sr_region_t){address, SR_SECTOR_SIZE}) ? SR_ROOM_OPEN : SR_ROOM_TAKEN;
 }
 
 static esp_err_t move_to_slot(const sr_transfer_t *transfer, const esp_partition_t *slot)
@@ -413,7 +405,7 @@ static esp_err_t overwrite(sr_transfer_t *transfer)
 static esp_err_t make_way(sr_transfer_t *transfer)
 {
     const sr_system_t *system = transfer->system;
-    const esp_partition_t *slot = sr_relocate_find(system, is_clear, transfer);
+    const esp_partition_t *slot = sr_relocate_find(system, sr_transfer_leaves_alone, transfer);
     sr_temporary_place_t place = {.address = UINT32_MAX};
     if (slot != NULL) {
         return move_to_slot(transfer, slot);

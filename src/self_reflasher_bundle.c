@@ -67,7 +67,8 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
     if (plan == NULL) {
         plan = &own_plan;
     }
-    *plan = (esp_self_reflasher_plan_t){.relocate_to = UINT32_MAX, .staging_address = UINT32_MAX};
+    *plan = (esp_self_reflasher_plan_t){
+        .relocate_to = UINT32_MAX, .staging_address = UINT32_MAX, .recovery_address = UINT32_MAX};
     /* A record that is sealed may hold the only copy of data that moves: it is finished, never begun anew. */
     esp_err_t err = sr_resume(config->may_commit, config->user_ctx);
     if (err == ESP_OK) {

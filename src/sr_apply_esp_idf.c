@@ -110,20 +110,20 @@ static bool in_region(sr_region_t region, uint32_t address)
 }
 
 /* Part of the commit that a wrong sector of the boot path belongs to. What moves to the place of the old otadata is
- * written with the bootloader: as soon as the new table is there, another app may run, which finishes nothing. */
+ * written with the bootloader: as soon as the new table is there, another app may run, which finishes nothing. So is
+ * content that only shares the block, as the end of a bootloader that is longer than the old one. */
 static sr_stage_group_t boot_group_of(const sr_migration_t *migration, uint32_t address)
 {
     const sr_boot_path_t *path = &migration->system.boot_path;
-    if (in_region(path->bootloader, address)) {
-        return SR_STAGE_BOOTLOADER;
-    }
+    const uint8_t flags = sr_map_at(&migration->map, address);
     if (in_region(path->table, address)) {
         return SR_STAGE_TABLE;
     }
-    if (in_region(path->otadata, address)) {
-        return sr_map_is_moved(sr_map_at(&migration->map, address)) ? SR_STAGE_BOOTLOADER : SR_STAGE_OTADATA;
+    if (in_region(path->otadata, address) && !sr_map_is_moved(flags)) {
+        return SR_STAGE_OTADATA;
     }
-    return SR_STAGE_NEIGHBOURS;
+    const bool with_bootloader = in_region(path->bootloader, address) || (flags & SR_MAP_CONTENT) != 0;
+    return with_bootloader ? SR_STAGE_BOOTLOADER : SR_STAGE_NEIGHBOURS;
 }
 
 /* Part of the commit that a sector belongs to; false for one that is none of its business. */
@@ -170,14 +170,18 @@ static esp_err_t list_groups(sr_migration_t *migration, sr_stage_group_t first)
     return ESP_OK;
 }
 
-static uint32_t find_place(const sr_migration_t *migration)
+uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *data_sectors)
 {
-    return sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + migration->stage.data_sectors);
+    const bool slots_are_known = migration->manifest.bundle.partition_table_offset != SR_BUNDLE_NO_TABLE;
+    return sr_map_find_record(&migration->map, SR_STAGE_OVERHEAD, slots_are_known, data_sectors);
 }
 
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged)
 {
-    *data_is_staged = list_groups(migration, SR_STAGE_DATA) == ESP_OK && find_place(migration) != SR_NO_ADDRESS;
+    uint32_t sectors;
+    *data_is_staged = list_groups(migration, SR_STAGE_DATA) == ESP_OK;
+    sectors = migration->stage.data_sectors;
+    *data_is_staged = *data_is_staged && sr_migration_find_place(migration, &sectors) != SR_NO_ADDRESS;
     return *data_is_staged ? ESP_OK : list_groups(migration, SR_STAGE_NEIGHBOURS);
 }
 
@@ -218,6 +222,7 @@ static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
         if (err == ESP_OK) {
             sr_sha256_update(&sha, scratch, SR_SECTOR_SIZE);
             err = sr_stage_put(stage, &migration->writer, entry.data_index + i, scratch);
+            err = sr_migration_tell_record(migration, err);
         }
         migration->progress.sectors_done++;
     }
@@ -227,7 +232,7 @@ static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
 }
 
 /* Puts the data of all entries into free flash. The record counts for nothing before it is sealed. */
-static esp_err_t stage_data(sr_migration_t *migration)
+static esp_err_t stage_data(sr_migration_t *migration, uint32_t wanted_sectors)
 {
     sr_stage_t *stage = &migration->stage;
     uint8_t *scratch = migration->buffers->scratch;
@@ -238,8 +243,9 @@ static esp_err_t stage_data(sr_migration_t *migration)
     }
     memcpy(stage->app_id, app_id, sizeof(stage->app_id));
     err = sr_stage_open(stage, &migration->writer, migration->plan->staging_address, scratch);
+    err = sr_migration_tell_record(migration, err);
     migration->progress.sectors_done = 0;
-    migration->progress.sectors_total = stage->data_sectors;
+    migration->progress.sectors_total = wanted_sectors;
     for (uint32_t i = 0; i < stage->count && err == ESP_OK; i++) {
         err = sr_stage_entry(stage, i).blank ? ESP_OK : stage_entry(migration, i);
     }
@@ -397,11 +403,13 @@ static esp_err_t prepare(sr_migration_t *migration, bool *data_is_staged)
  * straight to its place, too: its source is whole until the record is sealed. */
 static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
 {
-    migration->plan->staging_address = migration->stage.count > 0 ? find_place(migration) : SR_NO_ADDRESS;
+    const uint32_t wanted_sectors = migration->stage.data_sectors;
+    migration->plan->staging_address =
+        migration->stage.count > 0 ? sr_migration_find_place(migration, &migration->stage.data_sectors) : SR_NO_ADDRESS;
     const bool staged = migration->plan->staging_address != SR_NO_ADDRESS;
     esp_err_t err = write_all(migration, sr_map_is_moved_body);
     if (err == ESP_OK && staged) {
-        err = stage_data(migration);
+        err = stage_data(migration, wanted_sectors);
     }
     if (err == ESP_OK && !data_is_staged) {
         err = write_all(migration, is_data);
@@ -410,7 +418,7 @@ static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
         err = check_moved(migration);
     }
     if (err == ESP_OK && staged) {
-        err = sr_stage_seal(&migration->stage, &migration->writer);
+        err = sr_migration_tell_record(migration, sr_stage_seal(&migration->stage, &migration->writer));
     }
     if (staged) {
         release_source(migration);
@@ -471,6 +479,10 @@ esp_err_t sr_migration_run(sr_migration_t *migration)
         return overwrite(migration);
     }
     if (err == ESP_OK) {
+        err =
+            sr_recovery_copy(&migration->system, &migration->recovery, &migration->writer, migration->buffers->scratch);
+    }
+    if (err == ESP_OK) {
         err = stage(migration, data_is_staged);
     }
     if (err == ESP_OK) {
@@ -478,6 +490,7 @@ esp_err_t sr_migration_run(sr_migration_t *migration)
     }
     if (err == ESP_OK && migration->stage.address != SR_NO_ADDRESS) {
         err = sr_stage_discard(&migration->stage, &migration->writer, migration->buffers->scratch);
+        err = sr_migration_tell_record(migration, err);
     }
     return err;
 }

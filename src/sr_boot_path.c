@@ -10,8 +10,7 @@ static sr_region_t whole_sectors(sr_region_t region)
     return (sr_region_t){region.address, (uint32_t)sr_align_up(region.size, SR_SECTOR_SIZE)};
 }
 
-/* The image that starts with the region, in whole sectors; all of the region if there is none that can be read. */
-static sr_region_t image_sectors(const sr_reader_t *flash, sr_region_t region)
+sr_region_t sr_boot_path_image(const sr_reader_t *flash, sr_region_t region)
 {
     sr_window_t window;
     const sr_reader_t reader = sr_window_reader(&window, flash, region.address, region.size);
@@ -31,8 +30,9 @@ void sr_boot_path_find(const sr_reader_t *flash, const sr_chip_t *chip, uint32_t
                        sr_region_t app_partition, sr_boot_path_t *path)
 {
     const sr_region_t bootloader_place = {chip->bootloader_offset, table_offset - chip->bootloader_offset};
-    path->bootloader = image_sectors(flash, bootloader_place);
+    path->bootloader = sr_boot_path_image(flash, bootloader_place);
     path->table = (sr_region_t){table_offset, SR_SECTOR_SIZE};
     path->otadata = whole_sectors(otadata);
-    path->running_app = app_partition.size > 0 ? image_sectors(flash, app_partition) : app_partition;
+    path->recovery = (sr_region_t){0};
+    path->running_app = app_partition.size > 0 ? sr_boot_path_image(flash, app_partition) : app_partition;
 }

@@ -37,6 +37,7 @@ static uint32_t count_boot_path(const sr_stage_t *stage)
 esp_err_t sr_commit_prepare(sr_commit_t *commit)
 {
     esp_err_t err = sr_hold_open(&commit->hold, count_boot_path(commit->stage));
+    commit->hold.guarded = commit->stage->guarded;
     for (uint32_t i = 0; i < commit->stage->count && err == ESP_OK; i++) {
         const sr_stage_entry_t entry = sr_stage_entry(commit->stage, i);
         if (entry.group != SR_STAGE_DATA) {

@@ -63,6 +63,12 @@ static uint32_t count_covered(const sr_copy_t *copy)
     return count;
 }
 
+/* With its magic byte cleared meanwhile, the bootloader's first sector is written with any of the others. */
+static bool is_always_held(const sr_copy_t *copy, sr_hold_group_t group, uint32_t address)
+{
+    return copy->guarded && group == SR_HOLD_BOOTLOADER && address == copy->last[group].address;
+}
+
 /* Keeps one sector of the boot path in RAM, if it must change. */
 static esp_err_t hold_sector(sr_copy_t *copy, sr_hold_group_t group, uint32_t address)
 {
@@ -73,7 +79,8 @@ static esp_err_t hold_sector(sr_copy_t *copy, sr_hold_group_t group, uint32_t ad
     if (err == ESP_OK) {
         err = sr_writer_look(&writer, &sector, &look);
     }
-    return err == ESP_OK && !look.right ? sr_hold_add(&copy->hold, group, &sector) : err;
+    const bool held = !look.right || is_always_held(copy, group, address);
+    return err == ESP_OK && held ? sr_hold_add(&copy->hold, group, &sector) : err;
 }
 
 static esp_err_t hold_region(sr_copy_t *copy, sr_hold_group_t group)
@@ -92,6 +99,7 @@ esp_err_t sr_copy_prepare(sr_copy_t *copy)
 {
     esp_err_t err = sr_hold_open(&copy->hold, count_covered(copy));
     copy->hold.owned = copy->destination;
+    copy->hold.guarded = copy->guarded;
     for (unsigned i = 0; i < SR_HOLD_GROUPS && err == ESP_OK; i++) {
         err = hold_region(copy, (sr_hold_group_t)i);
     }

@@ -35,6 +35,7 @@ typedef struct sr_copy {
     uint32_t length;                  /**< Bytes of the image, at most the destination's. */
     sr_region_t destination;          /**< Whole sectors. */
     sr_region_t last[SR_HOLD_GROUPS]; /**< Boot path: what is written last, in this order. Whole sectors. */
+    bool guarded;                     /**< A recovery bootloader stands in for the one that is written. */
     sr_copy_progress_t progress;      /**< NULL: none; not called if the copy runs from RAM. */
     void *progress_context;
     sr_copy_workspace_t *workspace; /**< Owned by the caller. */

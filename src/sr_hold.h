@@ -33,6 +33,9 @@ typedef struct sr_hold {
     uint8_t *blank;                     /**< A sector of 0xFF, once one is held. */
     sr_region_t owned; /**< Blank sectors in here may be torn by an erase of their block that is cut short: whoever
                           holds the rest puts them right when he starts again. Empty after sr_hold_open(). */
+    /** A recovery bootloader stands in for the one that is written, whose first sector is then the first one here. Set
+     *  by the caller after sr_hold_open(). */
+    bool guarded;
 } sr_hold_t;
 
 /**
@@ -49,7 +52,9 @@ esp_err_t sr_hold_add(sr_hold_t *hold, sr_hold_group_t group, const sr_sector_t 
 
 /**
  * Writes all of them, each group as sr_writer_put_group() does, after one erase of a 64 KiB block that holds nothing
- * but them and blank sectors that are owned. Uses neither heap nor log: may run from RAM.
+ * but them and blank sectors that are owned. If guarded, the bootloader as sr_writer_put_guarded() does, and without
+ * that erase, which would take the table away for as long as the bootloader takes. Uses neither heap nor log: may run
+ * from RAM.
  * @return as sr_writer_put()
  */
 esp_err_t sr_hold_put(const sr_hold_t *hold, sr_writer_t *writer);

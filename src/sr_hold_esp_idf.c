@@ -86,11 +86,15 @@ static void erase_at_once(const sr_hold_t *hold, const sr_writer_t *writer)
 esp_err_t sr_hold_put(const sr_hold_t *hold, sr_writer_t *writer)
 {
     uint32_t start = 0;
-    erase_at_once(hold, writer);
+    if (!hold->guarded) {
+        erase_at_once(hold, writer);
+    }
     for (unsigned i = 0; i < SR_HOLD_GROUPS; i++) {
         const uint32_t end = hold->group_end[i];
         if (end > start) {
-            const esp_err_t err = sr_writer_put_group(writer, &hold->sectors[start], end - start);
+            const bool guarded = hold->guarded && i == SR_HOLD_BOOTLOADER;
+            const esp_err_t err = guarded ? sr_writer_put_guarded(writer, &hold->sectors[start], end - start)
+                                          : sr_writer_put_group(writer, &hold->sectors[start], end - start);
             if (err != ESP_OK) {
                 return err;
             }

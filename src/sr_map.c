@@ -57,29 +57,39 @@ bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t c
     return false;
 }
 
-/* Whether the commit may erase a sector with its block. */
-static bool may_be_claimed(uint8_t flags)
+/** Sectors that the commit writes only because they share the block: each waits in RAM. */
+#define MAX_EXTRA 2u
+
+/** What lies in the block of the boot path. */
+typedef struct boot_block {
+    uint32_t dirty; /**< Boot path that needs an erase. */
+    uint32_t extra; /**< Content of the bundle that is no boot path. */
+    bool loses_nothing;
+} boot_block_t;
+
+static void look_at_neighbour(uint8_t flags, boot_block_t *found)
 {
-    const bool written = (flags & SR_MAP_BOOT_PATH) != 0 && (flags & SR_MAP_WRONG) != 0;
     const bool to_be_blank = (flags & SR_MAP_TARGET) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_RUNNING_APP)) == 0;
-    const bool is_blank =
+    const bool stays_blank =
         (flags & SR_MAP_BLANK) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_DATA | SR_MAP_RUNNING_APP)) == 0;
-    return written || to_be_blank || is_blank;
+    const bool is_written = (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_WRONG) != 0 &&
+                            (flags & SR_MAP_CONTENT) != 0 && (flags & SR_MAP_RUNNING_APP) == 0;
+    found->extra += is_written;
+    found->loses_nothing = found->loses_nothing && (to_be_blank || stays_blank || is_written);
 }
 
-static bool block_may_be_claimed(const sr_map_t *map, uint32_t first)
+static boot_block_t look_at_block(const sr_map_t *map, uint32_t first)
 {
-    uint32_t dirty = 0;
-    if (first + SECTORS_PER_BLOCK > map->count) {
-        return false;
-    }
-    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
-        if (!may_be_claimed(map->flags[i])) {
-            return false;
+    boot_block_t found = {.loses_nothing = first + SECTORS_PER_BLOCK <= map->count};
+    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK && found.loses_nothing; i++) {
+        const uint8_t flags = map->flags[i];
+        if ((flags & SR_MAP_BOOT_PATH) != 0 && (flags & SR_MAP_WRONG) != 0) {
+            found.dirty += (flags & SR_MAP_BLANK) == 0;
+        } else {
+            look_at_neighbour(flags, &found);
         }
-        dirty += (map->flags[i] & SR_MAP_BLANK) == 0;
     }
-    return dirty >= SR_WRITER_WORTH_A_BLOCK;
+    return found;
 }
 
 void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors)
@@ -90,13 +100,14 @@ void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors)
         first++;
     }
     first -= first % SECTORS_PER_BLOCK;
-    if (!block_may_be_claimed(map, first)) {
+    const boot_block_t found = look_at_block(map, first);
+    if (!found.loses_nothing || found.extra > MAX_EXTRA || found.dirty < SR_WRITER_WORTH_A_BLOCK) {
         return;
     }
     uint8_t before[SECTORS_PER_BLOCK];
     memcpy(before, map->flags + first, sizeof(before));
     sr_map_mark(map, (sr_region_t){first * SR_SECTOR_SIZE, SR_BLOCK_SIZE}, SR_MAP_BOOT_PATH);
-    if (sr_map_find_free(map, record_sectors) == UINT32_MAX) {
+    if (sr_map_find_free(map, record_sectors + found.extra) == UINT32_MAX) {
         memcpy(map->flags + first, before, sizeof(before));
         return;
     }
@@ -140,7 +151,8 @@ static void summarize_times(const sr_map_t *map, sr_map_summary_t *summary)
             continue;
         }
         add_sector(map, i, block_erase, &typical, &maximum);
-        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0) {
+        const sr_region_t sector = {i * SR_SECTOR_SIZE, SR_SECTOR_SIZE};
+        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0 && !sr_region_overlaps(map->guarded, sector)) {
             add_sector(map, i, claimed, &window_typical, &window_maximum);
         }
     }
@@ -170,6 +182,12 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
     summarize_times(map, summary);
 }
 
+/** Where a run of free sectors may lie. */
+typedef enum rule { ANYWHERE, DATA_STARTS_A_BLOCK, CLEAR_OF_TRAILERS } rule_t;
+
+/** MCUboot has its state at the end of a slot, in up to 12 KiB and a bit, and slots end with a block. */
+#define TRAILER_SECTORS 4u
+
 void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms)
 {
     const uint64_t pages = (uint64_t)programs * PAGES_PER_SECTOR;
@@ -177,17 +195,29 @@ void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint
     *maximum_ms = to_ms((uint64_t)erases * SECTOR_MAXIMUM + pages * PAGE_MAXIMUM);
 }
 
+static bool may_lie(rule_t rule, uint32_t first, uint32_t sectors, uint32_t overhead)
+{
+    switch (rule) {
+    case DATA_STARTS_A_BLOCK:
+        return (first + overhead) % SECTORS_PER_BLOCK == 0;
+    case CLEAR_OF_TRAILERS:
+        return first % SECTORS_PER_BLOCK + sectors <= SECTORS_PER_BLOCK - TRAILER_SECTORS;
+    default:
+        return true;
+    }
+}
+
 static bool is_free(uint8_t flags, uint8_t without)
 {
     return (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0 && (flags & without) == 0;
 }
 
-static uint32_t find_free(const sr_map_t *map, uint32_t sectors, uint8_t without)
+static uint32_t find_run(const sr_map_t *map, uint32_t sectors, rule_t rule, uint32_t overhead, uint8_t without)
 {
     uint32_t run = 0;
     for (uint32_t i = 0; i < map->count; i++) {
         run = is_free(map->flags[i], without) ? run + 1 : 0;
-        if (run == sectors) {
+        if (run >= sectors && may_lie(rule, i + 1 - sectors, sectors, overhead)) {
             return (i + 1 - sectors) * SR_SECTOR_SIZE;
         }
     }
@@ -196,8 +226,8 @@ static uint32_t find_free(const sr_map_t *map, uint32_t sectors, uint8_t without
 
 uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
 {
-    const uint32_t best = find_free(map, sectors, NEVER_FREE | SR_MAP_NEW_DATA);
-    return best != UINT32_MAX ? best : find_free(map, sectors, NEVER_FREE);
+    const uint32_t best = find_run(map, sectors, ANYWHERE, 0, NEVER_FREE | SR_MAP_NEW_DATA);
+    return best != UINT32_MAX ? best : find_run(map, sectors, ANYWHERE, 0, NEVER_FREE);
 }
 
 uint32_t sr_map_longest_free(const sr_map_t *map)
@@ -209,4 +239,29 @@ uint32_t sr_map_longest_free(const sr_map_t *map)
         longest = run > longest ? run : longest;
     }
     return longest;
+}
+
+/* Data sectors of a record that fills its last block, if one erase of that is quicker than those of what it needs. */
+static uint32_t filled_up(uint32_t data_sectors)
+{
+    const uint32_t rest = data_sectors % SECTORS_PER_BLOCK;
+    return rest >= SR_WRITER_WORTH_A_BLOCK ? data_sectors - rest + SECTORS_PER_BLOCK : data_sectors;
+}
+
+uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_are_known, uint32_t *data_sectors)
+{
+    const uint8_t without = NEVER_FREE | SR_MAP_NEW_DATA;
+    uint32_t sectors = *data_sectors;
+    uint32_t place = UINT32_MAX;
+    if (!slots_are_known) {
+        place = find_run(map, overhead + sectors, CLEAR_OF_TRAILERS, overhead, without);
+    } else if (filled_up(sectors) >= SECTORS_PER_BLOCK) {
+        sectors = filled_up(sectors);
+        place = find_run(map, overhead + sectors, DATA_STARTS_A_BLOCK, overhead, without);
+    }
+    if (place != UINT32_MAX) {
+        *data_sectors = sectors;
+        return place;
+    }
+    return sr_map_find_free(map, overhead + *data_sectors);
 }

@@ -26,6 +26,8 @@ typedef struct sr_map {
     uint8_t *flags;       /**< One byte a sector, owned by the caller. */
     uint32_t count;       /**< Sectors of the flash. */
     uint32_t claimed_end; /**< End of the block that sr_map_claim_block() claimed; 0: none. */
+    sr_region_t guarded;  /**< Part of the boot path in which a cut does no harm, as a recovery bootloader stands in;
+                             empty: none. */
 } sr_map_t;
 
 /** Numbers of a map against a bundle. */
@@ -38,7 +40,7 @@ typedef struct sr_map_summary {
     uint32_t staged;                 /**< Sectors with content that the commit writes: what staging has to hold. */
     uint32_t bytes;                  /**< Of the chunks that carry at least one wrong sector. */
     uint32_t typical_ms, maximum_ms; /**< Erasing and programming all of them. */
-    uint32_t window_typical_ms, window_maximum_ms; /**< Those of the boot path. */
+    uint32_t window_typical_ms, window_maximum_ms; /**< Those of the boot path that are not guarded. */
 } sr_map_summary_t;
 
 /** Sets a flag for all sectors that a region touches, as far as the flash goes. */
@@ -76,10 +78,11 @@ static inline bool sr_map_is_moved_body(uint8_t flags)
 bool sr_map_block_erase(const sr_map_t *map, uint32_t block);
 
 /**
- * Claims the 64 KiB block of the boot path for the commit, if one erase of the whole block is quicker and none of its
- * sectors has to keep what it holds: each is boot path that must be written, or is to be blank, or is blank and no data
- * of the running system. All of them are boot path from then on, so that the commit writes them and its record lists
- * them: what an erase that is cut short leaves of blank ones is put right with the rest.
+ * Claims the 64 KiB block of the boot path for the commit, if one erase of the whole block is quicker than those of the
+ * boot path in it, and none of its sectors has to keep what it holds: each is boot path that must be written, or is to
+ * be blank, or is blank and no data of the running system, or gets content from the bundle, which two may. All of them
+ * are boot path from then on, so that the commit writes them and its record lists them: what an erase that is cut short
+ * leaves of blank ones is put right with the rest.
  * @param record_sectors Free flash that the record needs. Without it nothing is claimed, because nobody would do that.
  */
 void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors);
@@ -109,3 +112,14 @@ uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors);
 
 /** Sectors of the longest run that sr_map_find_free() would find. */
 uint32_t sr_map_longest_free(const sr_map_t *map);
+
+/**
+ * Finds a place for a staged record, as sr_map_find_free() does. Its data starts with a block, and fills it up, if that
+ * is free as well and erasing the record is quicker then. If it is not known where the new system has its slots, it
+ * stays clear of where their ends may be, as long as there is room: while the record is there, that system may boot
+ * already.
+ * @param overhead Sectors of the record in front of its data.
+ * @param slots_are_known The new system has a partition table of ESP-IDF's.
+ * @param[in,out] data_sectors Those that it needs, and those that it takes.
+ */
+uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_are_known, uint32_t *data_sectors);

@@ -157,7 +157,8 @@ static esp_err_t load_manifest(sr_migration_t *migration)
 esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_bundle_config_t *config,
                             esp_self_reflasher_plan_t *plan)
 {
-    *plan = (esp_self_reflasher_plan_t){.relocate_to = SR_NO_ADDRESS, .staging_address = SR_NO_ADDRESS};
+    *plan = (esp_self_reflasher_plan_t){
+        .relocate_to = SR_NO_ADDRESS, .staging_address = SR_NO_ADDRESS, .recovery_address = SR_NO_ADDRESS};
     *migration = (sr_migration_t){.config = config, .plan = plan};
     esp_err_t err = sr_system_look(&migration->system);
     if (err == ESP_OK) {

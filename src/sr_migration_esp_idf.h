@@ -16,6 +16,7 @@
 #include "sr_manifest_esp_idf.h"
 #include "sr_map.h"
 #include "sr_moves.h"
+#include "sr_recovery_esp_idf.h"
 #include "sr_source_esp_idf.h"
 #include "sr_stage.h"
 #include "sr_system_esp_idf.h"
@@ -34,6 +35,7 @@ typedef struct sr_migration {
     sr_moves_t moves; /**< Those that are left to do. */
     sr_stage_t stage; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
     const esp_partition_t *slot; /**< Where the running app moves to, if it moves to a slot. */
+    sr_recovery_t recovery;      /**< What stands in while the bootloader is written. */
     bool new_data_is_known;      /**< The table that will be in flash was read, and the map has its data. */
     uint32_t left_out;           /**< Sectors of the target that stay as they are. */
     sr_region_t overwrite;       /**< What is overwritten in place of the running app; empty: nothing. */

@@ -32,6 +32,9 @@ esp_err_t sr_migration_find_moves(sr_migration_t *migration);
  *  @return ESP_OK or an error of the flash. */
 esp_err_t sr_migration_mark_records(sr_migration_t *migration);
 
+/** Logs which sector of free flash failed under a record. @return @p err */
+esp_err_t sr_migration_tell_record(const sr_migration_t *migration, esp_err_t err);
+
 /** What one sector must hold. */
 sr_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t address);
 
@@ -43,11 +46,22 @@ sr_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t addres
  */
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged);
 
+/** Finds a place for the record. @param[in,out] data_sectors Those that it needs, and those that it takes.
+ *  @return Its address, or UINT32_MAX. */
+uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *data_sectors);
+
 /** Compares one sector with what the bundle wants there. @return ESP_OK or an error of the flash. */
 esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right);
 
 /** The flash as it will be, as a reader for checks. */
 sr_reader_t sr_migration_result(sr_migration_t *migration);
+
+/** True if the target wants nothing in a room, and the bundle does not lie there. @param context sr_migration_t */
+bool sr_migration_leaves_alone(void *context, sr_region_t room);
+
+/** Looks for a recovery bootloader that stands in while the bootloader is written, and tells map, plan and stage.
+ * Changes no flash. @return ESP_OK, also without one; or ESP_ERR_SELF_REFLASHER_REFUSED */
+esp_err_t sr_migration_find_recovery(sr_migration_t *migration);
 
 /** Reads the whole app that will boot, if the first check saw only its header. @return as sr_migration_check(). */
 esp_err_t sr_migration_check_app(sr_migration_t *migration);

@@ -41,7 +41,7 @@ static void fill_plan(sr_migration_t *migration)
         plan->staging_address = migration->overwrite_from;
     } else {
         plan->staging_address = summary.staged > 0 || migration->moves.count > 0
-                                    ? sr_map_find_free(&migration->map, SR_STAGE_OVERHEAD + summary.staged)
+                                    ? sr_migration_find_place(migration, &summary.staged)
                                     : SR_NO_ADDRESS;
     }
 }
@@ -51,6 +51,9 @@ static void fill_plan(sr_migration_t *migration)
 static void claim_block(sr_migration_t *migration)
 {
     sr_map_summary_t summary;
+    if (migration->stage.guarded) {
+        return; /* The table would be gone for as long as the bootloader takes. */
+    }
     sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
     sr_map_claim_block(&migration->map, SR_STAGE_OVERHEAD + summary.staged);
 }
@@ -139,7 +142,8 @@ static esp_self_reflasher_refusal_t refusal_of(uint32_t check)
 /* Header of the bootloader that works today; false if it can not be read. */
 static bool read_todays_bootloader(const sr_migration_t *migration, sr_image_t *image)
 {
-    const sr_region_t place = migration->system.boot_path.bootloader;
+    const sr_boot_path_t *path = &migration->system.boot_path;
+    const sr_region_t place = path->recovery.size > 0 ? path->recovery : path->bootloader;
     sr_flash_window_t window;
     const sr_reader_t reader = sr_flash_reader(&window, &migration->system.flash, place.address, place.size);
     return sr_image_parse(&reader, image) == SR_IMAGE_OK;
@@ -279,6 +283,9 @@ static esp_err_t check_work(sr_migration_t *migration)
     esp_err_t err = check_result(migration, migration->config->skip_checks, app_follows(migration));
     if (err == ESP_OK) {
         err = check_signatures(migration);
+    }
+    if (err == ESP_OK) {
+        err = sr_migration_find_recovery(migration);
     }
     if (err == ESP_OK) {
         err = check_moves(migration);

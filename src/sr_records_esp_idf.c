@@ -1,12 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_migration_internal.h"
 
+#include "self_reflasher_err.h"
+
+#include "esp_log.h"
+
+#include <inttypes.h>
+
+static const char *TAG = "self_reflasher";
+
+esp_err_t sr_migration_tell_record(const sr_migration_t *migration, esp_err_t err)
+{
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "staging, sector 0x%" PRIx32 ": %s", migration->writer.failed_address,
+                 esp_self_reflasher_err_to_name(err));
+    }
+    return err;
+}
+
 static bool may_erase(const sr_migration_t *migration, sr_region_t region)
 {
     for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
-        const uint8_t flags = sr_map_at(&migration->map, region.address + offset);
+        const sr_region_t sector = {region.address + offset, SR_SECTOR_SIZE};
+        const uint8_t flags = sr_map_at(&migration->map, sector.address);
         const bool right = (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0 && (flags & SR_MAP_WRONG) == 0;
-        if ((right && (flags & SR_MAP_BLANK) == 0) || (flags & SR_MAP_NEEDED) != 0) {
+        const bool replaced = migration->recovery.needs_copy && sr_region_overlaps(migration->recovery.place, sector);
+        if ((right && (flags & SR_MAP_BLANK) == 0) || ((flags & SR_MAP_NEEDED) != 0 && !replaced)) {
             return false;
         }
     }
@@ -45,7 +64,8 @@ esp_err_t sr_migration_discard_records(sr_migration_t *migration)
     sr_region_t place;
     esp_err_t err;
     while ((err = find(migration, &old, &place)) == ESP_OK) {
-        err = sr_stage_discard(&old, &migration->writer, migration->buffers->scratch);
+        err = sr_migration_tell_record(migration,
+                                       sr_stage_discard(&old, &migration->writer, migration->buffers->scratch));
         if (err != ESP_OK) {
             break;
         }

@@ -39,7 +39,8 @@ const esp_partition_t *sr_relocate_find(const sr_system_t *system, sr_relocate_a
             continue;
         }
         const sr_region_t room = {slot->address, app.size};
-        if (sr_region_fits(room, system->flash.size) && !sr_region_overlaps(room, app) && allowed(context, room)) {
+        if (sr_region_fits(room, system->flash.size) && !sr_region_overlaps(room, app) &&
+            !sr_region_overlaps(room, system->boot_path.recovery) && allowed(context, room)) {
             return slot;
         }
     }
@@ -132,7 +133,11 @@ static esp_err_t select_slot(const sr_system_t *system, const sr_otadata_t *otad
                                 .data = workspace->data};
     memset(workspace->data, 0xFF, SR_SECTOR_SIZE);
     sr_otadata_encode(next_sequence(otadata, active, index), SR_OTA_VALID, workspace->data);
-    return sr_writer_put(&writer, &sector);
+    const esp_err_t err = sr_writer_put(&writer, &sector);
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "otadata, sector 0x%" PRIx32 ": %s", sector.address, esp_self_reflasher_err_to_name(err));
+    }
+    return err;
 }
 
 static esp_err_t relocate(const sr_system_t *system, const esp_partition_t *slot, sr_copy_workspace_t *workspace)

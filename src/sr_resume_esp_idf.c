@@ -79,6 +79,16 @@ static esp_err_t find_record(resume_t *resume)
     return err;
 }
 
+static esp_err_t discard(resume_t *resume)
+{
+    const esp_err_t err = sr_stage_discard(&resume->stage, &resume->writer, resume->scratch);
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "staging, sector 0x%" PRIx32 ": %s", resume->writer.failed_address,
+                 esp_self_reflasher_err_to_name(err));
+    }
+    return err;
+}
+
 static esp_err_t finish_record(resume_t *resume)
 {
     sr_commit_t commit = {.stage = &resume->stage,
@@ -94,7 +104,7 @@ static esp_err_t finish_record(resume_t *resume)
         ESP_LOGE(TAG, "resume, sector 0x%" PRIx32 ": %s", commit.failed_address, esp_self_reflasher_err_to_name(err));
     }
     sr_commit_release(&commit);
-    return err == ESP_OK ? sr_stage_discard(&resume->stage, &resume->writer, resume->scratch) : err;
+    return err == ESP_OK ? discard(resume) : err;
 }
 
 static esp_err_t run(resume_t *resume, esp_self_reflasher_may_commit_t may_commit, void *user_ctx, bool *finished)

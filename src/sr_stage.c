@@ -11,6 +11,7 @@
 #define AT_DIGEST   16u /**< In an entry. */
 #define AT_COUNT    0u  /**< In the list's first page. */
 #define AT_SECTORS  4u
+#define AT_GUARDED  8u /**< 0 if so, else erased. */
 #define AT_APP_ID   16u
 #define AT_SEAL     (SR_SECTOR_SIZE - SR_PAGE_SIZE)
 
@@ -113,6 +114,7 @@ esp_err_t sr_stage_seal(sr_stage_t *stage, sr_writer_t *writer)
 {
     sr_put_le32(stage->list + AT_COUNT, stage->count);
     sr_put_le32(stage->list + AT_SECTORS, stage->data_sectors);
+    sr_put_le32(stage->list + AT_GUARDED, stage->guarded ? 0 : UINT32_MAX);
     memcpy(stage->list + AT_APP_ID, stage->app_id, sizeof(stage->app_id));
     if (!sr_digest(stage->list, AT_SEAL, stage->list + AT_SEAL)) {
         return ESP_FAIL;
@@ -194,6 +196,7 @@ esp_err_t sr_stage_load(sr_stage_t *stage, uint8_t *scratch)
         return ESP_ERR_NOT_FINISHED;
     }
     stage->count = sr_get_le32(stage->list + AT_COUNT);
+    stage->guarded = sr_get_le32(stage->list + AT_GUARDED) == 0;
     memcpy(stage->app_id, stage->list + AT_APP_ID, sizeof(stage->app_id));
     for (uint32_t i = 0; i < stage->count && err == ESP_OK; i++) {
         const sr_stage_entry_t entry = sr_stage_entry(stage, i);

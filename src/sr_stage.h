@@ -53,6 +53,7 @@ typedef struct sr_stage {
     /** Digest of the first sector of the app that wrote the record. Only the same app may go on with it: whatever else
      *  runs here by now, the record knows nothing of. */
     uint8_t app_id[SR_BUNDLE_DIGEST_SIZE];
+    bool guarded;  /**< A recovery bootloader stands in for the one that the commit writes. */
     uint8_t *list; /**< SR_SECTOR_SIZE bytes of internal RAM, owned by the caller. */
 } sr_stage_t;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_staging_esp_idf.h"
 
+#include "self_reflasher_err.h"
 #include "sr_check.h"
 #include "sr_transfer_esp_idf.h"
 
@@ -88,6 +89,19 @@ static esp_err_t erase_ahead(sr_staging_t *staging, const sr_sector_t *sector)
                                                              : err;
 }
 
+static esp_err_t put(sr_staging_t *staging, const sr_sector_t *sector)
+{
+    esp_err_t err = erase_ahead(staging, sector);
+    if (err == ESP_OK) {
+        err = sr_writer_put(&staging->writer, sector);
+    }
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "staging, sector 0x%" PRIx32 ": %s", staging->writer.failed_address,
+                 esp_self_reflasher_err_to_name(err));
+    }
+    return err;
+}
+
 static bool checks_image(const sr_staging_t *staging)
 {
     return (staging->config->flags & ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK) == 0;
@@ -110,13 +124,7 @@ static esp_err_t flush(sr_staging_t *staging)
             sr_transfer_refusal(sr_check_start(sector.data, used, staging->destination, chip, &detail), &detail, chip);
     }
     if (err == ESP_OK) {
-        err = erase_ahead(staging, &sector);
-    }
-    if (err == ESP_OK) {
-        err = sr_writer_put(&staging->writer, &sector);
-    }
-    if (err == ESP_ERR_SELF_REFLASHER_VERIFY) {
-        ESP_LOGE(TAG, "staging sector 0x%" PRIx32 " does not hold what was written", staging->writer.failed_address);
+        err = put(staging, &sector);
     }
     if (err == ESP_OK) {
         sr_transfer_progress(staging->config, ESP_SELF_REFLASHER_PHASE_DOWNLOAD, staging->received,

@@ -23,6 +23,7 @@ static esp_err_t mark_running_system(sr_migration_t *migration)
     sr_map_mark(&migration->map, path->bootloader, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->map, path->table, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->map, path->otadata, SR_MAP_BOOT_PATH);
+    sr_map_mark(&migration->map, path->recovery, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->map, path->running_app, SR_MAP_RUNNING_APP);
     return sr_system_visit_partitions(mark_data, &migration->map);
 }

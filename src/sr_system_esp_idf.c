@@ -3,6 +3,7 @@
 
 #include "sr_digest.h"
 #include "sr_partition_table.h"
+#include "sr_recovery_esp_idf.h"
 
 #include "esp_chip_info.h"
 #include "esp_flash.h"
@@ -96,6 +97,11 @@ esp_err_t sr_system_look(sr_system_t *system)
     const sr_reader_t flash = sr_flash_reader(&window, &system->flash, 0, system->flash.size);
     sr_boot_path_find(&flash, system->chip, CONFIG_PARTITION_TABLE_OFFSET, otadata, system->running_partition,
                       &system->boot_path);
+    system->recovery = sr_recovery_offset();
+    if (sr_recovery_started(system->recovery)) {
+        const sr_region_t place = {system->recovery, CONFIG_PARTITION_TABLE_OFFSET - system->chip->bootloader_offset};
+        system->boot_path.recovery = sr_boot_path_image(&flash, place);
+    }
     return ESP_OK;
 }
 
@@ -122,7 +128,8 @@ uint16_t sr_system_slots_in(sr_region_t region)
 const esp_partition_t *sr_system_find_staging(const sr_system_t *system, uint16_t taken, uint32_t wanted)
 {
     const esp_partition_t *best = NULL;
-    const uint16_t not_free = taken | sr_system_slots_in(system->running_partition);
+    const uint16_t not_free =
+        taken | sr_system_slots_in(system->running_partition) | sr_system_slots_in(system->boot_path.recovery);
     for (unsigned i = 0; i < OTA_SLOTS; i++) {
         const esp_partition_t *slot = ota_slot(i);
         if (slot != NULL && (not_free >> i & 1) == 0 && is_better(slot, best, wanted)) {

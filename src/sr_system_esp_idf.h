@@ -22,6 +22,7 @@ typedef struct sr_system {
     bool secure_boot;
     sr_region_t running_partition; /**< Partition of the running app; empty if it lies in none. */
     sr_boot_path_t boot_path;
+    uint32_t recovery; /**< Flash offset of the recovery bootloader, as burnt; UINT32_MAX: none. */
 } sr_system_t;
 
 /**

@@ -2,6 +2,7 @@
 #include "sr_transfer_esp_idf.h"
 
 #include "sr_copy.h"
+#include "sr_recovery_esp_idf.h"
 #include "sr_result.h"
 #include "sr_window.h"
 
@@ -11,6 +12,8 @@
 #include "freertos/task.h"
 
 #include <inttypes.h>
+
+#define ATTEMPTS 4u
 
 static const char *TAG = "self_reflasher";
 
@@ -124,12 +127,47 @@ esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
         return sr_transfer_refusal(status, &detail, system->chip);
     }
     sr_overlay_t overlay = {.flash = &flash, .image = &image, .destination = transfer->destination};
+    const sr_reader_t after = sr_overlay_reader(&overlay);
+    if (!sr_recovery_is_unchanged(system, &after, system->boot_path.recovery)) {
+        ESP_LOGE(TAG,
+                 "refused: the recovery bootloader at 0x%" PRIx32
+                 " started the chip, and other content would go there: restore 0x%" PRIx32 " first",
+                 system->recovery, system->chip->bootloader_offset);
+        return ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER;
+    }
     if (!checks_image(transfer) || !touches_bootloader_or_table(transfer)) {
         return ESP_OK;
     }
     const esp_err_t err = check_flash_size(transfer, &overlay);
     const esp_err_t read = image_window.err != ESP_OK ? image_window.err : flash_window.err;
     return err != ESP_OK && read != ESP_OK ? read : err; /* What can not be read is no fault of the image. */
+}
+
+bool sr_transfer_leaves_alone(void *context, sr_region_t room)
+{
+    const sr_transfer_t *transfer = context;
+    return !sr_region_overlaps(room, transfer->destination) &&
+           !sr_region_overlaps(room, (sr_region_t){transfer->source, transfer->length});
+}
+
+/* Only if the image brings the bootloader's first sector, which takes part in any change of it. */
+static sr_recovery_t find_recovery(const sr_transfer_t *transfer)
+{
+    const sr_system_t *system = transfer->system;
+    const sr_region_t first = {system->chip->bootloader_offset, SR_SECTOR_SIZE};
+    if (!sr_region_contains(transfer->destination, first)) {
+        return (sr_recovery_t){0};
+    }
+    sr_flash_window_t image_window;
+    sr_flash_window_t flash_window;
+    const sr_reader_t image = sr_flash_reader(&image_window, &system->flash, transfer->source, transfer->length);
+    const sr_reader_t flash = sr_flash_reader(&flash_window, &system->flash, 0, system->flash.size);
+    sr_overlay_t overlay = {.flash = &flash, .image = &image, .destination = transfer->destination};
+    const sr_reader_t after = sr_overlay_reader(&overlay);
+    if (sr_recovery_is_unchanged(system, &after, system->boot_path.bootloader)) {
+        return (sr_recovery_t){0};
+    }
+    return sr_recovery_find(system, &after, sr_transfer_leaves_alone, (void *)(uintptr_t)transfer);
 }
 
 static void copy_progress(void *context, uint32_t done, uint32_t total)
@@ -151,12 +189,27 @@ static esp_err_t copy_in_place(sr_copy_t *copy)
     return sr_copy_execute_in_place(copy);
 }
 
+static esp_err_t copy_bootloader(const sr_transfer_t *transfer, const sr_recovery_t *recovery, sr_copy_t *copy)
+{
+    sr_writer_t writer = {.flash = &copy->flash, .readback = copy->workspace->readback, .attempts = ATTEMPTS};
+    if (!copy->guarded) {
+        return ESP_OK;
+    }
+    ESP_LOGI(TAG, "recovery bootloader at 0x%" PRIx32 " stands in while the bootloader is written",
+             recovery->place.address);
+    return sr_recovery_copy(transfer->system, recovery, &writer, copy->workspace->data);
+}
+
 /* Nothing of the flash changes before all that the boot path needs is in RAM. */
-static esp_err_t run_copy(const sr_transfer_t *transfer, sr_copy_t *copy)
+static esp_err_t run_copy(const sr_transfer_t *transfer, const sr_recovery_t *recovery, sr_copy_t *copy)
 {
     esp_err_t err = sr_copy_prepare(copy);
     if (err != ESP_OK) {
         ESP_LOGE(TAG, "boot path sectors can not be held in RAM: %s", esp_err_to_name(err));
+        return err;
+    }
+    err = copy_bootloader(transfer, recovery, copy);
+    if (err != ESP_OK) {
         return err;
     }
     ESP_LOGI(TAG,
@@ -193,6 +246,7 @@ esp_err_t sr_transfer_changes_app(const sr_transfer_t *transfer, bool *changes)
 esp_err_t sr_transfer_copy(const sr_transfer_t *transfer)
 {
     const sr_boot_path_t *boot_path = &transfer->system->boot_path;
+    const sr_recovery_t recovery = find_recovery(transfer);
     sr_copy_t copy = {.flash = transfer->system->flash,
                       .source = transfer->source,
                       .length = transfer->length,
@@ -200,13 +254,14 @@ esp_err_t sr_transfer_copy(const sr_transfer_t *transfer)
                       .last = {[SR_HOLD_BOOTLOADER] = boot_path->bootloader,
                                [SR_HOLD_TABLE] = boot_path->table,
                                [SR_HOLD_OTADATA] = boot_path->otadata},
+                      .guarded = recovery.place.size > 0,
                       .progress = copy_progress,
                       .progress_context = (void *)(uintptr_t)transfer,
                       .workspace = heap_caps_malloc(sizeof(*copy.workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT)};
     if (copy.workspace == NULL) {
         return ESP_ERR_NO_MEM;
     }
-    const esp_err_t err = run_copy(transfer, &copy);
+    const esp_err_t err = run_copy(transfer, &recovery, &copy);
     sr_copy_release(&copy);
     heap_caps_free(copy.workspace);
     return err;

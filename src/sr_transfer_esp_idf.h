@@ -30,6 +30,9 @@ esp_err_t sr_transfer_refusal(sr_check_status_t status, const sr_check_detail_t 
  */
 esp_err_t sr_transfer_check(const sr_transfer_t *transfer);
 
+/** True if a room is clear of the image and of where it goes. @param context sr_transfer_t */
+bool sr_transfer_leaves_alone(void *context, sr_region_t room);
+
 /**
  * Tells whether the copy would change the running app.
  * @return ESP_OK, ESP_ERR_NO_MEM or an error of esp_flash
@@ -37,7 +40,8 @@ esp_err_t sr_transfer_check(const sr_transfer_t *transfer);
 esp_err_t sr_transfer_changes_app(const sr_transfer_t *transfer, bool *changes);
 
 /**
- * Copies the image. If that changes the running app, it runs from RAM and does not return.
+ * Copies the image, after a copy of the bootloader to the recovery place if that can stand in for it. If that changes
+ * the running app, it runs from RAM and does not return.
  * @return ESP_OK; ESP_ERR_NO_MEM or ESP_ERR_NOT_SUPPORTED before anything is changed;
  *         ESP_ERR_SELF_REFLASHER_VERIFY or an error of esp_flash
  */

@@ -43,7 +43,7 @@ static bool holds_bundle(const sr_migration_t *migration, sr_region_t room)
 
 /* The copy may go where the target wants nothing: what it overwrites there would be written twice. Nor may it go over
  * the bundle, which is needed after the restart. */
-static bool is_left_alone(void *context, sr_region_t room)
+bool sr_migration_leaves_alone(void *context, sr_region_t room)
 {
     const sr_migration_t *migration = context;
     for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
@@ -216,7 +216,7 @@ static esp_err_t leave_the_slots(sr_migration_t *migration)
 
 esp_err_t sr_migration_find_way(sr_migration_t *migration)
 {
-    if (!migration->plan->must_relocate || take_slot(migration, is_left_alone)) {
+    if (!migration->plan->must_relocate || take_slot(migration, sr_migration_leaves_alone)) {
         return ESP_OK;
     }
     if (all_may_stay(migration)) {

@@ -231,3 +231,72 @@ esp_err_t sr_writer_put_group(sr_writer_t *writer, const sr_sector_t *sectors, u
     }
     return ESP_OK;
 }
+
+static esp_err_t all_right(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count, bool *right)
+{
+    *right = true;
+    for (uint32_t i = 0; i < count && *right; i++) {
+        sr_sector_look_t look;
+        const esp_err_t err = sr_writer_look(writer, &sectors[i], &look);
+        if (err != ESP_OK) {
+            return err;
+        }
+        *right = look.right;
+    }
+    return ESP_OK;
+}
+
+/* First the magic byte alone, so that a torn state has it or not. Then the page behind it, so that no torn erase brings
+ * a header back. An erased magic byte is none. */
+static esp_err_t clear_header(sr_writer_t *writer, uint32_t address)
+{
+    uint8_t *page = writer->readback;
+    esp_err_t err = sr_flash_read(writer->flash, address, page, 1);
+    if (err != ESP_OK || page[0] == 0xFF) {
+        return err;
+    }
+    memset(page, 0, SR_PAGE_SIZE);
+    err = sr_flash_write(writer->flash, address, page, 1);
+    if (err == ESP_OK) {
+        err = sr_flash_read(writer->flash, address, page, 1);
+    }
+    if (err != ESP_OK || page[0] != 0) {
+        return err != ESP_OK ? err : ESP_ERR_SELF_REFLASHER_VERIFY;
+    }
+    return sr_flash_write(writer->flash, address + 1, page, SR_PAGE_SIZE - 1);
+}
+
+static esp_err_t put_magic_last(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count)
+{
+    sr_sector_look_t look = {0};
+    const uint8_t magic = sectors[0].data[0];
+    sectors[0].data[0] = 0xFF;
+    esp_err_t err = sr_writer_put_group(writer, sectors, count);
+    sectors[0].data[0] = magic;
+    if (err == ESP_OK) {
+        err = sr_flash_write(writer->flash, sectors[0].address, sectors[0].data, 1);
+    }
+    if (err == ESP_OK) {
+        err = sr_writer_look(writer, &sectors[0], &look);
+    }
+    return err == ESP_OK && !look.right ? ESP_ERR_SELF_REFLASHER_VERIFY : err;
+}
+
+esp_err_t sr_writer_put_guarded(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count)
+{
+    bool right = false;
+    esp_err_t err = all_right(writer, sectors, count, &right);
+    if (err != ESP_OK || right) {
+        return err;
+    }
+    err = ESP_FAIL;
+    for (uint32_t attempt = 0; attempt < writer->attempts && err != ESP_OK; attempt++) {
+        err = clear_header(writer, sectors[0].address);
+        if (err == ESP_OK) {
+            err = put_magic_last(writer, sectors, count);
+        } else {
+            writer->failed_address = sectors[0].address;
+        }
+    }
+    return err;
+}

@@ -81,3 +81,17 @@ esp_err_t sr_writer_clear(sr_writer_t *writer, uint32_t address, uint32_t sector
  * @return as sr_writer_put()
  */
 esp_err_t sr_writer_put_group(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count);
+
+/**
+ * Does the same for a bootloader while a recovery bootloader stands in for it: at no moment is there anything with a
+ * magic byte but the whole old image or the whole new one, however the power goes.
+ *
+ * The magic byte is cleared by a program operation of its own before anything else is touched, and programmed by one of
+ * its own after all the rest was read back. So nothing depends on what the mask ROM would say to a torn image.
+ *
+ * Not for encrypted flash, of which no single byte can be programmed.
+ *
+ * @param sectors As above. The first one starts with the magic byte; its data are changed and restored meanwhile.
+ * @return as sr_writer_put()
+ */
+esp_err_t sr_writer_put_guarded(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count);

@@ -170,6 +170,59 @@ static void rom_hangs_on_segments_that_are_no_ram(void **state)
     }
 }
 
+// What the ROM does without the bootloader in its place, on chips that know another place to look.
+static void recovery_bootloader_stands_in(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint16_t revision;
+        bool knows;
+    } chips[] = {{"esp32c5", 0, true},    {"esp32c5", 100, true}, {"esp32c5", 1, false},   {"esp32c61", 100, true},
+                 {"esp32p4", 300, true},  {"esp32p4", 0, true},   {"esp32p4", 103, false}, {"esp32", 301, false},
+                 {"esp32c6", 200, false}, {"esp32c61", 0, true}};
+    for (size_t i = 0; i < sizeof(chips) / sizeof(chips[0]); i++) {
+        size_t length;
+        chip =
+            (boot_chip_t){.chip = sr_chip_by_name(chips[i].name), .revision = chips[i].revision, .recovery = 0x3F0000};
+        const uint32_t place = chip.chip->bootloader_offset;
+        memset(flash, 0xFF, sizeof(flash));
+        assert_int_equal(stand_in_bootloader(chip.chip, 2, flash + place, TABLE - place, &length), IMAGE_WRITE_OK);
+        const sr_partition_t factory = {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_FACTORY, 0x10000, 0x100000, 0, "f"};
+        put_table(&factory, 1);
+        const stand_in_app_t app = {.chip = chip.chip, .project_name = "p", .version = "1", .code_size = 0x1000};
+        size_t app_length;
+        assert_int_equal(stand_in_app(&app, flash + 0x10000, 0x100000, &app_length), IMAGE_WRITE_OK);
+        memcpy(flash + 0x3F0000, flash + place, length);
+        assert_int_equal(boot_rom_knows_recovery(&chip), chips[i].knows);
+        expect_app(0x10000);
+        assert_false(result.recovered);
+        assert_int_equal(result.bootloader.address, place);
+
+        flash[place] = 0xFF;
+        if (!chips[i].knows) {
+            expect_failure(BOOT_ROM_REJECTS, "invalid bootloader header");
+            continue;
+        }
+        expect_app(0x10000);
+        assert_true(result.recovered);
+        assert_int_equal(result.bootloader.address, 0x3F0000);
+        flash[place] = SR_IMAGE_MAGIC;
+        flash[place + 0x100] ^= 1; // its checksum
+        expect_app(0x10000);
+        assert_true(result.recovered);
+        flash[0x3F0000] = 0;
+        expect_failure(BOOT_ROM_REJECTS, "no recovery bootloader at 0x3f0000, and bootloader checksum");
+        assert_false(result.recovered);
+        flash[0x3F0000] = SR_IMAGE_MAGIC;
+        sr_put_le32(flash + place + 24, 0); // where the ROM stores to what is no RAM it stops, and looks nowhere else
+        expect_failure(BOOT_ROM_REJECTS, "is not RAM");
+        flash[place] = 0;
+        chip.recovery = 0;
+        expect_failure(BOOT_ROM_REJECTS, "invalid bootloader header");
+    }
+}
+
 // The header is not under the checksum, so a wrong entry point gets past the ROM; but there is no function there.
 static void a_wrong_entry_point_starts_nothing(void **state)
 {
@@ -637,6 +690,7 @@ int main(void)
 #define CASE(function) cmocka_unit_test_setup(function, set_up)
     const struct CMUnitTest tests[] = {
         CASE(every_chip_boots),
+        CASE(recovery_bootloader_stands_in),
         CASE(rom_hangs_on_segments_that_are_no_ram),
         CASE(a_wrong_entry_point_starts_nothing),
         CASE(misplaced_data_starts_nothing),

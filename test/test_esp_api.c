@@ -4,12 +4,14 @@
 #include "esp_app_desc.h"
 #include "esp_check.h"
 #include "esp_chip_info.h"
+#include "esp_efuse_table.h"
 #include "esp_event.h"
 #include "esp_flash.h"
 #include "esp_flash_encrypt.h"
 #include "esp_heap_caps.h"
 #include "esp_netif.h"
 #include "esp_ota_ops.h"
+#include "esp_rom_sys.h"
 #include "esp_secure_boot.h"
 #include "esp_system.h"
 #include "nvs_flash.h"
@@ -344,6 +346,35 @@ static void the_chip_tells_what_it_is(void **state)
     assert_true(esp_secure_boot_enabled());
 }
 
+static uint32_t burnt_sector(void)
+{
+    uint32_t sector = 0xFFFFFFFF;
+    assert_int_equal(esp_efuse_read_field_blob(ESP_EFUSE_RECOVERY_BOOTLOADER_FLASH_SECTOR, &sector, 12), ESP_OK);
+    return sector;
+}
+
+static void the_chip_tells_where_its_recovery_bootloader_is(void **state)
+{
+    fixture_t *fixture = *state;
+    uint8_t low = 0;
+    assert_int_equal(burnt_sector() & 0xFFFF, 0);
+    assert_int_equal(esp_rom_get_bootloader_offset(), 0x1000);
+    fixture->config.chip = (boot_chip_t){.chip = sr_chip_by_name("esp32c5"), .recovery = 0x3F0000};
+    attach_again(fixture);
+    assert_int_equal(burnt_sector() & 0xFFFF, 0x3F0);
+    assert_int_equal(esp_efuse_read_field_blob(ESP_EFUSE_RECOVERY_BOOTLOADER_FLASH_SECTOR, &low, 5), ESP_OK);
+    assert_int_equal(low, 0x10);
+    assert_int_equal(esp_efuse_read_field_blob(NULL, &low, 5), ESP_ERR_INVALID_ARG);
+    assert_int_equal(esp_rom_get_bootloader_offset(), 0x2000);
+    fixture->config.recovered = true;
+    attach_again(fixture);
+    assert_int_equal(esp_rom_get_bootloader_offset(), 0x3F0000);
+    fixture->config.recovered = false;
+    fixture->config.chip.revision = 2; /* Before its ROM knew of it. */
+    attach_again(fixture);
+    assert_int_equal(burnt_sector() & 0xFFFF, 0);
+}
+
 static void options_come_from_the_environment(void **state)
 {
     (void)state;
@@ -392,6 +423,7 @@ int main(void)
         TEST(nvs_wants_a_blank_page),
         TEST(the_network_comes_up_in_order),
         TEST(the_chip_tells_what_it_is),
+        TEST(the_chip_tells_where_its_recovery_bootloader_is),
         TEST(options_come_from_the_environment),
         TEST(check_macros_hand_errors_up),
     };

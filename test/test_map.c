@@ -151,6 +151,55 @@ static void first_run_that_is_long_enough_is_found(void **state)
     assert_int_equal(sr_map_find_free(&map, COUNT + 1), UINT32_MAX);
 }
 
+static uint32_t find_record(uint32_t data, uint32_t *taken)
+{
+    *taken = data;
+    return sr_map_find_record(&map, 2, true, taken) / SECTOR;
+}
+
+static void record_fills_a_block_where_erasing_it_is_quicker_then(void **state)
+{
+    (void)state;
+    uint32_t taken;
+    set(3, COUNT - 3, SR_MAP_BLANK);
+    assert_int_equal(find_record(3, &taken), 3); /* Three erases are quicker than one of a block. */
+    assert_int_equal(taken, 3);
+    assert_int_equal(find_record(4, &taken), 14);
+    assert_int_equal(taken, 16);
+    assert_int_equal(find_record(16, &taken), 14);
+    assert_int_equal(taken, 16);
+    assert_int_equal(find_record(17, &taken), 14); /* One erase more is quicker than a second block. */
+    assert_int_equal(taken, 17);
+    assert_int_equal(find_record(21, &taken), 14);
+    assert_int_equal(taken, 32);
+    flags[31] = 0; /* The block is not free. */
+    assert_int_equal(find_record(4, &taken), 30 + 16);
+    flags[COUNT - 1] = 0;
+    assert_int_equal(find_record(4, &taken), 3);
+    assert_int_equal(taken, 4);
+    flags[COUNT - 1] = SR_MAP_BLANK | SR_MAP_NEW_DATA; /* Not worth it there. */
+    assert_int_equal(find_record(4, &taken), 3);
+    assert_int_equal(taken, 4);
+    set(0, COUNT, 0);
+    assert_int_equal(find_record(0, &taken), UINT32_MAX / SECTOR);
+}
+
+static void record_stays_clear_of_the_ends_of_slots_that_are_not_known(void **state)
+{
+    (void)state;
+    uint32_t data = 4;
+    set(8, COUNT - 8, SR_MAP_BLANK);
+    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 16 * SECTOR);
+    assert_int_equal(data, 4);
+    data = 10;
+    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 16 * SECTOR);
+    data = 11; /* Does not fit in front of one. */
+    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 8 * SECTOR);
+    assert_int_equal(data, 11);
+    data = 2;
+    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 8 * SECTOR);
+}
+
 /* Block erases. */
 
 static void block_is_erased_at_once_if_that_is_quicker_and_loses_nothing(void **state)
@@ -242,7 +291,8 @@ static void block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it(void **
         {SR_MAP_BLANK | SR_MAP_RUNNING_APP, false},
         {SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_RUNNING_APP, false},
         {SR_MAP_TARGET | SR_MAP_CONTENT, false},
-        {SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG, false},
+        {SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG, true}, /* Written with it. */
+        {SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG | SR_MAP_RUNNING_APP, false},
         {SR_MAP_CONTENT | SR_MAP_BLANK | SR_MAP_WRONG, false}, /* Something moves there. */
         {SR_MAP_BOOT_PATH, false},                             /* Boot path that stays. */
     };
@@ -262,6 +312,20 @@ static void block_is_not_claimed_if_it_does_not_pay_or_the_record_has_no_place(v
     flags[20] = SR_MAP_TARGET | SR_MAP_BLANK; /* Three erases are quicker than that of the block. */
     sr_map_claim_block(&map, 5);
     assert_int_equal(map.claimed_end, 0);
+    set(21, 5, SR_MAP_TARGET | SR_MAP_WRONG); /* Nor does it help that others need one: they can have it before. */
+    sr_map_claim_block(&map, 5);
+    assert_int_equal(map.claimed_end, 0);
+    set_boot_path();
+    set(21, 3, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* Too much would wait in RAM. */
+    sr_map_claim_block(&map, 5);
+    assert_int_equal(map.claimed_end, 0);
+    set_boot_path();
+    set(21, 2, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* Has to be staged, too. */
+    sr_map_claim_block(&map, 15);
+    assert_int_equal(map.claimed_end, 0);
+    sr_map_claim_block(&map, 14);
+    assert_int_equal(map.claimed_end, 2 * SR_BLOCK_SIZE);
+    map.claimed_end = 0;
     set(0, COUNT, SR_MAP_BLANK);
     sr_map_claim_block(&map, 2); /* There is no boot path to be written. */
     assert_int_equal(map.claimed_end, 0);
@@ -363,6 +427,15 @@ static void summary_counts_sectors_bytes_and_times(void **state)
     assert_int_equal(summary.maximum_ms, ms(3 * ERASE_MAX + BLOCK_MAX + 3 * 16 * PAGE_MAX));
     assert_int_equal(summary.window_typical_ms, ms(ERASE_US + 2 * 16 * PAGE_US));
     assert_int_equal(summary.window_maximum_ms, ms(ERASE_MAX + 2 * 16 * PAGE_MAX));
+    /* What a recovery bootloader stands in for is written, and harmless. */
+    const uint32_t typical_ms = summary.typical_ms;
+    map.guarded = (sr_region_t){0, SR_SECTOR_SIZE};
+    sr_map_summarize(&map, &bundle, &summary);
+    assert_int_equal(summary.window_typical_ms, ms(16 * PAGE_US));
+    assert_int_equal(summary.window_maximum_ms, ms(16 * PAGE_MAX));
+    assert_int_equal(summary.typical_ms, typical_ms);
+    assert_int_equal(summary.boot_path, 2);
+    map.guarded = (sr_region_t){0};
     /* Fewer of the block: sector by sector. */
     set(16, 16, SR_MAP_TARGET | SR_MAP_BLANK);
     set(16, 3, wrong);
@@ -443,6 +516,8 @@ int main(void)
         TEST(body_is_what_must_be_written_and_nobody_needs),
         TEST(free_flash_is_blank_or_will_be_and_nobody_needs_it),
         TEST(first_run_that_is_long_enough_is_found),
+        TEST(record_fills_a_block_where_erasing_it_is_quicker_then),
+        TEST(record_stays_clear_of_the_ends_of_slots_that_are_not_known),
         TEST(block_is_erased_at_once_if_that_is_quicker_and_loses_nothing),
         TEST(block_must_be_whole),
         TEST(block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it),

@@ -465,6 +465,9 @@ static void a_single_bad_sector_heals(void **state)
         assert_int_equal(nor_program(flash, SECTOR + 100, data, 2), NOR_OK);
         assert_int_equal(memcmp(nor_flash_view(flash) + SECTOR + 100, data, 2) == 0, attempt == 2);
     }
+    assert_int_equal(nor_flash_failures(flash, 0), 0);
+    assert_int_equal(nor_flash_failures(flash, 1), 2);
+    assert_int_equal(nor_flash_failures(flash, SIZE / SECTOR), 0);
 }
 
 static void a_bad_sector_fails_the_erase_of_its_block_too(void **state)
@@ -477,6 +480,8 @@ static void a_bad_sector_fails_the_erase_of_its_block_too(void **state)
     assert_int_equal(nor_erase(flash, BLOCK, BLOCK), NOR_TIMEOUT);
     assert_int_equal(nor_erase(flash, BLOCK + 2 * SECTOR, SECTOR), NOR_OK);
     assert_int_equal(nor_erase(flash, BLOCK + 3 * SECTOR, SECTOR), NOR_TIMEOUT);
+    assert_int_equal(nor_flash_failures(flash, BLOCK / SECTOR), 1);
+    assert_int_equal(nor_flash_failures(flash, BLOCK / SECTOR + 3), 1);
 }
 
 static void children_share_content_and_counters(void **state)

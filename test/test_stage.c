@@ -173,8 +173,10 @@ static void record_is_read_back_as_it_was_written(void **state)
     static const uint32_t counts[] = {0, 1, 2, 9};
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
         memset(nor_flash_bytes(fixture.nor) + PLACE, 0xA5, 12 * SECTOR);
+        fixture.stage.guarded = i % 2 != 0;
         put_record(PLACE, counts[i]);
         assert_int_equal(load(), ESP_OK);
+        assert_int_equal(fixture.stage.guarded, i % 2 != 0);
         assert_int_equal(fixture.stage.address, PLACE);
         assert_int_equal(fixture.stage.count, counts[i]);
         assert_int_equal(fixture.stage.data_sectors, counts[i]);

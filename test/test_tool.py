@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import pty
+import struct
 import subprocess
 import sys
 import tempfile
@@ -162,6 +163,33 @@ class Boot(ToolTest):
         flash[0x100C] = 2
         answer = self.run_json(1, "boot", self.write("s2.bin", flash))
         self.assertEqual((answer["chip"], answer["outcome"]), ("esp32", "rom_rejects"))
+
+    def test_recovery_bootloader(self):
+        """An ESP32-C5 whose only bootloader is the one at the burnt offset; it finds no table."""
+        code = b"\x6f\0\0\0" * 8
+        image = (b"\xe9\x01\x02\x00" + struct.pack("<I", 0x40840000) + b"\xee\0\0\0" + struct.pack("<H", 23) +
+                 b"\0" * 3 + b"\xff\xff" + b"\0" * 5 + struct.pack("<II", 0x40840000, len(code)) + code)
+        image += b"\0" * (15 - len(image) % 16) + bytes([0xEF ^ functools.reduce(lambda a, b: a ^ b, code)])
+        flash = bytearray(b"\xff" * 0x400000)
+        flash[0x3F0000:0x3F0000 + len(image)] = image
+        path = self.write("c5.bin", flash)
+        burnt = ("--chip", "esp32c5", "--recovery-bootloader", "0x3f0000")
+        answer = self.run_json(1, "boot", *burnt, path)
+        self.assertEqual((answer["outcome"], answer["recovered"]), ("bootloader_rejects", True))
+        self.assertEqual(answer["bootloader"]["offset"], 0x3F0000)
+        self.assertIn("recovery bootloader at 0x3f0000", run("boot", *burnt, path).stdout)
+        answer = self.run_json(1, "boot", "--chip", "esp32c5", path)
+        self.assertEqual((answer["outcome"], answer["recovered"]), ("rom_rejects", False))
+
+    def test_recovery_bootloader_where_there_is_none(self):
+        for command in ("boot", "inspect"):
+            self.assert_fails(2, ["esp32 ", "recovery"], command, "--recovery-bootloader", "0x3f0000", self.flash)
+        self.assert_fails(2, ["esp32 ", "recovery"], "simulate", "-f", self.flash, "--recovery-bootloader", "0x3f0000",
+                          "0x1000", self.mcuboot)
+        self.assert_fails(2, ["esp32p4", "recovery"], "boot", "--chip", "esp32p4", "--revision", "1.3",
+                          "--recovery-bootloader", "0x3f0000", self.flash)
+        for bad in ("0", "0x3f0800", "0xfff000", "0x1000000", "x"):
+            self.assert_fails(2, [bad, "0xfff000"], "boot", "--recovery-bootloader", bad, self.flash)
 
     def test_what_real_chips_did(self):
         if not (ORACLE / "cases.json").exists() or not FIXTURES.exists():

@@ -231,6 +231,71 @@ static void a_group_loses_its_first_page_first_and_gets_it_last(void **state)
     assert_memory_equal(cells(), content, sizeof(content));
 }
 
+/* The same place with three sectors of another image, whose magic byte is the same. */
+static void prepare_guarded(uint8_t content[3 * SR_SECTOR_SIZE], sr_sector_t sectors[3])
+{
+    stand_in_fill(nor_flash_bytes(fixture.nor) + PLACE, 3 * SR_SECTOR_SIZE, 50);
+    for (uint32_t i = 0; i < 3; i++) {
+        stand_in_fill(content + i * SR_SECTOR_SIZE, SR_SECTOR_SIZE, 60 + i);
+        sectors[i] = (sr_sector_t){
+            .address = PLACE + i * SR_SECTOR_SIZE, .used = SR_SECTOR_SIZE, .data = content + i * SR_SECTOR_SIZE};
+    }
+    content[0] = nor_flash_bytes(fixture.nor)[PLACE] = 0xE9;
+    nor_flash_reset_stats(fixture.nor);
+}
+
+static void a_guarded_group_loses_its_magic_byte_alone_and_gets_it_alone(void **state)
+{
+    (void)state;
+    static uint8_t content[3 * SR_SECTOR_SIZE];
+    static order_t order;
+    sr_sector_t sectors[3];
+    prepare_guarded(content, sectors);
+    nor_flash_set_observer(fixture.nor, remember, &order);
+    assert_int_equal(sr_writer_put_guarded(&fixture.writer, sectors, 3), ESP_OK);
+    nor_flash_set_observer(fixture.nor, NULL, NULL);
+    assert_memory_equal(cells(), content, sizeof(content));
+    assert_int_equal(content[0], 0xE9);
+    assert_int_equal(order.ops[0].kind, NOR_OP_PROGRAM);
+    assert_int_equal(order.ops[0].address, PLACE);
+    assert_int_equal(order.ops[0].length, 1);
+    assert_int_equal(order.ops[1].address, PLACE + 1);
+    assert_int_equal(order.ops[1].length, SR_PAGE_SIZE - 1);
+    assert_int_equal(order.ops[2].kind, NOR_OP_ERASE_SECTOR);
+    assert_int_equal(order.ops[order.count - 1].address, PLACE);
+    assert_int_equal(order.ops[order.count - 1].length, 1);
+    assert_int_equal(nor_flash_stats(fixture.nor).bad_programs, 0);
+    /* And then it is right. */
+    nor_flash_reset_stats(fixture.nor);
+    assert_int_equal(sr_writer_put_guarded(&fixture.writer, sectors, 3), ESP_OK);
+    assert_int_equal(nor_flash_stats(fixture.nor).operations, 0);
+    /* One wrong sector behind the first one takes that one along. */
+    nor_flash_bytes(fixture.nor)[PLACE + 2 * SR_SECTOR_SIZE] ^= 1;
+    assert_int_equal(sr_writer_put_guarded(&fixture.writer, sectors, 3), ESP_OK);
+    assert_int_equal(nor_flash_stats(fixture.nor).sector_erases, 2);
+    assert_memory_equal(cells(), content, sizeof(content));
+}
+
+static void a_guarded_group_whose_magic_byte_does_not_go_is_left_alone(void **state)
+{
+    (void)state;
+    static uint8_t content[3 * SR_SECTOR_SIZE];
+    static uint8_t before[3 * SR_SECTOR_SIZE];
+    sr_sector_t sectors[3];
+    prepare_guarded(content, sectors);
+    memcpy(before, cells(), sizeof(before));
+    nor_flash_set_faults(fixture.nor, (nor_faults_t){.program_per_million = 1000000, .single = true, .address = PLACE});
+    assert_int_equal(sr_writer_put_guarded(&fixture.writer, sectors, 3), ESP_ERR_SELF_REFLASHER_VERIFY);
+    assert_int_equal(fixture.writer.failed_address, PLACE);
+    assert_int_equal(nor_flash_stats(fixture.nor).sector_erases, 0);
+    assert_memory_equal(cells() + 1, before + 1, sizeof(before) - 1);
+    /* With one that works at the second attempt. */
+    nor_flash_set_faults(
+        fixture.nor, (nor_faults_t){.program_per_million = 1000000, .single = true, .address = PLACE, .heal_after = 1});
+    assert_int_equal(sr_writer_put_guarded(&fixture.writer, sectors, 3), ESP_OK);
+    assert_memory_equal(cells(), content, sizeof(content));
+}
+
 static void an_encrypted_sector_reads_back_as_plaintext(void **state)
 {
     (void)state;
@@ -274,6 +339,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_program_that_does_not_stick_is_retried_then_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(an_erase_that_times_out_hands_up_its_cause, setup, teardown),
         cmocka_unit_test_setup_teardown(a_group_loses_its_first_page_first_and_gets_it_last, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_guarded_group_loses_its_magic_byte_alone_and_gets_it_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_guarded_group_whose_magic_byte_does_not_go_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(an_encrypted_sector_reads_back_as_plaintext, setup_encrypted, teardown),
         cmocka_unit_test_setup_teardown(blank_image_bytes_are_encrypted_too, setup_encrypted, teardown),
     };

@@ -27,6 +27,9 @@ void boot_report_print(const boot_result_t *result, const char *app_name)
     }
     fputs("\n  ", stdout);
     terminal_wrap(result->reason, 2, 2);
+    if (result->recovered) {
+        printf("  started by the recovery bootloader at 0x%" PRIx32 "\n", result->bootloader.address);
+    }
 }
 
 const char *boot_loader_text(boot_loader_kind_t loader)
@@ -61,6 +64,7 @@ cJSON *boot_report_json(const boot_chip_t *chip, const boot_result_t *result, co
     cJSON_AddStringToObject(json, "reason", result->reason);
     cJSON_AddStringToObject(json, "chip", chip->chip->name);
     cJSON_AddStringToObject(json, "loader", boot_loader_text(result->loader));
+    cJSON_AddBoolToObject(json, "recovered", result->recovered);
     cJSON_AddBoolToObject(json, "flash_changed", result->flash_changed);
     if (result->outcome != BOOT_ROM_REJECTS) {
         cJSON_AddItemToObject(json, "bootloader", code_json(&result->bootloader));

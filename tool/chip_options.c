@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip_options.h"
 
+#include "command.h"
 #include "image_file.h"
 #include "number.h"
 #include "sr_bytes.h"
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_REVISION = 0x100, KEY_PARTITION_TABLE, KEY_ROLLBACK };
+enum { KEY_REVISION = 0x100, KEY_PARTITION_TABLE, KEY_ROLLBACK, KEY_RECOVERY };
 
 static const struct argp_option options[] = {
     {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: told by the image headers in the flash", 10},
@@ -19,6 +20,8 @@ static const struct argp_option options[] = {
      "Silicon revision; default: 3.0 for esp32; others meet every image's demand", 10},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0, "Place of the partition table; default: 0x8000", 10},
     {"rollback", KEY_ROLLBACK, NULL, 0, "The ESP-IDF bootloader was built with app rollback", 10},
+    {"recovery-bootloader", KEY_RECOVERY, "OFFSET", 0,
+     "The eFuse for the recovery bootloader's place is burnt; default: it is not", 10},
     {0}};
 
 static void list_chips(char *out, size_t size)
@@ -51,6 +54,16 @@ static void parse_revision(boot_chip_t *chip, const char *argument, struct argp_
     chip->revision = (uint16_t)(major * 100 + minor);
 }
 
+/** What the eFuse can say: a sector, and neither of the two values that switch it off. */
+static void parse_recovery(boot_chip_t *chip, const char *argument, struct argp_state *state)
+{
+    if (!number_parse(argument, &chip->recovery) || !sr_is_aligned(chip->recovery, SR_SECTOR_SIZE) ||
+        chip->recovery == 0 || chip->recovery / SR_SECTOR_SIZE >= BOOT_RECOVERY_OFF) {
+        argp_error(state, "bad place for a recovery bootloader '%s': a multiple of 0x1000 below 0xfff000 expected",
+                   argument);
+    }
+}
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     boot_chip_t *chip = state->input;
@@ -70,12 +83,28 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_ROLLBACK:
         chip->rollback = true;
         return 0;
+    case KEY_RECOVERY:
+        parse_recovery(chip, argument, state);
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
 const struct argp chip_options_argp = {.options = options, .parser = parse_option};
+
+int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size)
+{
+    if (chip->chip == NULL) {
+        chip->chip = chip_detect(flash, size, chip->partition_table);
+    }
+    if (chip->recovery != 0 && !boot_rom_knows_recovery(chip)) {
+        return complain(STATUS_USAGE,
+                        "the ROM of this %s knows no recovery bootloader: --recovery-bootloader is not for it",
+                        chip->chip->name);
+    }
+    return STATUS_OK;
+}
 
 /** Chip named by an ESP image header at @p offset, or NULL. */
 static const sr_chip_t *chip_of_header(const uint8_t *flash, uint32_t size, uint32_t offset)

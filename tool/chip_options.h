@@ -10,8 +10,15 @@
 #include <argp.h>
 #include <stdint.h>
 
-/** Options --chip, --revision, --partition-table and --rollback, as an argp child whose input is a boot_chip_t. */
+/** Options --chip, --revision, --partition-table, --rollback and --recovery-bootloader, as an argp child whose input is
+ * a boot_chip_t. */
 extern const struct argp chip_options_argp;
+
+/**
+ * Settles which chip is meant, by chip_detect() if no option has said so.
+ * @return STATUS_OK, or STATUS_USAGE after complaining that this chip's ROM knows no recovery bootloader.
+ */
+int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size);
 
 /**
  * What can be read of the partition table, even of a damaged one; empty if there is nothing.

@@ -59,8 +59,10 @@ static int run(int argc, char **argv)
         return status;
     }
     boot_chip_t *chip = &arguments.chip;
-    if (chip->chip == NULL) {
-        chip->chip = chip_detect(file.bytes, file.size, chip->partition_table);
+    status = chip_settle(chip, file.bytes, file.size);
+    if (status != STATUS_OK) {
+        image_file_free(&file);
+        return status;
     }
     boot_result_t result;
     char name[64];

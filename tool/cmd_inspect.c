@@ -92,6 +92,11 @@ static int run(int argc, char **argv)
     if (contents == NULL) {
         return STATUS_BAD_INPUT;
     }
+    status = chip_settle(&contents->chip, contents->bytes, contents->size);
+    if (status != STATUS_OK) {
+        contents_free(contents);
+        return status;
+    }
     if (arguments.json) {
         json_print(contents_report_json(contents, arguments.path));
     } else {

@@ -262,7 +262,7 @@ bool migration_run(const migration_t *migration, migration_result_t *result)
     bool ran = false;
     if (shared != MAP_FAILED && log_file >= 0) {
         state = shared;
-        state->plan.relocate_to = state->plan.staging_address = UINT32_MAX;
+        state->plan.relocate_to = state->plan.staging_address = state->plan.recovery_address = UINT32_MAX;
         ran = run_recorded(migration, result);
     }
     if (shared != MAP_FAILED) {

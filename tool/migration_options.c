@@ -232,12 +232,12 @@ int migration_input_open(const migration_options_t *options, migration_input_t *
                                                .show_log = options->verbose}};
     migration_t *migration = &input->migration;
     const image_file_t *flash = &input->flash;
-    const int status = image_file_load_flash(options->flash_path, &input->flash);
+    int status = image_file_load_flash(options->flash_path, &input->flash);
+    if (status == STATUS_OK) {
+        status = chip_settle(&migration->chip, flash->bytes, flash->size);
+    }
     if (status != STATUS_OK) {
         return status;
-    }
-    if (migration->chip.chip == NULL) {
-        migration->chip.chip = chip_detect(flash->bytes, flash->size, migration->chip.partition_table);
     }
     migration->flash = nor_flash_new(flash->size, options->flash_chip);
     if (migration->flash == NULL) {

@@ -94,6 +94,10 @@ static void print_plan(const esp_self_reflasher_plan_t *plan)
     } else {
         printf("flash at 0x%06" PRIx32 "\n", plan->staging_address);
     }
+    if (plan->recovery_address != UINT32_MAX) {
+        terminal_key("recovery");
+        printf("bootloader at 0x%06" PRIx32 " stands in\n", plan->recovery_address);
+    }
 }
 
 static void print_costs(const simulate_report_t *report)
@@ -204,6 +208,7 @@ static cJSON *plan_json(const esp_self_reflasher_plan_t *plan)
     cJSON_AddBoolToObject(json, "must_relocate", plan->must_relocate);
     add_address(json, "relocate_to", plan->relocate_to);
     add_address(json, "staging_address", plan->staging_address);
+    add_address(json, "recovery_address", plan->recovery_address);
     add_text(json, "relocation", relocation_name(plan->relocation));
     cJSON_AddNumberToObject(json, "relocation_ms_typical", plan->relocation_ms_typical);
     cJSON_AddNumberToObject(json, "relocation_ms_maximum", plan->relocation_ms_maximum);

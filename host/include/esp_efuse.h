@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "esp_err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** Where some bits of a field are. */
+typedef struct {
+    uint32_t efuse_block : 8;
+    uint32_t bit_start : 8;
+    uint32_t bit_count : 16;
+} esp_efuse_desc_t;
+
+/** Reads a field, lowest bit first: at most @p dst_size_bits bits, the last byte filled up with zeros. Of the simulated
+ *  chip there is ESP_EFUSE_RECOVERY_BOOTLOADER_FLASH_SECTOR. @return ESP_OK or ESP_ERR_INVALID_ARG */
+esp_err_t esp_efuse_read_field_blob(const esp_efuse_desc_t *field[], void *dst, size_t dst_size_bits);
