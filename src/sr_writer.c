@@ -13,6 +13,18 @@ static bool all_blank(const uint8_t *data, uint32_t length)
     return true;
 }
 
+/* A library's memcmp() may lie in flash, in the app that is being overwritten: ESP-IDF 5.5 has an option that puts it
+ * there. */
+static bool same_bytes(const uint8_t *a, const uint8_t *b, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool only_clears(const uint8_t *now, const uint8_t *wanted, uint32_t length)
 {
     for (uint32_t i = 0; i < length; i++) {
@@ -40,7 +52,7 @@ static esp_err_t piece_is_right(sr_writer_t *writer, const sr_sector_t *sector, 
     const uint32_t length =
         programmed - offset < SR_WRITER_READBACK_SIZE ? programmed - offset : SR_WRITER_READBACK_SIZE;
     const esp_err_t err = sr_flash_read(writer->flash, sector->address + offset, writer->readback, length);
-    *right = err == ESP_OK && memcmp(writer->readback, sector->data + offset, length) == 0;
+    *right = err == ESP_OK && same_bytes(writer->readback, sector->data + offset, length);
     return err;
 }
 
@@ -61,7 +73,7 @@ esp_err_t sr_writer_look(sr_writer_t *writer, const sr_sector_t *sector, sr_sect
         look->blank = look->blank && all_blank(writer->readback, SR_WRITER_READBACK_SIZE);
         look->fits = look->fits && only_clears(writer->readback, sector->data + offset, SR_WRITER_READBACK_SIZE);
         if (!encrypted) {
-            look->right = look->right && memcmp(writer->readback, sector->data + offset, SR_WRITER_READBACK_SIZE) == 0;
+            look->right = look->right && same_bytes(writer->readback, sector->data + offset, SR_WRITER_READBACK_SIZE);
             continue;
         }
         const uint32_t image_here = programmed > offset ? programmed - offset : 0;
