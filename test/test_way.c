@@ -807,6 +807,27 @@ static void what_waits_may_lie_in_both(void **state)
     close_chip();
 }
 
+/* Of the app's sectors only the first one and the last one change, and the last one is to be blank. */
+static void what_stays_in_front_of_a_blank_end_is_not_erased(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        open_chip(&lone_factory, SMALL_FACTORY);
+        const uint8_t *now = nor_flash_view(flash) + SMALL_FACTORY;
+        memcpy(new_app + SECTOR, now + SECTOR, SECTOR);
+        want(SMALL_FACTORY, i == 0 ? 2 * SECTOR : SECTOR, new_app, i == 0 ? 2 * SECTOR : SECTOR);
+        want(SMALL_FACTORY + 2 * SECTOR, SECTOR, NULL, 0);
+        pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+        job->bundle.skip_checks = ESP_SELF_REFLASHER_CHECK_APP;
+        uint8_t *before = small_copy(flash);
+        assert_int_equal(plan_at(SMALL_FACTORY).relocation, ESP_SELF_REFLASHER_RELOCATION_IN_PLACE);
+        assert_int_equal(start_at(SMALL_FACTORY), SIM_END_RESTART);
+        assert_target(before, UINT32_MAX);
+        free(before);
+        close_chip();
+    }
+}
+
 static void overwriting_needs_room_and_leave(void **state)
 {
     (void)state;
@@ -929,6 +950,7 @@ int main(void)
         TEST(whole_system_is_overwritten_in_place),
         TEST(overwriting_may_be_cut_outside_its_window),
         TEST(what_waits_may_lie_in_both),
+        TEST(what_stays_in_front_of_a_blank_end_is_not_erased),
         TEST(overwriting_needs_room_and_leave),
         TEST(app_moves_for_an_image_by_a_temporary_table),
         TEST(that_may_be_cut_outside_its_window),
