@@ -266,18 +266,21 @@ static esp_err_t clear_header(sr_writer_t *writer, uint32_t address)
     return sr_flash_write(writer->flash, address + 1, page, SR_PAGE_SIZE - 1);
 }
 
-static esp_err_t put_magic_last(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count)
+static esp_err_t put_without_magic(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count)
 {
-    sr_sector_look_t look = {0};
     const uint8_t magic = sectors[0].data[0];
     sectors[0].data[0] = 0xFF;
-    esp_err_t err = sr_writer_put_group(writer, sectors, count);
+    const esp_err_t err = sr_writer_put_group(writer, sectors, count);
     sectors[0].data[0] = magic;
+    return err;
+}
+
+static esp_err_t put_magic(sr_writer_t *writer, const sr_sector_t *sector)
+{
+    sr_sector_look_t look = {0};
+    esp_err_t err = sr_flash_write(writer->flash, sector->address, sector->data, 1);
     if (err == ESP_OK) {
-        err = sr_flash_write(writer->flash, sectors[0].address, sectors[0].data, 1);
-    }
-    if (err == ESP_OK) {
-        err = sr_writer_look(writer, &sectors[0], &look);
+        err = sr_writer_look(writer, sector, &look);
     }
     return err == ESP_OK && !look.right ? ESP_ERR_SELF_REFLASHER_VERIFY : err;
 }
@@ -293,10 +296,13 @@ esp_err_t sr_writer_put_guarded(sr_writer_t *writer, const sr_sector_t *sectors,
     for (uint32_t attempt = 0; attempt < writer->attempts && err != ESP_OK; attempt++) {
         err = clear_header(writer, sectors[0].address);
         if (err == ESP_OK) {
-            err = put_magic_last(writer, sectors, count);
-        } else {
-            writer->failed_address = sectors[0].address;
+            const esp_err_t rest = put_without_magic(writer, sectors, count);
+            if (rest != ESP_OK) {
+                return rest; /* Each of its sectors has had all attempts. */
+            }
+            err = put_magic(writer, &sectors[0]);
         }
+        writer->failed_address = sectors[0].address;
     }
     return err;
 }
