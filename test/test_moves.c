@@ -209,11 +209,11 @@ static void prepare(const target_t *target)
                                                        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
 }
 
-static sim_end_t start_after(bool brownout)
+static sim_end_t start_at(uint32_t running_app, bool brownout)
 {
     const sim_config_t config = {.chip = {.chip = sr_chip_by_name("esp32")},
                                  .flash = flash,
-                                 .running_app = SLOT_0,
+                                 .running_app = running_app,
                                  .quiet = getenv("MOVES_LOG") == NULL,
                                  .after_brownout = brownout};
     assert_true(sim_chip_attach(&config));
@@ -221,6 +221,11 @@ static sim_end_t start_after(bool brownout)
     const sim_end_t end = sim_call(call_app_main, NULL);
     sim_chip_detach();
     return end;
+}
+
+static sim_end_t start_after(bool brownout)
+{
+    return start_at(SLOT_0, brownout);
 }
 
 static void expect_wanted(void)
@@ -405,6 +410,36 @@ static void no_flash_to_stage_in_is_refused(void **state)
     expect_applied();
 }
 
+/* The only free flash is in the slot that the app moves to: a record of four sectors, after an app of three. */
+static void room_that_the_app_takes_is_none_to_stage_in(void **state)
+{
+    (void)state;
+    const target_t target = {.nvs = FREE,
+                             .nvs_size = SMALL_NVS_SIZE,
+                             .otadata = SMALL_OTADATA,
+                             .moves = {{.label = "nvs", .destination = {FREE, SMALL_NVS_SIZE}}},
+                             .move_count = 1};
+    uint8_t *bytes = nor_flash_bytes(flash);
+    memset(bytes + FREE, 0x55, BUNDLE - FREE);
+    small_app("1", bytes + SLOT_1);
+    memset(bytes + SLOT_0, 0xFF, 6 * SECTOR);
+    memset(bytes + SMALL_OTADATA, 0xFF, 2 * SECTOR);
+    sr_otadata_encode(2, SR_OTA_UNDEFINED, bytes + SMALL_OTADATA);
+    prepare(&target);
+    assert_int_equal(start_at(SLOT_1, false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_REFUSED);
+    assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_MOVE);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+
+    memset(bytes + SLOT_0, 0xFF, 7 * SECTOR);
+    prepare(&target);
+    assert_int_equal(start_at(SLOT_1, false), SIM_END_RESTART);
+    assert_int_equal(start_at(SLOT_0, false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    small_app("1", wanted + SLOT_0);
+    expect_wanted();
+}
+
 static void encrypted_flash_is_refused(void **state)
 {
     (void)state;
@@ -498,6 +533,7 @@ int main(void)
         TEST(partition_that_is_not_there_is_refused),
         TEST(what_does_not_fit_is_refused),
         TEST(no_flash_to_stage_in_is_refused),
+        TEST(room_that_the_app_takes_is_none_to_stage_in),
         TEST(encrypted_flash_is_refused),
         TEST(what_is_written_to_meanwhile_does_not_move),
         TEST(record_with_the_only_copy_is_never_discarded),
