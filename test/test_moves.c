@@ -440,6 +440,38 @@ static void room_that_the_app_takes_is_none_to_stage_in(void **state)
     expect_wanted();
 }
 
+/* Otadata is right, but selects no app that is intact, so that the running one has to be selected before a new one is
+ * written: then otadata is one sector more that has to be staged. */
+static void room_that_otadata_takes_is_none_to_stage_in(void **state)
+{
+    (void)state;
+    sr_partition_t entries[8];
+    const target_t target = {
+        .nvs = SMALL_NVS + SECTOR,
+        .nvs_size = 2 * SECTOR,
+        .otadata = SMALL_OTADATA,
+        .moves = {{.source = {SMALL_NVS, 2 * SECTOR}, .destination = {SMALL_NVS + SECTOR, 2 * SECTOR}}},
+        .move_count = 1};
+    uint8_t *bytes = nor_flash_bytes(flash);
+    small_put_table(bytes, entries, small_table(&(small_layout_t){.slots = 2, .factory = true}, entries));
+    memset(bytes + FREE, 0x55, BUNDLE - FREE);
+    memset(bytes + FREE, 0xFF, 5 * SECTOR);
+    small_app("1", bytes + SMALL_FACTORY);
+    bytes[SLOT_0] = 0;
+    memset(bytes + SMALL_OTADATA, 0xFF, 2 * SECTOR);
+    sr_otadata_encode(2, SR_OTA_VALID, bytes + SMALL_OTADATA);
+    prepare(&target);
+    small_assert_boots(flash, false, SMALL_FACTORY);
+    assert_int_equal(start_at(SMALL_FACTORY, false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_REFUSED);
+    assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_MOVE);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+
+    memset(bytes + FREE, 0xFF, 7 * SECTOR); /* A mark that is torn costs one. */
+    prepare(&target);
+    explore_all(1, false);
+}
+
 static void encrypted_flash_is_refused(void **state)
 {
     (void)state;
@@ -534,6 +566,7 @@ int main(void)
         TEST(what_does_not_fit_is_refused),
         TEST(no_flash_to_stage_in_is_refused),
         TEST(room_that_the_app_takes_is_none_to_stage_in),
+        TEST(room_that_otadata_takes_is_none_to_stage_in),
         TEST(encrypted_flash_is_refused),
         TEST(what_is_written_to_meanwhile_does_not_move),
         TEST(record_with_the_only_copy_is_never_discarded),
