@@ -42,6 +42,8 @@ static struct {
 } job;
 
 static nor_flash_t *flash;
+static uint32_t flash_size;
+static uint8_t size_code; /**< In the header of bootloaders that are made: 0 for FLASH_SIZE. */
 static boot_chip_t chip;
 static sr_region_t targets[8];
 static unsigned target_count;
@@ -76,6 +78,7 @@ static void put_loader(uint8_t *out, unsigned sectors, uint32_t seed, bool tail)
     };
     const image_write_esp_t spec = {.chip_id = 23,
                                     .spi_mode = 2,
+                                    .spi_size = size_code,
                                     .entry = 0x40840000,
                                     .max_chip_rev_full = 0xFFFF,
                                     .append_hash = true,
@@ -146,6 +149,8 @@ static int open_chip(void **state)
     (void)state;
     memset(&job, 0, sizeof(job));
     chip = (boot_chip_t){.chip = sr_chip_by_name("esp32c5"), .revision = 100, .recovery = RECOVERY};
+    flash_size = FLASH_SIZE;
+    size_code = 0;
     flash = nor_flash_new(FLASH_SIZE, nor_timing_find(NULL));
     assert_non_null(flash);
     uint8_t *bytes = nor_flash_bytes(flash);
@@ -264,7 +269,7 @@ static void explore(void (*app_main)(void), explore_result_t *result)
     const explore_config_t config = {
         .chip = chip,
         .flash = nor_flash_view(flash),
-        .size = FLASH_SIZE,
+        .size = flash_size,
         .timing = nor_timing_find(NULL),
         .app_main = app_main,
         .running_app = UINT32_MAX,
@@ -600,6 +605,53 @@ static void bundle_may_bring_the_new_bootloader_for_the_place_too(void **state)
     assert_true(recovery_is(content.loader));
 }
 
+static void put_system_bundle_with(const uint8_t *recovery)
+{
+    const bundle_region_t regions[] = {
+        {.place = {LOADER, ROOM}, .data = content.loader, .length = ROOM},
+        {.place = {TABLE, SECTOR}, .data = content.table, .length = SECTOR},
+        {.place = {OTADATA, sizeof(content.otadata)}, .data = content.otadata, .length = sizeof(content.otadata)},
+        {.place = {SLOT_1, SECTOR}, .data = content.app, .length = SECTOR},
+        {.place = {RECOVERY, ROOM}, .data = recovery, .length = ROOM},
+    };
+    put_bundle(regions, 5);
+}
+
+/** The old system has twice the flash that the new bootloader knows of. */
+static void put_larger_old_system(void)
+{
+    const sr_partition_t storage = {SR_PARTITION_TYPE_DATA, 0x82, FLASH_SIZE, FLASH_SIZE, 0, "storage"};
+    nor_flash_t *larger = nor_flash_new(2 * FLASH_SIZE, nor_timing_find(NULL));
+    assert_non_null(larger);
+    size_code = 1;
+    put_loader(content.old_loader, 3, 10, false);
+    uint8_t *bytes = nor_flash_bytes(larger);
+    memcpy(bytes, nor_flash_view(flash), FLASH_SIZE);
+    memcpy(bytes + LOADER, content.old_loader, ROOM);
+    put_table(bytes + TABLE, "nvs", &storage);
+    nor_flash_delete(flash);
+    flash = larger;
+    flash_size = 2 * FLASH_SIZE;
+}
+
+/** A new bootloader that does not start the old system is none to fall back on before the new one is there. */
+static void new_bootloader_that_does_not_boot_the_old_table_does_not_stand_in(void **state)
+{
+    (void)state;
+    esp_self_reflasher_plan_t told;
+    explore_result_t result;
+    put_larger_old_system();
+    put_system_bundle_with(content.loader);
+    plan(ESP_OK, &told);
+    assert_int_equal(told.recovery_address, UINT32_MAX);
+    explore(bundle_main, &result);
+    assert_int_equal(result.failures, 0);
+    assert_true(result.window_maximum_us <= told.window_ms_maximum * 1000u);
+    assert_memory_equal(result.flash + LOADER, content.loader, ROOM);
+    assert_memory_equal(result.flash + RECOVERY, content.loader, ROOM);
+    explore_result_free(&result);
+}
+
 static void bundle_may_bring_the_old_bootloader_for_the_place(void **state)
 {
     (void)state;
@@ -893,6 +945,7 @@ int main(void)
         TEST(bundle_leaves_a_place_alone_that_it_can_not_use),
         TEST(partition_for_the_recovery_bootloader_is_no_obstacle),
         TEST(bundle_may_bring_the_new_bootloader_for_the_place_too),
+        TEST(new_bootloader_that_does_not_boot_the_old_table_does_not_stand_in),
         TEST(bundle_may_bring_the_old_bootloader_for_the_place),
         TEST(bundle_that_wants_other_content_there_gets_it),
         TEST(record_in_the_place_is_discarded_first),
