@@ -373,6 +373,31 @@ static void old_place_is_erased(void **state)
     expect_applied();
 }
 
+/* The app, in the only app partition, gets out of the way by a table of its own, which tells the old places, too. */
+static void app_moves_by_a_temporary_table_before_data_does(void **state)
+{
+    (void)state;
+    static const sr_partition_t entries[] = {
+        {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, SMALL_NVS, SMALL_NVS_SIZE, 0, "nvs"},
+        {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, SMALL_OTADATA, 0x2000, 0, "otadata"},
+        {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_FACTORY, SLOT_1, SMALL_SLOT_SIZE, 0, "factory"},
+    };
+    uint8_t *bytes = nor_flash_bytes(flash);
+    small_put_table(bytes, entries, 3);
+    memset(bytes + SMALL_OTADATA, 0xFF, 2 * SECTOR);
+    small_app("1", bytes + SLOT_1);
+    memset(bytes + SLOT_0, 0x55, SECTOR);
+    prepare(&exchange);
+    job->bundle.flags |= ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE;
+    assert_int_equal(start_at(SLOT_1, false), SIM_END_RESTART);
+    assert_int_equal(start_at(FREE, false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    small_app("1", wanted + FREE);
+    expect_wanted();
+    memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
+    explore_all(2, false);
+}
+
 /* Refusals. */
 
 static void partition_that_is_not_there_is_refused(void **state)
@@ -562,6 +587,7 @@ int main(void)
         TEST(blank_place_behind_it_grows),
         TEST(regions_change_places),
         TEST(old_place_is_erased),
+        TEST(app_moves_by_a_temporary_table_before_data_does),
         TEST(partition_that_is_not_there_is_refused),
         TEST(what_does_not_fit_is_refused),
         TEST(no_flash_to_stage_in_is_refused),

@@ -190,13 +190,16 @@ static void bundle_main(void)
     }
 }
 
-static void put_bundle(const bundle_region_t *regions, unsigned count)
+static void put_bundle_that_moves(const bundle_region_t *regions, unsigned count, const sr_bundle_move_t *moves,
+                                  unsigned move_count)
 {
     const bundle_spec_t spec = {.chip_id = 23,
                                 .min_flash_size = FLASH_SIZE,
                                 .partition_table_offset = TABLE,
                                 .regions = regions,
-                                .region_count = count};
+                                .region_count = count,
+                                .moves = moves,
+                                .move_count = move_count};
     uint8_t *bundle = NULL;
     size_t size = 0;
     assert_int_equal(bundle_write(&spec, &bundle, &size), BUNDLE_WRITE_OK);
@@ -205,10 +208,15 @@ static void put_bundle(const bundle_region_t *regions, unsigned count)
     free(bundle);
     job.bundle = (esp_self_reflasher_bundle_config_t){.embedded = {SOURCE, size},
                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
-    target_count = count;
-    for (unsigned i = 0; i < count; i++) {
-        targets[i] = regions[i].place;
+    target_count = count + move_count;
+    for (unsigned i = 0; i < target_count; i++) {
+        targets[i] = i < count ? regions[i].place : moves[i - count].destination;
     }
+}
+
+static void put_bundle(const bundle_region_t *regions, unsigned count)
+{
+    put_bundle_that_moves(regions, count, NULL, 0);
 }
 
 static void put_loader_bundle(void)
@@ -406,6 +414,35 @@ static void of_a_whole_system_only_table_and_otadata_are_in_the_window(void **st
     assert_true(in_window(&result, (sr_region_t){TABLE, SECTOR}));
     assert_int_equal(result.window_typical_us, result.floor_typical_us);
     assert_memory_equal(result.flash + TABLE, content.table, SECTOR);
+    explore_result_free(&result);
+}
+
+/** One move over itself, which goes by the record, and one to free flash. */
+static void data_that_moves_is_not_lost_either(void **state)
+{
+    (void)state;
+    static const sr_bundle_move_t moves[] = {
+        {.source = {NVS, 2 * SECTOR}, .destination = {NVS + SECTOR, 2 * SECTOR}},
+        {.label = "nvs", .destination = {FREE, 5 * SECTOR}},
+    };
+    const bundle_region_t regions[] = {
+        {.place = {LOADER, ROOM}, .data = content.loader, .length = ROOM},
+        {.place = {TABLE, SECTOR}, .data = content.table, .length = SECTOR},
+    };
+    static uint8_t nvs[4 * SECTOR];
+    explore_result_t result;
+    esp_self_reflasher_plan_t told;
+    memcpy(nvs, nor_flash_view(flash) + NVS, sizeof(nvs));
+    put_bundle_that_moves(regions, 2, moves, 2);
+    plan(ESP_OK, &told);
+    assert_int_equal(told.recovery_address, RECOVERY);
+    assert_int_equal(told.sectors_moved, 6);
+    explore(bundle_main, &result);
+    assert_int_equal(result.failures, 0);
+    assert_false(in_window(&result, loader_place));
+    assert_memory_equal(result.flash + NVS, nvs, SECTOR);
+    assert_memory_equal(result.flash + NVS + SECTOR, nvs, 2 * SECTOR);
+    assert_memory_equal(result.flash + FREE, nvs, sizeof(nvs));
     explore_result_free(&result);
 }
 
@@ -934,6 +971,7 @@ int main(void)
         TEST(new_bootloader_has_no_window),
         TEST(without_the_efuse_everything_is_as_before),
         TEST(of_a_whole_system_only_table_and_otadata_are_in_the_window),
+        TEST(data_that_moves_is_not_lost_either),
         TEST(change_behind_the_first_sector_has_no_window),
         TEST(shorter_bootloader_has_no_window),
         TEST(without_free_flash_there_is_no_window_either),
