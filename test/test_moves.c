@@ -31,6 +31,7 @@ typedef struct job {
     esp_self_reflasher_plan_t plan;
     esp_err_t resumed, applied;
     bool applies_only, writes_while_staging;
+    uint32_t fails_at; /**< Number of the allocation that gives no memory; 0: none. */
 } job_t;
 
 /** What the bundle of a test makes of the flash. */
@@ -74,6 +75,7 @@ static void app_main(void)
     config.event_cb = job->writes_while_staging ? write_to_nvs : NULL;
     job->resumed = ESP_ERR_NOT_FINISHED;
     job->applied = ESP_ERR_NOT_FINISHED;
+    sim_heap_fail_at(job->fails_at);
     job->resumed = job->applies_only ? ESP_OK : esp_self_reflasher_resume();
     if (job->resumed == ESP_OK) {
         job->applied = esp_self_reflasher_apply_bundle(&config, &plan);
@@ -577,6 +579,31 @@ static void record_with_the_only_copy_is_never_discarded(void **state)
     expect_wanted();
 }
 
+/* Wherever memory runs out: nothing is lost, and the next start finishes. */
+static void memory_may_run_out_anywhere(void **state)
+{
+    (void)state;
+    bool failed = true;
+    prepare(&exchange);
+    for (uint32_t number = 1; failed; number++) {
+        memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
+        job->fails_at = number;
+        assert_int_equal(start_after(false), SIM_END_RETURNED);
+        failed = job->resumed == ESP_ERR_NO_MEM || job->applied == ESP_ERR_NO_MEM;
+        if (job->applied == ESP_OK) {
+            expect_wanted();
+        }
+        job->fails_at = 0;
+        sim_end_t end = start_after(false);
+        if (end == SIM_END_RESTART) {
+            end = start_after(false);
+        }
+        assert_int_equal(end, SIM_END_RETURNED);
+        assert_int_equal(job->applied, ESP_OK);
+        expect_wanted();
+    }
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)
 
 int main(void)
@@ -596,6 +623,7 @@ int main(void)
         TEST(encrypted_flash_is_refused),
         TEST(what_is_written_to_meanwhile_does_not_move),
         TEST(record_with_the_only_copy_is_never_discarded),
+        TEST(memory_may_run_out_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

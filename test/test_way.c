@@ -31,6 +31,7 @@ typedef struct job {
     esp_self_reflasher_plan_t plan;
     esp_err_t err;
     bool refuses_commit;
+    uint32_t fails_at; /**< Number of the allocation that gives no memory; 0: none. */
 } job_t;
 
 static job_t *job;
@@ -61,10 +62,15 @@ static esp_err_t copy(bool *changed)
 
 static esp_err_t apply(esp_self_reflasher_plan_t *plan, bool *changed)
 {
-    if (esp_self_reflasher_resume() != ESP_OK) {
+    esp_err_t err = esp_self_reflasher_resume();
+    if (err != ESP_OK && err != ESP_ERR_NO_MEM) {
         abort();
     }
-    const esp_err_t err = esp_self_reflasher_apply_bundle(&job->bundle, plan);
+    *changed = false;
+    if (err != ESP_OK) {
+        return err;
+    }
+    err = esp_self_reflasher_apply_bundle(&job->bundle, plan);
     *changed = plan->sectors_to_write > 0;
     return err;
 }
@@ -73,6 +79,7 @@ static void app_main(void)
 {
     bool changed;
     job->err = ESP_ERR_NOT_FINISHED;
+    sim_heap_fail_at(job->fails_at);
     job->err = job->copies ? copy(&changed) : apply(&job->plan, &changed);
     if (job->err == ESP_OK && changed) {
         esp_restart();
@@ -923,6 +930,48 @@ static void otherwise_an_image_goes_over_the_app(void **state)
     close_chip();
 }
 
+/* Wherever memory runs out, the app that runs goes on to boot, and finishes at the next start. */
+static void expect_memory_may_run_out(void)
+{
+    uint8_t *before = small_copy(flash);
+    uint8_t *after = NULL;
+    bool failed = true;
+    for (uint32_t number = 0; failed; number++) {
+        memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+        job->fails_at = number;
+        const sim_end_t end = start_at(SMALL_FACTORY);
+        failed = end == SIM_END_RETURNED || number == 0;
+        if (end == SIM_END_RETURNED) {
+            assert_int_equal(job->err, ESP_ERR_NO_MEM);
+            small_assert_boots(flash, false, SMALL_FACTORY);
+        }
+        job->fails_at = 0;
+        (void)run(false);
+        if (after == NULL) {
+            after = small_copy(flash);
+        }
+        small_assert_same(nor_flash_view(flash), after, 0, SMALL_FLASH_SIZE);
+    }
+    free(before);
+    free(after);
+}
+
+static void memory_may_run_out_anywhere(void **state)
+{
+    (void)state;
+    open_lone_factory();
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
+    expect_memory_may_run_out();
+    close_chip();
+    open_in_place();
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+    expect_memory_may_run_out();
+    close_chip();
+    open_image(ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE);
+    expect_memory_may_run_out();
+    close_chip();
+}
+
 #define TEST(test) cmocka_unit_test_setup(test, new_job)
 
 int main(void)
@@ -956,6 +1005,7 @@ int main(void)
         TEST(that_may_be_cut_outside_its_window),
         TEST(after_a_brownout_the_image_waits),
         TEST(otherwise_an_image_goes_over_the_app),
+        TEST(memory_may_run_out_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
