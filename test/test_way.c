@@ -695,6 +695,20 @@ static void app_that_does_not_come_first_stays(void **state)
     expect_refusal(SMALL_FACTORY, "with a temporary table: 0 bytes missing, not with this bootloader");
 }
 
+/* Nor does it go on where nothing can select it: a new app would start at the wrong time. */
+static void app_that_nothing_can_select_does_not_write_another(void **state)
+{
+    (void)state;
+    open_chip(&(small_layout_t){.factory = true, .slots = 2, .no_otadata = true}, SLOT(0));
+    want_app(SLOT(1));
+    pack(0);
+    job->bundle.skip_checks = ESP_SELF_REFLASHER_CHECK_APP;
+    assert_int_equal(start_at(SLOT(0)), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_ERR_INVALID_STATE);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+    close_chip();
+}
+
 static void table_is_written_only_when_the_caller_lets_it(void **state)
 {
     (void)state;
@@ -993,6 +1007,7 @@ int main(void)
         TEST(temporary_table_needs_room_and_leave),
         TEST(room_that_the_bootloader_does_not_know_is_none),
         TEST(app_that_does_not_come_first_stays),
+        TEST(app_that_nothing_can_select_does_not_write_another),
         TEST(table_is_written_only_when_the_caller_lets_it),
         TEST(app_is_overwritten_in_place),
         TEST(in_place_comes_after_the_temporary_table),
