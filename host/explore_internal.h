@@ -87,8 +87,8 @@ typedef enum explore_part {
 /**
  * True if a recovery bootloader can keep the chip booting while the bootloader is rewritten: its offset is burnt, its
  * place has room for the bootloader that boots from @p flash, no partition of that system but one for a bootloader lies
- * there, and either no target does or @p final has the new system's bootloader there. Told by addresses and by what is
- * wanted, not by what is done about it.
+ * there, and either no target does or @p final has the new system's bootloader there, which boots @p flash as well.
+ * Told by addresses and by what is wanted, not by what is done about it.
  */
 bool explore_has_recovery(const explore_config_t *config, const uint8_t *flash, const boot_code_t *loader,
                           const uint8_t *final, const boot_code_t *new_loader);

@@ -83,6 +83,22 @@ static bool lies_in_partition(const boot_chip_t *chip, const uint8_t *flash, uin
     return false;
 }
 
+/** True if the flash boots with the new bootloader in place of its own, or if there is no memory to find out. */
+static bool boots_with(const explore_config_t *config, const uint8_t *flash, const uint8_t *final,
+                       const boot_code_t *new_loader)
+{
+    boot_result_t boot;
+    uint8_t *copy = malloc(config->size);
+    if (copy == NULL) {
+        return true;
+    }
+    memcpy(copy, flash, config->size);
+    memcpy(copy + new_loader->address, final + new_loader->address, new_loader->length);
+    boot_run(&config->chip, copy, config->size, NULL, NULL, &boot);
+    free(copy);
+    return boot_succeeds(&boot);
+}
+
 bool explore_has_recovery(const explore_config_t *config, const uint8_t *flash, const boot_code_t *loader,
                           const uint8_t *final, const boot_code_t *new_loader)
 {
@@ -94,7 +110,8 @@ bool explore_has_recovery(const explore_config_t *config, const uint8_t *flash, 
         return false;
     }
     const bool has_new = sr_region_fits((sr_region_t){offset, new_loader->length}, config->size) &&
-                         memcmp(final + offset, final + new_loader->address, new_loader->length) == 0;
+                         memcmp(final + offset, final + new_loader->address, new_loader->length) == 0 &&
+                         boots_with(config, flash, final, new_loader);
     for (unsigned i = 0; i < config->target_count; i++) {
         if (sr_region_overlaps(place, config->targets[i]) && !has_new) {
             return false;

@@ -46,6 +46,10 @@ sr_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t addres
  */
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged);
 
+/** True if all that the commit writes can be staged, whatever is in otadata by then, and once the running app lies at
+ * @p address, too; UINT32_MAX: if it stays where it is. Changes no flash, and the list of entries. */
+bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address);
+
 /** Finds a place for the record. @param[in,out] data_sectors Those that it needs, and those that it takes.
  *  @return Its address, or UINT32_MAX. */
 uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *data_sectors);

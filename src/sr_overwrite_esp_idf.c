@@ -17,6 +17,12 @@ static bool goes_over_app(uint8_t flags)
     return (flags & SR_MAP_RUNNING_APP) != 0 && (flags & SR_MAP_WRONG) != 0;
 }
 
+/* Of what lies between sectors that change, only what is to be blank does not wait. */
+static bool is_to_be_blank(uint8_t flags)
+{
+    return (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_CONTENT) == 0;
+}
+
 /** What has to change under the running app. */
 typedef struct extent {
     uint32_t first, end;  /**< Sectors. */
@@ -32,14 +38,15 @@ static extent_t measure(const sr_map_t *map)
         if (!goes_over_app(flags)) {
             continue;
         }
-        const bool content = (flags & SR_MAP_CONTENT) != 0;
         extent.first = extent.first == UINT32_MAX ? i : extent.first;
         extent.end = i + 1;
-        extent.content_end = content ? i + 1 : extent.content_end;
         extent.erases += (flags & SR_MAP_BLANK) == 0;
-        extent.programs += content;
+        extent.programs += (flags & SR_MAP_CONTENT) != 0;
     }
-    extent.content_end = extent.content_end > extent.first ? extent.content_end : extent.first;
+    extent.content_end = extent.end;
+    while (extent.content_end > extent.first && is_to_be_blank(map->flags[extent.content_end - 1])) {
+        extent.content_end--;
+    }
     return extent;
 }
 

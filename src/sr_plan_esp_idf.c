@@ -59,15 +59,10 @@ static void claim_block(sr_migration_t *migration)
 }
 
 /* The commit may overwrite where data comes from. What goes on after a cut must not need it any more, nor take what is
- * there by then for it. */
+ * there by then for it. That must hold where the app has moved to, too. */
 static esp_err_t check_moves(sr_migration_t *migration)
 {
-    bool data_is_staged = false;
-    if (migration->moves.count == 0) {
-        return ESP_OK;
-    }
-    const esp_err_t err = sr_migration_list_entries(migration, &data_is_staged);
-    if (err == ESP_OK && data_is_staged) {
+    if (migration->moves.count == 0 || sr_migration_stages_beside(migration, migration->plan->relocate_to)) {
         return ESP_OK;
     }
     sr_map_summary_t summary;
@@ -289,13 +284,10 @@ static esp_err_t check_work(sr_migration_t *migration)
     }
     err = sr_migration_find_recovery(migration);
     if (err == ESP_OK) {
-        err = check_moves(migration);
-    }
-    if (err == ESP_OK) {
         claim_block(migration);
         fill_plan(migration); /* Where the last step is staged depends on it. */
     }
-    return err;
+    return err == ESP_OK ? check_moves(migration) : err;
 }
 
 esp_err_t sr_migration_check(sr_migration_t *migration)

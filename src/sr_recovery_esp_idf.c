@@ -3,8 +3,10 @@
 
 #include "sr_image.h"
 #include "sr_partition_table.h"
+#include "sr_result.h"
 #include "sr_window.h"
 
+#include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "sdkconfig.h"
 #include "soc/soc_caps.h"
@@ -119,6 +121,29 @@ static bool will_be_new(const sr_system_t *system, const sr_reader_t *after, con
            memcmp(recovery, primary, sizeof(recovery)) == 0;
 }
 
+/* True if the bootloader that will be in the recovery place starts the system of today, too: its table is written only
+ * later. */
+static bool boots_today(const sr_system_t *system, const sr_reader_t *flash, const sr_reader_t *after,
+                        const bootloader_t *there)
+{
+    char text[128];
+    sr_window_t window;
+    const sr_reader_t loader = sr_window_reader(&window, after, system->recovery, there->sectors.size);
+    sr_overlay_t overlay = {
+        .flash = flash, .image = &loader, .destination = {system->chip->bootloader_offset, there->sectors.size}};
+    const sr_reader_t today = sr_overlay_reader(&overlay);
+    const sr_result_t result = {.flash = &today,
+                                .chip = system->chip,
+                                .chip_revision = UINT16_MAX,
+                                .table_offset = system->boot_path.table.address,
+                                .app_follows = true,
+                                .skip = ~(SR_RESULT_FLASH_SIZE | SR_RESULT_APP)};
+    void *workspace = heap_caps_malloc(sr_result_workspace_size(), MALLOC_CAP_8BIT);
+    const bool boots = workspace != NULL && sr_result_check(&result, workspace, text, sizeof(text)) == 0;
+    heap_caps_free(workspace);
+    return boots;
+}
+
 /** The first partition that is in the way. */
 typedef struct obstacle {
     sr_region_t place;
@@ -161,7 +186,7 @@ static sr_recovery_t find_for_running(const sr_system_t *system, const sr_reader
     }
     const bootloader_t there = find_bootloader(system, after, system->recovery);
     const bool is_old = same_bytes(after, system->recovery, flash, running.sectors.address, running.length);
-    const bool is_there = is_old || will_be_new(system, after, &there);
+    const bool is_there = is_old || (will_be_new(system, after, &there) && boots_today(system, flash, after, &there));
     obstacle_t obstacle = {.place = {system->recovery, is_there ? there.sectors.size : running.sectors.size}};
     find_obstacle(system, &obstacle);
     if (obstacle.text[0] != '\0') {

@@ -36,11 +36,11 @@ typedef bool (*sr_recovery_allowed_t)(void *context, sr_region_t room);
 /**
  * Looks for a recovery bootloader that can stand in. Changes nothing. Logs why a place that is burnt is not used.
  *
- * It is the one that started the chip; or one that is, or will be before the commit, the bootloader that runs or the
- * one that will be in the primary place, byte for byte; or there is room for a copy of the one that runs. Not used with
- * flash encryption, which does not let single bytes be programmed; if no intact bootloader runs from the primary place;
- * behind the end of the flash; over bootloader or table; in a partition that is not for a bootloader; or where @p
- * allowed says no.
+ * It is the one that started the chip; or one that is, or will be before the commit, the bootloader that runs or, if it
+ * boots the system of today as well, the one that will be in the primary place, byte for byte; or there is room for a
+ * copy of the one that runs. Not used with flash encryption, which does not let single bytes be programmed; if no
+ * intact bootloader runs from the primary place; behind the end of the flash; over bootloader or table; in a partition
+ * that is not for a bootloader; or where @p allowed says no.
  *
  * @param after The whole flash as it will be, as plaintext.
  */

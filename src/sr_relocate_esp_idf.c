@@ -196,18 +196,18 @@ static esp_err_t stay(const sr_system_t *system, sr_copy_workspace_t *workspace)
 {
     sr_otadata_t otadata;
     const esp_partition_t *running = esp_ota_get_running_partition();
+    const bool is_factory = running->subtype == ESP_PARTITION_SUBTYPE_APP_FACTORY;
+    const bool is_slot = sr_system_slots_in(system->running_partition) != 0 && slots_have_no_gap(system);
+    if (system->boot_path.otadata.size < 2 * SR_SECTOR_SIZE || !(is_factory || is_slot)) {
+        ESP_LOGE(TAG, "the bootloader tries another app first, and otadata can not select '%s'", running->label);
+        return ESP_ERR_INVALID_STATE;
+    }
     const esp_err_t err = read_otadata(system, &otadata);
     if (err != ESP_OK) {
         return err;
     }
-    if (running->subtype == ESP_PARTITION_SUBTYPE_APP_FACTORY) {
-        return erase_otadata(system, &otadata, workspace);
-    }
-    if (sr_system_slots_in(system->running_partition) == 0 || !slots_have_no_gap(system)) {
-        ESP_LOGE(TAG, "the bootloader tries another app first, and otadata can not select '%s'", running->label);
-        return ESP_ERR_INVALID_STATE;
-    }
-    return select_slot(system, &otadata, slot_index(running), workspace);
+    return is_factory ? erase_otadata(system, &otadata, workspace)
+                      : select_slot(system, &otadata, slot_index(running), workspace);
 }
 
 esp_err_t sr_relocate_stay(const sr_system_t *system, bool *changed)

@@ -123,23 +123,52 @@ static bool take_slot(sr_migration_t *migration, sr_relocate_allowed_t allowed)
     return true;
 }
 
+#define OTADATA_SECTORS 2u /**< In use, however large its partition. */
+
+/* To select the running app, there or here, writes otadata: what is right in it today need not be right then. */
+static void change_otadata(sr_migration_t *migration, uint8_t before[OTADATA_SECTORS])
+{
+    const sr_region_t otadata = migration->system.boot_path.otadata;
+    for (uint32_t i = 0; i < OTADATA_SECTORS && i * SR_SECTOR_SIZE < otadata.size; i++) {
+        uint8_t *flags = &migration->map.flags[otadata.address / SR_SECTOR_SIZE + i];
+        before[i] = *flags;
+        *flags |= (*flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0 ? SR_MAP_WRONG : 0;
+    }
+}
+
+static void restore_otadata(sr_migration_t *migration, const uint8_t before[OTADATA_SECTORS])
+{
+    const sr_region_t otadata = migration->system.boot_path.otadata;
+    for (uint32_t i = 0; i < OTADATA_SECTORS && i * SR_SECTOR_SIZE < otadata.size; i++) {
+        migration->map.flags[otadata.address / SR_SECTOR_SIZE + i] = before[i];
+    }
+}
+
+bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address)
+{
+    uint8_t otadata[OTADATA_SECTORS] = {0};
+    bool data_is_staged = false;
+    sr_map_t *map = &migration->map;
+    const uint32_t first = address / SR_SECTOR_SIZE;
+    const uint32_t count = address != SR_NO_ADDRESS ? migration->system.boot_path.running_app.size / SR_SECTOR_SIZE : 0;
+    sr_map_mark(map, (sr_region_t){address, count * SR_SECTOR_SIZE}, SR_MAP_RUNNING_APP);
+    change_otadata(migration, otadata);
+    const esp_err_t err = sr_migration_list_entries(migration, &data_is_staged);
+    restore_otadata(migration, otadata);
+    for (uint32_t i = first; i < first + count; i++) {
+        map->flags[i] &= (uint8_t)~SR_MAP_RUNNING_APP;
+    }
+    return err == ESP_OK && data_is_staged;
+}
+
 /* The table tells whether data has moved, so once it has, no other one may come; and what still moves is staged beside
  * the app. */
 static bool moves_stay_possible(sr_migration_t *migration, uint32_t address)
 {
-    bool data_is_staged = true;
-    sr_map_t *map = &migration->map;
-    const uint32_t first = address / SR_SECTOR_SIZE;
-    const uint32_t count = migration->system.boot_path.running_app.size / SR_SECTOR_SIZE;
     if (migration->manifest.bundle.move_count == 0 || address == SR_NO_ADDRESS) {
         return true;
     }
-    sr_map_mark(map, (sr_region_t){address, count * SR_SECTOR_SIZE}, SR_MAP_DATA);
-    const esp_err_t err = sr_migration_list_entries(migration, &data_is_staged);
-    for (uint32_t i = first; i < first + count; i++) {
-        map->flags[i] &= (uint8_t)~SR_MAP_DATA;
-    }
-    return migration->moves.count > 0 && err == ESP_OK && data_is_staged;
+    return migration->moves.count > 0 && sr_migration_stages_beside(migration, address);
 }
 
 /** What stands against a way beside the room for it, in words. */

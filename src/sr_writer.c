@@ -321,6 +321,7 @@ esp_err_t sr_writer_put_guarded(sr_writer_t *writer, const sr_sector_t *sectors,
         if (err == ESP_OK) {
             return ESP_OK;
         }
+        writer->failed_address = sectors[0].address;
     }
     return err;
 }

@@ -31,6 +31,7 @@ typedef struct job {
     esp_self_reflasher_plan_t plan;
     esp_err_t resumed, applied;
     bool applies_only, writes_while_staging;
+    uint32_t fails_at; /**< Number of the allocation that gives no memory; 0: none. */
 } job_t;
 
 /** What the bundle of a test makes of the flash. */
@@ -74,6 +75,7 @@ static void app_main(void)
     config.event_cb = job->writes_while_staging ? write_to_nvs : NULL;
     job->resumed = ESP_ERR_NOT_FINISHED;
     job->applied = ESP_ERR_NOT_FINISHED;
+    sim_heap_fail_at(job->fails_at);
     job->resumed = job->applies_only ? ESP_OK : esp_self_reflasher_resume();
     if (job->resumed == ESP_OK) {
         job->applied = esp_self_reflasher_apply_bundle(&config, &plan);
@@ -209,11 +211,11 @@ static void prepare(const target_t *target)
                                                        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
 }
 
-static sim_end_t start_after(bool brownout)
+static sim_end_t start_at(uint32_t running_app, bool brownout)
 {
     const sim_config_t config = {.chip = {.chip = sr_chip_by_name("esp32")},
                                  .flash = flash,
-                                 .running_app = SLOT_0,
+                                 .running_app = running_app,
                                  .quiet = getenv("MOVES_LOG") == NULL,
                                  .after_brownout = brownout};
     assert_true(sim_chip_attach(&config));
@@ -221,6 +223,11 @@ static sim_end_t start_after(bool brownout)
     const sim_end_t end = sim_call(call_app_main, NULL);
     sim_chip_detach();
     return end;
+}
+
+static sim_end_t start_after(bool brownout)
+{
+    return start_at(SLOT_0, brownout);
 }
 
 static void expect_wanted(void)
@@ -368,6 +375,31 @@ static void old_place_is_erased(void **state)
     expect_applied();
 }
 
+/* The app, in the only app partition, gets out of the way by a table of its own, which tells the old places, too. */
+static void app_moves_by_a_temporary_table_before_data_does(void **state)
+{
+    (void)state;
+    static const sr_partition_t entries[] = {
+        {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, SMALL_NVS, SMALL_NVS_SIZE, 0, "nvs"},
+        {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, SMALL_OTADATA, 0x2000, 0, "otadata"},
+        {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_FACTORY, SLOT_1, SMALL_SLOT_SIZE, 0, "factory"},
+    };
+    uint8_t *bytes = nor_flash_bytes(flash);
+    small_put_table(bytes, entries, 3);
+    memset(bytes + SMALL_OTADATA, 0xFF, 2 * SECTOR);
+    small_app("1", bytes + SLOT_1);
+    memset(bytes + SLOT_0, 0x55, SECTOR);
+    prepare(&exchange);
+    job->bundle.flags |= ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE;
+    assert_int_equal(start_at(SLOT_1, false), SIM_END_RESTART);
+    assert_int_equal(start_at(FREE, false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    small_app("1", wanted + FREE);
+    expect_wanted();
+    memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
+    explore_all(2, false);
+}
+
 /* Refusals. */
 
 static void partition_that_is_not_there_is_refused(void **state)
@@ -403,6 +435,68 @@ static void no_flash_to_stage_in_is_refused(void **state)
     memset(nor_flash_bytes(flash) + FREE, 0xFF, 11 * SECTOR);
     prepare(&exchange);
     expect_applied();
+}
+
+/* The only free flash is in the slot that the app moves to: a record of four sectors, after an app of three. */
+static void room_that_the_app_takes_is_none_to_stage_in(void **state)
+{
+    (void)state;
+    const target_t target = {.nvs = FREE,
+                             .nvs_size = SMALL_NVS_SIZE,
+                             .otadata = SMALL_OTADATA,
+                             .moves = {{.label = "nvs", .destination = {FREE, SMALL_NVS_SIZE}}},
+                             .move_count = 1};
+    uint8_t *bytes = nor_flash_bytes(flash);
+    memset(bytes + FREE, 0x55, BUNDLE - FREE);
+    small_app("1", bytes + SLOT_1);
+    memset(bytes + SLOT_0, 0xFF, 6 * SECTOR);
+    memset(bytes + SMALL_OTADATA, 0xFF, 2 * SECTOR);
+    sr_otadata_encode(2, SR_OTA_UNDEFINED, bytes + SMALL_OTADATA);
+    prepare(&target);
+    assert_int_equal(start_at(SLOT_1, false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_REFUSED);
+    assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_MOVE);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+
+    memset(bytes + SLOT_0, 0xFF, 7 * SECTOR);
+    prepare(&target);
+    assert_int_equal(start_at(SLOT_1, false), SIM_END_RESTART);
+    assert_int_equal(start_at(SLOT_0, false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    small_app("1", wanted + SLOT_0);
+    expect_wanted();
+}
+
+/* Otadata is right, but selects no app that is intact, so that the running one has to be selected before a new one is
+ * written: then otadata is one sector more that has to be staged. */
+static void room_that_otadata_takes_is_none_to_stage_in(void **state)
+{
+    (void)state;
+    sr_partition_t entries[8];
+    const target_t target = {
+        .nvs = SMALL_NVS + SECTOR,
+        .nvs_size = 2 * SECTOR,
+        .otadata = SMALL_OTADATA,
+        .moves = {{.source = {SMALL_NVS, 2 * SECTOR}, .destination = {SMALL_NVS + SECTOR, 2 * SECTOR}}},
+        .move_count = 1};
+    uint8_t *bytes = nor_flash_bytes(flash);
+    small_put_table(bytes, entries, small_table(&(small_layout_t){.slots = 2, .factory = true}, entries));
+    memset(bytes + FREE, 0x55, BUNDLE - FREE);
+    memset(bytes + FREE, 0xFF, 5 * SECTOR);
+    small_app("1", bytes + SMALL_FACTORY);
+    bytes[SLOT_0] = 0;
+    memset(bytes + SMALL_OTADATA, 0xFF, 2 * SECTOR);
+    sr_otadata_encode(2, SR_OTA_VALID, bytes + SMALL_OTADATA);
+    prepare(&target);
+    small_assert_boots(flash, false, SMALL_FACTORY);
+    assert_int_equal(start_at(SMALL_FACTORY, false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_REFUSED);
+    assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_MOVE);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+
+    memset(bytes + FREE, 0xFF, 7 * SECTOR); /* A mark that is torn costs one. */
+    prepare(&target);
+    explore_all(1, false);
 }
 
 static void encrypted_flash_is_refused(void **state)
@@ -485,6 +579,31 @@ static void record_with_the_only_copy_is_never_discarded(void **state)
     expect_wanted();
 }
 
+/* Wherever memory runs out: nothing is lost, and the next start finishes. */
+static void memory_may_run_out_anywhere(void **state)
+{
+    (void)state;
+    bool failed = true;
+    prepare(&exchange);
+    for (uint32_t number = 1; failed; number++) {
+        memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
+        job->fails_at = number;
+        assert_int_equal(start_after(false), SIM_END_RETURNED);
+        failed = job->resumed == ESP_ERR_NO_MEM || job->applied == ESP_ERR_NO_MEM;
+        if (job->applied == ESP_OK) {
+            expect_wanted();
+        }
+        job->fails_at = 0;
+        sim_end_t end = start_after(false);
+        if (end == SIM_END_RESTART) {
+            end = start_after(false);
+        }
+        assert_int_equal(end, SIM_END_RETURNED);
+        assert_int_equal(job->applied, ESP_OK);
+        expect_wanted();
+    }
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)
 
 int main(void)
@@ -495,12 +614,16 @@ int main(void)
         TEST(blank_place_behind_it_grows),
         TEST(regions_change_places),
         TEST(old_place_is_erased),
+        TEST(app_moves_by_a_temporary_table_before_data_does),
         TEST(partition_that_is_not_there_is_refused),
         TEST(what_does_not_fit_is_refused),
         TEST(no_flash_to_stage_in_is_refused),
+        TEST(room_that_the_app_takes_is_none_to_stage_in),
+        TEST(room_that_otadata_takes_is_none_to_stage_in),
         TEST(encrypted_flash_is_refused),
         TEST(what_is_written_to_meanwhile_does_not_move),
         TEST(record_with_the_only_copy_is_never_discarded),
+        TEST(memory_may_run_out_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,8 @@ static struct {
 } job;
 
 static nor_flash_t *flash;
+static uint32_t flash_size;
+static uint8_t size_code; /**< In the header of bootloaders that are made: 0 for FLASH_SIZE. */
 static boot_chip_t chip;
 static sr_region_t targets[8];
 static unsigned target_count;
@@ -77,6 +79,7 @@ static void put_loader(uint8_t *out, unsigned sectors, uint32_t seed, bool tail)
     };
     const image_write_esp_t spec = {.chip_id = 23,
                                     .spi_mode = 2,
+                                    .spi_size = size_code,
                                     .entry = 0x40840000,
                                     .max_chip_rev_full = 0xFFFF,
                                     .append_hash = true,
@@ -147,6 +150,8 @@ static int open_chip(void **state)
     (void)state;
     memset(&job, 0, sizeof(job));
     chip = (boot_chip_t){.chip = sr_chip_by_name("esp32c5"), .revision = 100, .recovery = RECOVERY};
+    flash_size = FLASH_SIZE;
+    size_code = 0;
     flash = nor_flash_new(FLASH_SIZE, nor_timing_find(NULL));
     assert_non_null(flash);
     uint8_t *bytes = nor_flash_bytes(flash);
@@ -186,13 +191,16 @@ static void bundle_main(void)
     }
 }
 
-static void put_bundle(const bundle_region_t *regions, unsigned count)
+static void put_bundle_that_moves(const bundle_region_t *regions, unsigned count, const sr_bundle_move_t *moves,
+                                  unsigned move_count)
 {
     const bundle_spec_t spec = {.chip_id = 23,
                                 .min_flash_size = FLASH_SIZE,
                                 .partition_table_offset = TABLE,
                                 .regions = regions,
-                                .region_count = count};
+                                .region_count = count,
+                                .moves = moves,
+                                .move_count = move_count};
     uint8_t *bundle = NULL;
     size_t size = 0;
     assert_int_equal(bundle_write(&spec, &bundle, &size), BUNDLE_WRITE_OK);
@@ -201,10 +209,15 @@ static void put_bundle(const bundle_region_t *regions, unsigned count)
     free(bundle);
     job.bundle = (esp_self_reflasher_bundle_config_t){.embedded = {SOURCE, size},
                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
-    target_count = count;
-    for (unsigned i = 0; i < count; i++) {
-        targets[i] = regions[i].place;
+    target_count = count + move_count;
+    for (unsigned i = 0; i < target_count; i++) {
+        targets[i] = i < count ? regions[i].place : moves[i - count].destination;
     }
+}
+
+static void put_bundle(const bundle_region_t *regions, unsigned count)
+{
+    put_bundle_that_moves(regions, count, NULL, 0);
 }
 
 static void put_loader_bundle(void)
@@ -265,7 +278,7 @@ static void explore(void (*app_main)(void), explore_result_t *result)
     const explore_config_t config = {
         .chip = chip,
         .flash = nor_flash_view(flash),
-        .size = FLASH_SIZE,
+        .size = flash_size,
         .timing = nor_timing_find(NULL),
         .app_main = app_main,
         .running_app = UINT32_MAX,
@@ -403,6 +416,35 @@ static void of_a_whole_system_only_table_and_otadata_are_in_the_window(void **st
     assert_true(in_window(&result, (sr_region_t){TABLE, SECTOR}));
     assert_int_equal(result.window_typical_us, result.floor_typical_us);
     assert_memory_equal(result.flash + TABLE, content.table, SECTOR);
+    explore_result_free(&result);
+}
+
+/** One move over itself, which goes by the record, and one to free flash. */
+static void data_that_moves_is_not_lost_either(void **state)
+{
+    (void)state;
+    static const sr_bundle_move_t moves[] = {
+        {.source = {NVS, 2 * SECTOR}, .destination = {NVS + SECTOR, 2 * SECTOR}},
+        {.label = "nvs", .destination = {FREE, 5 * SECTOR}},
+    };
+    const bundle_region_t regions[] = {
+        {.place = {LOADER, ROOM}, .data = content.loader, .length = ROOM},
+        {.place = {TABLE, SECTOR}, .data = content.table, .length = SECTOR},
+    };
+    static uint8_t nvs[4 * SECTOR];
+    explore_result_t result;
+    esp_self_reflasher_plan_t told;
+    memcpy(nvs, nor_flash_view(flash) + NVS, sizeof(nvs));
+    put_bundle_that_moves(regions, 2, moves, 2);
+    plan(ESP_OK, &told);
+    assert_int_equal(told.recovery_address, RECOVERY);
+    assert_int_equal(told.sectors_moved, 6);
+    explore(bundle_main, &result);
+    assert_int_equal(result.failures, 0);
+    assert_false(in_window(&result, loader_place));
+    assert_memory_equal(result.flash + NVS, nvs, SECTOR);
+    assert_memory_equal(result.flash + NVS + SECTOR, nvs, 2 * SECTOR);
+    assert_memory_equal(result.flash + FREE, nvs, sizeof(nvs));
     explore_result_free(&result);
 }
 
@@ -600,6 +642,53 @@ static void bundle_may_bring_the_new_bootloader_for_the_place_too(void **state)
     expect_no_window(bundle_main);
     run(bundle_main);
     assert_true(recovery_is(content.loader));
+}
+
+static void put_system_bundle_with(const uint8_t *recovery)
+{
+    const bundle_region_t regions[] = {
+        {.place = {LOADER, ROOM}, .data = content.loader, .length = ROOM},
+        {.place = {TABLE, SECTOR}, .data = content.table, .length = SECTOR},
+        {.place = {OTADATA, sizeof(content.otadata)}, .data = content.otadata, .length = sizeof(content.otadata)},
+        {.place = {SLOT_1, SECTOR}, .data = content.app, .length = SECTOR},
+        {.place = {RECOVERY, ROOM}, .data = recovery, .length = ROOM},
+    };
+    put_bundle(regions, 5);
+}
+
+/** The old system has twice the flash that the new bootloader knows of. */
+static void put_larger_old_system(void)
+{
+    const sr_partition_t storage = {SR_PARTITION_TYPE_DATA, 0x82, FLASH_SIZE, FLASH_SIZE, 0, "storage"};
+    nor_flash_t *larger = nor_flash_new(2 * FLASH_SIZE, nor_timing_find(NULL));
+    assert_non_null(larger);
+    size_code = 1;
+    put_loader(content.old_loader, 3, 10, false);
+    uint8_t *bytes = nor_flash_bytes(larger);
+    memcpy(bytes, nor_flash_view(flash), FLASH_SIZE);
+    memcpy(bytes + LOADER, content.old_loader, ROOM);
+    put_table(bytes + TABLE, "nvs", &storage);
+    nor_flash_delete(flash);
+    flash = larger;
+    flash_size = 2 * FLASH_SIZE;
+}
+
+/** A new bootloader that does not start the old system is none to fall back on before the new one is there. */
+static void new_bootloader_that_does_not_boot_the_old_table_does_not_stand_in(void **state)
+{
+    (void)state;
+    esp_self_reflasher_plan_t told;
+    explore_result_t result;
+    put_larger_old_system();
+    put_system_bundle_with(content.loader);
+    plan(ESP_OK, &told);
+    assert_int_equal(told.recovery_address, UINT32_MAX);
+    explore(bundle_main, &result);
+    assert_int_equal(result.failures, 0);
+    assert_true(result.window_maximum_us <= told.window_ms_maximum * 1000u);
+    assert_memory_equal(result.flash + LOADER, content.loader, ROOM);
+    assert_memory_equal(result.flash + RECOVERY, content.loader, ROOM);
+    explore_result_free(&result);
 }
 
 static void bundle_may_bring_the_old_bootloader_for_the_place(void **state)
@@ -923,6 +1012,7 @@ int main(void)
         TEST(new_bootloader_has_no_window),
         TEST(without_the_efuse_everything_is_as_before),
         TEST(of_a_whole_system_only_table_and_otadata_are_in_the_window),
+        TEST(data_that_moves_is_not_lost_either),
         TEST(change_behind_the_first_sector_has_no_window),
         TEST(shorter_bootloader_has_no_window),
         TEST(without_free_flash_there_is_no_window_either),
@@ -934,6 +1024,7 @@ int main(void)
         TEST(bundle_leaves_a_place_alone_that_it_can_not_use),
         TEST(partition_for_the_recovery_bootloader_is_no_obstacle),
         TEST(bundle_may_bring_the_new_bootloader_for_the_place_too),
+        TEST(new_bootloader_that_does_not_boot_the_old_table_does_not_stand_in),
         TEST(bundle_may_bring_the_old_bootloader_for_the_place),
         TEST(bundle_that_wants_other_content_there_gets_it),
         TEST(record_in_the_place_is_discarded_first),

@@ -38,6 +38,7 @@ typedef struct job {
     esp_self_reflasher_plan_t plan;
     esp_err_t err;
     bool refuses_commit;
+    uint32_t fails_at; /**< Number of the allocation that gives no memory; 0: none. */
 } job_t;
 
 static job_t *job;
@@ -68,10 +69,15 @@ static esp_err_t copy(bool *changed)
 
 static esp_err_t apply(esp_self_reflasher_plan_t *plan, bool *changed)
 {
-    if (esp_self_reflasher_resume() != ESP_OK) {
+    esp_err_t err = esp_self_reflasher_resume();
+    if (err != ESP_OK && err != ESP_ERR_NO_MEM) {
         abort();
     }
-    const esp_err_t err = esp_self_reflasher_apply_bundle(&job->bundle, plan);
+    *changed = false;
+    if (err != ESP_OK) {
+        return err;
+    }
+    err = esp_self_reflasher_apply_bundle(&job->bundle, plan);
     *changed = plan->sectors_to_write > 0;
     return err;
 }
@@ -80,6 +86,7 @@ static void app_main(void)
 {
     bool changed;
     job->err = ESP_ERR_NOT_FINISHED;
+    sim_heap_fail_at(job->fails_at);
     job->err = job->copies ? copy(&changed) : apply(&job->plan, &changed);
     if (job->err == ESP_OK && changed) {
         esp_restart();
@@ -696,6 +703,20 @@ static void app_that_does_not_come_first_stays(void **state)
     expect_refusal(SMALL_FACTORY, "with a temporary table: 0 bytes missing, not with this bootloader");
 }
 
+/* Nor does it go on where nothing can select it: a new app would start at the wrong time. */
+static void app_that_nothing_can_select_does_not_write_another(void **state)
+{
+    (void)state;
+    open_chip(&(small_layout_t){.factory = true, .slots = 2, .no_otadata = true}, SLOT(0));
+    want_app(SLOT(1));
+    pack(0);
+    job->bundle.skip_checks = ESP_SELF_REFLASHER_CHECK_APP;
+    assert_int_equal(start_at(SLOT(0)), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_ERR_INVALID_STATE);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+    close_chip();
+}
+
 static void table_is_written_only_when_the_caller_lets_it(void **state)
 {
     (void)state;
@@ -815,6 +836,27 @@ static void what_waits_may_lie_in_both(void **state)
     close_chip();
 }
 
+/* Of the app's sectors only the first one and the last one change, and the last one is to be blank. */
+static void what_stays_in_front_of_a_blank_end_is_not_erased(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        open_chip(&lone_factory, SMALL_FACTORY);
+        const uint8_t *now = nor_flash_view(flash) + SMALL_FACTORY;
+        memcpy(new_app + SECTOR, now + SECTOR, SECTOR);
+        want(SMALL_FACTORY, i == 0 ? 2 * SECTOR : SECTOR, new_app, i == 0 ? 2 * SECTOR : SECTOR);
+        want(SMALL_FACTORY + 2 * SECTOR, SECTOR, NULL, 0);
+        pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+        job->bundle.skip_checks = ESP_SELF_REFLASHER_CHECK_APP;
+        uint8_t *before = small_copy(flash);
+        assert_int_equal(plan_at(SMALL_FACTORY).relocation, ESP_SELF_REFLASHER_RELOCATION_IN_PLACE);
+        assert_int_equal(start_at(SMALL_FACTORY), SIM_END_RESTART);
+        assert_target(before, UINT32_MAX);
+        free(before);
+        close_chip();
+    }
+}
+
 static void overwriting_needs_room_and_leave(void **state)
 {
     (void)state;
@@ -910,6 +952,48 @@ static void otherwise_an_image_goes_over_the_app(void **state)
     close_chip();
 }
 
+/* Wherever memory runs out, the app that runs goes on to boot, and finishes at the next start. */
+static void expect_memory_may_run_out(void)
+{
+    uint8_t *before = small_copy(flash);
+    uint8_t *after = NULL;
+    bool failed = true;
+    for (uint32_t number = 0; failed; number++) {
+        memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+        job->fails_at = number;
+        const sim_end_t end = start_at(SMALL_FACTORY);
+        failed = end == SIM_END_RETURNED || number == 0;
+        if (end == SIM_END_RETURNED) {
+            assert_int_equal(job->err, ESP_ERR_NO_MEM);
+            small_assert_boots(flash, false, SMALL_FACTORY);
+        }
+        job->fails_at = 0;
+        (void)run(false);
+        if (after == NULL) {
+            after = small_copy(flash);
+        }
+        small_assert_same(nor_flash_view(flash), after, 0, SMALL_FLASH_SIZE);
+    }
+    free(before);
+    free(after);
+}
+
+static void memory_may_run_out_anywhere(void **state)
+{
+    (void)state;
+    open_lone_factory();
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
+    expect_memory_may_run_out();
+    close_chip();
+    open_in_place();
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+    expect_memory_may_run_out();
+    close_chip();
+    open_image(ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE);
+    expect_memory_may_run_out();
+    close_chip();
+}
+
 #define TEST(test) cmocka_unit_test_setup(test, new_job)
 
 int main(void)
@@ -931,17 +1015,20 @@ int main(void)
         TEST(temporary_table_needs_room_and_leave),
         TEST(room_that_the_bootloader_does_not_know_is_none),
         TEST(app_that_does_not_come_first_stays),
+        TEST(app_that_nothing_can_select_does_not_write_another),
         TEST(table_is_written_only_when_the_caller_lets_it),
         TEST(app_is_overwritten_in_place),
         TEST(in_place_comes_after_the_temporary_table),
         TEST(whole_system_is_overwritten_in_place),
         TEST(overwriting_may_be_cut_outside_its_window),
         TEST(what_waits_may_lie_in_both),
+        TEST(what_stays_in_front_of_a_blank_end_is_not_erased),
         TEST(overwriting_needs_room_and_leave),
         TEST(app_moves_for_an_image_by_a_temporary_table),
         TEST(that_may_be_cut_outside_its_window),
         TEST(after_a_brownout_the_image_waits),
         TEST(otherwise_an_image_goes_over_the_app),
+        TEST(memory_may_run_out_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
