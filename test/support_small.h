@@ -172,6 +172,16 @@ static inline void *small_shared(size_t size)
     return memory;
 }
 
+/* What explorations try. With AddressSanitizer each start of an app takes so long that there a sample has to do: what
+ * it shows is whether memory is misused. */
+#ifdef __SANITIZE_ADDRESS__
+#define SMALL_SAMPLE(operations) 8u
+#define SMALL_TORN               1u
+#else
+#define SMALL_SAMPLE(operations) (operations) /**< Beside those of the commit; 0: all. */
+#define SMALL_TORN               NOR_TORN_KINDS
+#endif
+
 /** Every way in which the power can go during one operation. */
 #define SMALL_CUTS 6u
 

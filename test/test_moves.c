@@ -275,8 +275,9 @@ static void explore_all(unsigned cuts, bool window_is_short)
                                      .app_main = app_main,
                                      .targets = targets,
                                      .target_count = target_count,
-                                     .torn_states = NOR_TORN_STATES,
+                                     .torn_states = SMALL_TORN,
                                      .cuts = cuts,
+                                     .sample = SMALL_SAMPLE(0),
                                      .workers = 2};
     assert_int_equal(explore_run(&config, &result), EXPLORE_OK);
     for (uint32_t i = 0; i < result.state_count; i++) {

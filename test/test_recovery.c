@@ -284,9 +284,9 @@ static void explore(void (*app_main)(void), explore_result_t *result)
         .running_app = UINT32_MAX,
         .targets = targets,
         .target_count = target_count,
-        .torn_states = NOR_TORN_KINDS,
+        .torn_states = SMALL_TORN,
         .cuts = job.cuts > 0 ? job.cuts : 1,
-        .sample = job.cuts > 0 ? 0 : 40,
+        .sample = SMALL_SAMPLE(job.cuts > 0 ? 0 : 40),
         .workers = 2,
     };
     assert_int_equal(explore_run(&config, result), EXPLORE_OK);

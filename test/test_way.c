@@ -23,13 +23,6 @@
 #define ROOM        0xE0000u /**< The only blank flash: 64 KiB. */
 #define MAX_REGIONS 8u
 
-/** Operations that are cut, beside those of the commit; 0: all. With AddressSanitizer each start takes too long. */
-#ifdef __SANITIZE_ADDRESS__
-#define SAMPLE 8u
-#else
-#define SAMPLE 0u
-#endif
-
 /** What the app does, and what came of it; shared with the processes that run it. */
 typedef struct job {
     bool copies;
@@ -280,9 +273,9 @@ static void explore(explore_result_t *result)
         .running_app = UINT32_MAX,
         .targets = targets,
         .target_count = job->copies ? 1 : region_count,
-        .torn_states = NOR_TORN_KINDS,
+        .torn_states = SMALL_TORN,
         .cuts = 3,
-        .sample = SAMPLE,
+        .sample = SMALL_SAMPLE(0),
         .workers = 2,
     };
     assert_int_equal(explore_run(&config, result), EXPLORE_OK);
