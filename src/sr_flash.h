@@ -22,11 +22,12 @@
 typedef struct sr_flash {
     uint32_t size;      /**< Bytes that the flash driver gives access to. */
     bool encryption;    /**< The chip encrypts its flash: some regions, see sr_flash_encrypts(). */
-    void (*feed)(void); /**< Called before each operation, for the task watchdog; NULL: code in flash must not run. */
+    void (*feed)(void); /**< Called before each operation, for the task watchdog; NULL: it does not watch
+                           this task, or code in flash must not run. */
 } sr_flash_t;
 
 /**
- * Opens the main flash chip, with the task watchdog fed by each operation.
+ * Opens the main flash chip. If the task watchdog watches the calling task, each operation feeds it.
  * @return ESP_OK, or the error of esp_flash_get_size().
  */
 esp_err_t sr_flash_open(sr_flash_t *flash);

@@ -20,7 +20,7 @@
 esp_err_t sr_flash_open(sr_flash_t *flash)
 {
     flash->encryption = flash_is_encrypted();
-    flash->feed = sr_watchdog_feed;
+    flash->feed = sr_watchdog_is_on() ? sr_watchdog_feed : NULL;
     return esp_flash_get_size(esp_flash_default_chip, &flash->size);
 }
 

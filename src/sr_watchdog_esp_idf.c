@@ -3,17 +3,24 @@
 
 #include "sdkconfig.h"
 
-#if CONFIG_ESP_TASK_WDT_INIT
+#if CONFIG_ESP_TASK_WDT_EN
 #include "esp_task_wdt.h"
 
-/* Asked first, because to feed without being subscribed is an error that ESP-IDF logs. */
+bool sr_watchdog_is_on(void)
+{
+    return esp_task_wdt_status(NULL) == ESP_OK;
+}
+
 void sr_watchdog_feed(void)
 {
-    if (esp_task_wdt_status(NULL) == ESP_OK) {
-        (void)esp_task_wdt_reset();
-    }
+    (void)esp_task_wdt_reset();
 }
 #else
+bool sr_watchdog_is_on(void)
+{
+    return false;
+}
+
 void sr_watchdog_feed(void)
 {
 }

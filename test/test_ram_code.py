@@ -27,6 +27,7 @@ BEFORE = {
     "heap_caps_malloc",
     "sim_config_partition_table_offset",
     "sr_watchdog_feed",
+    "sr_watchdog_is_on",
 }
 INSTRUMENTATION = re.compile(r"__(asan|ubsan|stack_chk)_\w+|_GLOBAL_OFFSET_TABLE_")
 
