@@ -31,7 +31,8 @@ typedef struct job {
     esp_self_reflasher_plan_t plan;
     esp_err_t err;
     bool refuses_commit;
-    uint32_t fails_at; /**< Number of the allocation that gives no memory; 0: none. */
+    uint32_t fails_at;             /**< Number of the allocation that gives no memory; 0: none. */
+    uint32_t finds, find_fails_at; /**< Likewise of searches in the partition table, which allocate, too. */
 } job_t;
 
 static job_t *job;
@@ -41,6 +42,32 @@ static uint32_t region_count;
 static uint8_t new_app[SMALL_APP_SIZE];
 static uint8_t new_table[SECTOR];
 static uint8_t new_otadata[IMAGE_WRITE_OTADATA_SIZE];
+
+const esp_partition_t *__real_esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                       const char *label);
+const esp_partition_t *__wrap_esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                       const char *label);
+esp_partition_iterator_t __real_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label);
+esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label);
+
+static bool search_fails(void)
+{
+    return ++job->finds == job->find_fails_at;
+}
+
+const esp_partition_t *__wrap_esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                       const char *label)
+{
+    return search_fails() ? NULL : __real_esp_partition_find_first(type, subtype, label);
+}
+
+esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label)
+{
+    return search_fails() ? NULL : __real_esp_partition_find(type, subtype, label);
+}
 
 static bool may_commit(void *unused)
 {
@@ -986,6 +1013,48 @@ static void memory_may_run_out_anywhere(void **state)
     close_chip();
 }
 
+/* Without memory to look for a slot, none is not found: overwriting the app would be the worse way. */
+static void expect_search_may_fail(void)
+{
+    uint8_t *before = small_copy(flash);
+    uint32_t finds = UINT32_MAX;
+    for (uint32_t number = 0; number <= finds; number++) {
+        memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+        job->finds = 0;
+        job->find_fails_at = number;
+        const sim_end_t end = start_at(SLOT(0));
+        finds = number == 0 ? job->finds : finds;
+        if (end == SIM_END_RETURNED) {
+            assert_int_equal(job->err, ESP_ERR_NO_MEM);
+        } else {
+            assert_int_equal(end, SIM_END_RESTART);
+            small_assert_boots(flash, false, SLOT(1));
+        }
+        small_assert_same(nor_flash_view(flash), before, SLOT(0), SMALL_SLOT_SIZE);
+    }
+    assert_true(finds > 2);
+    job->find_fails_at = 0;
+    free(before);
+    close_chip();
+}
+
+static void slot_is_not_overlooked_for_want_of_memory(void **state)
+{
+    (void)state;
+    open_chip(&two_slots, SLOT(0));
+    want_otadata(0);
+    want_app(SLOT(0));
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+    expect_search_may_fail();
+    open_chip(&two_slots, SLOT(0));
+    memcpy(nor_flash_bytes(flash) + BUNDLE, new_app, sizeof(new_app));
+    job->copies = true;
+    job->copy = (esp_self_reflasher_config_t){.src_region = {BUNDLE, sizeof(new_app)},
+                                              .src_bin_size = sizeof(new_app),
+                                              .dest_region = {SLOT(0), SMALL_SLOT_SIZE}};
+    expect_search_may_fail();
+}
+
 #define TEST(test) cmocka_unit_test_setup(test, new_job)
 
 int main(void)
@@ -1021,6 +1090,7 @@ int main(void)
         TEST(after_a_brownout_the_image_waits),
         TEST(otherwise_an_image_goes_over_the_app),
         TEST(memory_may_run_out_anywhere),
+        TEST(slot_is_not_overlooked_for_want_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
