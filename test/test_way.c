@@ -15,7 +15,10 @@
 #include "self_reflasher_bundle.h"
 #include "support_small.h"
 
+#include "esp_flash.h"
 #include "esp_system.h"
+
+#include "sr_writer.h"
 
 #define SECTOR      SR_SECTOR_SIZE
 #define SLOT(index) (SMALL_SLOTS + (index)*SMALL_SLOT_SIZE)
@@ -33,6 +36,7 @@ typedef struct job {
     bool refuses_commit;
     uint32_t fails_at;             /**< Number of the allocation that gives no memory; 0: none. */
     uint32_t finds, find_fails_at; /**< Likewise of searches in the partition table, which allocate, too. */
+    bool unreadable;               /**< The bundle, but for the first pieces of its sectors. */
 } job_t;
 
 static job_t *job;
@@ -67,6 +71,15 @@ esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, es
                                                    const char *label)
 {
     return search_fails() ? NULL : __real_esp_partition_find(type, subtype, label);
+}
+
+esp_err_t __real_esp_flash_read(esp_flash_t *chip, void *buffer, uint32_t address, uint32_t length);
+esp_err_t __wrap_esp_flash_read(esp_flash_t *chip, void *buffer, uint32_t address, uint32_t length);
+
+esp_err_t __wrap_esp_flash_read(esp_flash_t *chip, void *buffer, uint32_t address, uint32_t length)
+{
+    const bool in_bundle = address >= BUNDLE && address < ROOM && address % SECTOR >= SR_WRITER_READBACK_SIZE;
+    return job->unreadable && in_bundle ? ESP_ERR_TIMEOUT : __real_esp_flash_read(chip, buffer, address, length);
 }
 
 static bool may_commit(void *unused)
@@ -1013,6 +1026,22 @@ static void memory_may_run_out_anywhere(void **state)
     close_chip();
 }
 
+/* What can not be read is no fault of the bundle. */
+static void error_while_the_result_is_checked_is_handed_up(void **state)
+{
+    (void)state;
+    open_lone_factory();
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
+    job->unreadable = true;
+    assert_int_equal(start_at(SMALL_FACTORY), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_ERR_TIMEOUT);
+    assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_NOT);
+    assert_string_equal(job->plan.refusal_text, "");
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+    job->unreadable = false;
+    close_chip();
+}
+
 /* Without memory to look for a slot, none is not found: overwriting the app would be the worse way. */
 static void expect_search_may_fail(void)
 {
@@ -1090,6 +1119,7 @@ int main(void)
         TEST(after_a_brownout_the_image_waits),
         TEST(otherwise_an_image_goes_over_the_app),
         TEST(memory_may_run_out_anywhere),
+        TEST(error_while_the_result_is_checked_is_handed_up),
         TEST(slot_is_not_overlooked_for_want_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
