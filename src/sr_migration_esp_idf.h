@@ -6,8 +6,8 @@
  *   open, survey, check    reads only
  *   relocate               if the running app is in the way: a copy elsewhere, a restart, and from the start again
  *   prepare                sectors that the running system does not need
- *   stage                  what is left, and what moves, into free flash; once sealed it can be finished without
- * network commit                 data partitions, then the boot path from RAM; then the record is discarded
+ *   stage                  what is left, and what moves, into free flash; sealed, it is finished without network
+ *   commit                 data partitions, then the boot path from RAM; then the record is discarded
  */
 #pragma once
 
