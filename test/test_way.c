@@ -18,6 +18,7 @@
 #include "esp_flash.h"
 #include "esp_system.h"
 
+#include "sr_stage.h"
 #include "sr_writer.h"
 
 #define SECTOR      SR_SECTOR_SIZE
@@ -1042,6 +1043,32 @@ static void error_while_the_result_is_checked_is_handed_up(void **state)
     close_chip();
 }
 
+/* Its mark stayed behind at the end of a slot when the power went, and the next slot has got an app since then. */
+static void old_record_does_not_cost_an_app(void **state)
+{
+    (void)state;
+    static const uint8_t mark[] = {'S', 'R', 'S', 'T', 'A',  'G',  'E',  0x1A, SR_STAGE_VERSION, 0, 0, 0,
+                                   16,  0,   0,   0,   0xEF, 0xFF, 0xFF, 0xFF};
+    for (unsigned i = 0; i < 2; i++) {
+        open_chip(&two_slots, SLOT(0));
+        uint8_t *bytes = nor_flash_bytes(flash);
+        small_app("3", bytes + SLOT(1));
+        bytes[SLOT(1) + SECTOR] ^= i == 0 ? 0 : 1; /* One that is not intact is of no use to anyone. */
+        memset(bytes + SLOT(1) - 2 * SECTOR, 0xFF, 2 * SECTOR);
+        memcpy(bytes + SLOT(1) - 2 * SECTOR, mark, sizeof(mark));
+        new_table[SECTOR - 1] = 0;
+        want_table();
+        pack(0);
+        uint8_t *before = small_copy(flash);
+        assert_int_equal(start_at(SLOT(0)), SIM_END_RESTART);
+        assert_int_equal(job->err, ESP_OK);
+        const bool is_there = memcmp(nor_flash_view(flash) + SLOT(1), before + SLOT(1), SMALL_APP_SIZE) == 0;
+        assert_int_equal(is_there, i == 0);
+        free(before);
+        close_chip();
+    }
+}
+
 /* Without memory to look for a slot, none is not found: overwriting the app would be the worse way. */
 static void expect_search_may_fail(void)
 {
@@ -1119,6 +1146,7 @@ int main(void)
         TEST(after_a_brownout_the_image_waits),
         TEST(otherwise_an_image_goes_over_the_app),
         TEST(memory_may_run_out_anywhere),
+        TEST(old_record_does_not_cost_an_app),
         TEST(error_while_the_result_is_checked_is_handed_up),
         TEST(slot_is_not_overlooked_for_want_of_memory),
     };
