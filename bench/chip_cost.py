@@ -36,12 +36,14 @@ USER = ()  # the caller's own functions
 # Whom a call through a struct's member can reach, by the member's name.
 CALLBACKS = {
     "read": ("memory_read", "result_read", "flash_window_read", "overlay_read", "window_read"),
-    "fetch": ("fetch_from_bundle", "fetch_from_stage", "fetch"),
+    "fetch": ("fetch_from_source", "fetch_from_stage", "fetch"),
+    "feed": ("sr_watchdog_feed",),
     "passes": ("src/sr_result.c:check_bootloader", "sr_result_check_flash_size", "sr_result_check_flash_mode",
                "check_revision", "sr_result_check_table", "sr_result_check_app"),
-    "wanted": ("sr_map_is_body", "is_data"),
-    "allowed": ("is_left_alone", "is_clear"),
-    "visit": ("find_new_app", "look_at_partition", "mark_data", "take_otadata"),
+    "wanted": ("sr_map_is_body", "sr_map_is_moved_body", "is_data"),
+    "allowed": ("sr_migration_leaves_alone", "gets_no_content", "sr_transfer_leaves_alone"),
+    "judge": ("src/sr_way_esp_idf.c:judge_room", "src/self_reflasher.c:judge_room"),
+    "visit": ("find_new_app", "look_at_partition", "mark_data", "mark_partition", "open_slot", "take_otadata"),
     "begin": ("sink_begin",),
     "data": ("sink_data",),
     "progress": ("copy_progress",),

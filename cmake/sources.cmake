@@ -48,6 +48,7 @@ set(SR_SOURCES
     src/sr_system_esp_idf.c
     src/sr_temporary_table_esp_idf.c
     src/sr_transfer_esp_idf.c
+    src/sr_watchdog_esp_idf.c
     src/sr_way_esp_idf.c
     src/sr_window.c
     src/sr_writer.c)

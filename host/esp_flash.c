@@ -34,6 +34,7 @@ static bool in_range(uint32_t address, uint32_t length)
 
 static esp_err_t to_esp_err(nor_status_t status, uint32_t address)
 {
+    sim_watch();
     switch (status) {
     case NOR_OK:
         return ESP_OK;

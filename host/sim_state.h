@@ -31,6 +31,8 @@ typedef struct sim_state {
     esp_app_desc_t app_desc;
     bool netif_ready;
     bool event_loop_ready;
+    bool watched;    /**< The main task is subscribed to the task watchdog. */
+    uint64_t fed_us; /**< When it was fed last. */
 } sim_state_t;
 
 extern sim_state_t sim_state;
@@ -42,6 +44,9 @@ void sim_counters_delete(sim_counters_t *counters);
 
 /** Tells that flash was changed, so that the running app's bytes are compared with those that started. */
 void sim_flash_changed(uint32_t address, uint32_t length);
+
+/** Panics if the task watchdog was not fed for too long. Called when time has passed. */
+void sim_watch(void);
 
 /** Ends the boot that runs, and with it the process; outside of sim_call() and sim_run() that is a mistake of the
  *  caller, and ends in abort(). */

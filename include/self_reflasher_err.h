@@ -34,7 +34,8 @@ extern "C" {
 #define ESP_ERR_SELF_REFLASHER_EMPTY_BODY (ESP_ERR_SELF_REFLASHER_BASE + 0x0A)
 /** The SHA-256 over the image is not the one in the config. */
 #define ESP_ERR_SELF_REFLASHER_SHA256 (ESP_ERR_SELF_REFLASHER_BASE + 0x0B)
-/** Image for the bootloader's place: no ESP image (magic byte, segments). */
+/** Image for the bootloader's place: no ESP image (magic byte, segments). Or one that would overwrite the recovery
+ *  bootloader that started the chip. */
 #define ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER (ESP_ERR_SELF_REFLASHER_BASE + 0x0C)
 /** Image for the bootloader's place: built for another chip. */
 #define ESP_ERR_SELF_REFLASHER_WRONG_CHIP (ESP_ERR_SELF_REFLASHER_BASE + 0x0D)

@@ -97,6 +97,11 @@ static esp_err_t check_partition(const sr_system_t *system, const esp_partition_
                  destination.address + destination.size);
         return ESP_ERR_SELF_REFLASHER_OVERLAP;
     }
+    if (sr_region_overlaps(staging, system->boot_path.recovery)) {
+        ESP_LOGE(TAG, "refused: staging partition '%s' covers the bootloader that started the chip, at 0x%" PRIx32,
+                 partition->label, system->recovery);
+        return ESP_ERR_SELF_REFLASHER_OVERLAP;
+    }
     return refuse_running_app(system, staging, "staging partition");
 }
 

@@ -279,6 +279,7 @@ esp_err_t sr_copy_execute_in_place(sr_copy_t *copy)
         return err;
     }
     copy->in_place = true;
+    copy->flash.feed = NULL;
     (void)sr_copy_execute(copy); /* Each of its steps is tried until it succeeds: there is nothing to return to. */
     clear_leftover(copy);
     sr_in_place_restart();

@@ -20,12 +20,13 @@
 #define SR_FLASH_ENCRYPTION_UNIT 32u
 
 typedef struct sr_flash {
-    uint32_t size;   /**< Bytes that the flash driver gives access to. */
-    bool encryption; /**< The chip encrypts its flash: some regions, see sr_flash_encrypts(). */
+    uint32_t size;      /**< Bytes that the flash driver gives access to. */
+    bool encryption;    /**< The chip encrypts its flash: some regions, see sr_flash_encrypts(). */
+    void (*feed)(void); /**< Called before each operation, for the task watchdog; NULL: code in flash must not run. */
 } sr_flash_t;
 
 /**
- * Opens the main flash chip.
+ * Opens the main flash chip, with the task watchdog fed by each operation.
  * @return ESP_OK, or the error of esp_flash_get_size().
  */
 esp_err_t sr_flash_open(sr_flash_t *flash);

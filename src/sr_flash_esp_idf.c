@@ -2,6 +2,7 @@
 #include "sr_flash.h"
 
 #include "sr_region.h"
+#include "sr_watchdog_esp_idf.h"
 
 #include "esp_flash.h"
 #include "esp_idf_version.h"
@@ -19,7 +20,17 @@
 esp_err_t sr_flash_open(sr_flash_t *flash)
 {
     flash->encryption = flash_is_encrypted();
+    flash->feed = sr_watchdog_feed;
     return esp_flash_get_size(esp_flash_default_chip, &flash->size);
+}
+
+/* Writing a flash takes longer than the watchdog of a task waits; and a sector that is tried again and again in the
+ * window is no reason for a reset. */
+static void feed(const sr_flash_t *flash)
+{
+    if (flash->feed != NULL) {
+        flash->feed();
+    }
 }
 
 /* The bootloader and the table have no entry in the table, and are always encrypted. */
@@ -71,6 +82,7 @@ static esp_err_t read_piece(const sr_flash_t *flash, uint32_t address, uint8_t *
 
 esp_err_t sr_flash_read(const sr_flash_t *flash, uint32_t address, void *out, uint32_t length)
 {
+    feed(flash);
     if (!flash->encryption) {
         return esp_flash_read(esp_flash_default_chip, out, address, length);
     }
@@ -86,13 +98,14 @@ esp_err_t sr_flash_read(const sr_flash_t *flash, uint32_t address, void *out, ui
 
 esp_err_t sr_flash_read_raw(const sr_flash_t *flash, uint32_t address, void *out, uint32_t length)
 {
-    (void)flash;
+    feed(flash);
     return esp_flash_read(esp_flash_default_chip, out, address, length);
 }
 
 esp_err_t sr_flash_write(const sr_flash_t *flash, uint32_t address, const void *data, uint32_t length)
 {
     bool encrypted;
+    feed(flash);
     const esp_err_t err = find_out(flash, address, &encrypted);
     if (err != ESP_OK) {
         return err;
@@ -103,6 +116,6 @@ esp_err_t sr_flash_write(const sr_flash_t *flash, uint32_t address, const void *
 
 esp_err_t sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length)
 {
-    (void)flash;
+    feed(flash);
     return esp_flash_erase_region(esp_flash_default_chip, address, length);
 }

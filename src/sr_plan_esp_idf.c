@@ -297,10 +297,11 @@ static esp_err_t check_work(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = check_signatures(migration);
     }
-    if (err == ESP_OK) {
-        err = sr_migration_find_recovery(migration);
+    if (err != ESP_OK || migration->overwrite.size > 0) {
+        return err; /* In place nothing stands in, nothing moves, and no record lists what else is erased. */
     }
-    if (err == ESP_OK && migration->overwrite.size == 0) {
+    err = sr_migration_find_recovery(migration);
+    if (err == ESP_OK) {
         claim_block(migration);
         fill_plan(migration); /* Where the last step is staged depends on it. */
     }

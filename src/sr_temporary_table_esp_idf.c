@@ -82,6 +82,7 @@ static esp_err_t mark_uses(search_t *search, sr_room_judge_t judge, void *contex
     }
     mark(search, (sr_region_t){0, path->table.address + path->table.size}, USE_NEEDED);
     mark(search, path->bootloader, USE_NEEDED);
+    mark(search, path->recovery, USE_NEEDED);
     mark(search, path->otadata, USE_NEEDED);
     mark(search, path->running_app, USE_NEEDED);
     for (uint32_t i = 0; i < search->count; i++) {
@@ -204,6 +205,12 @@ static esp_err_t make_table(const sr_system_t *system, uint32_t address, uint8_t
     return would_boot(system, address, bytes, good);
 }
 
+/* What would boot is asked of the bootloader in its place, so that one must be the one that runs. */
+static bool may_change_table(const sr_system_t *system)
+{
+    return !system->flash.encryption && !system->secure_boot && system->boot_path.recovery.size == 0;
+}
+
 /* Upwards. So a place that the bootloader rejects is the last one: it may lie behind the flash that its header knows,
  * as those above do, or the reason is not the place. */
 static esp_err_t search_all(search_t *search, sr_temporary_place_t *place)
@@ -218,7 +225,7 @@ static esp_err_t search_all(search_t *search, sr_temporary_place_t *place)
         vTaskDelay(1); /* The idle task feeds the task watchdog. */
     }
     bool good = false;
-    if (found && search->err == ESP_OK && !search->system->flash.encryption && !search->system->secure_boot) {
+    if (found && search->err == ESP_OK && may_change_table(search->system)) {
         search->err = make_table(search->system, place->address, search->app, &good);
     }
     place->rejected = found && !good;

@@ -37,7 +37,7 @@ typedef struct sr_temporary_place {
  * names it would be accepted by the bootloader, which would start the app from there. What belongs to no partition is
  * taken if it is blank, or holds what a copy that was cut short left there. Changes no flash.
  * @param[out] place Rejected is any with flash encryption, where the table says what is encrypted, and with Secure
- * Boot, where a bootloader may verify a signature over the table.
+ * Boot, where a bootloader may verify a signature over the table; and if a recovery bootloader started the chip.
  * @return ESP_OK; ESP_ERR_NO_MEM; or an error of esp_flash
  */
 esp_err_t sr_temporary_table_find(const sr_system_t *system, sr_room_judge_t judge, void *context,

@@ -13,6 +13,18 @@ static bool all_blank(const uint8_t *data, uint32_t length)
     return true;
 }
 
+/* A library's memcmp() may lie in flash, in the app that is being overwritten: ESP-IDF 5.5 has an option that puts it
+ * there. */
+static bool same_bytes(const uint8_t *a, const uint8_t *b, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool only_clears(const uint8_t *now, const uint8_t *wanted, uint32_t length)
 {
     for (uint32_t i = 0; i < length; i++) {
@@ -40,7 +52,7 @@ static esp_err_t piece_is_right(sr_writer_t *writer, const sr_sector_t *sector, 
     const uint32_t length =
         programmed - offset < SR_WRITER_READBACK_SIZE ? programmed - offset : SR_WRITER_READBACK_SIZE;
     const esp_err_t err = sr_flash_read(writer->flash, sector->address + offset, writer->readback, length);
-    *right = err == ESP_OK && memcmp(writer->readback, sector->data + offset, length) == 0;
+    *right = err == ESP_OK && same_bytes(writer->readback, sector->data + offset, length);
     return err;
 }
 
@@ -61,7 +73,7 @@ esp_err_t sr_writer_look(sr_writer_t *writer, const sr_sector_t *sector, sr_sect
         look->blank = look->blank && all_blank(writer->readback, SR_WRITER_READBACK_SIZE);
         look->fits = look->fits && only_clears(writer->readback, sector->data + offset, SR_WRITER_READBACK_SIZE);
         if (!encrypted) {
-            look->right = look->right && memcmp(writer->readback, sector->data + offset, SR_WRITER_READBACK_SIZE) == 0;
+            look->right = look->right && same_bytes(writer->readback, sector->data + offset, SR_WRITER_READBACK_SIZE);
             continue;
         }
         const uint32_t image_here = programmed > offset ? programmed - offset : 0;
@@ -275,12 +287,12 @@ static esp_err_t put_without_magic(sr_writer_t *writer, const sr_sector_t *secto
     return err;
 }
 
-static esp_err_t put_magic(sr_writer_t *writer, const sr_sector_t *sector)
+static esp_err_t put_magic(sr_writer_t *writer, const sr_sector_t *first)
 {
     sr_sector_look_t look = {0};
-    esp_err_t err = sr_flash_write(writer->flash, sector->address, sector->data, 1);
+    esp_err_t err = sr_flash_write(writer->flash, first->address, first->data, 1);
     if (err == ESP_OK) {
-        err = sr_writer_look(writer, sector, &look);
+        err = sr_writer_look(writer, first, &look);
     }
     return err == ESP_OK && !look.right ? ESP_ERR_SELF_REFLASHER_VERIFY : err;
 }
@@ -295,12 +307,19 @@ esp_err_t sr_writer_put_guarded(sr_writer_t *writer, const sr_sector_t *sectors,
     err = ESP_FAIL;
     for (uint32_t attempt = 0; attempt < writer->attempts && err != ESP_OK; attempt++) {
         err = clear_header(writer, sectors[0].address);
+    }
+    writer->failed_address = sectors[0].address;
+    if (err != ESP_OK) {
+        return err;
+    }
+    for (uint32_t attempt = 0; attempt < writer->attempts; attempt++) {
+        err = put_without_magic(writer, sectors, count);
+        if (err != ESP_OK) {
+            return err; /* After all attempts. */
+        }
+        err = put_magic(writer, &sectors[0]);
         if (err == ESP_OK) {
-            const esp_err_t rest = put_without_magic(writer, sectors, count);
-            if (rest != ESP_OK) {
-                return rest; /* Each of its sectors has had all attempts. */
-            }
-            err = put_magic(writer, &sectors[0]);
+            return ESP_OK;
         }
         writer->failed_address = sectors[0].address;
     }

@@ -10,7 +10,8 @@ import re
 import subprocess
 import sys
 
-IN_RAM = re.compile(r"esp_flash_(read|write|erase_region|default_chip)|esp_rom_\w+|mem(cpy|cmp|set|move)|bcmp")
+# Not memcmp() and memmove(): CONFIG_LIBC_OPTIMIZED_MISALIGNED_ACCESS of ESP-IDF 5.5 to 5.5.3 links them into flash.
+IN_RAM = re.compile(r"esp_flash_(read|write|erase_region|default_chip)|esp_rom_\w+|mem(cpy|set)")
 # Called before the app is overwritten or, the encrypted ones, never after.
 BEFORE = {
     "esp_flash_app_disable_os_functions",
@@ -25,6 +26,7 @@ BEFORE = {
     "heap_caps_free",
     "heap_caps_malloc",
     "sim_config_partition_table_offset",
+    "sr_watchdog_feed",
 }
 INSTRUMENTATION = re.compile(r"__(asan|ubsan|stack_chk)_\w+|_GLOBAL_OFFSET_TABLE_")
 

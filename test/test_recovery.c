@@ -16,6 +16,7 @@
 #include "support_small.h"
 
 #include "sr_recovery_esp_idf.h"
+#include "sr_relocate_esp_idf.h"
 #include "sr_stage.h"
 
 #define SECTOR     SR_SECTOR_SIZE
@@ -38,7 +39,7 @@ static struct {
     esp_self_reflasher_bundle_config_t bundle;
     esp_self_reflasher_config_t image;
     bool skip_copy; /**< A fault that must be noticed. */
-    bool thorough;  /**< With further cuts. */
+    unsigned cuts;  /**< For every operation; 0: one cut for a sample of them. */
 } job;
 
 static nor_flash_t *flash;
@@ -284,8 +285,8 @@ static void explore(void (*app_main)(void), explore_result_t *result)
         .targets = targets,
         .target_count = target_count,
         .torn_states = NOR_TORN_KINDS,
-        .cuts = job.thorough ? 3 : 1,
-        .sample = job.skip_copy ? 40 : 0,
+        .cuts = job.cuts > 0 ? job.cuts : 1,
+        .sample = job.cuts > 0 ? 0 : 40,
         .workers = 2,
     };
     assert_int_equal(explore_run(&config, result), EXPLORE_OK);
@@ -365,7 +366,7 @@ static void new_bootloader_has_no_window(void **state)
 {
     (void)state;
     esp_self_reflasher_plan_t told;
-    job.thorough = true;
+    job.cuts = 3;
     put_loader_bundle();
     plan(ESP_OK, &told);
     assert_int_equal(told.recovery_address, RECOVERY);
@@ -404,6 +405,7 @@ static void of_a_whole_system_only_table_and_otadata_are_in_the_window(void **st
     put_system_bundle();
     plan(ESP_OK, &told);
     assert_int_equal(told.recovery_address, RECOVERY);
+    job.cuts = 1;
     const uint32_t sector_ms = (timing->sector_erase_typical_us + 16 * timing->page_program_typical_us) / 1000 + 1;
     assert_in_range(told.window_ms_typical, 1, 2 * sector_ms);
     explore(bundle_main, &result);
@@ -819,6 +821,44 @@ static void bootloader_that_started_the_chip_is_not_overwritten(void **state)
     assert_true(recovery_is(content.old_loader));
 }
 
+static bool allow_all(void *unused, sr_region_t room)
+{
+    (void)unused;
+    (void)room;
+    return true;
+}
+
+/** Where someone has burnt the offset of a slot, nothing goes to this slot. */
+static void slot_with_the_bootloader_that_started_the_chip_is_not_free(void **state)
+{
+    (void)state;
+    sr_system_t system;
+    chip.recovery = SLOT_1;
+    const esp_http_client_config_t http = {.url = "http://127.0.0.1:9/"};
+    for (unsigned started = 0; started < 2; started++) {
+        const sim_config_t config = {
+            .chip = chip, .flash = flash, .running_app = SLOT_0, .quiet = true, .recovered = started != 0};
+        memcpy(nor_flash_bytes(flash) + SLOT_1, content.old_loader, ROOM);
+        assert_true(sim_chip_attach(&config));
+        assert_int_equal(sr_system_look(&system), ESP_OK);
+        assert_int_equal(system.boot_path.recovery.size, started * 3 * SECTOR);
+        assert_int_equal(sr_system_find_staging(&system, 0, SECTOR) == NULL, started);
+        assert_int_equal(sr_relocate_find(&system, allow_all, NULL) == NULL, started);
+        const esp_self_reflasher_config_t image = {
+            .http_config = &http,
+            .dest_region = {FREE, SECTOR},
+            .target_partition = esp_partition_find_first(ESP_PARTITION_TYPE_APP, ESP_PARTITION_SUBTYPE_APP_OTA_1, NULL),
+        };
+        esp_self_reflasher_handle_t handle = NULL;
+        const esp_err_t err = esp_self_reflasher_init(&image, &handle);
+        assert_int_equal(err, started ? ESP_ERR_SELF_REFLASHER_OVERLAP : ESP_OK);
+        if (err == ESP_OK) {
+            esp_self_reflasher_deinit(handle);
+        }
+        sim_chip_detach();
+    }
+}
+
 static void chip_that_was_started_by_it_is_restored(void **state)
 {
     (void)state;
@@ -836,6 +876,7 @@ static void chip_that_was_started_by_it_is_restored(void **state)
 static void new_bootloader_by_image_has_no_window(void **state)
 {
     (void)state;
+    job.cuts = 2;
     put_image(content.loader, LOADER, ROOM);
     expect_no_window(image_main);
 }
@@ -988,6 +1029,7 @@ int main(void)
         TEST(bundle_that_wants_other_content_there_gets_it),
         TEST(record_in_the_place_is_discarded_first),
         TEST(bootloader_that_started_the_chip_is_not_overwritten),
+        TEST(slot_with_the_bootloader_that_started_the_chip_is_not_free),
         TEST(chip_that_was_started_by_it_is_restored),
         TEST(new_bootloader_by_image_has_no_window),
         TEST(change_behind_the_first_sector_by_image_has_no_window),

@@ -88,6 +88,10 @@ static void print_plan(const esp_self_reflasher_plan_t *plan)
     terminal_key("planned");
     printf("%s bytes, flash %.3f s, at most %.3f s\n", number_grouped(plan->bytes_to_download, text),
            plan->flash_ms_typical / 1e3, plan->flash_ms_maximum / 1e3);
+    if (plan->sectors_moved > 0) {
+        terminal_key("moved");
+        printf("%" PRIu32 " of these sectors from elsewhere in the flash\n", plan->sectors_moved);
+    }
     terminal_key("staging");
     if (plan->staging_address == UINT32_MAX) {
         puts("RAM");
@@ -200,6 +204,7 @@ static cJSON *plan_json(const esp_self_reflasher_plan_t *plan)
     cJSON_AddNumberToObject(json, "sectors_right", plan->sectors_right);
     cJSON_AddNumberToObject(json, "sectors_to_write", plan->sectors_to_write);
     cJSON_AddNumberToObject(json, "sectors_boot_path", plan->sectors_boot_path);
+    cJSON_AddNumberToObject(json, "sectors_moved", plan->sectors_moved);
     cJSON_AddNumberToObject(json, "bytes_to_download", plan->bytes_to_download);
     cJSON_AddNumberToObject(json, "flash_ms_typical", plan->flash_ms_typical);
     cJSON_AddNumberToObject(json, "flash_ms_maximum", plan->flash_ms_maximum);

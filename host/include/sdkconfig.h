@@ -24,6 +24,7 @@ uint32_t sim_config_partition_table_offset(void);
 #define CONFIG_BOOTLOADER_OFFSET_IN_FLASH sim_config_bootloader_offset()
 #define CONFIG_PARTITION_TABLE_OFFSET     sim_config_partition_table_offset()
 
+#define CONFIG_ESP_TASK_WDT_INIT                    1
 #define CONFIG_FREERTOS_HZ                          100
 #define CONFIG_LOG_DEFAULT_LEVEL                    3
 #define CONFIG_LOG_MAXIMUM_LEVEL                    3
