@@ -91,13 +91,13 @@ typedef void *esp_self_reflasher_handle_t;
  *  - ESP_OK
  *  - ESP_ERR_INVALID_ARG: config, handle or http_config is NULL; the region is empty; the staging partition is not on
  *    the main flash chip
- *  - ESP_ERR_SELF_REFLASHER_UNALIGNED, _PAST_END: the destination region
+ *  - ESP_ERR_SELF_REFLASHER_UNALIGNED, _PAST_END: the destination region or target_partition
  *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the running app lies in the destination or in target_partition
  *  - ESP_ERR_SELF_REFLASHER_OVERLAP: target_partition overlaps the destination, or the recovery
  *    bootloader if that started the chip
  *  - ESP_ERR_SELF_REFLASHER_NO_STAGING: no OTA app partition is clear of the destination, of those of earlier images of
  *    the handle, and of the running app
- *  - ESP_ERR_NO_MEM
+ *  - ESP_ERR_NO_MEM, or an error of esp_flash
  */
 esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp_self_reflasher_handle_t *handle);
 
@@ -188,7 +188,7 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  *    next start will do it
  *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there; nothing
  *    was touched
- *  - ESP_ERR_NO_MEM: nothing was touched
+ *  - ESP_ERR_NO_MEM: nothing was touched, but for free flash that takes the running app
  *  - an error of esp_flash, handed up unchanged
  */
 esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_config_t *config);

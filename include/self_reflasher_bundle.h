@@ -142,9 +142,9 @@ typedef struct {
     uint32_t sectors_moved;    /**< Of sectors_to_write: with content that the flash has elsewhere. */
     esp_self_reflasher_relocation_t relocation;            /**< How it gets out of the way; NONE also if it can not. */
     uint32_t relocation_ms_typical, relocation_ms_maximum; /**< What that adds to the window. */
-    uint32_t sectors_left; /**< To be blank, but under the running app, for which no slot is free: they stay as they
-                              are, and are erased when an app elsewhere applies the bundle again. Counted neither as
-                                right nor as to be written. */
+    uint32_t sectors_left; /**< To be blank, but under the running app, where it is or will go, as no slot is free for
+                              it: they stay as they are, and are erased when an app elsewhere applies the bundle again.
+                              Counted neither as right nor as to be written once the app lies there. */
 } esp_self_reflasher_plan_t;
 
 /**
@@ -157,6 +157,7 @@ typedef struct {
  *  - ESP_ERR_INVALID_ARG: config or plan is NULL, no source is named, the embedded region is not inside the flash, or
  *    there is neither a public key nor ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED
  *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _SHORT_BODY or an error of esp_http_client, after all retries
+ *  - ESP_ERR_SELF_REFLASHER_CHUNK: a chunk does not decode to what the manifest says, twice
  *  - ESP_ERR_NO_MEM, or an error of esp_flash
  */
 esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_t *config,
@@ -179,13 +180,15 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
  * @param[out] plan What it took, as esp_self_reflasher_plan_bundle() tells it; may be NULL.
  * @return
  *  - ESP_OK: every sector holds what it must, read back and compared with its digest; all but plan->sectors_left
- *  - as esp_self_reflasher_plan_bundle(); then nothing was changed
+ *  - ESP_ERR_SELF_REFLASHER_REFUSED: nothing was changed, with one exception: over HTTP the app that will boot is read
+ *    as a whole only when it is in place, and may be refused then; the old system boots
  *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: all but the last step is done, which was put off
  *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there; or it
  *    tries another app first, and otadata can not make it try the running one; or data that moves was written to by
  *    another task while it was copied
- *  - ESP_ERR_SELF_REFLASHER_CHUNK: a chunk does not decode to what the manifest says, twice
- *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries; the log names it
+ *  - ESP_ERR_SELF_REFLASHER_VERIFY, or an error of esp_flash: a sector does not hold what was written, after all retries;
+ *    the log names it
+ *  - else as esp_self_reflasher_plan_bundle(), at any time up to the last step; the same call goes on from there
  */
 esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config_t *config,
                                           esp_self_reflasher_plan_t *plan);
@@ -200,7 +203,8 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
  *
  * @return
  *  - ESP_OK: nothing is left to be finished
- *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: the last reset was a brownout; the next start will do it
+ *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: the last reset was a brownout; the next start will do it. What is written until
+ *    then to data that moves is lost: the staged copy is what counts
  *  - ESP_ERR_SELF_REFLASHER_VERIFY or an error of esp_flash: the step could not be finished; call again
  *  - ESP_ERR_NO_MEM
  */

@@ -150,8 +150,10 @@ static esp_err_t choose_staging(const sr_system_t *system, const esp_self_reflas
         return ESP_OK;
     }
     if (wanted == NULL) {
-        next->partition =
-            sr_system_find_staging(system, next->filled_slots | sr_system_slots_in(destination), destination.size);
+        sr_slots_t slots;
+        ESP_RETURN_ON_ERROR(sr_system_find_slots(&slots), TAG, "partition table can not be searched");
+        next->partition = sr_system_find_staging(system, &slots, next->filled_slots | sr_slots_in(&slots, destination),
+                                                 destination.size);
     }
     if (next->partition == NULL) {
         ESP_LOGE(TAG,
@@ -307,10 +309,14 @@ esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle)
     if (is_refusal(err)) {
         reflasher->state = STATE_READY; /* Staging changed since the download: only a new one can help. */
     }
+    sr_slots_t slots;
+    if (err == ESP_OK) {
+        err = sr_system_find_slots(&slots);
+    }
     if (err != ESP_OK) {
         return err;
     }
-    reflasher->filled_slots |= sr_system_slots_in(transfer.destination);
+    reflasher->filled_slots |= sr_slots_in(&slots, transfer.destination);
     err = sr_transfer_copy(&transfer);
     if (err == ESP_OK) {
         reflasher->state = STATE_COPIED;
@@ -410,16 +416,17 @@ static esp_err_t overwrite(sr_transfer_t *transfer)
 static esp_err_t make_way(sr_transfer_t *transfer)
 {
     const sr_system_t *system = transfer->system;
-    const esp_partition_t *slot = sr_relocate_find(system, sr_transfer_leaves_alone, transfer);
+    const esp_partition_t *slot;
     sr_temporary_place_t place = {.address = UINT32_MAX};
+    esp_err_t err = sr_relocate_find(system, sr_transfer_leaves_alone, transfer, &slot);
     if (slot != NULL) {
         return move_to_slot(transfer, slot);
     }
-    if (may_write_table(transfer)) {
-        const esp_err_t err = sr_temporary_table_find(system, judge_room, transfer, &place);
-        if (err != ESP_OK) {
-            return err;
-        }
+    if (err == ESP_OK && may_write_table(transfer)) {
+        err = sr_temporary_table_find(system, judge_room, transfer, &place);
+    }
+    if (err != ESP_OK) {
+        return err;
     }
     return place.address != UINT32_MAX ? move_to_free_flash(system, place.address) : overwrite(transfer);
 }

@@ -6,8 +6,8 @@
  *   open, survey, check    reads only
  *   relocate               if the running app is in the way: a copy elsewhere, a restart, and from the start again
  *   prepare                sectors that the running system does not need
- *   stage                  what is left, and what moves, into free flash; once sealed it can be finished without
- * network commit                 data partitions, then the boot path from RAM; then the record is discarded
+ *   stage                  what is left, and what moves, into free flash; sealed, it is finished without network
+ *   commit                 data partitions, then the boot path from RAM; then the record is discarded
  */
 #pragma once
 
@@ -41,6 +41,7 @@ typedef struct sr_migration {
     sr_region_t overwrite;       /**< What is overwritten in place of the running app; empty: nothing. */
     uint32_t overwrite_content;  /**< Bytes of it up to the end of the last sector that is not to be blank. */
     uint32_t overwrite_from;     /**< Free flash where these bytes wait, as a record that is never sealed. */
+    esp_err_t result_err;        /**< First error that a reader of the flash as it will be has met. */
     bool writes_app_partition;   /**< Set by sr_migration_run(): an app partition other than the running app's, too. */
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;

@@ -88,7 +88,7 @@ uint32_t sr_overwrite_missing(const sr_migration_t *migration);
 void sr_overwrite_plan(sr_migration_t *migration);
 
 /** Puts what goes over the running app into free flash, and confirms it there.
- *  @return ESP_OK, as sr_decoder_get() or as sr_writer_put(). */
+ *  @return ESP_OK; ESP_ERR_INVALID_STATE without room for it; as sr_decoder_get() or as sr_writer_put(). */
 esp_err_t sr_overwrite_stage(sr_migration_t *migration);
 
 /** Copies it from there, then writes the sectors that are held, cleans up, and resets the chip, all of it from RAM.

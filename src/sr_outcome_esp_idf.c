@@ -36,6 +36,7 @@ static int result_read(void *context, uint32_t address, void *buffer, size_t len
         const uint32_t step = length < room ? (uint32_t)length : room;
         const esp_err_t err = read_piece(migration, address, out, step);
         if (err != ESP_OK) {
+            migration->result_err = migration->result_err == ESP_OK ? err : migration->result_err;
             return err;
         }
         out += step;

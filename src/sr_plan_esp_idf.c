@@ -8,9 +8,12 @@
 #include "esp_chip_info.h"
 #include "esp_flash.h"
 #include "esp_heap_caps.h"
+#include "esp_log.h"
 #include "esp_ota_ops.h"
 
 #include <inttypes.h>
+
+static const char *TAG = "self_reflasher";
 
 /* NOLINTBEGIN(misc-redundant-expression): that both sides are equal is what is asserted. */
 _Static_assert(ESP_SELF_REFLASHER_CHECK_BOOTLOADER == SR_RESULT_BOOTLOADER, "names of one check");
@@ -266,10 +269,25 @@ static bool app_follows(const sr_migration_t *migration)
     return migration->config->http_config != NULL;
 }
 
+/* What can not be read is no fault of the bundle. */
+static esp_err_t unless_unreadable(sr_migration_t *migration, esp_err_t err)
+{
+    if (migration->result_err == ESP_OK) {
+        return err;
+    }
+    migration->plan->refusal = ESP_SELF_REFLASHER_REFUSED_NOT;
+    migration->plan->refusal_text[0] = '\0';
+    ESP_LOGE(TAG, "the result can not be read: %s", esp_self_reflasher_err_to_name(migration->result_err));
+    return migration->result_err;
+}
+
 esp_err_t sr_migration_check_app(sr_migration_t *migration)
 {
     const uint32_t others = ~(uint32_t)ESP_SELF_REFLASHER_CHECK_APP;
-    return app_follows(migration) ? check_result(migration, migration->config->skip_checks | others, false) : ESP_OK;
+    if (!app_follows(migration)) {
+        return ESP_OK;
+    }
+    return unless_unreadable(migration, check_result(migration, migration->config->skip_checks | others, false));
 }
 
 /* What is left to do, and what comes of it. */
@@ -290,12 +308,8 @@ static esp_err_t check_work(sr_migration_t *migration)
     return err == ESP_OK ? check_moves(migration) : err;
 }
 
-esp_err_t sr_migration_check(sr_migration_t *migration)
+static esp_err_t check_all(sr_migration_t *migration)
 {
-    fill_plan(migration);
-    if (migration->plan->sectors_to_write == 0) {
-        return ESP_OK;
-    }
     esp_err_t err = check_rollback(migration);
     if (err == ESP_OK) {
         err = check_encryption(migration);
@@ -314,4 +328,10 @@ esp_err_t sr_migration_check(sr_migration_t *migration)
         fill_plan(migration); /* By now it is known what stays as it is. */
     }
     return err == ESP_OK && migration->plan->sectors_to_write > 0 ? check_work(migration) : err;
+}
+
+esp_err_t sr_migration_check(sr_migration_t *migration)
+{
+    fill_plan(migration);
+    return migration->plan->sectors_to_write > 0 ? unless_unreadable(migration, check_all(migration)) : ESP_OK;
 }

@@ -20,31 +20,39 @@ static const char *TAG = "self_reflasher";
 
 /* Bootloader and ESP-IDF count slots in different ways where the numbers of a table have a gap: there no sequence
  * number selects the same slot for both. */
-static bool slots_have_no_gap(const sr_system_t *system)
+static bool have_no_gap(const sr_slots_t *slots)
 {
-    const sr_region_t everywhere = {0, system->flash.size};
-    return sr_system_slots_in(everywhere) == (1u << esp_ota_get_app_partition_count()) - 1u;
+    uint32_t numbered = 0;
+    while (numbered < SR_SLOTS && slots->list[numbered] != NULL) {
+        numbered++;
+    }
+    return numbered == slots->count;
 }
 
-const esp_partition_t *sr_relocate_find(const sr_system_t *system, sr_relocate_allowed_t allowed, void *context)
+static bool takes_app(const sr_system_t *system, const esp_partition_t *slot)
 {
     const sr_region_t app = system->boot_path.running_app;
-    if (system->boot_path.otadata.size < 2 * SR_SECTOR_SIZE || app.size == 0 || !slots_have_no_gap(system)) {
-        return NULL;
+    const sr_region_t room = {slot->address, app.size};
+    return slot->size >= app.size && sr_region_fits(room, system->flash.size) && !sr_region_overlaps(room, app) &&
+           !sr_region_overlaps(room, system->boot_path.recovery);
+}
+
+esp_err_t sr_relocate_find(const sr_system_t *system, sr_relocate_allowed_t allowed, void *context,
+                           const esp_partition_t **slot)
+{
+    sr_slots_t slots;
+    const uint32_t size = system->boot_path.running_app.size;
+    const esp_err_t err = sr_system_find_slots(&slots);
+    *slot = NULL;
+    if (err != ESP_OK || system->boot_path.otadata.size < 2 * SR_SECTOR_SIZE || size == 0 || !have_no_gap(&slots)) {
+        return err;
     }
-    for (unsigned i = 0; i < esp_ota_get_app_partition_count(); i++) {
-        const esp_partition_t *slot =
-            esp_partition_find_first(ESP_PARTITION_TYPE_APP, ESP_PARTITION_SUBTYPE_OTA(i), NULL);
-        if (slot == NULL || slot->size < app.size) {
-            continue;
-        }
-        const sr_region_t room = {slot->address, app.size};
-        if (sr_region_fits(room, system->flash.size) && !sr_region_overlaps(room, app) &&
-            !sr_region_overlaps(room, system->boot_path.recovery) && allowed(context, room)) {
-            return slot;
+    for (uint32_t i = 0; i < slots.count && *slot == NULL; i++) {
+        if (takes_app(system, slots.list[i]) && allowed(context, (sr_region_t){slots.list[i]->address, size})) {
+            *slot = slots.list[i];
         }
     }
-    return NULL;
+    return ESP_OK;
 }
 
 static esp_err_t copy_app(const sr_system_t *system, uint32_t address, bool tops_up, sr_copy_workspace_t *workspace)
@@ -94,9 +102,8 @@ static uint32_t slot_index(const esp_partition_t *slot)
 
 /* The next sequence number that the bootloader maps to this slot: it takes (sequence - 1) modulo the number of slots.
  */
-static uint32_t next_sequence(const sr_otadata_t *otadata, int active, uint32_t index)
+static uint32_t next_sequence(const sr_otadata_t *otadata, int active, uint32_t index, uint32_t slots)
 {
-    const uint32_t slots = esp_ota_get_app_partition_count();
     const uint32_t last = active >= 0 ? otadata->entries[active].sequence : 0;
     uint32_t sequence = last + 1;
     while ((sequence - 1) % slots != index) {
@@ -105,10 +112,10 @@ static uint32_t next_sequence(const sr_otadata_t *otadata, int active, uint32_t 
     return sequence;
 }
 
-static bool is_selected(const sr_otadata_t *otadata, uint32_t index)
+static bool is_selected(const sr_otadata_t *otadata, uint32_t index, uint32_t slots)
 {
     const int active = sr_otadata_active(otadata);
-    return active >= 0 && (otadata->entries[active].sequence - 1) % esp_ota_get_app_partition_count() == index;
+    return active >= 0 && (otadata->entries[active].sequence - 1) % slots == index;
 }
 
 static esp_err_t read_otadata(const sr_system_t *system, sr_otadata_t *otadata)
@@ -122,7 +129,7 @@ static esp_err_t read_otadata(const sr_system_t *system, sr_otadata_t *otadata)
 
 /* Into the sector that does not count now. State VALID, because this is the app that runs, and not a new one on
  * probation. */
-static esp_err_t select_slot(const sr_system_t *system, const sr_otadata_t *otadata, uint32_t index,
+static esp_err_t select_slot(const sr_system_t *system, const sr_otadata_t *otadata, uint32_t index, uint32_t slots,
                              sr_copy_workspace_t *workspace)
 {
     const int active = sr_otadata_active(otadata);
@@ -132,7 +139,7 @@ static esp_err_t select_slot(const sr_system_t *system, const sr_otadata_t *otad
                                 .used = SR_OTADATA_ENTRY_SIZE,
                                 .data = workspace->data};
     memset(workspace->data, 0xFF, SR_SECTOR_SIZE);
-    sr_otadata_encode(next_sequence(otadata, active, index), SR_OTA_VALID, workspace->data);
+    sr_otadata_encode(next_sequence(otadata, active, index, slots), SR_OTA_VALID, workspace->data);
     const esp_err_t err = sr_writer_put(&writer, &sector);
     if (err != ESP_OK) {
         ESP_LOGE(TAG, "otadata, sector 0x%" PRIx32 ": %s", sector.address, esp_self_reflasher_err_to_name(err));
@@ -143,9 +150,13 @@ static esp_err_t select_slot(const sr_system_t *system, const sr_otadata_t *otad
 static esp_err_t relocate(const sr_system_t *system, const esp_partition_t *slot, sr_copy_workspace_t *workspace)
 {
     sr_otadata_t otadata;
+    sr_slots_t slots;
     bool copied = false;
-    esp_err_t err = read_otadata(system, &otadata);
-    if (err == ESP_OK && is_selected(&otadata, slot_index(slot))) {
+    esp_err_t err = sr_system_find_slots(&slots);
+    if (err == ESP_OK) {
+        err = read_otadata(system, &otadata);
+    }
+    if (err == ESP_OK && is_selected(&otadata, slot_index(slot), slots.count)) {
         err = is_copied(system, slot->address, workspace, &copied);
     }
     if (err == ESP_OK && copied) {
@@ -156,7 +167,7 @@ static esp_err_t relocate(const sr_system_t *system, const esp_partition_t *slot
     if (err == ESP_OK) {
         err = copy_app(system, slot->address, false, workspace);
     }
-    return err == ESP_OK ? select_slot(system, &otadata, slot_index(slot), workspace) : err;
+    return err == ESP_OK ? select_slot(system, &otadata, slot_index(slot), slots.count, workspace) : err;
 }
 
 /* True unless the bootloader, as far as can be told, tries another app than the running one. */
@@ -197,17 +208,22 @@ static esp_err_t stay(const sr_system_t *system, sr_copy_workspace_t *workspace)
     sr_otadata_t otadata;
     const esp_partition_t *running = esp_ota_get_running_partition();
     const bool is_factory = running->subtype == ESP_PARTITION_SUBTYPE_APP_FACTORY;
-    const bool is_slot = sr_system_slots_in(system->running_partition) != 0 && slots_have_no_gap(system);
+    sr_slots_t slots;
+    esp_err_t err = sr_system_find_slots(&slots);
+    if (err != ESP_OK) {
+        return err;
+    }
+    const bool is_slot = sr_slots_in(&slots, system->running_partition) != 0 && have_no_gap(&slots);
     if (system->boot_path.otadata.size < 2 * SR_SECTOR_SIZE || !(is_factory || is_slot)) {
         ESP_LOGE(TAG, "the bootloader tries another app first, and otadata can not select '%s'", running->label);
         return ESP_ERR_INVALID_STATE;
     }
-    const esp_err_t err = read_otadata(system, &otadata);
+    err = read_otadata(system, &otadata);
     if (err != ESP_OK) {
         return err;
     }
     return is_factory ? erase_otadata(system, &otadata, workspace)
-                      : select_slot(system, &otadata, slot_index(running), workspace);
+                      : select_slot(system, &otadata, slot_index(running), slots.count, workspace);
 }
 
 esp_err_t sr_relocate_stay(const sr_system_t *system, bool *changed)

@@ -21,9 +21,11 @@ typedef bool (*sr_relocate_allowed_t)(void *context, sr_region_t room);
 /**
  * Finds an OTA slot that takes the running app.
  * @param allowed Asked about the part of the slot that the app would fill.
- * @return NULL if there is none, or the running system selects its app by other means than otadata.
+ * @param[out] slot NULL if there is none, or the running system selects its app by other means than otadata.
+ * @return ESP_OK or ESP_ERR_NO_MEM
  */
-const esp_partition_t *sr_relocate_find(const sr_system_t *system, sr_relocate_allowed_t allowed, void *context);
+esp_err_t sr_relocate_find(const sr_system_t *system, sr_relocate_allowed_t allowed, void *context,
+                           const esp_partition_t **slot);
 
 /**
  * Copies the running app at its true length, compares it, and selects it for the next boot. The caller restarts the

@@ -12,8 +12,6 @@
 #include "esp_system.h"
 #include "sdkconfig.h"
 
-#define OTA_SLOTS 16u
-
 static int flash_window_read(void *context, uint32_t offset, void *buffer, size_t length)
 {
     sr_flash_window_t *window = context;
@@ -111,27 +109,39 @@ static bool is_better(const esp_partition_t *candidate, const esp_partition_t *b
     return best == NULL || (best->size < wanted && candidate->size > best->size);
 }
 
-static const esp_partition_t *ota_slot(unsigned number)
+static void take_slot(void *context, const esp_partition_t *partition)
 {
-    return esp_partition_find_first(ESP_PARTITION_TYPE_APP, ESP_PARTITION_SUBTYPE_OTA(number), NULL);
-}
-
-uint16_t sr_system_slots_in(sr_region_t region)
-{
-    uint16_t slots = 0;
-    for (unsigned i = 0; i < OTA_SLOTS; i++) {
-        slots = (uint16_t)(slots | sr_region_overlaps(sr_partition_region(ota_slot(i)), region) << i);
+    sr_slots_t *slots = context;
+    const uint32_t number = (uint32_t)partition->subtype - ESP_PARTITION_SUBTYPE_APP_OTA_MIN;
+    if (partition->type == ESP_PARTITION_TYPE_APP && number < SR_SLOTS && slots->list[number] == NULL) {
+        slots->list[number] = partition;
+        slots->count++;
     }
-    return slots;
 }
 
-const esp_partition_t *sr_system_find_staging(const sr_system_t *system, uint16_t taken, uint32_t wanted)
+esp_err_t sr_system_find_slots(sr_slots_t *slots)
+{
+    *slots = (sr_slots_t){0};
+    return sr_system_visit_partitions(take_slot, slots);
+}
+
+uint16_t sr_slots_in(const sr_slots_t *slots, sr_region_t region)
+{
+    uint16_t found = 0;
+    for (unsigned i = 0; i < SR_SLOTS; i++) {
+        found = (uint16_t)(found | sr_region_overlaps(sr_partition_region(slots->list[i]), region) << i);
+    }
+    return found;
+}
+
+const esp_partition_t *sr_system_find_staging(const sr_system_t *system, const sr_slots_t *slots, uint16_t taken,
+                                              uint32_t wanted)
 {
     const esp_partition_t *best = NULL;
     const uint16_t not_free =
-        taken | sr_system_slots_in(system->running_partition) | sr_system_slots_in(system->boot_path.recovery);
-    for (unsigned i = 0; i < OTA_SLOTS; i++) {
-        const esp_partition_t *slot = ota_slot(i);
+        taken | sr_slots_in(slots, system->running_partition) | sr_slots_in(slots, system->boot_path.recovery);
+    for (unsigned i = 0; i < SR_SLOTS; i++) {
+        const esp_partition_t *slot = slots->list[i];
         if (slot != NULL && (not_free >> i & 1) == 0 && is_better(slot, best, wanted)) {
             best = slot;
         }

@@ -60,16 +60,28 @@ esp_err_t sr_system_visit_partitions(sr_system_visit_t visit, void *context);
 /** True for a partition whose content belongs to the app that runs: of type data, or of the app's own types. */
 bool sr_partition_is_data(const esp_partition_t *partition);
 
-/** The OTA app partitions that share a byte with a region: bit N for slot N. */
-uint16_t sr_system_slots_in(sr_region_t region);
+#define SR_SLOTS 16u
+
+/** The OTA app partitions. */
+typedef struct sr_slots {
+    const esp_partition_t *list[SR_SLOTS]; /**< By number; NULL: there is none. */
+    uint32_t count;
+} sr_slots_t;
+
+/** Looks for them. @return ESP_OK, also if there are none; or ESP_ERR_NO_MEM. */
+esp_err_t sr_system_find_slots(sr_slots_t *slots);
+
+/** Those that share a byte with a region: bit N for slot N. */
+uint16_t sr_slots_in(const sr_slots_t *slots, sr_region_t region);
 
 /**
  * Finds an OTA app partition to stage an image in, other than that of the running app.
- * @param taken Slots that must not be used, as sr_system_slots_in() tells them.
+ * @param taken Slots that must not be used, as sr_slots_in() tells them.
  * @param wanted Bytes: the first partition that holds them is taken, else the largest one that is free.
  * @return NULL if none is free.
  */
-const esp_partition_t *sr_system_find_staging(const sr_system_t *system, uint16_t taken, uint32_t wanted);
+const esp_partition_t *sr_system_find_staging(const sr_system_t *system, const sr_slots_t *slots, uint16_t taken,
+                                              uint32_t wanted);
 
 /** Digest of the first sector of the running app, which holds its descriptor: tells one build from another, wherever it
  *  lies. @param scratch SR_SECTOR_SIZE bytes. @return ESP_OK, ESP_FAIL if it can not be hashed, or an error of

@@ -113,14 +113,13 @@ static void take(sr_migration_t *migration, esp_self_reflasher_relocation_t relo
     migration->plan->sectors_left = count_target(migration, address);
 }
 
-static bool take_slot(sr_migration_t *migration, sr_relocate_allowed_t allowed)
+static esp_err_t take_slot(sr_migration_t *migration, sr_relocate_allowed_t allowed)
 {
-    migration->slot = sr_relocate_find(&migration->system, allowed, migration);
-    if (migration->slot == NULL) {
-        return false;
+    const esp_err_t err = sr_relocate_find(&migration->system, allowed, migration, &migration->slot);
+    if (migration->slot != NULL) {
+        take(migration, ESP_SELF_REFLASHER_RELOCATION_SLOT, migration->slot->address);
     }
-    take(migration, ESP_SELF_REFLASHER_RELOCATION_SLOT, migration->slot->address);
-    return true;
+    return err;
 }
 
 #define OTADATA_SECTORS 2u /**< In use, however large its partition. */
@@ -245,14 +244,16 @@ static esp_err_t leave_the_slots(sr_migration_t *migration)
 
 esp_err_t sr_migration_find_way(sr_migration_t *migration)
 {
-    if (!migration->plan->must_relocate || take_slot(migration, sr_migration_leaves_alone)) {
-        return ESP_OK;
+    esp_err_t err = migration->plan->must_relocate ? take_slot(migration, sr_migration_leaves_alone) : ESP_OK;
+    if (err != ESP_OK || !migration->plan->must_relocate || migration->slot != NULL) {
+        return err;
     }
     if (all_may_stay(migration)) {
         leave_out(migration);
         return ESP_OK;
     }
-    return take_slot(migration, gets_no_content) ? ESP_OK : leave_the_slots(migration);
+    err = take_slot(migration, gets_no_content);
+    return err != ESP_OK || migration->slot != NULL ? err : leave_the_slots(migration);
 }
 
 static esp_err_t switch_table(sr_migration_t *migration)

@@ -833,6 +833,8 @@ static void slot_with_the_bootloader_that_started_the_chip_is_not_free(void **st
 {
     (void)state;
     sr_system_t system;
+    sr_slots_t slots;
+    const esp_partition_t *slot;
     chip.recovery = SLOT_1;
     const esp_http_client_config_t http = {.url = "http://127.0.0.1:9/"};
     for (unsigned started = 0; started < 2; started++) {
@@ -842,8 +844,10 @@ static void slot_with_the_bootloader_that_started_the_chip_is_not_free(void **st
         assert_true(sim_chip_attach(&config));
         assert_int_equal(sr_system_look(&system), ESP_OK);
         assert_int_equal(system.boot_path.recovery.size, started * 3 * SECTOR);
-        assert_int_equal(sr_system_find_staging(&system, 0, SECTOR) == NULL, started);
-        assert_int_equal(sr_relocate_find(&system, allow_all, NULL) == NULL, started);
+        assert_int_equal(sr_system_find_slots(&slots), ESP_OK);
+        assert_int_equal(sr_system_find_staging(&system, &slots, 0, SECTOR) == NULL, started);
+        assert_int_equal(sr_relocate_find(&system, allow_all, NULL, &slot), ESP_OK);
+        assert_int_equal(slot == NULL, started);
         const esp_self_reflasher_config_t image = {
             .http_config = &http,
             .dest_region = {FREE, SECTOR},

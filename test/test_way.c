@@ -15,7 +15,11 @@
 #include "self_reflasher_bundle.h"
 #include "support_small.h"
 
+#include "esp_flash.h"
 #include "esp_system.h"
+
+#include "sr_stage.h"
+#include "sr_writer.h"
 
 #define SECTOR      SR_SECTOR_SIZE
 #define SLOT(index) (SMALL_SLOTS + (index)*SMALL_SLOT_SIZE)
@@ -31,7 +35,9 @@ typedef struct job {
     esp_self_reflasher_plan_t plan;
     esp_err_t err;
     bool refuses_commit;
-    uint32_t fails_at; /**< Number of the allocation that gives no memory; 0: none. */
+    uint32_t fails_at;             /**< Number of the allocation that gives no memory; 0: none. */
+    uint32_t finds, find_fails_at; /**< Likewise of searches in the partition table, which allocate, too. */
+    bool unreadable;               /**< The bundle, but for the first pieces of its sectors. */
 } job_t;
 
 static job_t *job;
@@ -41,6 +47,41 @@ static uint32_t region_count;
 static uint8_t new_app[SMALL_APP_SIZE];
 static uint8_t new_table[SECTOR];
 static uint8_t new_otadata[IMAGE_WRITE_OTADATA_SIZE];
+
+const esp_partition_t *__real_esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                       const char *label);
+const esp_partition_t *__wrap_esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                       const char *label);
+esp_partition_iterator_t __real_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label);
+esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label);
+
+static bool search_fails(void)
+{
+    return ++job->finds == job->find_fails_at;
+}
+
+const esp_partition_t *__wrap_esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                       const char *label)
+{
+    return search_fails() ? NULL : __real_esp_partition_find_first(type, subtype, label);
+}
+
+esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label)
+{
+    return search_fails() ? NULL : __real_esp_partition_find(type, subtype, label);
+}
+
+esp_err_t __real_esp_flash_read(esp_flash_t *chip, void *buffer, uint32_t address, uint32_t length);
+esp_err_t __wrap_esp_flash_read(esp_flash_t *chip, void *buffer, uint32_t address, uint32_t length);
+
+esp_err_t __wrap_esp_flash_read(esp_flash_t *chip, void *buffer, uint32_t address, uint32_t length)
+{
+    const bool in_bundle = address >= BUNDLE && address < ROOM && address % SECTOR >= SR_WRITER_READBACK_SIZE;
+    return job->unreadable && in_bundle ? ESP_ERR_TIMEOUT : __real_esp_flash_read(chip, buffer, address, length);
+}
 
 static bool may_commit(void *unused)
 {
@@ -987,6 +1028,90 @@ static void memory_may_run_out_anywhere(void **state)
     close_chip();
 }
 
+/* What can not be read is no fault of the bundle. */
+static void error_while_the_result_is_checked_is_handed_up(void **state)
+{
+    (void)state;
+    open_lone_factory();
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
+    job->unreadable = true;
+    assert_int_equal(start_at(SMALL_FACTORY), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_ERR_TIMEOUT);
+    assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_NOT);
+    assert_string_equal(job->plan.refusal_text, "");
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+    job->unreadable = false;
+    close_chip();
+}
+
+/* Its mark stayed behind at the end of a slot when the power went, and the next slot has got an app since then. */
+static void old_record_does_not_cost_an_app(void **state)
+{
+    (void)state;
+    static const uint8_t mark[] = {'S', 'R', 'S', 'T', 'A',  'G',  'E',  0x1A, SR_STAGE_VERSION, 0, 0, 0,
+                                   16,  0,   0,   0,   0xEF, 0xFF, 0xFF, 0xFF};
+    for (unsigned i = 0; i < 2; i++) {
+        open_chip(&two_slots, SLOT(0));
+        uint8_t *bytes = nor_flash_bytes(flash);
+        small_app("3", bytes + SLOT(1));
+        bytes[SLOT(1) + SECTOR] ^= i == 0 ? 0 : 1; /* One that is not intact is of no use to anyone. */
+        memset(bytes + SLOT(1) - 2 * SECTOR, 0xFF, 2 * SECTOR);
+        memcpy(bytes + SLOT(1) - 2 * SECTOR, mark, sizeof(mark));
+        new_table[SECTOR - 1] = 0;
+        want_table();
+        pack(0);
+        uint8_t *before = small_copy(flash);
+        assert_int_equal(start_at(SLOT(0)), SIM_END_RESTART);
+        assert_int_equal(job->err, ESP_OK);
+        const bool is_there = memcmp(nor_flash_view(flash) + SLOT(1), before + SLOT(1), SMALL_APP_SIZE) == 0;
+        assert_int_equal(is_there, i == 0);
+        free(before);
+        close_chip();
+    }
+}
+
+/* Without memory to look for a slot, none is not found: overwriting the app would be the worse way. */
+static void expect_search_may_fail(void)
+{
+    uint8_t *before = small_copy(flash);
+    uint32_t finds = UINT32_MAX;
+    for (uint32_t number = 0; number <= finds; number++) {
+        memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+        job->finds = 0;
+        job->find_fails_at = number;
+        const sim_end_t end = start_at(SLOT(0));
+        finds = number == 0 ? job->finds : finds;
+        if (end == SIM_END_RETURNED) {
+            assert_int_equal(job->err, ESP_ERR_NO_MEM);
+        } else {
+            assert_int_equal(end, SIM_END_RESTART);
+            small_assert_boots(flash, false, SLOT(1));
+        }
+        small_assert_same(nor_flash_view(flash), before, SLOT(0), SMALL_SLOT_SIZE);
+    }
+    assert_true(finds > 2);
+    job->find_fails_at = 0;
+    free(before);
+    close_chip();
+}
+
+static void slot_is_not_overlooked_for_want_of_memory(void **state)
+{
+    (void)state;
+    open_chip(&two_slots, SLOT(0));
+    want_otadata(0);
+    want_app(SLOT(0));
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+    expect_search_may_fail();
+    open_chip(&two_slots, SLOT(0));
+    memcpy(nor_flash_bytes(flash) + BUNDLE, new_app, sizeof(new_app));
+    job->copies = true;
+    job->copy = (esp_self_reflasher_config_t){.src_region = {BUNDLE, sizeof(new_app)},
+                                              .src_bin_size = sizeof(new_app),
+                                              .dest_region = {SLOT(0), SMALL_SLOT_SIZE}};
+    expect_search_may_fail();
+}
+
 #define TEST(test) cmocka_unit_test_setup(test, new_job)
 
 int main(void)
@@ -1022,6 +1147,9 @@ int main(void)
         TEST(after_a_brownout_the_image_waits),
         TEST(otherwise_an_image_goes_over_the_app),
         TEST(memory_may_run_out_anywhere),
+        TEST(old_record_does_not_cost_an_app),
+        TEST(error_while_the_result_is_checked_is_handed_up),
+        TEST(slot_is_not_overlooked_for_want_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
