@@ -186,8 +186,8 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
  *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there; or it
  *    tries another app first, and otadata can not make it try the running one; or data that moves was written to by
  *    another task while it was copied
- *  - ESP_ERR_SELF_REFLASHER_VERIFY, or an error of esp_flash: a sector does not hold what was written, after all retries;
- *    the log names it
+ *  - ESP_ERR_SELF_REFLASHER_VERIFY, or an error of esp_flash: a sector does not hold what was written, after all
+ * retries; the log names it
  *  - else as esp_self_reflasher_plan_bundle(), at any time up to the last step; the same call goes on from there
  */
 esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config_t *config,
