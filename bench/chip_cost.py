@@ -36,7 +36,7 @@ USER = ()  # the caller's own functions
 # Whom a call through a struct's member can reach, by the member's name.
 CALLBACKS = {
     "read": ("memory_read", "result_read", "flash_window_read", "overlay_read", "window_read"),
-    "fetch": ("fetch_from_source", "fetch_from_stage", "fetch"),
+    "fetch": ("sr_migration_fetch", "fetch_from_stage", "fetch"),
     "feed": ("sr_watchdog_feed",),
     "passes": ("src/sr_result.c:check_bootloader", "sr_result_check_flash_size", "sr_result_check_flash_mode",
                "check_revision", "sr_result_check_table", "sr_result_check_app"),

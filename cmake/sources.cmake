@@ -14,11 +14,12 @@ set(SR_SOURCES
     src/sr_copy.c
     src/sr_decoder_esp_idf.c
     src/sr_download_esp_idf.c
+    src/sr_entries_esp_idf.c
     src/sr_flash_esp_idf.c
+    src/sr_guard_esp_idf.c
     src/sr_hold_esp_idf.c
     src/sr_http_esp_idf.c
     src/sr_image.c
-    src/sr_guard_esp_idf.c
     src/sr_in_place_esp_idf.c
     src/sr_manifest_esp_idf.c
     src/sr_map.c
@@ -27,12 +28,13 @@ set(SR_SOURCES
     src/sr_migration_esp_idf.c
     src/sr_moves.c
     src/sr_moves_esp_idf.c
+    src/sr_old_records_esp_idf.c
     src/sr_otadata.c
     src/sr_outcome_esp_idf.c
     src/sr_overwrite_esp_idf.c
     src/sr_partition_table.c
     src/sr_plan_esp_idf.c
-    src/sr_records_esp_idf.c
+    src/sr_record_esp_idf.c
     src/sr_recovery_esp_idf.c
     src/sr_relocate_esp_idf.c
     src/sr_result.c

@@ -39,6 +39,36 @@ esp_err_t sr_migration_tell_record(const sr_migration_t *migration, esp_err_t er
 sr_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t address);
 
 /**
+ * Tells the part of the commit that a sector belongs to.
+ * @param[out] group Set if it belongs to one.
+ * @return false for a sector that is none of the commit's business.
+ */
+bool sr_migration_group_of(const sr_migration_t *migration, uint32_t address, sr_stage_group_t *group);
+
+/** Lists what the commit has to write, from this group on. Changes no flash.
+ *  @return ESP_OK; or ESP_ERR_INVALID_SIZE if the list is full. */
+esp_err_t sr_migration_list_groups(sr_migration_t *migration, sr_stage_group_t first);
+
+/**
+ * Gets one sector of an entry from where it has been so far, as sr_commit_fetch_t.
+ * @param context sr_migration_t
+ * @return as sr_decoder_get(), or an error of the flash.
+ */
+esp_err_t sr_migration_fetch(void *context, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data);
+
+/**
+ * Puts the data of all entries into free flash, at plan->staging_address. The record counts for nothing before it is
+ * sealed.
+ * @param wanted_sectors For the progress: those without what fills a block up.
+ * @return ESP_OK; as sr_migration_fetch(); ESP_FAIL if it can not be hashed; or as sr_writer_put().
+ */
+esp_err_t sr_migration_stage_data(sr_migration_t *migration, uint32_t wanted_sectors);
+
+/** Hashes the sources of what moves once more. @return ESP_OK; ESP_ERR_INVALID_STATE if one was written to since it was
+ *  staged; or an error of the flash. */
+esp_err_t sr_migration_check_moved(sr_migration_t *migration);
+
+/**
  * Lists what the commit has to write: data first, then the boot path in its order. Changes no flash.
  * @param[out] data_is_staged Whether list and free flash have room for all of it. If not, data is not in the list: it
  * is written straight from the bundle, after the rest and before the boot path.

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sr_migration_internal.h"
+
+#include "esp_log.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *TAG = "self_reflasher";
+
+esp_err_t sr_migration_fetch(void *context, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data)
+{
+    sr_migration_t *migration = context;
+    uint8_t *sector = NULL;
+    const sr_wanted_t wanted = sr_migration_wanted(migration, entry->address + index * SR_SECTOR_SIZE);
+    if (wanted.kind == SR_WANTED_MOVED) {
+        return sr_flash_read(&migration->system.flash, wanted.source, data, SR_SECTOR_SIZE);
+    }
+    const esp_err_t err = sr_decoder_get(&migration->decoder, wanted.digest_index, 0, &sector);
+    if (err == ESP_OK) {
+        memcpy(data, sector, SR_SECTOR_SIZE);
+    }
+    return err;
+}
+
+/* Puts the sectors of one entry into free flash, and hashes them on the way. */
+static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
+{
+    sr_stage_t *stage = &migration->stage;
+    uint8_t *scratch = migration->buffers->scratch;
+    uint8_t digest[SR_SHA256_SIZE];
+    sr_sha256_t sha;
+    const sr_stage_entry_t entry = sr_stage_entry(stage, index);
+    esp_err_t err = ESP_OK;
+    sr_sha256_start(&sha);
+    for (uint32_t i = 0; i < entry.sectors && err == ESP_OK; i++) {
+        err = sr_migration_fetch(migration, &entry, i, scratch);
+        if (err == ESP_OK) {
+            sr_sha256_update(&sha, scratch, SR_SECTOR_SIZE);
+            err = sr_stage_put(stage, &migration->writer, entry.data_index + i, scratch);
+            err = sr_migration_tell_record(migration, err);
+        }
+        migration->progress.sectors_done++;
+    }
+    const bool hashed = sr_sha256_finish(&sha, digest) == 0;
+    sr_stage_set_digest(stage, index, digest);
+    return err == ESP_OK && !hashed ? ESP_FAIL : err;
+}
+
+esp_err_t sr_migration_stage_data(sr_migration_t *migration, uint32_t wanted_sectors)
+{
+    sr_stage_t *stage = &migration->stage;
+    uint8_t *scratch = migration->buffers->scratch;
+    uint8_t app_id[SR_SHA256_SIZE];
+    esp_err_t err = sr_system_app_id(&migration->system, scratch, app_id);
+    if (err != ESP_OK) {
+        return err;
+    }
+    memcpy(stage->app_id, app_id, sizeof(stage->app_id));
+    err = sr_stage_open(stage, &migration->writer, migration->plan->staging_address, scratch);
+    err = sr_migration_tell_record(migration, err);
+    migration->progress.sectors_done = 0;
+    migration->progress.sectors_total = wanted_sectors;
+    for (uint32_t i = 0; i < stage->count && err == ESP_OK; i++) {
+        err = sr_stage_entry(stage, i).blank ? ESP_OK : stage_entry(migration, i);
+    }
+    sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_STAGE);
+    return err;
+}
+
+/* Hashes once more what an entry was staged from. */
+static esp_err_t compare_entry(sr_migration_t *migration, const sr_stage_entry_t *entry, bool *same)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    sr_sha256_t sha;
+    esp_err_t err = ESP_OK;
+    sr_sha256_start(&sha);
+    for (uint32_t i = 0; i < entry->sectors && err == ESP_OK; i++) {
+        err = sr_migration_fetch(migration, entry, i, migration->buffers->scratch);
+        sr_sha256_update(&sha, migration->buffers->scratch, SR_SECTOR_SIZE);
+    }
+    *same = sr_sha256_finish(&sha, digest) == 0 && memcmp(digest, entry->digest, SR_BUNDLE_DIGEST_SIZE) == 0;
+    return err;
+}
+
+static esp_err_t moved_is_the_same(sr_migration_t *migration, uint32_t *where, bool *same)
+{
+    esp_err_t err = ESP_OK;
+    *same = true;
+    for (uint32_t i = 0; i < migration->stage.count && err == ESP_OK && *same; i++) {
+        const sr_stage_entry_t entry = sr_stage_entry(&migration->stage, i);
+        *where = entry.address;
+        if (sr_map_is_moved(sr_map_at(&migration->map, entry.address))) {
+            err = compare_entry(migration, &entry, same);
+        }
+    }
+    for (uint32_t i = 0; i < migration->map.count && err == ESP_OK && *same; i++) {
+        *where = i * SR_SECTOR_SIZE;
+        if (sr_map_is_moved_body(migration->map.flags[i])) {
+            err = sr_migration_sector_is_right(migration, *where, same);
+        }
+    }
+    return err;
+}
+
+/* What moves belongs to the running app, whose tasks may have written to it meanwhile: half of one state and half of
+ * another is worth nothing. From the seal on, the copy is what counts. */
+esp_err_t sr_migration_check_moved(sr_migration_t *migration)
+{
+    bool same = true;
+    uint32_t where = 0;
+    const esp_err_t err = moved_is_the_same(migration, &where, &same);
+    if (err == ESP_OK && !same) {
+        ESP_LOGE(TAG, "what moves to 0x%" PRIx32 " was written to while it was copied: stop that, and call again",
+                 where);
+        return ESP_ERR_INVALID_STATE;
+    }
+    return err;
+}
