@@ -104,11 +104,6 @@ static esp_err_t write_all(sr_migration_t *migration, wanted_t wanted)
     return err;
 }
 
-static bool in_region(sr_region_t region, uint32_t address)
-{
-    return sr_region_overlaps(region, (sr_region_t){address, SR_SECTOR_SIZE});
-}
-
 static esp_err_t fetch_from_stage(void *context, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data)
 {
     const sr_migration_t *migration = context;
@@ -123,7 +118,7 @@ static esp_err_t verify_rest(sr_migration_t *migration)
         sr_stage_group_t group;
         const uint32_t address = i * SR_SECTOR_SIZE;
         if ((migration->map.flags[i] & SR_MAP_TARGET) == 0 || sr_migration_group_of(migration, address, &group) ||
-            in_region(migration->overwrite, address)) {
+            sr_region_overlaps(migration->overwrite, (sr_region_t){address, SR_SECTOR_SIZE})) {
             continue;
         }
         const esp_err_t err = sr_migration_sector_is_right(migration, address, &right);

@@ -91,3 +91,11 @@ sr_boot_choice_status_t sr_boot_choose(const sr_reader_t *flash, const sr_table_
     choice->app = first_app(table, index);
     return choice->app != NULL ? SR_BOOT_CHOICE_OK : SR_BOOT_CHOICE_NO_APP;
 }
+
+bool sr_boot_choose_at(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table, sr_boot_choice_t *choice)
+{
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, flash, table_offset, SR_PARTITION_TABLE_SIZE);
+    return sr_table_parse(&reader, 0, table) == SR_TABLE_OK &&
+           sr_boot_choose(flash, table, choice) == SR_BOOT_CHOICE_OK;
+}

@@ -9,6 +9,7 @@
 #include "sr_partition_table.h"
 #include "sr_reader.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum sr_boot_choice_status {
@@ -33,3 +34,10 @@ typedef struct sr_boot_choice {
  * @param table Parsed and valid; must outlive the choice.
  */
 sr_boot_choice_status_t sr_boot_choose(const sr_reader_t *flash, const sr_table_t *table, sr_boot_choice_t *choice);
+
+/**
+ * Makes it by the table that lies at @p table_offset.
+ * @param[out] table Storage for that table; must outlive the choice.
+ * @return false if it can not be told: the table is not valid, or the status would not be OK.
+ */
+bool sr_boot_choose_at(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table, sr_boot_choice_t *choice);

@@ -194,7 +194,7 @@ static bool read_table(const sr_reader_t *flash, uint32_t table_offset, sr_table
 static sr_region_t chosen_app(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table)
 {
     sr_boot_choice_t choice;
-    if (!read_table(flash, table_offset, table) || sr_boot_choose(flash, table, &choice) != SR_BOOT_CHOICE_OK) {
+    if (!sr_boot_choose_at(flash, table_offset, table, &choice)) {
         return (sr_region_t){0};
     }
     return (sr_region_t){choice.app->address, choice.app->size};

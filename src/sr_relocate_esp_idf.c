@@ -5,7 +5,6 @@
 #include "sr_boot_choice.h"
 #include "sr_copy.h"
 #include "sr_otadata.h"
-#include "sr_window.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -174,17 +173,13 @@ static esp_err_t relocate(const sr_system_t *system, const esp_partition_t *slot
 static esp_err_t is_first_choice(const sr_system_t *system, bool *first)
 {
     sr_flash_window_t flash_window;
-    sr_window_t window;
     sr_boot_choice_t choice;
     const sr_reader_t flash = sr_flash_reader(&flash_window, &system->flash, 0, system->flash.size);
-    const sr_reader_t reader =
-        sr_window_reader(&window, &flash, system->boot_path.table.address, SR_PARTITION_TABLE_SIZE);
     sr_table_t *table = heap_caps_malloc(sizeof(*table), MALLOC_CAP_8BIT);
     if (table == NULL) {
         return ESP_ERR_NO_MEM;
     }
-    *first = sr_table_parse(&reader, 0, table) != SR_TABLE_OK ||
-             sr_boot_choose(&flash, table, &choice) != SR_BOOT_CHOICE_OK ||
+    *first = !sr_boot_choose_at(&flash, system->boot_path.table.address, table, &choice) ||
              choice.app->address == system->running_partition.address;
     heap_caps_free(table);
     return flash_window.err;

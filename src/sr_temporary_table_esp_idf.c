@@ -162,11 +162,8 @@ static sr_reader_t look_ahead(outlook_t *outlook, const sr_system_t *system, uin
 
 static bool is_first_choice(const sr_reader_t *flash, uint32_t table_address, uint32_t app_address, sr_table_t *table)
 {
-    sr_window_t window;
     sr_boot_choice_t choice;
-    const sr_reader_t reader = sr_window_reader(&window, flash, table_address, SR_PARTITION_TABLE_SIZE);
-    return sr_table_parse(&reader, 0, table) == SR_TABLE_OK &&
-           sr_boot_choose(flash, table, &choice) == SR_BOOT_CHOICE_OK && choice.app->address == app_address;
+    return sr_boot_choose_at(flash, table_address, table, &choice) && choice.app->address == app_address;
 }
 
 /* True if the bootloader of today accepts this table and starts the app from its new place: it is none that ignores the
