@@ -137,6 +137,7 @@ void vTaskDelay(TickType_t ticks)
     if (sim_state.suspended > 0) {
         sim_panic("vTaskDelay() while the scheduler is suspended");
     }
+    sim_rest();
     if (ticks == portMAX_DELAY) {
         stop_here();
     } else if (chip_idles(ticks)) {

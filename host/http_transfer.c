@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http_transfer.h"
 
-#include "sim_chip.h"
+#include "sim_state.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -446,6 +446,7 @@ size_t http_transfer_take(http_transfer_t *transfer, char *buffer, size_t len)
     memcpy(buffer, transfer->body + transfer->body_start, len);
     transfer->body_start += len;
     sim_counters()->bytes_downloaded += len;
+    sim_work(len);
     if (transfer->body_start == transfer->body_end) {
         transfer->body_start = transfer->body_end = 0;
         if (transfer->paused) {

@@ -5,6 +5,7 @@
 #include "sr_boot_choice.h"
 #include "sr_copy.h"
 #include "sr_otadata.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -82,6 +83,7 @@ static esp_err_t is_copied(const sr_system_t *system, uint32_t address, sr_copy_
     for (uint32_t offset = 0; offset < app.size && *copied; offset += SR_SECTOR_SIZE) {
         sr_sector_look_t look;
         const sr_sector_t sector = {.address = address + offset, .used = SR_SECTOR_SIZE, .data = workspace->data};
+        sr_yield(2u * SR_SECTOR_SIZE);
         esp_err_t err = sr_flash_read(&system->flash, app.address + offset, workspace->data, SR_SECTOR_SIZE);
         if (err == ESP_OK) {
             err = sr_writer_look(&writer, &sector, &look);

@@ -3,6 +3,7 @@
 
 #include "self_reflasher_err.h"
 #include "sr_http_esp_idf.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_log.h"
 #include "freertos/FreeRTOS.h"
@@ -69,6 +70,7 @@ static bool stream_will_do(const sr_source_t *source)
 /* One read from the response; nothing is as bad as an error. */
 static esp_err_t read_some(sr_source_t *source, void *out, uint32_t length, uint32_t *got)
 {
+    sr_yield(length);
     const int read = esp_http_client_read(source->client, out, (int)length);
     if (read <= 0) {
         return read == -ESP_ERR_HTTP_EAGAIN ? ESP_ERR_HTTP_EAGAIN : ESP_ERR_SELF_REFLASHER_SHORT_BODY;
@@ -230,6 +232,7 @@ esp_err_t sr_source_read(sr_source_t *source, void *out, uint32_t length)
     if (source->end > source->region.size) {
         return ESP_ERR_INVALID_SIZE;
     }
+    sr_yield(length);
     const esp_err_t err = sr_flash_read(&source->flash, source->region.address + source->position, out, length);
     source->position += length;
     return err;
