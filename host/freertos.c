@@ -138,6 +138,7 @@ void vTaskDelay(TickType_t ticks)
         sim_panic("vTaskDelay() while the scheduler is suspended");
     }
     sim_rest();
+    sim_timers();
     if (ticks == portMAX_DELAY) {
         stop_here();
     } else if (chip_idles(ticks)) {

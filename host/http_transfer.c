@@ -416,19 +416,20 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-bool http_transfer_run(http_transfer_t *transfer, bool (*ready)(const http_transfer_t *), int timeout_ms)
+bool http_transfer_run(http_transfer_t *transfer, bool (*ready)(const http_transfer_t *), const int *timeout_ms)
 {
-    int64_t deadline = now_ms() + timeout_ms;
+    int64_t deadline = now_ms() + *timeout_ms;
     while (transfer->outcome == HTTP_UNDER_WAY && !ready(transfer)) {
         uint64_t received = transfer->received;
         step(transfer);
+        sim_timers();
         if (transfer->outcome != HTTP_UNDER_WAY || ready(transfer)) {
             break;
         }
         if (transfer->received != received) {
-            deadline = now_ms() + timeout_ms;
+            deadline = now_ms() + *timeout_ms;
         }
-        int64_t left = timeout_ms < 0 ? 1000 : deadline - now_ms();
+        int64_t left = *timeout_ms < 0 ? 1000 : deadline - now_ms();
         if (left <= 0) {
             return false;
         }

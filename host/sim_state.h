@@ -52,6 +52,9 @@ void sim_watch(void);
 /** Counts bytes that were read, inflated or received: work that the chip does without waiting for anything. */
 void sim_work(size_t bytes);
 
+/** Calls back for the timers that are due. */
+void sim_timers(void);
+
 /** The task waits, and the idle task runs. */
 void sim_rest(void);
 
