@@ -419,6 +419,7 @@ static int64_t now_ms(void)
 bool http_transfer_run(http_transfer_t *transfer, bool (*ready)(const http_transfer_t *), const int *timeout_ms)
 {
     int64_t deadline = now_ms() + *timeout_ms;
+    int active = 0; /* Sockets on which something came in: libcurl tells of headers only when they are whole. */
     while (transfer->outcome == HTTP_UNDER_WAY && !ready(transfer)) {
         uint64_t received = transfer->received;
         step(transfer);
@@ -426,14 +427,14 @@ bool http_transfer_run(http_transfer_t *transfer, bool (*ready)(const http_trans
         if (transfer->outcome != HTTP_UNDER_WAY || ready(transfer)) {
             break;
         }
-        if (transfer->received != received) {
+        if (transfer->received != received || active > 0) {
             deadline = now_ms() + *timeout_ms;
         }
         int64_t left = *timeout_ms < 0 ? 1000 : deadline - now_ms();
         if (left <= 0) {
             return false;
         }
-        curl_multi_poll(transfer->multi, NULL, 0, (int)left, NULL);
+        curl_multi_poll(transfer->multi, NULL, 0, (int)left, &active);
     }
     return true;
 }

@@ -12,6 +12,7 @@
 #define DEFAULT_MAX_REDIRECTS 10   /**< As esp_http_client, for a config that says 0. */
 #define DEFAULT_MAX_AUTH      2    /**< The second one is for a digest whose nonce has expired. */
 #define DEFAULT_TIMEOUT_MS    5000 /**< As esp_http_client. */
+#define SLACK_MS              20   /**< A wait may end a tick early. */
 #define SCHEME_SIZE           12   /**< Longer ones are cut: none of them is https. */
 
 static const char *TAG = "self_reflasher";
@@ -31,12 +32,13 @@ static void on_time_over(void *context)
     (void)esp_http_client_set_timeout_ms(http->client, 0);
 }
 
-/* The caller's timeout, but for one that alone would take longer than all may take. */
+/* The caller's timeout, but for one that alone would take longer than all may take. Then it is this that is over. */
 static int timeout_ms(const sr_http_t *http)
 {
     const int wanted = http->config->timeout_ms != 0 ? http->config->timeout_ms : DEFAULT_TIMEOUT_MS;
-    const uint32_t longest = stall_ms(http) < INT32_MAX ? stall_ms(http) : INT32_MAX;
-    return wanted < 0 || (uint32_t)wanted > longest ? (int)longest : wanted;
+    const uint32_t most = INT32_MAX - SLACK_MS;
+    const uint32_t longest = stall_ms(http) < most ? stall_ms(http) : most;
+    return wanted < 0 || (uint32_t)wanted >= longest ? (int)(longest + SLACK_MS) : wanted;
 }
 
 static bool is_too_slow(const sr_http_t *http)

@@ -27,6 +27,7 @@ Serves the files of a folder on the loopback interface, prints its port on stdou
   /redirect?to=URL[&code=302]   with a body that must be read before the connection can be used again
   /redirect-loop                to itself
   /signed/FILE?for=K            redirects to a URL that is good for K requests, and 403 (code=C) from then on
+  /stale/FILE[?code=403]        redirects to what is refused, every second time
   /drip/FILE?ms=MS              announces the whole, sends a byte every MS milliseconds for ever
   /drip-headers?ms=MS           the same in the middle of a header that never ends
   /swap/FILE?after=K            honours Range; from the Kth request for this URL on, the bytes of FILE.other
@@ -304,6 +305,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.with_range()
         else:
             self.send_body(b"it has run out\n", self.number("code"))
+
+    def do_stale(self):
+        stale = self.count(self.path) % 2 == 1
+        self.send_body(b"moved\n", 302, Location=f"/status?code={self.number('code')}" if stale else "/" + self.file)
 
     def drip(self):
         while True:
