@@ -61,7 +61,8 @@ extern "C" {
 
 /** A redirect leads from https to something else. Where that is meant, a flag of the configuration allows http. */
 #define ESP_ERR_SELF_REFLASHER_DOWNGRADE (ESP_ERR_SELF_REFLASHER_BASE + 0x1A)
-/** The server lets the device wait: it sent neither 4 KiB nor the rest, or no whole headers, within stall_timeout_ms. */
+/** The server lets the device wait: it sent neither 4 KiB nor the rest, or no whole headers, within stall_timeout_ms.
+ */
 #define ESP_ERR_SELF_REFLASHER_TOO_SLOW (ESP_ERR_SELF_REFLASHER_BASE + 0x1B)
 
 /**

@@ -140,6 +140,11 @@ static esp_err_t commit(sr_migration_t *migration)
                         .scratch = migration->buffers->scratch,
                         .readback = migration->buffers->readback};
     esp_err_t err = sr_commit_prepare(&work);
+    if (err == ESP_ERR_NO_MEM) { /* Rather fetch once more than give up. */
+        sr_commit_release(&work);
+        sr_decoder_drop(&migration->decoder);
+        err = sr_commit_prepare(&work);
+    }
     if (err == ESP_OK) {
         migration->progress.sectors_done = 0;
         migration->progress.sectors_total = sr_commit_boot_path_sectors(&work);
@@ -181,7 +186,7 @@ static esp_err_t keep_being_started(sr_migration_t *migration)
     bool changed = false;
     esp_err_t err = sr_system_visit_partitions(find_new_app, migration);
     if (err == ESP_OK && migration->writes_app_partition) {
-        err = sr_relocate_stay(&migration->system, &changed);
+        err = sr_relocate_stay(&migration->system, (sr_table_t *)migration->buffers->scratch, &changed);
     }
     return err == ESP_OK && changed ? sr_migration_survey_again(migration, migration->system.boot_path.otadata) : err;
 }

@@ -19,7 +19,8 @@ static const char *TAG = "self_reflasher";
 
 /* Time. One call of esp_http_client waits once for each piece that the network brings, each time for all of its
  * timeout, and its loop over the headers does not end before they do. The one thing that it looks at each time is the
- * timeout itself. So when the time is over, a timer sets that to 0: the next piece that is not there yet is the last. */
+ * timeout itself. So when the time is over, a timer sets that to 0: the next piece that is not there yet is the last.
+ */
 
 static uint32_t stall_ms(const sr_http_t *http)
 {

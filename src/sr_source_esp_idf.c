@@ -22,8 +22,8 @@ static const char *TAG = "self_reflasher";
 
 esp_err_t sr_source_open(sr_source_t *source)
 {
-    source->client = (sr_http_t){
-        .config = source->http, .stall_ms = source->stall_ms, .allow_http = source->allow_http};
+    source->client =
+        (sr_http_t){.config = source->http, .stall_ms = source->stall_ms, .allow_http = source->allow_http};
     source->connected = source->led_astray = source->failed = false;
     source->stream = source->position = source->end = 0;
     source->downloaded = source->retries = source->failures = source->progress = 0;

@@ -35,15 +35,15 @@ typedef struct sr_source {
     bool connected;      /**< A response is being read. */
     bool failed;         /**< The last read; the next one starts from the first URL. */
     bool led_astray;     /**< The last request was refused where a redirect had led to. */
-    uint32_t stream;                 /**< Offset of the next byte of the response. */
-    uint32_t stream_end;             /**< Behind the last byte of the response; UINT32_MAX: not known. */
-    bool whole;                      /**< The response is the whole file: the server ignores Range. */
-    uint32_t position;               /**< Offset of the next byte that is wanted. */
-    uint32_t end;                    /**< Behind the last byte that will be wanted from here. */
-    uint32_t downloaded;             /**< Body bytes received. */
-    uint32_t retries;                /**< Connections made again so far. */
-    uint32_t failures;               /**< Of those: since the last 4 KiB that came through. */
-    uint32_t progress;               /**< Bytes since the last failure. */
+    uint32_t stream;     /**< Offset of the next byte of the response. */
+    uint32_t stream_end; /**< Behind the last byte of the response; UINT32_MAX: not known. */
+    bool whole;          /**< The response is the whole file: the server ignores Range. */
+    uint32_t position;   /**< Offset of the next byte that is wanted. */
+    uint32_t end;        /**< Behind the last byte that will be wanted from here. */
+    uint32_t downloaded; /**< Body bytes received. */
+    uint32_t retries;    /**< Connections made again so far. */
+    uint32_t failures;   /**< Of those: since the last 4 KiB that came through. */
+    uint32_t progress;   /**< Bytes since the last failure. */
 } sr_source_t;
 
 /**

@@ -41,10 +41,8 @@ static int start_servers(void **state)
     (void)state;
     api_image_t content = api_noise(FILE_SIZE, 8);
     const bundle_region_t region = {.place = {API_DATA, FILE_SIZE}, .data = content.bytes, .length = content.length};
-    const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
-                                .partition_table_offset = API_TABLE,
-                                .regions = &region,
-                                .region_count = 1};
+    const bundle_spec_t spec = {
+        .min_flash_size = API_FLASH_SIZE, .partition_table_offset = API_TABLE, .regions = &region, .region_count = 1};
     uint8_t *bundle = NULL;
     api_server_start(&server);
     assert_int_equal(bundle_write(&spec, &bundle, &file_size), BUNDLE_WRITE_OK);
@@ -90,8 +88,8 @@ static esp_err_t fetch_bundle(const esp_http_client_config_t *http, bool allow_h
     esp_self_reflasher_plan_t plan;
     const esp_self_reflasher_bundle_config_t config = {
         .http_config = http,
-        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED |
-                 (allow_http ? ESP_SELF_REFLASHER_BUNDLE_ALLOW_HTTP_REDIRECT : 0),
+        .flags =
+            ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED | (allow_http ? ESP_SELF_REFLASHER_BUNDLE_ALLOW_HTTP_REDIRECT : 0),
         .max_retries = 2};
     return esp_self_reflasher_plan_bundle(&config, &plan);
 }
@@ -101,8 +99,8 @@ static esp_err_t apply_bundle(const esp_http_client_config_t *http, bool allow_h
     esp_self_reflasher_plan_t plan;
     const esp_self_reflasher_bundle_config_t config = {
         .http_config = http,
-        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED |
-                 (allow_http ? ESP_SELF_REFLASHER_BUNDLE_ALLOW_HTTP_REDIRECT : 0),
+        .flags =
+            ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED | (allow_http ? ESP_SELF_REFLASHER_BUNDLE_ALLOW_HTTP_REDIRECT : 0),
         .max_retries = 2};
     return esp_self_reflasher_apply_bundle(&config, &plan);
 }
@@ -196,8 +194,12 @@ static void other_redirects_are_followed(void **state)
 {
     (void)state;
     static const char *const urls[] = {
-        "%S/redirect?to=%S/f.srb",   "%S/redirect?to=/f.srb", "%S/redirect?to=//%p/f.srb",
-        "%S/redirect?to=HTTPS://%s/f.srb", "%P/redirect?to=%S/f.srb", "%P/redirect?to=%P/f.srb",
+        "%S/redirect?to=%S/f.srb",
+        "%S/redirect?to=/f.srb",
+        "%S/redirect?to=//%p/f.srb",
+        "%S/redirect?to=HTTPS://%s/f.srb",
+        "%P/redirect?to=%S/f.srb",
+        "%P/redirect?to=%P/f.srb",
         "%P/redirect?to=%P/redirect?to=%S/redirect?to=/f.srb",
     };
     for (unsigned i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {

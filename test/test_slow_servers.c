@@ -68,13 +68,15 @@ static void server_that_drips_does_not_hold_a_call(void **state)
 {
     (void)state;
     static const char *const paths[] = {
-        "/drip-headers?ms=20", "/drip/f.bin?ms=20", "/redirect?to=/drip-headers?ms=20", "/redirect?to=/drip/f.bin?ms=20",
+        "/drip-headers?ms=20",
+        "/drip/f.bin?ms=20",
+        "/redirect?to=/drip-headers?ms=20",
+        "/redirect?to=/drip/f.bin?ms=20",
     };
     static const int timeouts[] = {5000, 0, -1, 100};
     for (unsigned i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         for (unsigned k = 0; k < sizeof(timeouts) / sizeof(timeouts[0]); k++) {
-            const esp_http_client_config_t http = {.url = api_server_url(&server, paths[i]),
-                                                   .timeout_ms = timeouts[k]};
+            const esp_http_client_config_t http = {.url = api_server_url(&server, paths[i]), .timeout_ms = timeouts[k]};
             assert_int_equal(fetch_bundle(&http), ESP_ERR_SELF_REFLASHER_TOO_SLOW);
             assert_int_equal(fetch_image(&http), ESP_ERR_SELF_REFLASHER_TOO_SLOW);
             api_assert_no_leak(0);
