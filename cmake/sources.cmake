@@ -53,4 +53,5 @@ set(SR_SOURCES
     src/sr_watchdog_esp_idf.c
     src/sr_way_esp_idf.c
     src/sr_window.c
-    src/sr_writer.c)
+    src/sr_writer.c
+    src/sr_yield_esp_idf.c)

@@ -137,6 +137,8 @@ void vTaskDelay(TickType_t ticks)
     if (sim_state.suspended > 0) {
         sim_panic("vTaskDelay() while the scheduler is suspended");
     }
+    sim_rest();
+    sim_timers();
     if (ticks == portMAX_DELAY) {
         stop_here();
     } else if (chip_idles(ticks)) {

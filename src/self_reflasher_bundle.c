@@ -40,6 +40,7 @@ static bool moves(const esp_self_reflasher_plan_t *plan)
 /* The app comes up again from its new place, and whoever called here calls again. */
 static esp_err_t relocate(sr_migration_t *migration)
 {
+    sr_decoder_drop(&migration->decoder); /* The copy needs the memory. */
     const esp_err_t err = sr_migration_make_way(migration);
     if (err == ESP_OK) {
         finish(migration);

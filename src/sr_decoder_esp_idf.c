@@ -3,6 +3,7 @@
 
 #include "self_reflasher_err.h"
 #include "sr_digest.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -15,18 +16,30 @@
 #define INPUT_SIZE 512u
 #define NO_CHUNK   UINT32_MAX
 #define NO_DIGEST  UINT32_MAX
+#define KEPT       6u /**< Chunks at once: bootloader, table, otadata, an app's beginning, and some to spare. */
 #define TRIES      2u /**< A chunk that is damaged on the way is fetched once more. */
 
 static const char *TAG = "self_reflasher";
+
+/** Encoded bytes of a chunk, from its first one on. */
+typedef struct kept {
+    uint32_t chunk;
+    uint32_t length; /**< 0: none. */
+    uint32_t lent;   /**< Bytes of it in memory that the caller has lent: the first ones. */
+    uint8_t *in_lent;
+    uint8_t *bytes; /**< The others, on the heap. */
+} kept_t;
 
 struct sr_decoder_state {
     tinfl_decompressor inflator; /**< In the ROM of every chip; needs no heap of its own. */
     uint32_t chunk;              /**< Number of the chunk that is being decoded, or NO_CHUNK. */
     uint32_t next;               /**< Digest of the next sector that comes out of it. */
     uint32_t held;               /**< Digest of the one in `sector`, or NO_DIGEST. */
-    uint32_t left;               /**< Encoded bytes not read from the source yet. */
+    uint32_t left;               /**< Encoded bytes not read yet. */
+    uint32_t fetch_end;          /**< Offset in the source up to which a request may go. */
     uint32_t input_at;           /**< Next byte of `input`. */
     uint32_t input_end;          /**< Behind its last byte. */
+    kept_t kept[KEPT];
     uint8_t input[INPUT_SIZE];
     uint8_t sector[SR_SECTOR_SIZE]; /**< Output, and the window that later sectors refer to: must not be changed. */
 };
@@ -45,11 +58,91 @@ esp_err_t sr_decoder_open(sr_decoder_t *decoder, const sr_bundle_t *bundle, sr_s
     }
     decoder->state->chunk = NO_CHUNK;
     decoder->state->held = NO_DIGEST;
+    memset(decoder->state->kept, 0, sizeof(decoder->state->kept));
+    return ESP_OK;
+}
+
+static void drop(kept_t *kept)
+{
+    heap_caps_free(kept->bytes);
+    *kept = (kept_t){0};
+}
+
+void sr_decoder_drop(sr_decoder_t *decoder)
+{
+    for (unsigned i = 0; decoder->state != NULL && i < KEPT; i++) {
+        drop(&decoder->state->kept[i]);
+    }
+}
+
+static kept_t *find_kept(const sr_decoder_t *decoder, uint32_t chunk)
+{
+    for (unsigned i = 0; i < KEPT; i++) {
+        kept_t *kept = &decoder->state->kept[i];
+        if (kept->length > 0 && kept->chunk == chunk) {
+            return kept;
+        }
+    }
+    return NULL;
+}
+
+static kept_t *find_room(const sr_decoder_t *decoder)
+{
+    for (unsigned i = 0; i < KEPT; i++) {
+        if (decoder->state->kept[i].length == 0) {
+            return &decoder->state->kept[i];
+        }
+    }
+    return NULL;
+}
+
+/* Of the source, to where it is kept. */
+static esp_err_t fill(sr_decoder_t *decoder, kept_t *kept)
+{
+    esp_err_t err = ESP_OK;
+    if (kept->lent > 0) {
+        err = sr_source_read(decoder->source, kept->in_lent, kept->lent);
+    }
+    if (err == ESP_OK && kept->length > kept->lent) {
+        err = sr_source_read(decoder->source, kept->bytes, kept->length - kept->lent);
+    }
+    return err;
+}
+
+/* What can not be kept is fetched again: no reason to fail. */
+esp_err_t sr_decoder_keep(sr_decoder_t *decoder, uint32_t chunk_index, uint32_t most, uint32_t fetch_end, uint8_t *lent,
+                          uint32_t *length)
+{
+    const sr_bundle_chunk_t chunk = sr_bundle_chunk(decoder->bundle, chunk_index);
+    kept_t *kept = find_kept(decoder, chunk_index) == NULL ? find_room(decoder) : NULL;
+    const uint32_t wanted = chunk.length < most ? chunk.length : most;
+    const uint32_t in_lent = lent == NULL ? 0 : wanted < SR_SECTOR_SIZE ? wanted : SR_SECTOR_SIZE;
+    const uint32_t end = chunk.offset + wanted;
+    *length = 0;
+    if (kept == NULL || wanted == 0) {
+        return ESP_OK;
+    }
+    *kept = (kept_t){.chunk = chunk_index, .length = wanted, .lent = in_lent, .in_lent = lent};
+    if (wanted > in_lent) {
+        kept->bytes = heap_caps_malloc(wanted - in_lent, MALLOC_CAP_8BIT);
+        if (kept->bytes == NULL) {
+            drop(kept);
+            return ESP_OK;
+        }
+    }
+    sr_source_seek(decoder->source, chunk.offset, fetch_end > end ? fetch_end : end);
+    const esp_err_t err = fill(decoder, kept);
+    if (err != ESP_OK) {
+        drop(kept);
+        return err;
+    }
+    *length = wanted;
     return ESP_OK;
 }
 
 void sr_decoder_close(sr_decoder_t *decoder)
 {
+    sr_decoder_drop(decoder);
     heap_caps_free(decoder->state);
     decoder->state = NULL;
 }
@@ -66,13 +159,34 @@ static void start_chunk(sr_decoder_t *decoder, uint32_t index, uint32_t fetch_en
 {
     struct sr_decoder_state *state = decoder->state;
     const sr_bundle_chunk_t chunk = sr_bundle_chunk(decoder->bundle, index);
-    const uint32_t chunk_end = chunk.offset + chunk.length;
     state->chunk = index;
     state->next = chunk.first_digest;
     state->left = chunk.length;
     state->input_at = state->input_end = 0;
     tinfl_init(&state->inflator);
-    sr_source_seek(decoder->source, chunk.offset, fetch_end > chunk_end ? fetch_end : chunk_end);
+    state->fetch_end = fetch_end != 0 ? fetch_end : chunk.offset + chunk.length;
+}
+
+/* The next encoded bytes: kept ones, and on from there those of the source. */
+static esp_err_t read_encoded(sr_decoder_t *decoder, uint8_t *out, uint32_t length)
+{
+    const struct sr_decoder_state *state = decoder->state;
+    const sr_bundle_chunk_t chunk = sr_bundle_chunk(decoder->bundle, state->chunk);
+    const kept_t *kept = find_kept(decoder, state->chunk);
+    const uint32_t at = chunk.length - state->left;
+    const uint32_t end = chunk.offset + at + length;
+    uint32_t done = 0;
+    for (; kept != NULL && done < length && at + done < kept->length; done++) {
+        const uint32_t i = at + done;
+        out[done] = i < kept->lent ? kept->in_lent[i] : kept->bytes[i - kept->lent];
+    }
+    decoder->state->left -= length;
+    if (done == length) {
+        return ESP_OK;
+    }
+    sr_source_seek(decoder->source, chunk.offset + at + done,
+                   state->fetch_end >= end ? state->fetch_end : chunk.offset + chunk.length);
+    return sr_source_read(decoder->source, out + done, length - done);
 }
 
 static esp_err_t refill(sr_decoder_t *decoder)
@@ -82,10 +196,9 @@ static esp_err_t refill(sr_decoder_t *decoder)
     if (state->input_at < state->input_end || length == 0) {
         return ESP_OK;
     }
-    state->left -= length;
     state->input_at = 0;
     state->input_end = length;
-    return sr_source_read(decoder->source, state->input, length);
+    return read_encoded(decoder, state->input, length);
 }
 
 /* One call of the decompressor: output goes on at @p filled of the sector. */
@@ -127,8 +240,7 @@ static esp_err_t copy_sector(sr_decoder_t *decoder)
     if (state->left < SR_SECTOR_SIZE) {
         return ESP_ERR_SELF_REFLASHER_CHUNK;
     }
-    state->left -= SR_SECTOR_SIZE;
-    return sr_source_read(decoder->source, state->sector, SR_SECTOR_SIZE);
+    return read_encoded(decoder, state->sector, SR_SECTOR_SIZE);
 }
 
 static bool digest_matches(const uint8_t *sector, const uint8_t *expected)
@@ -159,6 +271,7 @@ static esp_err_t decode_sector(sr_decoder_t *decoder)
     struct sr_decoder_state *state = decoder->state;
     const sr_bundle_chunk_t chunk = sr_bundle_chunk(decoder->bundle, state->chunk);
     state->held = NO_DIGEST;
+    sr_yield(SR_SECTOR_SIZE);
     const esp_err_t err = chunk.encoding == SR_BUNDLE_DEFLATE ? inflate_sector(decoder) : copy_sector(decoder);
     if (err != ESP_OK) {
         return err;
@@ -195,6 +308,10 @@ static esp_err_t try_get(sr_decoder_t *decoder, uint32_t digest_index, uint32_t 
         err = decode_sector(decoder);
     } while (err == ESP_OK && !reached);
     if (err != ESP_OK) {
+        kept_t *kept = find_kept(decoder, chunk);
+        if (kept != NULL) {
+            drop(kept); /* It may have been damaged on the way. */
+        }
         state->chunk = NO_CHUNK; /* Whoever asks again starts again. */
         state->held = NO_DIGEST;
     }

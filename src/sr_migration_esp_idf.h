@@ -42,6 +42,8 @@ typedef struct sr_migration {
     uint32_t overwrite_content;  /**< Bytes of it up to the end of the last sector that is not to be blank. */
     uint32_t overwrite_from;     /**< Free flash where these bytes wait, as a record that is never sealed. */
     esp_err_t result_err;        /**< First error that a reader of the flash as it will be has met. */
+    uint32_t keep_room;          /**< Bytes of encoded chunks that may still be kept. */
+    bool keeps_for_checks;       /**< What is kept lies in the buffer of the commit's list, too. */
     bool writes_app_partition;   /**< Set by sr_migration_run(): an app partition other than the running app's, too. */
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;

@@ -6,11 +6,13 @@
 
 #include "sr_migration_esp_idf.h"
 
+#include <stddef.h>
+
 #define SR_NO_ADDRESS UINT32_MAX
 
 struct sr_migration_buffers {
-    uint8_t list[SR_SECTOR_SIZE];    /**< Entries of the commit. */
-    uint8_t scratch[SR_SECTOR_SIZE]; /**< Sector in work. */
+    uint8_t list[SR_SECTOR_SIZE];                          /**< Entries of the commit. */
+    _Alignas(max_align_t) uint8_t scratch[SR_SECTOR_SIZE]; /**< Sector in work, or what the checks need. */
     uint8_t readback[SR_WRITER_READBACK_SIZE];
 };
 
@@ -86,6 +88,13 @@ uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *data
 
 /** Compares one sector with what the bundle wants there. @return ESP_OK or an error of the flash. */
 esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right);
+
+/** Fetches what the checks read more than once, and the commit then writes, and keeps it in RAM as long as there is
+ *  room: bootloader, table, otadata. @return ESP_OK or an error of the source. */
+esp_err_t sr_migration_keep(sr_migration_t *migration);
+
+/** The checks are over: frees what is kept if there is no room for it any more. */
+void sr_migration_end_keeping(sr_migration_t *migration);
 
 /** The flash as it will be, as a reader for checks. */
 sr_reader_t sr_migration_result(sr_migration_t *migration);

@@ -7,11 +7,12 @@
 
 #include "esp_chip_info.h"
 #include "esp_flash.h"
-#include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "esp_ota_ops.h"
 
 #include <inttypes.h>
+
+_Static_assert(sizeof(sr_table_t) <= SR_SECTOR_SIZE, "a table fits into the buffer of a sector");
 
 static const char *TAG = "self_reflasher";
 
@@ -24,6 +25,12 @@ _Static_assert(ESP_SELF_REFLASHER_CHECK_TABLE == SR_RESULT_TABLE, "names of one 
 _Static_assert(ESP_SELF_REFLASHER_CHECK_APP == SR_RESULT_APP, "names of one check");
 /* NOLINTEND(misc-redundant-expression) */
 
+static uint32_t bytes_to_download(const sr_migration_t *migration, uint32_t chunks)
+{
+    const uint32_t manifest = migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
+    return migration->config->http_config != NULL ? manifest + chunks : 0;
+}
+
 static void fill_plan(sr_migration_t *migration)
 {
     sr_map_summary_t summary;
@@ -33,7 +40,7 @@ static void fill_plan(sr_migration_t *migration)
     plan->sectors_right = summary.total - summary.wrong;
     plan->sectors_to_write = summary.wrong;
     plan->sectors_boot_path = summary.boot_path;
-    plan->bytes_to_download = migration->config->http_config != NULL ? summary.bytes : 0;
+    plan->bytes_to_download = bytes_to_download(migration, summary.bytes);
     plan->flash_ms_typical = summary.typical_ms;
     plan->flash_ms_maximum = summary.maximum_ms;
     plan->window_ms_typical = summary.window_typical_ms;
@@ -147,14 +154,20 @@ static bool read_todays_bootloader(const sr_migration_t *migration, sr_image_t *
     return sr_image_parse(&reader, image) == SR_IMAGE_OK;
 }
 
-static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app_follows)
+/* The checks need memory for as long as nothing else is done: the buffer of the sector in work. */
+static void *workspace_of(const sr_migration_t *migration)
+{
+    return sr_result_workspace_size() <= sizeof(migration->buffers->scratch) ? migration->buffers->scratch : NULL;
+}
+
+static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app_follows, bool app_alone)
 {
     sr_image_t today;
     esp_chip_info_t info;
     uint32_t physical_size = 0;
     char text[sizeof(migration->plan->refusal_text)];
     const sr_reader_t reader = sr_migration_result(migration);
-    void *workspace = heap_caps_malloc(sr_result_workspace_size(), MALLOC_CAP_8BIT);
+    void *workspace = workspace_of(migration);
     esp_err_t err =
         workspace != NULL ? esp_flash_get_physical_size(esp_flash_default_chip, &physical_size) : ESP_ERR_NO_MEM;
     if (err == ESP_OK) {
@@ -166,11 +179,11 @@ static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app
                                     .table_offset = migration->manifest.bundle.partition_table_offset,
                                     .today = read_todays_bootloader(migration, &today) ? &today : NULL,
                                     .app_follows = app_follows,
+                                    .app_alone = app_alone,
                                     .skip = skip};
         const uint32_t failed = sr_result_check(&result, workspace, text, sizeof(text));
         err = failed == 0 ? ESP_OK : sr_migration_refuse(migration, refusal_of(failed), "%s", text);
     }
-    heap_caps_free(workspace);
     return err;
 }
 
@@ -210,12 +223,8 @@ static esp_err_t check_signatures(sr_migration_t *migration)
     }
     bool passed = is_signed(&flash, (sr_region_t){migration->system.chip->bootloader_offset, UINT32_MAX});
     if (passed && table_offset != SR_BUNDLE_NO_TABLE) {
-        sr_table_t *table = heap_caps_malloc(sizeof(*table), MALLOC_CAP_8BIT);
-        if (table == NULL) {
-            return ESP_ERR_NO_MEM;
-        }
+        sr_table_t *table = (sr_table_t *)migration->buffers->scratch;
         passed = is_signed(&flash, chosen_app(&flash, table_offset, table));
-        heap_caps_free(table);
     }
     return passed ? ESP_OK
                   : sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
@@ -244,10 +253,7 @@ static esp_err_t mark_new_data(sr_migration_t *migration)
     if (table_offset == SR_BUNDLE_NO_TABLE) {
         return ESP_OK;
     }
-    sr_table_t *table = heap_caps_malloc(sizeof(*table), MALLOC_CAP_8BIT);
-    if (table == NULL) {
-        return ESP_ERR_NO_MEM;
-    }
+    sr_table_t *table = (sr_table_t *)migration->buffers->scratch;
     const uint8_t count = read_table(&flash, table_offset, table) ? table->count : 0;
     for (uint8_t i = 0; i < count; i++) {
         const sr_region_t region = {table->entries[i].address, table->entries[i].size};
@@ -258,7 +264,6 @@ static esp_err_t mark_new_data(sr_migration_t *migration)
         }
     }
     migration->new_data_is_known = count > 0;
-    heap_caps_free(table);
     return ESP_OK;
 }
 
@@ -287,13 +292,13 @@ esp_err_t sr_migration_check_app(sr_migration_t *migration)
     if (!app_follows(migration)) {
         return ESP_OK;
     }
-    return unless_unreadable(migration, check_result(migration, migration->config->skip_checks | others, false));
+    return unless_unreadable(migration, check_result(migration, migration->config->skip_checks | others, false, true));
 }
 
 /* What is left to do, and what comes of it. */
 static esp_err_t check_work(sr_migration_t *migration)
 {
-    esp_err_t err = check_result(migration, migration->config->skip_checks, app_follows(migration));
+    esp_err_t err = check_result(migration, migration->config->skip_checks, app_follows(migration), false);
     if (err == ESP_OK) {
         err = check_signatures(migration);
     }
@@ -321,6 +326,9 @@ static esp_err_t check_all(sr_migration_t *migration)
         err = sr_decoder_open(&migration->decoder, &migration->manifest.bundle, &migration->source);
     }
     if (err == ESP_OK) {
+        err = sr_migration_keep(migration);
+    }
+    if (err == ESP_OK) {
         err = mark_new_data(migration);
     }
     if (err == ESP_OK) {
@@ -333,5 +341,10 @@ static esp_err_t check_all(sr_migration_t *migration)
 esp_err_t sr_migration_check(sr_migration_t *migration)
 {
     fill_plan(migration);
-    return migration->plan->sectors_to_write > 0 ? unless_unreadable(migration, check_all(migration)) : ESP_OK;
+    if (migration->plan->sectors_to_write == 0) {
+        return ESP_OK;
+    }
+    const esp_err_t err = unless_unreadable(migration, check_all(migration));
+    sr_migration_end_keeping(migration);
+    return err;
 }

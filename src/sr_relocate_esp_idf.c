@@ -5,6 +5,7 @@
 #include "sr_boot_choice.h"
 #include "sr_copy.h"
 #include "sr_otadata.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -82,6 +83,7 @@ static esp_err_t is_copied(const sr_system_t *system, uint32_t address, sr_copy_
     for (uint32_t offset = 0; offset < app.size && *copied; offset += SR_SECTOR_SIZE) {
         sr_sector_look_t look;
         const sr_sector_t sector = {.address = address + offset, .used = SR_SECTOR_SIZE, .data = workspace->data};
+        sr_yield(2u * SR_SECTOR_SIZE);
         esp_err_t err = sr_flash_read(&system->flash, app.address + offset, workspace->data, SR_SECTOR_SIZE);
         if (err == ESP_OK) {
             err = sr_writer_look(&writer, &sector, &look);
@@ -170,18 +172,13 @@ static esp_err_t relocate(const sr_system_t *system, const esp_partition_t *slot
 }
 
 /* True unless the bootloader, as far as can be told, tries another app than the running one. */
-static esp_err_t is_first_choice(const sr_system_t *system, bool *first)
+static esp_err_t is_first_choice(const sr_system_t *system, sr_table_t *table, bool *first)
 {
     sr_flash_window_t flash_window;
     sr_boot_choice_t choice;
     const sr_reader_t flash = sr_flash_reader(&flash_window, &system->flash, 0, system->flash.size);
-    sr_table_t *table = heap_caps_malloc(sizeof(*table), MALLOC_CAP_8BIT);
-    if (table == NULL) {
-        return ESP_ERR_NO_MEM;
-    }
     *first = !sr_boot_choose_at(&flash, system->boot_path.table.address, table, &choice) ||
              choice.app->address == system->running_partition.address;
-    heap_caps_free(table);
     return flash_window.err;
 }
 
@@ -221,11 +218,11 @@ static esp_err_t stay(const sr_system_t *system, sr_copy_workspace_t *workspace)
                       : select_slot(system, &otadata, slot_index(running), slots.count, workspace);
 }
 
-esp_err_t sr_relocate_stay(const sr_system_t *system, bool *changed)
+esp_err_t sr_relocate_stay(const sr_system_t *system, sr_table_t *table, bool *changed)
 {
     bool first = true;
     *changed = false;
-    const esp_err_t err = is_first_choice(system, &first);
+    const esp_err_t err = is_first_choice(system, table, &first);
     if (err != ESP_OK || first) {
         return err;
     }

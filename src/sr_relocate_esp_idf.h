@@ -8,6 +8,7 @@
 #pragma once
 
 #include "sr_region.h"
+#include "sr_partition_table.h"
 #include "sr_system_esp_idf.h"
 
 #include "esp_err.h"
@@ -43,8 +44,9 @@ esp_err_t sr_relocate_copy(const sr_system_t *system, uint32_t address);
 
 /**
  * Makes otadata select the running app, if the bootloader would try another one before it.
+ * @param table Memory to work with: a caller may be short of it.
  * @param[out] changed Whether otadata was written.
  * @return ESP_OK, also if it can not be told which one the bootloader tries; ESP_ERR_NO_MEM; ESP_ERR_INVALID_STATE if
  * no otadata selects the running app; ESP_ERR_SELF_REFLASHER_VERIFY; or an error of esp_flash.
  */
-esp_err_t sr_relocate_stay(const sr_system_t *system, bool *changed);
+esp_err_t sr_relocate_stay(const sr_system_t *system, sr_table_t *table, bool *changed);

@@ -123,7 +123,9 @@ static void parse_image(const sr_reader_t *flash, sr_region_t place, sr_result_i
 static void read_parts(sr_result_work_t *work)
 {
     const sr_result_t *result = work->result;
-    parse_image(result->flash, (sr_region_t){result->chip->bootloader_offset, UINT32_MAX}, &work->bootloader);
+    if (!result->app_alone) {
+        parse_image(result->flash, (sr_region_t){result->chip->bootloader_offset, UINT32_MAX}, &work->bootloader);
+    }
     if (!sr_result_has_table(work)) {
         return;
     }

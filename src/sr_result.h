@@ -32,6 +32,8 @@ typedef struct sr_result {
     uint32_t table_offset;   /**< Of the ESP-IDF partition table; UINT32_MAX: the result has none, and its bootloader
                                   looks for apps by other rules, which are not checked here. */
     const sr_image_t *today; /**< Header of the bootloader that works today; NULL: not known (host). */
+    bool app_alone;          /**< Bootloader and table have passed: only the app is looked at, and skip names all other
+                                  checks. */
     bool app_follows;        /**< The content of the app is not at hand yet: only its header is read. */
     uint32_t skip;           /**< SR_RESULT_... that are switched off. */
 } sr_result_t;

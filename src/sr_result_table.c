@@ -165,7 +165,7 @@ bool sr_result_check_app(sr_result_work_t *work)
     if (work->table_status != SR_TABLE_OK) {
         return sr_result_refuse_table(work);
     }
-    if (!check_loader_obeys_table(work)) {
+    if (!work->result->app_alone && !check_loader_obeys_table(work)) {
         return false;
     }
     return work->choice_status == SR_BOOT_CHOICE_OK ? check_chosen_app(work) : sr_result_refuse_choice(work);

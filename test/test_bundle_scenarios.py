@@ -91,7 +91,7 @@ class BundleTest(unittest.TestCase):
     def tell(self, what, answer):
         print(f"{what}: peak heap {answer['peak_heap']}, {answer['bytes_downloaded']} bytes in "
               f"{answer['http_requests']} requests, {answer['retries']} retries, window {answer['window_ms']:.0f} ms, "
-              f"staged in {'RAM' if answer['plan']['staging_address'] is None else 'flash'}", file=sys.stderr)
+              f"planned {answer['plan']['bytes_to_download']}, staged in {'RAM' if answer['plan']['staging_address'] is None else 'flash'}", file=sys.stderr)
 
     def manifest_size(self, bundle):
         return int.from_bytes(bundle.read_bytes()[16:20], "little")
@@ -157,6 +157,9 @@ class Systems(BundleTest):
                 self.tell(f"{name}, {type(running).__name__}", answer)
                 self.assert_applied(answer, after, expected)
                 self.assertEqual(answer["retries"], 0)
+                # Without ranges, what is in front of what is fetched a second time comes a second time, too.
+                most = 1.02 if isinstance(running, servers.Nginx) else 1.03
+                self.assertLessEqual(answer["bytes_downloaded"], most * answer["plan"]["bytes_to_download"])
                 if isinstance(running, servers.Nginx):
                     self.assert_plain_requests(running, answer)
                 if answer["boot"]["loader"] == "ESP-IDF":  # MCUboot starts no app that could run the component again
@@ -264,7 +267,7 @@ class Update(BundleTest):
         content = newer.read_bytes()
         self.assert_same(after, before[:0x10000] + content + before[0x10000 + len(content):])
         self.assertEqual(answer["bytes_downloaded"], planned["bytes_to_download"])
-        self.assertEqual(answer["plan"]["bytes_to_download"], planned["chunk_bytes"])
+        self.assertEqual(answer["plan"]["bytes_to_download"], planned["bytes_to_download"])
         self.assertLess(answer["bytes_downloaded"], bundle.stat().st_size / 2)
         self.assertEqual(answer["sectors_written"], planned["sectors_to_program"])
         self.assertLessEqual(len(requests), planned["chunks"] + 1)

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Lets the idle task run, which feeds the task watchdog.
+ *
+ * Reading and hashing never block, nor does a server that is quicker than the chip: a loop over megabytes would keep a
+ * core busy until the watchdog resets the chip. So what loops over flash, or over what comes from a server, counts here
+ * what it reads or hashes.
+ */
+#pragma once
+
+#include <stdint.h>
+
+/** Bytes that are read, hashed or decoded between two yields at the most: some 0.1 s of work on the slowest chip, where
+ *  the watchdog allows 5 s. A yield costs up to one tick. */
+#define SR_YIELD_BYTES (64u * 1024u)
+
+/**
+ * Counts @p bytes that are about to be read, hashed or decoded, and lets the idle task run first if they would be more
+ * than SR_YIELD_BYTES since the last time, by whichever function. Blocks for up to one tick then.
+ *
+ * Not for what runs while the scheduler is suspended, nor between the sectors of the boot path.
+ *
+ * @param bytes Up to SR_YIELD_BYTES: whoever works on more at once is not helped by this.
+ */
+void sr_yield(uint32_t bytes);
