@@ -14,6 +14,7 @@ set(SR_SOURCES
     src/sr_copy.c
     src/sr_decoder_esp_idf.c
     src/sr_download_esp_idf.c
+    src/sr_efuse_esp_idf.c
     src/sr_entries_esp_idf.c
     src/sr_flash_esp_idf.c
     src/sr_guard_esp_idf.c
@@ -38,6 +39,7 @@ set(SR_SOURCES
     src/sr_recovery_esp_idf.c
     src/sr_relocate_esp_idf.c
     src/sr_result.c
+    src/sr_result_demands.c
     src/sr_result_flash.c
     src/sr_result_table.c
     src/sr_resume_esp_idf.c

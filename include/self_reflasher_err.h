@@ -59,6 +59,14 @@ extern "C" {
 /** The header of the bootloader says a smaller flash than the partition table needs: it would not boot. */
 #define ESP_ERR_SELF_REFLASHER_FLASH_SIZE (ESP_ERR_SELF_REFLASHER_BASE + 0x15)
 
+/** The bootloader that would be there does not run on this chip: its header asks for another revision, or its secure
+ *  version is below the one that an eFuse demands (anti-rollback). */
+#define ESP_ERR_SELF_REFLASHER_REVISION (ESP_ERR_SELF_REFLASHER_BASE + 0x20)
+
+/** A partition of the running system that is flagged `readonly` lies where must be written: from ESP-IDF 5.2 on the
+ * flash driver refuses that. */
+#define ESP_ERR_SELF_REFLASHER_READ_ONLY (ESP_ERR_SELF_REFLASHER_BASE + 0x21)
+
 /**
  * @brief Name of an error code, this component's own ones included.
  * @return A string in flash; never NULL. Codes of others are named as esp_err_to_name() does.

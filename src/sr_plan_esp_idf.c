@@ -132,6 +132,8 @@ static esp_self_reflasher_refusal_t refusal_of(uint32_t check)
         return ESP_SELF_REFLASHER_REFUSED_REVISION;
     case SR_RESULT_TABLE:
         return ESP_SELF_REFLASHER_REFUSED_TABLE;
+    case SR_RESULT_VERSION:
+        return ESP_SELF_REFLASHER_REFUSED_SECURITY;
     default:
         return ESP_SELF_REFLASHER_REFUSED_APP;
     }
@@ -163,6 +165,7 @@ static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app
                                     .flash_size = physical_size,
                                     .chip = migration->system.chip,
                                     .chip_revision = info.revision,
+                                    .efuses = &migration->system.efuses,
                                     .table_offset = migration->manifest.bundle.partition_table_offset,
                                     .today = read_todays_bootloader(migration, &today) ? &today : NULL,
                                     .app_follows = app_follows,

@@ -2,13 +2,13 @@
 #include "sr_system_esp_idf.h"
 
 #include "sr_digest.h"
+#include "sr_efuse_esp_idf.h"
 #include "sr_partition_table.h"
 #include "sr_recovery_esp_idf.h"
 
 #include "esp_chip_info.h"
 #include "esp_flash.h"
 #include "esp_ota_ops.h"
-#include "esp_secure_boot.h"
 #include "esp_system.h"
 #include "sdkconfig.h"
 
@@ -77,10 +77,12 @@ static const sr_chip_t *running_chip(void)
 
 esp_err_t sr_system_look(sr_system_t *system)
 {
-    *system = (sr_system_t){.chip = running_chip(), .secure_boot = esp_secure_boot_enabled()};
+    *system = (sr_system_t){.chip = running_chip()};
     if (system->chip == NULL) {
         return ESP_ERR_NOT_SUPPORTED;
     }
+    system->secure_boot = sr_efuse_secure_boot(system->chip);
+    system->efuses = sr_efuse_read(system->chip);
     sr_region_t otadata = {0};
     esp_err_t err = sr_flash_open(&system->flash);
     if (err == ESP_OK) {

@@ -7,6 +7,7 @@
 #include "sr_boot_path.h"
 #include "sr_chip.h"
 #include "sr_flash.h"
+#include "sr_image.h"
 #include "sr_reader.h"
 #include "sr_region.h"
 #include "sr_sha256.h"
@@ -19,7 +20,8 @@
 typedef struct sr_system {
     sr_flash_t flash;
     const sr_chip_t *chip;
-    bool secure_boot;
+    sr_secure_boot_t secure_boot;
+    sr_efuses_t efuses;
     sr_region_t running_partition; /**< Partition of the running app; empty if it lies in none. */
     sr_boot_path_t boot_path;
     uint32_t recovery; /**< Flash offset of the recovery bootloader, as burnt; UINT32_MAX: none. */
