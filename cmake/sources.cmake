@@ -15,6 +15,7 @@ set(SR_SOURCES
     src/sr_decoder_esp_idf.c
     src/sr_download_esp_idf.c
     src/sr_efuse_esp_idf.c
+    src/sr_encrypted_esp_idf.c
     src/sr_entries_esp_idf.c
     src/sr_flash_esp_idf.c
     src/sr_guard_esp_idf.c
@@ -35,6 +36,7 @@ set(SR_SOURCES
     src/sr_overwrite_esp_idf.c
     src/sr_partition_table.c
     src/sr_plan_esp_idf.c
+    src/sr_read_only_esp_idf.c
     src/sr_record_esp_idf.c
     src/sr_recovery_esp_idf.c
     src/sr_relocate_esp_idf.c

@@ -101,6 +101,7 @@ typedef enum {
     ESP_SELF_REFLASHER_REFUSED_SECURITY,    /**< Flash encryption, Secure Boot or anti-rollback forbids it. */
     ESP_SELF_REFLASHER_REFUSED_SOURCE,      /**< The embedded bundle lies where other content must go. */
     ESP_SELF_REFLASHER_REFUSED_MOVE,        /**< What shall move is not there, does not fit, or can not be staged. */
+    ESP_SELF_REFLASHER_REFUSED_READ_ONLY,   /**< A partition that is flagged `readonly` would have to be written. */
 } esp_self_reflasher_refusal_t;
 
 /** How the running app gets out of the way. */

@@ -43,7 +43,8 @@ extern "C" {
 #define ESP_ERR_SELF_REFLASHER_CHECKSUM (ESP_ERR_SELF_REFLASHER_BASE + 0x0E)
 /** Image for the bootloader's place: appended SHA-256 wrong. */
 #define ESP_ERR_SELF_REFLASHER_DIGEST (ESP_ERR_SELF_REFLASHER_BASE + 0x0F)
-/** Secure Boot is on, and the image carries no signature block. */
+/** Secure Boot is on, and the image carries no signature block. Or version 1 of it is, and the image is for the place
+ * of the bootloader or of its digest: whether the ROM would take that can not be checked. */
 #define ESP_ERR_SELF_REFLASHER_NOT_SIGNED (ESP_ERR_SELF_REFLASHER_BASE + 0x10)
 /** A sector does not hold what was written, after all retries; the log names the address. */
 #define ESP_ERR_SELF_REFLASHER_VERIFY (ESP_ERR_SELF_REFLASHER_BASE + 0x11)

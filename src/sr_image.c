@@ -254,10 +254,11 @@ static bool has_signature_v2(const sr_reader_t *reader, uint64_t offset)
     return start[0] == SIGNATURE_V2_MAGIC && (start[1] == SIGNATURE_V2_RSA || start[1] == SIGNATURE_V2_ECDSA);
 }
 
-bool sr_image_has_signature_block(const sr_reader_t *reader, const sr_image_t *image)
+bool sr_image_has_signature_block(const sr_reader_t *reader, const sr_image_t *image, sr_secure_boot_t secure_boot)
 {
-    return has_signature_v1(reader, image->length) ||
-           has_signature_v2(reader, sr_align_up(image->length, SIGNATURE_V2_ALIGNMENT));
+    return (secure_boot != SR_SECURE_BOOT_V2 && has_signature_v1(reader, image->length)) ||
+           (secure_boot != SR_SECURE_BOOT_V1 &&
+            has_signature_v2(reader, sr_align_up(image->length, SIGNATURE_V2_ALIGNMENT)));
 }
 
 const char *sr_image_status_text(sr_image_status_t status)

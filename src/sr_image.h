@@ -107,10 +107,10 @@ bool sr_image_app_desc(const sr_reader_t *reader, const sr_image_t *image, sr_ap
 /** Reads what an image demands of the eFuses. @return false if the window is too small, or the reader failed. */
 bool sr_image_read_demands(const sr_reader_t *reader, sr_image_demands_t *demands);
 
-/** True if a Secure Boot signature block (version 1: 68 bytes behind the image; version 2: magic 0xE7 at the next
- *  4 KiB boundary) follows the image inside the window. Its signature is not verified here: the ROM and the bootloader
- *  hold the key. */
-bool sr_image_has_signature_block(const sr_reader_t *reader, const sr_image_t *image);
+/** True if a signature block for this Secure Boot (version 1: 68 bytes behind the image; version 2: magic 0xE7 at the
+ * next 4 KiB boundary; off: one of either kind) follows the image inside the window. Its signature is not verified
+ * here: the ROM and the bootloader hold the key. */
+bool sr_image_has_signature_block(const sr_reader_t *reader, const sr_image_t *image, sr_secure_boot_t secure_boot);
 
 /** What the status means, in words for a log line; never NULL. */
 const char *sr_image_status_text(sr_image_status_t status);

@@ -42,6 +42,13 @@ esp_err_t sr_relocate(const sr_system_t *system, const esp_partition_t *slot);
 esp_err_t sr_relocate_copy(const sr_system_t *system, uint32_t address);
 
 /**
+ * Tells whether the bootloader tries the running app before any other one.
+ * @param[out] first True also if that can not be told.
+ * @return ESP_OK; ESP_ERR_NO_MEM; or an error of esp_flash.
+ */
+esp_err_t sr_relocate_is_first_choice(const sr_system_t *system, bool *first);
+
+/**
  * Makes otadata select the running app, if the bootloader would try another one before it.
  * @param[out] changed Whether otadata was written.
  * @return ESP_OK, also if it can not be told which one the bootloader tries; ESP_ERR_NO_MEM; ESP_ERR_INVALID_STATE if

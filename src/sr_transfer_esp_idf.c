@@ -51,6 +51,9 @@ esp_err_t sr_transfer_refusal(sr_check_status_t status, const sr_check_detail_t 
     case SR_CHECK_NOT_SIGNED:
         ESP_LOGE(TAG, "refused: Secure Boot is on, and the image carries no signature block");
         return ESP_ERR_SELF_REFLASHER_NOT_SIGNED;
+    case SR_CHECK_KEYED:
+        ESP_LOGE(TAG, "refused: Secure Boot V1 is on, and whether the ROM takes another bootloader can not be checked");
+        return ESP_ERR_SELF_REFLASHER_NOT_SIGNED;
     case SR_CHECK_READ_FAILED:
     case SR_CHECK_CRYPTO_FAILED:
         break;
@@ -145,6 +148,11 @@ esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
                  " started the chip, and other content would go there: restore 0x%" PRIx32 " first",
                  system->recovery, system->chip->bootloader_offset);
         return ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER;
+    }
+    if (system->flash.encryption && !sr_recovery_is_unchanged(system, &after, system->boot_path.table)) {
+        ESP_LOGE(TAG, "refused: flash encryption is on, and the partition table, which says what is encrypted, would "
+                      "change");
+        return ESP_ERR_NOT_SUPPORTED;
     }
     if (!checks_image(transfer) || !touches_bootloader_or_table(transfer)) {
         return ESP_OK;
