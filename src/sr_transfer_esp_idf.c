@@ -108,6 +108,24 @@ static bool touches_bootloader_or_table(const sr_transfer_t *transfer)
            sr_region_overlaps(transfer->destination, path->table);
 }
 
+/* What must stay as it is. */
+static esp_err_t check_unchanged(const sr_system_t *system, const sr_reader_t *after)
+{
+    if (!sr_recovery_is_unchanged(system, after, system->boot_path.recovery)) {
+        ESP_LOGE(TAG,
+                 "refused: the recovery bootloader at 0x%" PRIx32
+                 " started the chip, and other content would go there: restore 0x%" PRIx32 " first",
+                 system->recovery, system->chip->bootloader_offset);
+        return ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER;
+    }
+    if (system->flash.encryption && !sr_recovery_is_unchanged(system, after, system->boot_path.table)) {
+        ESP_LOGE(TAG, "refused: flash encryption is on, and the partition table, which says what is encrypted, would "
+                      "change");
+        return ESP_ERR_NOT_SUPPORTED;
+    }
+    return ESP_OK;
+}
+
 esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
 {
     const sr_system_t *system = transfer->system;
@@ -142,22 +160,10 @@ esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
     }
     sr_overlay_t overlay = {.flash = &flash, .image = &image, .destination = transfer->destination};
     const sr_reader_t after = sr_overlay_reader(&overlay);
-    if (!sr_recovery_is_unchanged(system, &after, system->boot_path.recovery)) {
-        ESP_LOGE(TAG,
-                 "refused: the recovery bootloader at 0x%" PRIx32
-                 " started the chip, and other content would go there: restore 0x%" PRIx32 " first",
-                 system->recovery, system->chip->bootloader_offset);
-        return ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER;
+    esp_err_t err = check_unchanged(system, &after);
+    if (err == ESP_OK && checks_image(transfer) && touches_bootloader_or_table(transfer)) {
+        err = check_result(transfer, &overlay);
     }
-    if (system->flash.encryption && !sr_recovery_is_unchanged(system, &after, system->boot_path.table)) {
-        ESP_LOGE(TAG, "refused: flash encryption is on, and the partition table, which says what is encrypted, would "
-                      "change");
-        return ESP_ERR_NOT_SUPPORTED;
-    }
-    if (!checks_image(transfer) || !touches_bootloader_or_table(transfer)) {
-        return ESP_OK;
-    }
-    const esp_err_t err = check_result(transfer, &overlay);
     const esp_err_t read = image_window.err != ESP_OK ? image_window.err : flash_window.err;
     return err != ESP_OK && read != ESP_OK ? read : err; /* What can not be read is no fault of the image. */
 }
