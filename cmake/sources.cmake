@@ -14,6 +14,8 @@ set(SR_SOURCES
     src/sr_copy.c
     src/sr_decoder_esp_idf.c
     src/sr_download_esp_idf.c
+    src/sr_efuse_esp_idf.c
+    src/sr_encrypted_esp_idf.c
     src/sr_entries_esp_idf.c
     src/sr_flash_esp_idf.c
     src/sr_guard_esp_idf.c
@@ -34,10 +36,12 @@ set(SR_SOURCES
     src/sr_overwrite_esp_idf.c
     src/sr_partition_table.c
     src/sr_plan_esp_idf.c
+    src/sr_read_only_esp_idf.c
     src/sr_record_esp_idf.c
     src/sr_recovery_esp_idf.c
     src/sr_relocate_esp_idf.c
     src/sr_result.c
+    src/sr_result_demands.c
     src/sr_result_flash.c
     src/sr_result_table.c
     src/sr_resume_esp_idf.c

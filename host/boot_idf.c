@@ -17,6 +17,7 @@
 #define OTA_SLOTS      16u
 #define FACTORY        (-1) // the index below ota_0, as the bootloader counts
 #define SIXTEEN_MIB    0x1000000u
+#define PAST_REACH     "ends past 16 MB, which this chip does not map"
 #define FIRST_RAM      0x10000000u // load addresses below are padding and such, and are skipped
 #define STACK_HEADROOM 0x8000u
 #define CHECKSUM_SEED  0xEFu
@@ -25,6 +26,10 @@
 #define HASH_APPENDED  23u
 #define DESC_PAGE_SIZE 180u // offset in the app descriptor of log2 of the MMU's page size
 #define MMU_PAGE_SIZE  0x10000u
+#define DESC_SECURE    4u // further offsets there
+#define DESC_MIN_BLOCK 176u
+#define DESC_MAX_BLOCK 178u
+#define DESC_USED      180u
 
 typedef struct partition {
     uint32_t offset, size; // size 0: there is none
@@ -66,12 +71,8 @@ typedef struct selection {
 /** The flash size that the bootloader believes in: its header's field. */
 static uint32_t believed_size(const boot_t *boot)
 {
-    unsigned code = boot->loader.header[3] >> 4;
-    bool big_chip = boot->memory->chip_id == 0x02 || boot->memory->chip_id == 0x09;
-    if (code <= 4 || (code <= 7 && (big_chip || boot_loader_knows_size(boot, 1u << code)))) {
-        return 0x100000u << code;
-    }
-    return 0x200000u; // what the bootloader takes for a code that it does not know
+    const uint8_t code = boot->loader.header[3] >> 4;
+    return sr_chip_flash_size(boot->chip, code, boot_loader_size_message(boot, code));
 }
 
 static bool md5_matches(const uint8_t *table, unsigned entry)
@@ -220,6 +221,9 @@ static selection_t select_app(boot_t *boot, const layout_t *layout)
     if (layout->otadata.size < 2 * SR_SECTOR_SIZE) {
         return (selection_t){.stop = true, .why = "otadata partition is smaller than two sectors"};
     }
+    if (sr_chip_out_of_reach(boot->chip, layout->otadata.offset, 2 * SR_SECTOR_SIZE)) {
+        return (selection_t){.stop = true, .why = "otadata lies past 16 MB, where this chip reads nothing"};
+    }
     sr_otadata_t otadata;
     read_otadata(boot, layout->otadata.offset, &otadata);
     if (boot->rollback) {
@@ -321,6 +325,28 @@ static uint32_t page_size_of(const boot_t *boot, uint32_t first_data)
     return told && log2_size >= 13 && log2_size <= 16 ? 1u << log2_size : MMU_PAGE_SIZE;
 }
 
+/**
+ * What the start of the first segment demands of the eFuses. Bootloaders that look at the block's revision do so
+ * whatever lies there; where they do not, an app that says it by a descriptor does when it starts.
+ */
+static const char *demand_fault(const boot_t *boot, const app_t *app)
+{
+    const sr_efuses_t *efuses = &boot->efuses;
+    uint8_t desc[DESC_USED];
+    boot_read(boot, app->partition.offset + HEADER_SIZE + 8, desc, sizeof(desc));
+    const bool descriptor = sr_get_le32(desc) == SR_APP_DESC_MAGIC;
+    const unsigned minimum = sr_get_le16(desc + DESC_MIN_BLOCK), maximum = sr_get_le16(desc + DESC_MAX_BLOCK);
+    const unsigned block = efuses->block_revision;
+    const bool compared = boot->memory->chip_id != 0 && block != 0 && (descriptor || boot->loader.checks_block);
+    const bool below = minimum != 0xFFFF && block < minimum;
+    const bool above = maximum != 0 && maximum != 0xFFFF && block > maximum && !efuses->ignores_max_block;
+    if (compared && (below || above)) {
+        return "built for another revision of the eFuse block";
+    }
+    const uint32_t version = descriptor ? sr_get_le32(desc + DESC_SECURE) : 0;
+    return version < efuses->secure_version ? "secure version is below that of the eFuse" : NULL;
+}
+
 /** Reads one segment; the image's length moves behind it. */
 static load_result_t read_segment(const boot_t *boot, app_t *app, bool first)
 {
@@ -330,6 +356,10 @@ static load_result_t read_segment(const boot_t *boot, app_t *app, bool first)
     const boot_segment_t segment = {sr_get_le32(raw), sr_get_le32(raw + 4), app->length + sizeof(raw)};
     if (!sr_is_aligned(segment.length, 4) || segment.length >= SIXTEEN_MIB) {
         return refuse(app, REFUSED, "invalid segment length");
+    }
+    const char *fault = first ? demand_fault(boot, app) : NULL;
+    if (fault != NULL) {
+        return refuse(app, REFUSED, fault);
     }
     if (first) {
         app->page_size = page_size_of(boot, base + segment.data_offset);
@@ -387,6 +417,9 @@ static const char *end_fault(const boot_t *boot, app_t *app)
         }
     }
     app->length += has_digest ? SR_SHA256_SIZE : 0;
+    if (sr_chip_out_of_reach(boot->chip, base, app->length)) {
+        return PAST_REACH;
+    }
     return app->length > app->partition.size ? "image is longer than its partition" : NULL;
 }
 
@@ -397,6 +430,10 @@ static load_result_t load_app(const boot_t *boot, app_t *app)
     }
     if (!sr_is_aligned(app->partition.offset, 4)) {
         return refuse(app, REFUSED, "partition does not start at a whole word"); // flash is read in words
+    }
+    // With 24 address bits the chip reads something else instead; what that comes to is not worth knowing.
+    if (sr_chip_out_of_reach(boot->chip, app->partition.offset, HEADER_SIZE)) {
+        return refuse(app, REFUSED, PAST_REACH);
     }
     boot_read(boot, app->partition.offset, app->header, HEADER_SIZE);
     const char *fault = header_fault(boot, app);

@@ -23,6 +23,7 @@ typedef struct boot_memory {
     bool windowed;              /**< Xtensa with register windows: every function starts with the instruction ENTRY. */
     bool page_variable;         /**< The MMU's page size may differ from 64 KiB; then the app's descriptor tells. */
     uint16_t recovery_revision; /**< From which on the ROM knows a recovery bootloader; 0: it does not. */
+    bool knows_version;         /**< The ROM looks at the bootloader's secure version. */
     bool old_rev_minor; /**< ESP-IDF before 4.4.3 took the minor revision for the chip's revision, not the major. */
 } boot_memory_t;
 
@@ -39,6 +40,7 @@ typedef struct boot_loader {
     unsigned segment_count;
     boot_segment_t segments[BOOT_ROM_MAX_SEGMENTS];
     bool full_revision; /**< Reads the 16 bit revision fields, not the old one of 8 bits. */
+    bool checks_block;  /**< Compares the eFuse block's revision with what lies where an app has its descriptor. */
     bool checks_ranges; /**< Refuses a segment that it can not load, in place of crashing on it. */
 } boot_loader_t;
 
@@ -50,6 +52,7 @@ typedef struct boot {
     bool any_revision; /**< The chip's revision is not known: every image's demand counts as met. */
     uint32_t table_offset;
     uint32_t recovery; /**< Offset of the recovery bootloader; 0: none. */
+    sr_efuses_t efuses;
     bool rollback;
     uint8_t *flash;
     uint32_t size;
@@ -99,8 +102,8 @@ void boot_end(boot_t *boot, boot_outcome_t outcome, const char *format, ...) __a
 /** Fills result->app and app_offset. */
 void boot_enter_app(boot_t *boot, uint32_t address, uint32_t length);
 
-/** True if the bootloader's code has this flash size in its list, for sizes that not every version knows. */
-bool boot_loader_knows_size(const boot_t *boot, unsigned mebibytes);
+/** What the bootloader's messages tell of the flash size with this code. */
+sr_size_message_t boot_loader_size_message(const boot_t *boot, uint8_t code);
 /** True if the header's demands on the chip's revision are met, as this bootloader reads them. */
 bool boot_revision_fits(const boot_t *boot, const uint8_t header[24], bool check_maximum);
 

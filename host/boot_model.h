@@ -29,8 +29,11 @@ typedef struct boot_chip {
                                    known, and every image's demand on the revision counts as met. */
     uint32_t partition_table; /**< Offset; 0: 0x8000. */
     bool rollback;            /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
-    uint32_t recovery; /**< Offset of the recovery bootloader as burnt into the eFuse, a multiple of 0x1000; 0: not
-                            burnt. Means nothing where boot_rom_knows_recovery() says no. */
+    uint32_t recovery;  /**< Offset of the recovery bootloader as burnt into the eFuse, a multiple of 0x1000; 0: not
+                             burnt. Means nothing where boot_rom_knows_recovery() says no. */
+    sr_efuses_t efuses; /**< Those that images are measured by. A block revision of 0 means not known: every image's
+                             demand counts as met. The bootloader is taken to look at an app's secure version, as one
+                             with CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK does: no file tells. */
 } boot_chip_t;
 
 /** A range of flash that executes, and a digest of its bytes. */
@@ -57,6 +60,9 @@ typedef struct boot_result {
 /** True if the ROM of this chip, from this revision on, looks for a recovery bootloader. Of a chip whose revision is
  * not known it is taken to. */
 bool boot_rom_knows_recovery(const boot_chip_t *chip);
+
+/** True if the ROM of this chip compares the bootloader's secure version with an eFuse. */
+bool boot_rom_knows_version(const boot_chip_t *chip);
 
 /** Called for each range that the boot read, so that callers know on which bytes the outcome depends. */
 typedef void (*boot_trace_t)(void *context, uint32_t address, uint32_t length);

@@ -16,6 +16,8 @@
 #define TELLING_COUNT  32u     // if the code refers to data memory this often
 #define STACK_BELOW    0x2000u // of the start of the ROM's stack: the stack
 #define STACK_ABOVE    0x400u  // and variables
+#define DESC_MAGIC     0x50u   // esp_bootloader_desc_t
+#define VERSION_OFFSET 3u
 
 /** What became of loading a bootloader. */
 typedef enum load_outcome {
@@ -153,6 +155,27 @@ static int misplaced_data(const boot_t *boot)
     return -1;
 }
 
+/**
+ * Anti-rollback of bootloaders: ESP-IDF, docs/en/api-guides/bootloader.rst. The version is a field of the descriptor
+ * with which the first segment starts.
+ */
+static bool version_fits(boot_t *boot)
+{
+    const boot_loader_t *loader = &boot->loader;
+    uint8_t desc[VERSION_OFFSET + 1] = {0};
+    if (boot->efuses.bootloader_version == 0 || !boot->memory->knows_version) {
+        return true;
+    }
+    boot_read(boot, loader->offset + loader->segments[0].data_offset, desc, sizeof(desc));
+    const unsigned version = loader->segment_count != 0 && desc[0] == DESC_MAGIC ? desc[VERSION_OFFSET] : 0;
+    if (version < boot->efuses.bootloader_version) {
+        boot_end(boot, BOOT_ROM_REJECTS, "bootloader at 0x%" PRIx32 " has the secure version %u, the eFuse demands %u",
+                 loader->offset, version, boot->efuses.bootloader_version);
+        return false;
+    }
+    return true;
+}
+
 /** Loads the bootloader at @p offset and checks its checksum; ends the boot if that fails. */
 static load_outcome_t load(boot_t *boot, uint32_t offset)
 {
@@ -178,6 +201,9 @@ static load_outcome_t load(boot_t *boot, uint32_t offset)
     }
     if (loader->header[HASH_APPENDED] != 0) {
         loader->length += SR_SHA256_SIZE; // part of the image, although this ROM never looks at it
+    }
+    if (!version_fits(boot)) {
+        return NOT_LOADED;
     }
     boot_code_t *code = &boot->result->bootloader;
     *code = (boot_code_t){.address = loader->offset, .length = loader->length};

@@ -94,6 +94,7 @@ static const boot_memory_t memories[] = {
      .iram = {0x40800000, 0x40850000},
      .rom_stack = 0x4084E670,
      .page_variable = true,
+     .knows_version = true,
      .recovery_revision = 100},
     {.chip_id = 0x17,
      .drom = {0x42000000, 0x44000000},
@@ -102,6 +103,7 @@ static const boot_memory_t memories[] = {
      .iram = {0x40800000, 0x40860000},
      .rtc_fast = {0x50000000, 0x50004000},
      .rom_stack = 0x4085E5A0,
+     .knows_version = true,
      .recovery_revision = 100},
 };
 
@@ -120,6 +122,13 @@ bool boot_rom_knows_recovery(const boot_chip_t *chip)
     const boot_memory_t *memory = memory_of(chip->chip);
     return memory != NULL && memory->recovery_revision != 0 &&
            (chip->revision == 0 || chip->revision >= memory->recovery_revision);
+}
+
+/* SOC_BOOTLOADER_ANTI_ROLLBACK_SUPPORTED. */
+bool boot_rom_knows_version(const boot_chip_t *chip)
+{
+    const boot_memory_t *memory = memory_of(chip->chip);
+    return memory != NULL && memory->knows_version;
 }
 
 bool boot_is_mapped(const boot_memory_t *memory, uint32_t address)
@@ -274,7 +283,8 @@ bool boot_revision_fits(const boot_t *boot, const uint8_t header[24], bool check
     }
     unsigned minimum = header[15] | (unsigned)header[16] << 8;
     unsigned maximum = header[17] | (unsigned)header[18] << 8;
-    if (check_maximum && maximum != 0 && maximum != 0xFFFF && boot->revision > maximum) {
+    const bool counts = check_maximum && !boot->efuses.ignores_max_revision && maximum != 0 && maximum != 0xFFFF;
+    if (counts && boot->revision > maximum) {
         return false;
     }
     return boot->revision >= minimum;
@@ -318,13 +328,21 @@ static void identify_generation(boot_t *boot)
                !loader->checks_ranges;
     // A build without messages that is not as old as that: far more of them are from v4.4.3 on than before.
     loader->full_revision = full || !old;
+    loader->checks_block = boot->memory->chip_id != 0 && loader_says(boot, "efuse blk rev");
 }
 
-bool boot_loader_knows_size(const boot_t *boot, unsigned mebibytes)
+static bool loader_names(const boot_t *boot, const char *size)
 {
-    char text[16];
-    (void)snprintf(text, sizeof(text), "%uMB", mebibytes);
-    return loader_contains(boot, text, strlen(text) + 1);
+    return loader_contains(boot, size, strlen(size) + 1);
+}
+
+sr_size_message_t boot_loader_size_message(const boot_t *boot, uint8_t code)
+{
+    const char *name = sr_chip_size_name(code);
+    if (name != NULL && loader_names(boot, name)) {
+        return SR_SIZE_NAMED;
+    }
+    return loader_names(boot, sr_chip_size_name(SR_SIZE_CODE_ALL_KNOW)) ? SR_SIZE_NOT_NAMED : SR_SIZE_NO_WORD;
 }
 
 static void enter_loader(boot_t *boot)
@@ -354,6 +372,7 @@ void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace
         .table_offset = chip->partition_table != 0 ? chip->partition_table : SR_PARTITION_TABLE_OFFSET,
         .rollback = chip->rollback,
         .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
+        .efuses = chip->efuses,
         .flash = flash,
         .size = size,
         .trace = trace,

@@ -50,6 +50,21 @@ static esp_err_t to_esp_err(nor_status_t status, uint32_t address)
     }
 }
 
+/* main_flash_region_protected() of ESP-IDF's spi_flash_os_func_app.c: since v5.2 the driver asks the table that the app
+ * was started with. What works without the OS has no such function. */
+static bool is_protected(uint32_t address, uint32_t length)
+{
+    for (uint32_t i = 0; i < sim_state.partition_count && !sim_state.without_os; i++) {
+        const esp_partition_t *p = &sim_state.partitions[i];
+        const bool inside = address >= p->address && address < p->address + p->size;
+        const bool across = address < p->address && address + length > p->address;
+        if (p->readonly && (inside || across)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 esp_err_t esp_flash_get_size(esp_flash_t *chip, uint32_t *out_size)
 {
     check_caller(__func__);
@@ -76,6 +91,9 @@ esp_err_t esp_flash_erase_region(esp_flash_t *chip, uint32_t start, uint32_t len
     if (!usable(chip) || !in_range(start, len) || start % SR_SECTOR_SIZE != 0 || len % SR_SECTOR_SIZE != 0) {
         return ESP_ERR_INVALID_ARG;
     }
+    if (is_protected(start, len)) {
+        return ESP_ERR_NOT_ALLOWED;
+    }
     const nor_status_t status = nor_erase(sim_state.config.flash, start, len);
     sim_rest(); /* The driver waits for the chip. */
     sim_flash_changed(start, len);
@@ -97,6 +115,9 @@ esp_err_t esp_flash_write(esp_flash_t *chip, const void *buffer, uint32_t addres
     check_caller(__func__);
     if (!usable(chip) || buffer == NULL || !in_range(address, length)) {
         return ESP_ERR_INVALID_ARG;
+    }
+    if (is_protected(address, length)) {
+        return ESP_ERR_NOT_ALLOWED;
     }
     const nor_status_t status = nor_program(sim_state.config.flash, address, buffer, length);
     sim_flash_changed(address, length);
@@ -183,7 +204,7 @@ bool esp_flash_encryption_enabled(void)
 bool esp_secure_boot_enabled(void)
 {
     sim_flash_code(__func__);
-    return sim_state.config.secure_boot;
+    return sim_state.config.secure_boot || sim_state.config.secure_boot_v1;
 }
 
 /* Bytes of this process from an address on, up to the end of what is mapped: read through the kernel, because nothing

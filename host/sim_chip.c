@@ -118,7 +118,7 @@ static void add_partition(const sim_config_t *config, const sr_partition_t *entr
         .size = entry->size,
         .erase_size = SR_SECTOR_SIZE,
         .encrypted = is_encrypted(config, entry),
-        .readonly = (entry->flags & 2u) != 0,
+        .readonly = !config->before_v5_2 && (entry->flags & SR_PARTITION_FLAG_READ_ONLY) != 0,
     };
     memcpy(partition->label, entry->label, sizeof(partition->label));
 }

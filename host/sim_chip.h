@@ -22,7 +22,10 @@ typedef struct sim_config {
     uint32_t running_app;  /**< Flash offset of the app that runs; sim_run() finds it by booting if UINT32_MAX. */
     bool recovered;        /**< The recovery bootloader started that app; sim_run() finds out by booting. */
     bool flash_encryption; /**< esp_flash_encryption_enabled(); a keyed, address-dependent scramble stands for AES. */
-    bool secure_boot;      /**< esp_secure_boot_enabled(). */
+    bool secure_boot;      /**< Secure Boot V2 is on: esp_secure_boot_enabled(). */
+    bool secure_boot_v1;   /**< Secure Boot V1 is, which only the ESP32 has. */
+    bool before_v5_2;      /**< The app was built with an ESP-IDF before v5.2, whose flash driver takes no notice of the
+                                flag `readonly` of a partition. */
     uint32_t heap_limit;   /**< Bytes that heap_caps_malloc() gives out at most; 0: 200 KiB. */
     bool after_brownout;   /**< The first boot of a run comes after a brownout, not after power-on. */
     bool quiet;            /**< No ESP_LOG output. */

@@ -123,7 +123,7 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
  *  - ESP_ERR_INVALID_STATE: an image is already staged or copied
  *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _EMPTY_BODY, _SHORT_BODY, _DOWNGRADE, _TOO_SLOW: the server
  *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE, _STAGING_SMALL: the image
- *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE,
+ *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE, _REVISION,
  *    _NOT_SIGNED: the image
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: staging holds something else than was written, after all retries
  *  - ESP_ERR_NO_MEM, or an error of esp_http_client or esp_flash, handed up unchanged
@@ -140,7 +140,7 @@ esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle);
  *  - ESP_OK: every sector of the region was read back and is right
  *  - ESP_ERR_INVALID_ARG: handle is NULL
  *  - ESP_ERR_INVALID_STATE: nothing is staged, or the image was copied already
- *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE,
+ *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE, _REVISION,
  *    _NOT_SIGNED: the staged image;
  *    the destination was not touched, and the image must be downloaded again
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries
@@ -189,7 +189,7 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE: src_bin_size is larger than the destination
  *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the destination covers the running app, nothing takes it, and the option above
  *    is off; the log tells how many bytes of free flash are missing
- *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE,
+ *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE, _REVISION,
  *    _NOT_SIGNED: the image
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries
  *  - ESP_ERR_NOT_SUPPORTED: the destination covers the running app, no slot takes it, and the chip encrypts its flash;

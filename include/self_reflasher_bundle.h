@@ -77,12 +77,15 @@ typedef bool (*esp_self_reflasher_may_commit_t)(void *user_ctx);
 #define ESP_SELF_REFLASHER_CHECK_BOOTLOADER (1u << 0) /**< Bootloader for this chip, checksum and digest right. */
 #define ESP_SELF_REFLASHER_CHECK_FLASH_SIZE (1u << 1) /**< Size in its header covers the table and fits the chip. */
 #define ESP_SELF_REFLASHER_CHECK_FLASH_MODE                                                                            \
-    (1u << 2)                                       /**< Flash mode and clock no bolder than those that work today.    \
-                                                     */
-#define ESP_SELF_REFLASHER_CHECK_REVISION (1u << 3) /**< Bootloader and app run on this chip revision. */
+    (1u << 2) /**< Flash mode and clock no bolder than those that work today.                                          \
+               */
+#define ESP_SELF_REFLASHER_CHECK_REVISION                                                                              \
+    (1u << 3) /**< Bootloader and app run on this chip's revision, and on that of its eFuse block. */
 #define ESP_SELF_REFLASHER_CHECK_TABLE    (1u << 4) /**< Table: MD5, bounds, alignment, overlaps. */
 #define ESP_SELF_REFLASHER_CHECK_APP      (1u << 5) /**< The app that will boot is for this chip, in its partition. */
 #define ESP_SELF_REFLASHER_CHECK_ROLLBACK (1u << 6) /**< The running app is not waiting for a rollback verdict. */
+/** Secure versions of bootloader and app are not below what the chip's eFuses demand (anti-rollback). */
+#define ESP_SELF_REFLASHER_CHECK_SECURE_VERSION (1u << 7)
 
 /** Why a bundle is refused. */
 typedef enum {
@@ -99,9 +102,10 @@ typedef enum {
     ESP_SELF_REFLASHER_REFUSED_APP,
     ESP_SELF_REFLASHER_REFUSED_ROLLBACK,    /**< Call esp_ota_mark_app_valid_cancel_rollback() first. */
     ESP_SELF_REFLASHER_REFUSED_RUNNING_APP, /**< The running app lies where other content must go. */
-    ESP_SELF_REFLASHER_REFUSED_SECURITY,    /**< Flash encryption or Secure Boot forbids it. */
+    ESP_SELF_REFLASHER_REFUSED_SECURITY,    /**< Flash encryption, Secure Boot or anti-rollback forbids it. */
     ESP_SELF_REFLASHER_REFUSED_SOURCE,      /**< The embedded bundle lies where other content must go. */
     ESP_SELF_REFLASHER_REFUSED_MOVE,        /**< What shall move is not there, does not fit, or can not be staged. */
+    ESP_SELF_REFLASHER_REFUSED_READ_ONLY,   /**< A partition that is flagged `readonly` would have to be written. */
 } esp_self_reflasher_refusal_t;
 
 /** How the running app gets out of the way. */

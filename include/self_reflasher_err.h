@@ -43,7 +43,8 @@ extern "C" {
 #define ESP_ERR_SELF_REFLASHER_CHECKSUM (ESP_ERR_SELF_REFLASHER_BASE + 0x0E)
 /** Image for the bootloader's place: appended SHA-256 wrong. */
 #define ESP_ERR_SELF_REFLASHER_DIGEST (ESP_ERR_SELF_REFLASHER_BASE + 0x0F)
-/** Secure Boot is on, and the image carries no signature block. */
+/** Secure Boot is on, and the image carries no signature block. Or version 1 of it is, and the image is for the place
+ * of the bootloader or of its digest: whether the ROM would take that can not be checked. */
 #define ESP_ERR_SELF_REFLASHER_NOT_SIGNED (ESP_ERR_SELF_REFLASHER_BASE + 0x10)
 /** A sector does not hold what was written, after all retries; the log names the address. */
 #define ESP_ERR_SELF_REFLASHER_VERIFY (ESP_ERR_SELF_REFLASHER_BASE + 0x11)
@@ -64,6 +65,13 @@ extern "C" {
 /** The server lets the device wait: it sent neither 4 KiB nor the rest, or no whole headers, within stall_timeout_ms.
  */
 #define ESP_ERR_SELF_REFLASHER_TOO_SLOW (ESP_ERR_SELF_REFLASHER_BASE + 0x1B)
+/** The bootloader that would be there does not run on this chip: its header asks for another revision, or its secure
+ *  version is below the one that an eFuse demands (anti-rollback). */
+#define ESP_ERR_SELF_REFLASHER_REVISION (ESP_ERR_SELF_REFLASHER_BASE + 0x20)
+
+/** A partition of the running system that is flagged `readonly` lies where must be written: from ESP-IDF 5.2 on the
+ * flash driver refuses that. */
+#define ESP_ERR_SELF_REFLASHER_READ_ONLY (ESP_ERR_SELF_REFLASHER_BASE + 0x21)
 
 /**
  * @brief Name of an error code, this component's own ones included.

@@ -52,6 +52,22 @@ static esp_err_t to_region(addr_region_t from, uint32_t flash_size, const char *
     return ESP_OK;
 }
 
+/* The flag counts by the table that the app was started with. */
+static esp_err_t refuse_read_only(sr_region_t region, const char *what)
+{
+    const esp_partition_t *partition;
+    ESP_RETURN_ON_ERROR(sr_system_find_read_only(region, &partition), TAG, "partition table can not be searched");
+    if (partition == NULL) {
+        return ESP_OK;
+    }
+    ESP_LOGE(TAG,
+             "refused: %s 0x%" PRIx32 "..0x%" PRIx32
+             " touches partition '%s', which is flagged readonly: the flash driver writes there with no table but one "
+             "without the flag",
+             what, region.address, region.address + region.size, partition->label);
+    return ESP_ERR_SELF_REFLASHER_READ_ONLY;
+}
+
 static esp_err_t to_destination(addr_region_t from, uint32_t flash_size, sr_region_t *region)
 {
     if (!sr_is_aligned(from.region_address, SR_SECTOR_SIZE) || from.region_size % SR_SECTOR_SIZE != 0) {
@@ -59,7 +75,8 @@ static esp_err_t to_destination(addr_region_t from, uint32_t flash_size, sr_regi
                  from.region_address, from.region_size, SR_SECTOR_SIZE);
         return ESP_ERR_SELF_REFLASHER_UNALIGNED;
     }
-    return to_region(from, flash_size, "destination", region);
+    const esp_err_t err = to_region(from, flash_size, "destination", region);
+    return err == ESP_OK ? refuse_read_only(*region, "destination") : err;
 }
 
 static esp_err_t refuse_running_app(const sr_system_t *system, sr_region_t region, const char *what)
@@ -102,7 +119,8 @@ static esp_err_t check_partition(const sr_system_t *system, const esp_partition_
                  partition->label, system->recovery);
         return ESP_ERR_SELF_REFLASHER_OVERLAP;
     }
-    return refuse_running_app(system, staging, "staging partition");
+    const esp_err_t err = refuse_read_only(staging, "staging partition");
+    return err == ESP_OK ? refuse_running_app(system, staging, "staging partition") : err;
 }
 
 /* Whole sectors of a partition: a table may say any size. */

@@ -35,6 +35,16 @@ static uint32_t fetch_end(const sr_migration_t *migration, uint32_t digest_index
     return last.offset + last.length;
 }
 
+/* Blank as whoever reads it sees it. */
+static esp_err_t make_blank(const sr_migration_t *migration, sr_sector_t *sector)
+{
+    bool is_read = false;
+    const esp_err_t err = sr_migration_blank_is_read(migration, sector->address, &is_read);
+    sector->used = is_read ? SR_SECTOR_SIZE : 0;
+    memset(sector->data, 0xFF, SR_SECTOR_SIZE);
+    return err;
+}
+
 static esp_err_t write_sector(sr_migration_t *migration, uint32_t address)
 {
     const sr_wanted_t wanted = sr_migration_wanted(migration, address);
@@ -52,7 +62,7 @@ static esp_err_t write_sector(sr_migration_t *migration, uint32_t address)
         err = sr_flash_read(&migration->system.flash, wanted.source, sector.data, SR_SECTOR_SIZE);
         break;
     default:
-        memset(sector.data, 0xFF, SR_SECTOR_SIZE);
+        err = make_blank(migration, &sector);
         break;
     }
     return err == ESP_OK ? sr_writer_put(&migration->writer, &sector) : err;

@@ -19,7 +19,7 @@ sr_region_t sr_boot_path_image(const sr_reader_t *flash, sr_region_t region)
         return whole_sectors(region);
     }
     uint64_t size = sr_align_up(image.length, SR_SECTOR_SIZE);
-    if (sr_image_has_signature_block(&reader, &image)) {
+    if (sr_image_has_signature_block(&reader, &image, SR_SECURE_BOOT_OFF)) {
         size += SR_SECTOR_SIZE;
     }
     const sr_region_t room = whole_sectors(region);

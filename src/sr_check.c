@@ -66,7 +66,7 @@ static bool has_signature(const sr_check_t *check, const sr_reader_t *result, co
     sr_window_t window;
     const sr_reader_t reader =
         sr_window_reader(&window, result, offset, whole ? (uint32_t)(image_end - offset) : UINT32_MAX);
-    return sr_image_has_signature_block(&reader, image);
+    return sr_image_has_signature_block(&reader, image, check->secure_boot);
 }
 
 /* The flash as it will be is what counts: an image may bring the bootloader in its middle, or only a part of it. */
@@ -97,7 +97,8 @@ static sr_check_status_t check_bootloader(const sr_check_t *check, sr_check_deta
 static sr_check_status_t check_signed(const sr_check_t *check)
 {
     sr_image_t image;
-    if (sr_image_parse(check->image, &image) == SR_IMAGE_OK && sr_image_has_signature_block(check->image, &image)) {
+    if (sr_image_parse(check->image, &image) == SR_IMAGE_OK &&
+        sr_image_has_signature_block(check->image, &image, check->secure_boot)) {
         return SR_CHECK_OK;
     }
     sr_mcuboot_image_t mcuboot;
@@ -110,6 +111,11 @@ static sr_check_status_t check_signed(const sr_check_t *check)
 sr_check_status_t sr_check_image(const sr_check_t *check, sr_check_detail_t *detail)
 {
     *detail = (sr_check_detail_t){0};
+    const sr_region_t digest = {0, check->chip->bootloader_offset};
+    if (check->secure_boot == SR_SECURE_BOOT_V1 &&
+        (touches_bootloader(check) || sr_region_overlaps(check->destination, digest))) {
+        return SR_CHECK_KEYED;
+    }
     if (touches_bootloader(check)) {
         return check_bootloader(check, detail);
     }

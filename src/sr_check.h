@@ -23,6 +23,7 @@ typedef enum sr_check_status {
     SR_CHECK_CHECKSUM,
     SR_CHECK_DIGEST,
     SR_CHECK_NOT_SIGNED, /**< Secure Boot is on and the image carries no signature block. */
+    SR_CHECK_KEYED,      /**< Secure Boot V1 is on and the image is for the bootloader's place or that of its digest. */
 } sr_check_status_t;
 
 /** What is to be copied where. */
@@ -32,7 +33,7 @@ typedef struct sr_check {
     sr_region_t destination;
     const sr_chip_t *chip;
     sr_region_t bootloader; /**< Sectors of the bootloader that runs today, from sr_boot_path_find(). */
-    bool secure_boot;
+    sr_secure_boot_t secure_boot;
 } sr_check_t;
 
 /** The numbers behind a refusal. */
@@ -52,7 +53,8 @@ sr_check_status_t sr_check_sha256(const sr_reader_t *image, const uint8_t expect
  *
  * If the destination touches the bootloader that runs today or the place where the chip looks for one, the flash as it
  * will be must hold an intact bootloader for this chip there. With Secure Boot on, that bootloader or else the image
- * itself must carry a signature block.
+ * itself must carry a signature block. With version 1 of it, whether the ROM takes a bootloader is said by a digest
+ * that nobody but the ROM can check, so that none is let pass.
  *
  * @param[out] detail Filled for a refusal.
  * @return one of sr_check_status_t, SHA256 excepted.

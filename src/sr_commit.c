@@ -5,15 +5,21 @@
 
 #define DATA_ATTEMPTS 4u
 
+/* What is blank in a sector that the chip decrypts is written there as content: erased cells read as something else. */
+static uint32_t used_of(const sr_commit_t *commit, const sr_stage_entry_t *entry, uint32_t address)
+{
+    return entry->blank && !sr_flash_encrypts(commit->stage->flash, address) ? 0 : SR_SECTOR_SIZE;
+}
+
 static esp_err_t hold_entry(sr_commit_t *commit, const sr_stage_entry_t *entry)
 {
     const sr_hold_group_t group = (sr_hold_group_t)(entry->group - SR_STAGE_NEIGHBOURS);
     esp_err_t err = ESP_OK;
     memset(commit->scratch, 0xFF, SR_SECTOR_SIZE);
     for (uint32_t i = 0; i < entry->sectors && err == ESP_OK; i++) {
-        const sr_sector_t sector = {.address = entry->address + i * SR_SECTOR_SIZE,
-                                    .used = entry->blank ? 0 : SR_SECTOR_SIZE,
-                                    .data = commit->scratch};
+        const uint32_t address = entry->address + i * SR_SECTOR_SIZE;
+        const sr_sector_t sector = {
+            .address = address, .used = used_of(commit, entry, address), .data = commit->scratch};
         if (!entry->blank) {
             err = commit->fetch(commit->fetch_context, entry, i, commit->scratch);
         }
@@ -54,7 +60,7 @@ uint32_t sr_commit_boot_path_sectors(const sr_commit_t *commit)
 
 static esp_err_t put_data(sr_commit_t *commit, sr_writer_t *writer, const sr_stage_entry_t *entry)
 {
-    if (entry->blank) {
+    if (entry->blank && !sr_flash_encrypts(commit->stage->flash, entry->address)) {
         return sr_writer_clear(writer, entry->address, entry->sectors, commit->scratch);
     }
     esp_err_t err = ESP_OK;
@@ -62,7 +68,8 @@ static esp_err_t put_data(sr_commit_t *commit, sr_writer_t *writer, const sr_sta
         const sr_sector_t sector = {
             .address = entry->address + i * SR_SECTOR_SIZE, .used = SR_SECTOR_SIZE, .data = commit->scratch};
         writer->failed_address = sector.address;
-        err = commit->fetch(commit->fetch_context, entry, i, commit->scratch);
+        memset(commit->scratch, 0xFF, SR_SECTOR_SIZE);
+        err = entry->blank ? ESP_OK : commit->fetch(commit->fetch_context, entry, i, commit->scratch);
         if (err == ESP_OK) {
             err = sr_writer_put(writer, &sector);
         }

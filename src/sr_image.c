@@ -19,6 +19,11 @@
 #define APP_DESC_IDF_VER      112u
 #define APP_DESC_ELF_SHA256   144u
 #define APP_DESC_USED         176u
+#define APP_DESC_SECURE       4u
+#define APP_DESC_MIN_BLOCK    176u
+#define APP_DESC_MAX_BLOCK    178u
+#define LOADER_DESC_MAGIC     0x50u /**< esp_bootloader_desc_t, since v5.2. */
+#define LOADER_DESC_SECURE    3u    /**< Since v5.5, 0 before. */
 
 #define SIGNATURE_V1_SIZE      68u
 #define SIGNATURE_V2_SIZE      1216u
@@ -209,6 +214,21 @@ bool sr_image_app_desc(const sr_reader_t *reader, const sr_image_t *image, sr_ap
     return true;
 }
 
+bool sr_image_read_demands(const sr_reader_t *reader, sr_image_demands_t *demands)
+{
+    uint8_t raw[SR_IMAGE_DEMANDS_END - SR_IMAGE_HEADER_SIZE - SEGMENT_HEADER_SIZE];
+    *demands = (sr_image_demands_t){0};
+    if (read_at(reader, SR_IMAGE_HEADER_SIZE + SEGMENT_HEADER_SIZE, raw, sizeof(raw)) != SR_IMAGE_OK) {
+        return false;
+    }
+    demands->has_descriptor = sr_get_le32(raw) == SR_APP_DESC_MAGIC;
+    demands->secure_version = demands->has_descriptor ? sr_get_le32(raw + APP_DESC_SECURE) : 0;
+    demands->min_block = sr_get_le16(raw + APP_DESC_MIN_BLOCK);
+    demands->max_block = sr_get_le16(raw + APP_DESC_MAX_BLOCK);
+    demands->bootloader_version = raw[0] == LOADER_DESC_MAGIC ? raw[LOADER_DESC_SECURE] : 0;
+    return true;
+}
+
 static bool has_signature_v1(const sr_reader_t *reader, uint32_t offset)
 {
     uint8_t block[SIGNATURE_V1_SIZE];
@@ -234,10 +254,11 @@ static bool has_signature_v2(const sr_reader_t *reader, uint64_t offset)
     return start[0] == SIGNATURE_V2_MAGIC && (start[1] == SIGNATURE_V2_RSA || start[1] == SIGNATURE_V2_ECDSA);
 }
 
-bool sr_image_has_signature_block(const sr_reader_t *reader, const sr_image_t *image)
+bool sr_image_has_signature_block(const sr_reader_t *reader, const sr_image_t *image, sr_secure_boot_t secure_boot)
 {
-    return has_signature_v1(reader, image->length) ||
-           has_signature_v2(reader, sr_align_up(image->length, SIGNATURE_V2_ALIGNMENT));
+    return (secure_boot != SR_SECURE_BOOT_V2 && has_signature_v1(reader, image->length)) ||
+           (secure_boot != SR_SECURE_BOOT_V1 &&
+            has_signature_v2(reader, sr_align_up(image->length, SIGNATURE_V2_ALIGNMENT)));
 }
 
 const char *sr_image_status_text(sr_image_status_t status)

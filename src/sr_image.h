@@ -62,6 +62,25 @@ typedef struct sr_app_desc {
     uint8_t elf_sha256[SR_SHA256_SIZE];
 } sr_app_desc_t;
 
+/** Which Secure Boot a chip has on. */
+typedef enum sr_secure_boot {
+    SR_SECURE_BOOT_OFF = 0,
+    SR_SECURE_BOOT_V2, /**< Bootloader and app carry a block with magic 0xE7. */
+    SR_SECURE_BOOT_V1, /**< ESP32 only. An app carries 68 bytes; a bootloader nothing: the ROM compares a keyed digest
+                            that lies at 0x0. */
+} sr_secure_boot_t;
+
+/** What an image demands of the eFuses, from the descriptor that is the first thing in its first segment. */
+typedef struct sr_image_demands {
+    bool has_descriptor;           /**< An app's. */
+    uint32_t secure_version;       /**< Of an app; 0 without descriptor. */
+    uint16_t min_block, max_block; /**< Revisions of the eFuse block, major * 100 + minor, as bootloaders read them:
+                                        whether there is a descriptor or not. 0 and 0xFFFF: any. */
+    uint8_t bootloader_version;    /**< Secure version of a bootloader; 0 without descriptor. */
+} sr_image_demands_t;
+
+#define SR_IMAGE_DEMANDS_END 212u /**< Bytes from the start of the image that sr_image_read_demands() reads. */
+
 /**
  * Reads header and segment table; touches no segment data.
  *
@@ -85,10 +104,13 @@ sr_image_status_t sr_image_verify(const sr_reader_t *reader, const sr_image_t *i
  */
 bool sr_image_app_desc(const sr_reader_t *reader, const sr_image_t *image, sr_app_desc_t *desc);
 
-/** True if a Secure Boot signature block (version 1: 68 bytes behind the image; version 2: magic 0xE7 at the next
- *  4 KiB boundary) follows the image inside the window. Its signature is not verified here: the ROM and the bootloader
- *  hold the key. */
-bool sr_image_has_signature_block(const sr_reader_t *reader, const sr_image_t *image);
+/** Reads what an image demands of the eFuses. @return false if the window is too small, or the reader failed. */
+bool sr_image_read_demands(const sr_reader_t *reader, sr_image_demands_t *demands);
+
+/** True if a signature block for this Secure Boot (version 1: 68 bytes behind the image; version 2: magic 0xE7 at the
+ * next 4 KiB boundary; off: one of either kind) follows the image inside the window. Its signature is not verified
+ * here: the ROM and the bootloader hold the key. */
+bool sr_image_has_signature_block(const sr_reader_t *reader, const sr_image_t *image, sr_secure_boot_t secure_boot);
 
 /** What the status means, in words for a log line; never NULL. */
 const char *sr_image_status_text(sr_image_status_t status);

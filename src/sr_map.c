@@ -25,6 +25,19 @@ void sr_map_mark(sr_map_t *map, sr_region_t region, uint8_t flag)
     }
 }
 
+void sr_map_close(sr_map_t *map, sr_region_t region, uint8_t why)
+{
+    const uint64_t end = ((uint64_t)region.address + region.size + SR_SECTOR_SIZE - 1u) / SR_SECTOR_SIZE;
+    for (uint64_t i = region.address / SR_SECTOR_SIZE; region.size > 0 && i < end && i < map->count; i++) {
+        map->closed[i / 4u] = (uint8_t)(map->closed[i / 4u] | why << i % 4u * 2u);
+    }
+}
+
+static bool is_closed_now(const sr_map_t *map, uint32_t index)
+{
+    return (sr_map_closed(map, index * SR_SECTOR_SIZE) & SR_MAP_CLOSED_NOW) != 0;
+}
+
 bool sr_map_block_erase(const sr_map_t *map, uint32_t block)
 {
     const uint32_t first = block / SR_SECTOR_SIZE;
@@ -35,7 +48,7 @@ bool sr_map_block_erase(const sr_map_t *map, uint32_t block)
     for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
         const uint8_t flags = map->flags[i];
         const bool loses_nothing = (flags & SR_MAP_BLANK) != 0 || (flags & SR_MAP_WRONG) != 0;
-        if (!loses_nothing || (flags & SR_MAP_TARGET) == 0 || (flags & SR_MAP_NEEDED) != 0) {
+        if (!loses_nothing || (flags & SR_MAP_TARGET) == 0 || (flags & SR_MAP_NEEDED) != 0 || is_closed_now(map, i)) {
             return false;
         }
         dirty += (flags & SR_MAP_BLANK) == 0;
@@ -83,7 +96,9 @@ static boot_block_t look_at_block(const sr_map_t *map, uint32_t first)
     boot_block_t found = {.loses_nothing = first + SECTORS_PER_BLOCK <= map->count};
     for (uint32_t i = first; i < first + SECTORS_PER_BLOCK && found.loses_nothing; i++) {
         const uint8_t flags = map->flags[i];
-        if ((flags & SR_MAP_BOOT_PATH) != 0 && (flags & SR_MAP_WRONG) != 0) {
+        if (is_closed_now(map, i)) {
+            found.loses_nothing = false;
+        } else if ((flags & SR_MAP_BOOT_PATH) != 0 && (flags & SR_MAP_WRONG) != 0) {
             found.dirty += (flags & SR_MAP_BLANK) == 0;
         } else {
             look_at_neighbour(flags, &found);
@@ -207,16 +222,18 @@ static bool may_lie(rule_t rule, uint32_t first, uint32_t sectors, uint32_t over
     }
 }
 
-static bool is_free(uint8_t flags, uint8_t without)
+static bool is_free(const sr_map_t *map, uint32_t index, uint8_t without)
 {
-    return (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0 && (flags & without) == 0;
+    const uint8_t flags = map->flags[index];
+    return (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0 && (flags & without) == 0 &&
+           sr_map_closed(map, index * SR_SECTOR_SIZE) == 0;
 }
 
 static uint32_t find_run(const sr_map_t *map, uint32_t sectors, rule_t rule, uint32_t overhead, uint8_t without)
 {
     uint32_t run = 0;
     for (uint32_t i = 0; i < map->count; i++) {
-        run = is_free(map->flags[i], without) ? run + 1 : 0;
+        run = is_free(map, i, without) ? run + 1 : 0;
         if (run >= sectors && may_lie(rule, i + 1 - sectors, sectors, overhead)) {
             return (i + 1 - sectors) * SR_SECTOR_SIZE;
         }
@@ -235,7 +252,7 @@ uint32_t sr_map_longest_free(const sr_map_t *map)
     uint32_t run = 0;
     uint32_t longest = 0;
     for (uint32_t i = 0; i < map->count; i++) {
-        run = is_free(map->flags[i], NEVER_FREE) ? run + 1 : 0;
+        run = is_free(map, i, NEVER_FREE) ? run + 1 : 0;
         longest = run > longest ? run : longest;
     }
     return longest;

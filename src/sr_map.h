@@ -22,8 +22,18 @@
 /** What the running system needs until the end. */
 #define SR_MAP_NEEDED (SR_MAP_BOOT_PATH | SR_MAP_RUNNING_APP | SR_MAP_DATA)
 
+/** Why nothing may be put into a sector. */
+#define SR_MAP_CLOSED_NOW 0x1u /**< The running system's table flags it `readonly`: its flash driver refuses. */
+#define SR_MAP_CLOSED_THEN                                                                                             \
+    0x2u /**< It could not be cleaned up: the bundle's table flags it so; or the chip decrypts it,                     \
+              and what is erased there does not read as blank. */
+
+/** Bytes of sr_map_t's `closed` for so many sectors. */
+#define SR_MAP_CLOSED_SIZE(sectors) ((sectors) / 4u + 1u)
+
 typedef struct sr_map {
     uint8_t *flags;       /**< One byte a sector, owned by the caller. */
+    uint8_t *closed;      /**< Two bits a sector, owned by the caller: SR_MAP_CLOSED_...; NULL: no sector is. */
     uint32_t count;       /**< Sectors of the flash. */
     uint32_t claimed_end; /**< End of the block that sr_map_claim_block() claimed; 0: none. */
     sr_region_t guarded;  /**< Part of the boot path in which a cut does no harm, as a recovery bootloader stands in;
@@ -45,6 +55,16 @@ typedef struct sr_map_summary {
 
 /** Sets a flag for all sectors that a region touches, as far as the flash goes. */
 void sr_map_mark(sr_map_t *map, sr_region_t region, uint8_t flag);
+
+/** Closes all sectors that a region touches, as far as the flash goes. */
+void sr_map_close(sr_map_t *map, sr_region_t region, uint8_t why);
+
+/** SR_MAP_CLOSED_... of the sector at this address, which must be inside the flash; 0: it is open. */
+static inline unsigned sr_map_closed(const sr_map_t *map, uint32_t address)
+{
+    const uint32_t index = address / SR_SECTOR_SIZE;
+    return map->closed != NULL ? map->closed[index / 4u] >> index % 4u * 2u & 3u : 0;
+}
 
 /** Flags of the sector at this address, which must be inside the flash. */
 static inline uint8_t sr_map_at(const sr_map_t *map, uint32_t address)
@@ -72,8 +92,9 @@ static inline bool sr_map_is_moved_body(uint8_t flags)
 
 /**
  * True if one erase of the whole 64 KiB block is quicker than the erases of its sectors and loses nothing: each sector
- * of it belongs to the bundle, is needed by nobody, and is either blank or about to be written. Blank sectors of others
- * do not count as nothing to lose: an erase that is cut short leaves them torn, and nobody would put them right.
+ * of it belongs to the bundle, is open and needed by nobody, and is either blank or about to be written. Blank sectors
+ * of others do not count as nothing to lose: an erase that is cut short leaves them torn, and nobody would put them
+ * right.
  */
 bool sr_map_block_erase(const sr_map_t *map, uint32_t block);
 
@@ -103,8 +124,8 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
 void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms);
 
 /**
- * Finds flash that is free once the body is written: a run of sectors that nobody needs, and that are erased now or
- * will be because the bundle wants them blank. Data partitions of the new system only if there is no other: there a
+ * Finds flash that is free once the body is written: a run of open sectors that nobody needs, and that are erased now
+ * or will be because the bundle wants them blank. Data partitions of the new system only if there is no other: there a
  * record is not taken for one any more once the new table is in place, and what a cut leaves of it is in the way.
  * @return Address of the first run of @p sectors sectors, or UINT32_MAX.
  */

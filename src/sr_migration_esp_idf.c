@@ -133,10 +133,12 @@ static esp_err_t allocate(sr_migration_t *migration)
 {
     const uint32_t sectors = migration->system.flash.size / SR_SECTOR_SIZE;
     migration->buffers = heap_caps_malloc(sizeof(*migration->buffers), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
-    migration->map = (sr_map_t){.flags = heap_caps_calloc(1, sectors, MALLOC_CAP_8BIT), .count = sectors};
+    migration->map = (sr_map_t){.flags = heap_caps_calloc(1, sectors + SR_MAP_CLOSED_SIZE(sectors), MALLOC_CAP_8BIT),
+                                .count = sectors};
     if (migration->buffers == NULL || migration->map.flags == NULL) {
         return ESP_ERR_NO_MEM;
     }
+    migration->map.closed = migration->map.flags + sectors;
     migration->stage =
         (sr_stage_t){.flash = &migration->system.flash, .address = SR_NO_ADDRESS, .list = migration->buffers->list};
     migration->writer = (sr_writer_t){

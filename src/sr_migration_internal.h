@@ -106,6 +106,21 @@ bool sr_migration_leaves_alone(void *context, sr_region_t room);
  * Changes no flash. @return ESP_OK, also without one; or ESP_ERR_SELF_REFLASHER_REFUSED */
 esp_err_t sr_migration_find_recovery(sr_migration_t *migration);
 
+/** Refuses what a chip that encrypts its flash would read with another eye than today's system.
+ *  @return ESP_OK or ESP_ERR_SELF_REFLASHER_REFUSED */
+esp_err_t sr_migration_check_encryption(sr_migration_t *migration);
+
+/** Tells whether the chip decrypts a sector that is to be blank when it reads it: then erased cells will not do, and
+ * 0xFF must be written as any other content. @return ESP_OK or ESP_ERR_NO_MEM */
+esp_err_t sr_migration_blank_is_read(const sr_migration_t *migration, uint32_t address, bool *is_read);
+
+/** Tells whether a sector that is to be blank is. @return ESP_OK, ESP_ERR_NO_MEM, or an error of the flash. */
+esp_err_t sr_migration_is_blank(sr_migration_t *migration, uint32_t address, bool *right);
+
+/** Looks for what must be written in a partition that is flagged `readonly`.
+ *  @return ESP_OK; ESP_ERR_SELF_REFLASHER_REFUSED; ESP_ERR_NO_MEM; or an error of the flash. */
+esp_err_t sr_migration_check_read_only(sr_migration_t *migration);
+
 /** Reads the whole app that will boot, if the first check saw only its header. @return as sr_migration_check(). */
 esp_err_t sr_migration_check_app(sr_migration_t *migration);
 

@@ -26,7 +26,8 @@ static bool nobody_needs(const sr_migration_t *migration, sr_region_t region)
         const uint8_t flags = sr_map_at(&migration->map, sector.address);
         const bool right = (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0 && (flags & SR_MAP_WRONG) == 0;
         const bool replaced = migration->recovery.needs_copy && sr_region_overlaps(migration->recovery.place, sector);
-        if ((right && (flags & SR_MAP_BLANK) == 0) || ((flags & SR_MAP_NEEDED) != 0 && !replaced)) {
+        const bool closed = (sr_map_closed(&migration->map, sector.address) & SR_MAP_CLOSED_NOW) != 0;
+        if (closed || (right && (flags & SR_MAP_BLANK) == 0) || ((flags & SR_MAP_NEEDED) != 0 && !replaced)) {
             return false;
         }
     }

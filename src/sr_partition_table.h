@@ -30,6 +30,7 @@
 #define SR_PARTITION_DATA_NVS        0x02u
 #define SR_PARTITION_DATA_NVS_KEYS   0x04u
 #define SR_PARTITION_FLAG_ENCRYPTED  0x1u
+#define SR_PARTITION_FLAG_READ_ONLY  0x2u /**< Since ESP-IDF 5.2 the flash driver obeys it. */
 
 typedef struct sr_partition {
     uint8_t type;

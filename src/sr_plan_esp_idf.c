@@ -114,18 +114,6 @@ static esp_err_t check_rollback(sr_migration_t *migration)
     return ESP_OK;
 }
 
-/* Which regions are encrypted, the bootloader reads from the table, and so does this code, from today's. */
-static esp_err_t check_encryption(sr_migration_t *migration)
-{
-    const uint32_t table = migration->system.boot_path.table.address;
-    if (migration->system.flash.encryption && (sr_map_at(&migration->map, table) & SR_MAP_WRONG) != 0) {
-        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
-                                   "flash encryption is on: the partition table at 0x%" PRIx32 " can not be changed",
-                                   table);
-    }
-    return ESP_OK;
-}
-
 static esp_self_reflasher_refusal_t refusal_of(uint32_t check)
 {
     switch (check) {
@@ -139,6 +127,8 @@ static esp_self_reflasher_refusal_t refusal_of(uint32_t check)
         return ESP_SELF_REFLASHER_REFUSED_REVISION;
     case SR_RESULT_TABLE:
         return ESP_SELF_REFLASHER_REFUSED_TABLE;
+    case SR_RESULT_VERSION:
+        return ESP_SELF_REFLASHER_REFUSED_SECURITY;
     default:
         return ESP_SELF_REFLASHER_REFUSED_APP;
     }
@@ -176,6 +166,7 @@ static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app
                                     .flash_size = physical_size,
                                     .chip = migration->system.chip,
                                     .chip_revision = info.revision,
+                                    .efuses = &migration->system.efuses,
                                     .table_offset = migration->manifest.bundle.partition_table_offset,
                                     .today = read_todays_bootloader(migration, &today) ? &today : NULL,
                                     .app_follows = app_follows,
@@ -188,12 +179,12 @@ static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app
 }
 
 /* Whose signature it is, the ROM and the bootloader will tell. */
-static bool is_signed(const sr_reader_t *flash, sr_region_t place)
+static bool is_signed(const sr_reader_t *flash, sr_region_t place, sr_secure_boot_t secure_boot)
 {
     sr_image_t image;
     sr_window_t window;
     const sr_reader_t reader = sr_window_reader(&window, flash, place.address, place.size);
-    return sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_image_has_signature_block(&reader, &image);
+    return sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_image_has_signature_block(&reader, &image, secure_boot);
 }
 
 static bool read_table(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table)
@@ -213,26 +204,48 @@ static sr_region_t chosen_app(const sr_reader_t *flash, uint32_t table_offset, s
     return (sr_region_t){choice.app->address, choice.app->size};
 }
 
+/* Secure Boot V1: the ROM compares the bootloader with a digest at 0x0 that is keyed with an eFuse which nobody can
+ * read. As long as both stay as they are, they are right. */
+static esp_err_t check_digest_of_v1(sr_migration_t *migration)
+{
+    const sr_region_t bootloader = migration->system.boot_path.bootloader;
+    for (uint32_t at = 0; at < bootloader.address + bootloader.size; at += SR_SECTOR_SIZE) {
+        if ((sr_map_at(&migration->map, at) & SR_MAP_WRONG) != 0) {
+            return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
+                                       "Secure Boot V1 is on: 0x%" PRIx32
+                                       " would change, and whether the ROM takes another bootloader can not be checked",
+                                       at);
+        }
+    }
+    return ESP_OK;
+}
+
 /* With Secure Boot on, an image without signature block does not boot. What MCUboot boots, it verifies itself. */
 static esp_err_t check_signatures(sr_migration_t *migration)
 {
     const sr_reader_t flash = sr_migration_result(migration);
+    const sr_secure_boot_t secure_boot = migration->system.secure_boot;
     const uint32_t table_offset = migration->manifest.bundle.partition_table_offset;
-    if (!migration->system.secure_boot) {
+    if (secure_boot == SR_SECURE_BOOT_OFF) {
         return ESP_OK;
     }
-    bool passed = is_signed(&flash, (sr_region_t){migration->system.chip->bootloader_offset, UINT32_MAX});
-    if (passed && table_offset != SR_BUNDLE_NO_TABLE) {
+    const esp_err_t err = secure_boot == SR_SECURE_BOOT_V1 ? check_digest_of_v1(migration) : ESP_OK;
+    bool passed = secure_boot == SR_SECURE_BOOT_V1 ||
+                  is_signed(&flash, (sr_region_t){migration->system.chip->bootloader_offset, UINT32_MAX}, secure_boot);
+    if (err == ESP_OK && passed && table_offset != SR_BUNDLE_NO_TABLE) {
         sr_table_t *table = (sr_table_t *)migration->buffers->scratch;
-        passed = is_signed(&flash, chosen_app(&flash, table_offset, table));
+        passed = is_signed(&flash, chosen_app(&flash, table_offset, table), secure_boot);
     }
-    return passed ? ESP_OK
-                  : sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
-                                        "Secure Boot is on: bootloader and app need signature blocks");
+    return err != ESP_OK || passed
+               ? err
+               : sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
+                                     secure_boot == SR_SECURE_BOOT_V1
+                                         ? "Secure Boot V1 is on: the app needs a signature"
+                                         : "Secure Boot is on: bootloader and app need signature blocks");
 }
 
 /* Blank sectors in front of content are part of the app. */
-static void mark_gaps(sr_map_t *map, sr_region_t app)
+static void mark_gaps(sr_map_t *map, sr_region_t app, bool encryption)
 {
     bool content_follows = false;
     const uint64_t end = ((uint64_t)app.address + app.size) / SR_SECTOR_SIZE;
@@ -241,6 +254,10 @@ static void mark_gaps(sr_map_t *map, sr_region_t app)
         content_follows |= (*flags & SR_MAP_CONTENT) != 0;
         if (content_follows && (*flags & SR_MAP_CONTENT) == 0) {
             *flags |= SR_MAP_NEW_DATA;
+            if (encryption) { /* What is erased there would not read as blank. */
+                sr_map_close(map, (sr_region_t){(uint32_t)(i - 1) * SR_SECTOR_SIZE, SR_SECTOR_SIZE},
+                             SR_MAP_CLOSED_THEN);
+            }
         }
     }
 }
@@ -254,13 +271,22 @@ static esp_err_t mark_new_data(sr_migration_t *migration)
         return ESP_OK;
     }
     sr_table_t *table = (sr_table_t *)migration->buffers->scratch;
+    const bool encryption = migration->system.flash.encryption;
+    const uint32_t table_flags = sr_map_at(&migration->map, migration->system.boot_path.table.address);
+    const bool new_table = SR_READ_ONLY_COUNTS && (table_flags & SR_MAP_WRONG) != 0;
     const uint8_t count = read_table(&flash, table_offset, table) ? table->count : 0;
     for (uint8_t i = 0; i < count; i++) {
         const sr_region_t region = {table->entries[i].address, table->entries[i].size};
+        if (new_table && (table->entries[i].flags & SR_PARTITION_FLAG_READ_ONLY) != 0) {
+            sr_map_close(&migration->map, region, SR_MAP_CLOSED_THEN);
+        }
         if (table->entries[i].type != SR_PARTITION_TYPE_APP) {
             sr_map_mark(&migration->map, region, SR_MAP_NEW_DATA);
+            if (encryption && sr_flash_encrypts(&migration->system.flash, region.address)) {
+                sr_map_close(&migration->map, region, SR_MAP_CLOSED_THEN);
+            }
         } else {
-            mark_gaps(&migration->map, region);
+            mark_gaps(&migration->map, region, encryption);
         }
     }
     migration->new_data_is_known = count > 0;
@@ -317,7 +343,7 @@ static esp_err_t check_all(sr_migration_t *migration)
 {
     esp_err_t err = check_rollback(migration);
     if (err == ESP_OK) {
-        err = check_encryption(migration);
+        err = sr_migration_check_encryption(migration);
     }
     if (err == ESP_OK) {
         err = check_embedded_bundle(migration);
@@ -334,6 +360,9 @@ static esp_err_t check_all(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = sr_migration_find_way(migration);
         fill_plan(migration); /* By now it is known what stays as it is. */
+    }
+    if (err == ESP_OK && migration->plan->sectors_to_write > 0) {
+        err = sr_migration_check_read_only(migration);
     }
     return err == ESP_OK && migration->plan->sectors_to_write > 0 ? check_work(migration) : err;
 }

@@ -148,14 +148,19 @@ static bool boots_today(const sr_system_t *system, const sr_reader_t *flash, con
 /** The first partition that is in the way. */
 typedef struct obstacle {
     sr_region_t place;
-    char text[48]; /**< Empty: none. */
+    char text[56]; /**< Empty: none. */
 } obstacle_t;
 
 static void look_at_partition(void *context, const esp_partition_t *partition)
 {
     obstacle_t *obstacle = context;
-    if (obstacle->text[0] == '\0' && (uint32_t)partition->type != SR_PARTITION_TYPE_BOOTLOADER &&
-        sr_region_overlaps(sr_partition_region(partition), obstacle->place)) {
+    if (obstacle->text[0] != '\0' || !sr_region_overlaps(sr_partition_region(partition), obstacle->place)) {
+        return;
+    }
+    if (sr_partition_is_read_only(partition)) {
+        (void)snprintf(obstacle->text, sizeof(obstacle->text), "partition '%.16s' is flagged readonly",
+                       partition->label);
+    } else if ((uint32_t)partition->type != SR_PARTITION_TYPE_BOOTLOADER) {
         (void)snprintf(obstacle->text, sizeof(obstacle->text), "it lies in partition '%.16s'", partition->label);
     }
 }

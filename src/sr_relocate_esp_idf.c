@@ -33,7 +33,8 @@ static bool takes_app(const sr_system_t *system, const esp_partition_t *slot)
 {
     const sr_region_t app = system->boot_path.running_app;
     const sr_region_t room = {slot->address, app.size};
-    return slot->size >= app.size && sr_region_fits(room, system->flash.size) && !sr_region_overlaps(room, app) &&
+    return slot->size >= app.size && !sr_partition_is_read_only(slot) && sr_system_can_run_at(system, room) &&
+           sr_region_fits(room, system->flash.size) && !sr_region_overlaps(room, app) &&
            !sr_region_overlaps(room, system->boot_path.recovery);
 }
 
@@ -41,10 +42,15 @@ esp_err_t sr_relocate_find(const sr_system_t *system, sr_relocate_allowed_t allo
                            const esp_partition_t **slot)
 {
     sr_slots_t slots;
+    const esp_partition_t *closed = NULL;
     const uint32_t size = system->boot_path.running_app.size;
-    const esp_err_t err = sr_system_find_slots(&slots);
+    esp_err_t err = sr_system_find_slots(&slots);
+    if (err == ESP_OK) {
+        err = sr_system_find_read_only(system->boot_path.otadata, &closed);
+    }
     *slot = NULL;
-    if (err != ESP_OK || system->boot_path.otadata.size < 2 * SR_SECTOR_SIZE || size == 0 || !have_no_gap(&slots)) {
+    if (err != ESP_OK || closed != NULL || system->boot_path.otadata.size < 2 * SR_SECTOR_SIZE || size == 0 ||
+        !have_no_gap(&slots)) {
         return err;
     }
     for (uint32_t i = 0; i < slots.count && *slot == NULL; i++) {
@@ -172,7 +178,7 @@ static esp_err_t relocate(const sr_system_t *system, const esp_partition_t *slot
 }
 
 /* True unless the bootloader, as far as can be told, tries another app than the running one. */
-static esp_err_t is_first_choice(const sr_system_t *system, sr_table_t *table, bool *first)
+esp_err_t sr_relocate_is_first_choice(const sr_system_t *system, sr_table_t *table, bool *first)
 {
     sr_flash_window_t flash_window;
     sr_boot_choice_t choice;
@@ -222,7 +228,7 @@ esp_err_t sr_relocate_stay(const sr_system_t *system, sr_table_t *table, bool *c
 {
     bool first = true;
     *changed = false;
-    const esp_err_t err = is_first_choice(system, table, &first);
+    const esp_err_t err = sr_relocate_is_first_choice(system, table, &first);
     if (err != ESP_OK || first) {
         return err;
     }

@@ -43,6 +43,14 @@ esp_err_t sr_relocate(const sr_system_t *system, const esp_partition_t *slot);
 esp_err_t sr_relocate_copy(const sr_system_t *system, uint32_t address);
 
 /**
+ * Tells whether the bootloader tries the running app before any other one.
+ * @param table Memory to work with: a caller may be short of it.
+ * @param[out] first True also if that can not be told.
+ * @return ESP_OK or an error of esp_flash.
+ */
+esp_err_t sr_relocate_is_first_choice(const sr_system_t *system, sr_table_t *table, bool *first);
+
+/**
  * Makes otadata select the running app, if the bootloader would try another one before it.
  * @param table Memory to work with: a caller may be short of it.
  * @param[out] changed Whether otadata was written.

@@ -9,10 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ESP32C3            0x0005u
-#define ESP32S3            0x0009u
-#define REVISION_NOT_KNOWN UINT16_MAX
-
 bool sr_result_refuse(sr_result_work_t *work, const char *format, ...)
 {
     va_list arguments;
@@ -54,77 +50,23 @@ static bool check_bootloader(sr_result_work_t *work)
     return true;
 }
 
-/** The lowest revision that an image runs on. */
-static uint16_t minimum_revision(const sr_chip_t *chip, const sr_image_t *image)
-{
-    if (image->min_chip_rev_full != 0) {
-        return image->min_chip_rev_full;
-    }
-    // Images from before ESP-IDF 4.4.3 have the old field only, which held the minor revision on two chips.
-    const bool minor = chip->image_chip_id == ESP32C3 || chip->image_chip_id == ESP32S3;
-    return (uint16_t)(image->min_chip_rev * (minor ? 1u : 100u));
-}
-
-static bool check_revision_of(sr_result_work_t *work, const char *what, const sr_result_image_t *image)
-{
-    const unsigned chip = work->result->chip_revision;
-    if (!image->has_header) {
-        // A header that is none is a matter of the other checks.
-        return image->status != SR_IMAGE_READ_FAILED ||
-               sr_result_refuse(work, "%s's demand on the revision v%u.%u of the chip can not be read", what,
-                                chip / 100u, chip % 100u);
-    }
-    const unsigned minimum = minimum_revision(work->result->chip, &image->image);
-    const unsigned maximum = image->image.max_chip_rev_full != 0 ? image->image.max_chip_rev_full : UINT16_MAX;
-    if (chip < minimum) {
-        return sr_result_refuse(work, "%s needs at least revision v%u.%u of the chip, this one is v%u.%u", what,
-                                minimum / 100u, minimum % 100u, chip / 100u, chip % 100u);
-    }
-    if (chip > maximum) {
-        return sr_result_refuse(work, "%s runs up to revision v%u.%u of the chip, this one is v%u.%u", what,
-                                maximum / 100u, maximum % 100u, chip / 100u, chip % 100u);
-    }
-    return true;
-}
-
-/** An app that is not found is a matter of the other checks, unless the search could not be done. */
-static bool check_app_revision(sr_result_work_t *work)
-{
-    if (!sr_result_has_table(work)) {
-        return true;
-    }
-    if (work->table_status == SR_TABLE_READ_FAILED) {
-        return sr_result_refuse_table(work);
-    }
-    if (work->table_status == SR_TABLE_OK && work->choice_status == SR_BOOT_CHOICE_READ_FAILED) {
-        return sr_result_refuse_choice(work);
-    }
-    const bool found = work->table_status == SR_TABLE_OK && work->choice_status == SR_BOOT_CHOICE_OK;
-    return !found || check_revision_of(work, "App", &work->app);
-}
-
-static bool check_revision(sr_result_work_t *work)
-{
-    if (work->result->chip_revision == REVISION_NOT_KNOWN) {
-        return true;
-    }
-    return check_revision_of(work, "Bootloader", &work->bootloader) && check_app_revision(work);
-}
-
-static void parse_image(const sr_reader_t *flash, sr_region_t place, sr_result_image_t *out)
+/** @param room Bytes that are at hand; the demands on the eFuses lie in the first sector, which is. */
+static void parse_image(const sr_result_t *result, sr_region_t place, uint32_t room, sr_result_image_t *out)
 {
     sr_window_t window;
-    const sr_reader_t reader = sr_window_reader(&window, flash, place.address, place.size);
+    sr_reader_t reader = sr_window_reader(&window, result->flash, place.address, room);
     out->status = sr_image_parse(&reader, &out->image);
     out->has_header =
         reader.size >= SR_IMAGE_HEADER_SIZE && out->status != SR_IMAGE_BAD_MAGIC && out->status != SR_IMAGE_READ_FAILED;
+    reader = sr_window_reader(&window, result->flash, place.address, place.size);
+    out->has_demands = out->has_header && result->efuses != NULL && sr_image_read_demands(&reader, &out->demands);
 }
 
 static void read_parts(sr_result_work_t *work)
 {
     const sr_result_t *result = work->result;
     if (!result->app_alone) {
-        parse_image(result->flash, (sr_region_t){result->chip->bootloader_offset, UINT32_MAX}, &work->bootloader);
+        parse_image(result, (sr_region_t){result->chip->bootloader_offset, UINT32_MAX}, UINT32_MAX, &work->bootloader);
     }
     if (!sr_result_has_table(work)) {
         return;
@@ -140,7 +82,7 @@ static void read_parts(sr_result_work_t *work)
         const sr_partition_t *app = work->choice.app;
         const uint32_t room =
             result->app_follows && app->size > SR_IMAGE_HEADER_SIZE ? SR_IMAGE_HEADER_SIZE : app->size;
-        parse_image(result->flash, (sr_region_t){app->address, room}, &work->app);
+        parse_image(result, (sr_region_t){app->address, app->size}, room, &work->app);
     }
 }
 
@@ -151,8 +93,9 @@ uint32_t sr_result_check(const sr_result_t *result, void *workspace, char *text,
         bool (*passes)(sr_result_work_t *work);
     } checks[] = {
         {SR_RESULT_BOOTLOADER, check_bootloader},           {SR_RESULT_FLASH_SIZE, sr_result_check_flash_size},
-        {SR_RESULT_FLASH_MODE, sr_result_check_flash_mode}, {SR_RESULT_REVISION, check_revision},
+        {SR_RESULT_FLASH_MODE, sr_result_check_flash_mode}, {SR_RESULT_REVISION, sr_result_check_revision},
         {SR_RESULT_TABLE, sr_result_check_table},           {SR_RESULT_APP, sr_result_check_app},
+        {SR_RESULT_VERSION, sr_result_check_version},
     };
     sr_result_work_t *work = workspace;
     memset(work, 0, sizeof(*work));

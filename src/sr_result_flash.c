@@ -4,17 +4,9 @@
 #include "sr_window.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#define ESP32S2 0x0002u
-#define ESP32S3 0x0009u
-#define ESP32P4 0x0012u
-
-#define SIZE_CODE_16_MIB 4u
-#define LAST_SIZE_CODE   7u
-#define FALLBACK_SIZE    0x200000u
-#define SCAN_STEP        128u
+#define SCAN_STEP 128u
 
 /* Two halves of a buffer, so that what lies across the border of two steps is found. */
 sr_result_found_t sr_result_find_in_bootloader(const sr_result_work_t *work, const void *what, size_t length)
@@ -40,28 +32,35 @@ sr_result_found_t sr_result_find_in_bootloader(const sr_result_work_t *work, con
     return SR_RESULT_NOT_FOUND;
 }
 
+static sr_result_found_t find_name(const sr_result_work_t *work, const char *name)
+{
+    return sr_result_find_in_bootloader(work, name, strlen(name) + 1);
+}
+
 /**
- * The flash size that the bootloader goes by: the code in its header, if it knows that one. Before ESP-IDF 6.0 most
- * chips' bootloaders end at 16 MB and take the rest for 2 MB. Those that know more can say so when they start.
+ * The flash size that the bootloader goes by: the code in its header, if it knows that one. Past 16 MB most do not, and
+ * take the flash for 2 MB. Those that know more can say so when they start.
  *
  * @return 0 if the bootloader can not be read.
  */
 static uint32_t believed_size(const sr_result_work_t *work)
 {
+    const sr_chip_t *chip = work->result->chip;
     const uint8_t code = work->bootloader.image.spi_size;
-    const uint16_t id = work->result->chip->image_chip_id;
-    sr_result_found_t known = code <= SIZE_CODE_16_MIB ? SR_RESULT_FOUND : SR_RESULT_NOT_FOUND;
-    if (known != SR_RESULT_FOUND && code <= LAST_SIZE_CODE) {
-        char text[8];
-        (void)snprintf(text, sizeof(text), "%uMB", 1u << code);
-        known = id == ESP32S2 || id == ESP32S3 || id == ESP32P4
-                    ? SR_RESULT_FOUND
-                    : sr_result_find_in_bootloader(work, text, strlen(text) + 1);
+    const char *name = sr_chip_size_name(code);
+    if (code <= SR_SIZE_CODE_ALL_KNOW || name == NULL) {
+        return sr_chip_flash_size(chip, code, SR_SIZE_NOT_NAMED);
     }
-    if (known == SR_RESULT_NOT_READ) {
+    const sr_result_found_t named = find_name(work, name);
+    const sr_result_found_t speaks =
+        named == SR_RESULT_NOT_FOUND ? find_name(work, sr_chip_size_name(SR_SIZE_CODE_ALL_KNOW)) : named;
+    if (speaks == SR_RESULT_NOT_READ) {
         return 0;
     }
-    return known == SR_RESULT_FOUND ? 0x100000u << code : FALLBACK_SIZE;
+    return sr_chip_flash_size(chip, code,
+                              named == SR_RESULT_FOUND    ? SR_SIZE_NAMED
+                              : speaks == SR_RESULT_FOUND ? SR_SIZE_NOT_NAMED
+                                                          : SR_SIZE_NO_WORD);
 }
 
 static bool check_covers_table(sr_result_work_t *work, uint32_t size)
@@ -89,7 +88,7 @@ bool sr_result_check_flash_size(sr_result_work_t *work)
         return sr_result_refuse_bootloader(work, work->bootloader.status);
     }
     const uint8_t code = work->bootloader.image.spi_size;
-    const uint32_t said = code <= LAST_SIZE_CODE ? 0x100000u << code : FALLBACK_SIZE;
+    const uint32_t said = sr_chip_flash_size(work->result->chip, code, SR_SIZE_NAMED);
     if (flash_size != 0 && said > flash_size) {
         return sr_result_refuse(
             work, "Bootloader's header (size code %u) says 0x%" PRIx32 " bytes of flash, the chip has 0x%" PRIx32, code,

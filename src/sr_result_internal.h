@@ -16,6 +16,8 @@ typedef struct sr_result_image {
     sr_image_t image;
     sr_image_status_t status; /**< Of sr_image_parse(). */
     bool has_header;          /**< The fields of its header are valid, whatever the status. */
+    bool has_demands;         /**< The start of its first segment could be read. */
+    sr_image_demands_t demands;
 } sr_result_image_t;
 
 /** The caller's workspace. */
@@ -57,3 +59,5 @@ bool sr_result_check_flash_size(sr_result_work_t *work);
 bool sr_result_check_flash_mode(sr_result_work_t *work);
 bool sr_result_check_table(sr_result_work_t *work);
 bool sr_result_check_app(sr_result_work_t *work);
+bool sr_result_check_revision(sr_result_work_t *work);
+bool sr_result_check_version(sr_result_work_t *work);

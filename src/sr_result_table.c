@@ -130,6 +130,24 @@ static bool check_loader_obeys_table(sr_result_work_t *work)
     return true;
 }
 
+/* The end of the image where that is known, else its start. Otadata is read by the bootloader in the same way. */
+static bool check_reach(sr_result_work_t *work)
+{
+    const sr_chip_t *chip = work->result->chip;
+    const sr_partition_t *otadata = work->choice.otadata;
+    const uint32_t start = work->choice.app->address;
+    const uint32_t length = work->app.status == SR_IMAGE_OK ? work->app.image.length : SR_IMAGE_HEADER_SIZE;
+    if (sr_chip_out_of_reach(chip, start, length)) {
+        return sr_result_refuse(
+            work, "App at 0x%" PRIx32 ", 0x%" PRIx32 " bytes, ends past 16 MB: an %s can not run it there", start,
+            length, chip->family);
+    }
+    return otadata == NULL || !sr_chip_out_of_reach(chip, otadata->address, 2 * SR_SECTOR_SIZE) ||
+           sr_result_refuse(work,
+                            "otadata at 0x%" PRIx32 " lies past 16 MB: the bootloader of an %s can not read it there",
+                            otadata->address, chip->family);
+}
+
 /** The app that was chosen. */
 static bool check_chosen_app(sr_result_work_t *work)
 {
@@ -144,6 +162,9 @@ static bool check_chosen_app(sr_result_work_t *work)
     if (app->has_header && app->image.chip_id != chip->image_chip_id) {
         return sr_result_refuse(work, "App at 0x%" PRIx32 " is for chip id 0x%04x, this %s has 0x%04x", place->address,
                                 app->image.chip_id, chip->name, chip->image_chip_id);
+    }
+    if (!check_reach(work)) {
+        return false;
     }
     if (work->result->app_follows && app->has_header && app->status == SR_IMAGE_TRUNCATED) {
         return true; // More than the header was not there to be read.

@@ -8,10 +8,13 @@
 
 #define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
 
-static void mark_data(void *context, const esp_partition_t *partition)
+static void mark_partition(void *context, const esp_partition_t *partition)
 {
     if (sr_partition_is_data(partition)) {
         sr_map_mark(context, sr_partition_region(partition), SR_MAP_DATA);
+    }
+    if (sr_partition_is_read_only(partition)) {
+        sr_map_close(context, sr_partition_region(partition), SR_MAP_CLOSED_NOW);
     }
 }
 
@@ -23,7 +26,7 @@ static esp_err_t mark_running_system(sr_migration_t *migration)
     sr_map_mark(&migration->map, path->otadata, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->map, path->recovery, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->map, path->running_app, SR_MAP_RUNNING_APP);
-    return sr_system_visit_partitions(mark_data, &migration->map);
+    return sr_system_visit_partitions(mark_partition, &migration->map);
 }
 
 sr_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t address)
@@ -59,7 +62,7 @@ esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t addre
     const sr_wanted_t wanted = sr_migration_wanted(migration, address);
     switch (wanted.kind) {
     case SR_WANTED_BLANK:
-        return sr_writer_is_blank(&migration->writer, address, right);
+        return sr_migration_is_blank(migration, address, right);
     case SR_WANTED_CONTENT:
         return has_digest(migration, address, wanted.digest_index, right);
     case SR_WANTED_MOVED:

@@ -2,6 +2,7 @@
 #include "sr_system_esp_idf.h"
 
 #include "sr_digest.h"
+#include "sr_efuse_esp_idf.h"
 #include "sr_partition_table.h"
 #include "sr_recovery_esp_idf.h"
 #include "sr_yield_esp_idf.h"
@@ -9,7 +10,6 @@
 #include "esp_chip_info.h"
 #include "esp_flash.h"
 #include "esp_ota_ops.h"
-#include "esp_secure_boot.h"
 #include "esp_system.h"
 #include "sdkconfig.h"
 
@@ -38,6 +38,19 @@ bool sr_partition_is_on_main_chip(const esp_partition_t *partition)
     return partition->flash_chip == NULL || partition->flash_chip == esp_flash_default_chip;
 }
 
+#if SR_READ_ONLY_COUNTS
+bool sr_partition_is_read_only(const esp_partition_t *partition)
+{
+    return partition->readonly;
+}
+#else
+bool sr_partition_is_read_only(const esp_partition_t *partition)
+{
+    (void)partition;
+    return false;
+}
+#endif
+
 /* To search the table, ESP-IDF allocates. A table has an entry at least, so that nothing found means no memory. */
 esp_err_t sr_system_visit_partitions(sr_system_visit_t visit, void *context)
 {
@@ -57,6 +70,28 @@ bool sr_partition_is_data(const esp_partition_t *partition)
 {
     const uint32_t type = (uint32_t)partition->type;
     return type != SR_PARTITION_TYPE_APP && type != SR_PARTITION_TYPE_BOOTLOADER && type != SR_PARTITION_TYPE_TABLE;
+}
+
+/** A search. */
+typedef struct read_only {
+    sr_region_t region;
+    const esp_partition_t *found;
+} read_only_t;
+
+static void take_read_only(void *context, const esp_partition_t *partition)
+{
+    read_only_t *search = context;
+    if (sr_partition_is_read_only(partition) && sr_region_overlaps(sr_partition_region(partition), search->region)) {
+        search->found = partition;
+    }
+}
+
+esp_err_t sr_system_find_read_only(sr_region_t region, const esp_partition_t **found)
+{
+    read_only_t search = {.region = region};
+    const esp_err_t err = sr_system_visit_partitions(take_read_only, &search);
+    *found = search.found;
+    return err;
 }
 
 static void take_otadata(void *context, const esp_partition_t *partition)
@@ -79,10 +114,12 @@ static const sr_chip_t *running_chip(void)
 
 esp_err_t sr_system_look(sr_system_t *system)
 {
-    *system = (sr_system_t){.chip = running_chip(), .secure_boot = esp_secure_boot_enabled()};
+    *system = (sr_system_t){.chip = running_chip()};
     if (system->chip == NULL) {
         return ESP_ERR_NOT_SUPPORTED;
     }
+    system->secure_boot = sr_efuse_secure_boot(system->chip);
+    system->efuses = sr_efuse_read(system->chip);
     sr_region_t otadata = {0};
     esp_err_t err = sr_flash_open(&system->flash);
     if (err == ESP_OK) {
@@ -144,7 +181,8 @@ const esp_partition_t *sr_system_find_staging(const sr_system_t *system, const s
         taken | sr_slots_in(slots, system->running_partition) | sr_slots_in(slots, system->boot_path.recovery);
     for (unsigned i = 0; i < SR_SLOTS; i++) {
         const esp_partition_t *slot = slots->list[i];
-        if (slot != NULL && (not_free >> i & 1) == 0 && is_better(slot, best, wanted)) {
+        if (slot != NULL && (not_free >> i & 1) == 0 && !sr_partition_is_read_only(slot) &&
+            is_better(slot, best, wanted)) {
             best = slot;
         }
     }
@@ -163,4 +201,15 @@ esp_err_t sr_system_app_id(const sr_system_t *system, uint8_t *scratch, uint8_t 
 bool sr_system_supply_is_steady(void)
 {
     return esp_reset_reason() != ESP_RST_BROWNOUT;
+}
+
+static bool ends_past_16_mib(sr_region_t region)
+{
+    return (uint64_t)region.address + region.size > SR_FLASH_24_BIT;
+}
+
+bool sr_system_can_run_at(const sr_system_t *system, sr_region_t place)
+{
+    return !ends_past_16_mib(place) ||
+           (system->chip->maps_past_16_mib && ends_past_16_mib(system->boot_path.running_app));
 }

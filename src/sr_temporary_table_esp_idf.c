@@ -48,7 +48,7 @@ static void mark(search_t *search, sr_region_t region, use_t use)
 static bool is_open(const sr_system_t *system, const esp_partition_t *partition)
 {
     const uint32_t subtype = (uint32_t)partition->subtype;
-    return partition->type == ESP_PARTITION_TYPE_APP &&
+    return partition->type == ESP_PARTITION_TYPE_APP && !sr_partition_is_read_only(partition) &&
            (partition->address == system->running_partition.address ||
             (subtype >= ESP_PARTITION_SUBTYPE_APP_OTA_MIN && subtype < ESP_PARTITION_SUBTYPE_APP_OTA_MAX));
 }
@@ -56,8 +56,9 @@ static bool is_open(const sr_system_t *system, const esp_partition_t *partition)
 static void mark_partition(void *context, const esp_partition_t *partition)
 {
     search_t *search = context;
+    const bool kept = partition->type == ESP_PARTITION_TYPE_APP && !sr_partition_is_read_only(partition);
     if (!is_open(search->system, partition)) {
-        mark(search, sr_partition_region(partition), partition->type == ESP_PARTITION_TYPE_APP ? USE_KEPT : USE_NEEDED);
+        mark(search, sr_partition_region(partition), kept ? USE_KEPT : USE_NEEDED);
     }
 }
 
@@ -86,7 +87,8 @@ static esp_err_t mark_uses(search_t *search, sr_room_judge_t judge, void *contex
     mark(search, path->running_app, USE_NEEDED);
     for (uint32_t i = 0; i < search->count; i++) {
         const sr_room_t room = judge(context, i * SR_SECTOR_SIZE);
-        if (room == SR_ROOM_TAKEN) {
+        const sr_region_t sector = {i * SR_SECTOR_SIZE, SR_SECTOR_SIZE};
+        if (room == SR_ROOM_TAKEN || !sr_system_can_run_at(search->system, sector)) {
             search->uses[i] = USE_NEEDED;
         } else if (room == SR_ROOM_FREE && search->uses[i] != USE_NEEDED) {
             search->uses[i] = USE_FREE;
@@ -205,7 +207,9 @@ static esp_err_t make_table(const sr_system_t *system, uint32_t address, uint8_t
 /* What would boot is asked of the bootloader in its place, so that one must be the one that runs. */
 static bool may_change_table(const sr_system_t *system)
 {
-    return !system->flash.encryption && !system->secure_boot && system->boot_path.recovery.size == 0;
+    const esp_partition_t *closed = NULL;
+    const bool open = sr_system_find_read_only(system->boot_path.table, &closed) == ESP_OK && closed == NULL;
+    return open && !system->flash.encryption && !system->secure_boot && system->boot_path.recovery.size == 0;
 }
 
 /* Upwards. So a place that the bootloader rejects is the last one: it may lie behind the flash that its header knows,

@@ -6,6 +6,7 @@
 #include "sr_result.h"
 #include "sr_window.h"
 
+#include "esp_chip_info.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "freertos/FreeRTOS.h"
@@ -50,6 +51,9 @@ esp_err_t sr_transfer_refusal(sr_check_status_t status, const sr_check_detail_t 
     case SR_CHECK_NOT_SIGNED:
         ESP_LOGE(TAG, "refused: Secure Boot is on, and the image carries no signature block");
         return ESP_ERR_SELF_REFLASHER_NOT_SIGNED;
+    case SR_CHECK_KEYED:
+        ESP_LOGE(TAG, "refused: Secure Boot V1 is on, and whether the ROM takes another bootloader can not be checked");
+        return ESP_ERR_SELF_REFLASHER_NOT_SIGNED;
     case SR_CHECK_READ_FAILED:
     case SR_CHECK_CRYPTO_FAILED:
         break;
@@ -63,28 +67,38 @@ static bool checks_image(const sr_transfer_t *transfer)
     return (transfer->config->flags & ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK) == 0;
 }
 
-/* Bootloader and table may be right each for itself, and the one refuse the other: this bricks real boards. */
-static esp_err_t check_flash_size(const sr_transfer_t *transfer, sr_overlay_t *overlay)
+/* Bootloader and table may be right each for itself, and the one refuse the other: this bricks real boards. Which app
+ * will boot is not known here, so that of revisions and secure versions only the bootloader's count. */
+static esp_err_t check_result(const sr_transfer_t *transfer, sr_overlay_t *overlay)
 {
-    char text[128];
+    char text[160];
+    esp_chip_info_t info;
+    esp_chip_info(&info);
     const sr_system_t *system = transfer->system;
     const sr_reader_t after = sr_overlay_reader(overlay);
-    const sr_result_t result = {.flash = &after,
-                                .chip = system->chip,
-                                .chip_revision = UINT16_MAX,
-                                .table_offset = system->boot_path.table.address,
-                                .app_follows = true,
-                                .skip = ~SR_RESULT_FLASH_SIZE};
+    sr_result_t result = {.flash = &after,
+                          .chip = system->chip,
+                          .chip_revision = info.revision,
+                          .efuses = &system->efuses,
+                          .table_offset = system->boot_path.table.address,
+                          .app_follows = true,
+                          .skip = ~SR_RESULT_FLASH_SIZE};
     void *workspace = heap_caps_malloc(sr_result_workspace_size(), MALLOC_CAP_8BIT);
     if (workspace == NULL) {
         return ESP_ERR_NO_MEM;
     }
-    const uint32_t failed = sr_result_check(&result, workspace, text, sizeof(text));
-    heap_caps_free(workspace);
-    if (failed != 0) {
-        ESP_LOGE(TAG, "refused: %s", text);
+    uint32_t failed = sr_result_check(&result, workspace, text, sizeof(text));
+    if (failed == 0) {
+        result.table_offset = UINT32_MAX;
+        result.skip = ~(SR_RESULT_REVISION | SR_RESULT_VERSION);
+        failed = sr_result_check(&result, workspace, text, sizeof(text));
     }
-    return failed == 0 ? ESP_OK : ESP_ERR_SELF_REFLASHER_FLASH_SIZE;
+    heap_caps_free(workspace);
+    if (failed == 0) {
+        return ESP_OK;
+    }
+    ESP_LOGE(TAG, "refused: %s", text);
+    return failed == SR_RESULT_FLASH_SIZE ? ESP_ERR_SELF_REFLASHER_FLASH_SIZE : ESP_ERR_SELF_REFLASHER_REVISION;
 }
 
 static bool touches_bootloader_or_table(const sr_transfer_t *transfer)
@@ -92,6 +106,24 @@ static bool touches_bootloader_or_table(const sr_transfer_t *transfer)
     const sr_boot_path_t *path = &transfer->system->boot_path;
     return sr_region_overlaps(transfer->destination, path->bootloader) ||
            sr_region_overlaps(transfer->destination, path->table);
+}
+
+/* What must stay as it is. */
+static esp_err_t check_unchanged(const sr_system_t *system, const sr_reader_t *after)
+{
+    if (!sr_recovery_is_unchanged(system, after, system->boot_path.recovery)) {
+        ESP_LOGE(TAG,
+                 "refused: the recovery bootloader at 0x%" PRIx32
+                 " started the chip, and other content would go there: restore 0x%" PRIx32 " first",
+                 system->recovery, system->chip->bootloader_offset);
+        return ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER;
+    }
+    if (system->flash.encryption && !sr_recovery_is_unchanged(system, after, system->boot_path.table)) {
+        ESP_LOGE(TAG, "refused: flash encryption is on, and the partition table, which says what is encrypted, would "
+                      "change");
+        return ESP_ERR_NOT_SUPPORTED;
+    }
+    return ESP_OK;
 }
 
 esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
@@ -128,17 +160,10 @@ esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
     }
     sr_overlay_t overlay = {.flash = &flash, .image = &image, .destination = transfer->destination};
     const sr_reader_t after = sr_overlay_reader(&overlay);
-    if (!sr_recovery_is_unchanged(system, &after, system->boot_path.recovery)) {
-        ESP_LOGE(TAG,
-                 "refused: the recovery bootloader at 0x%" PRIx32
-                 " started the chip, and other content would go there: restore 0x%" PRIx32 " first",
-                 system->recovery, system->chip->bootloader_offset);
-        return ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER;
+    esp_err_t err = check_unchanged(system, &after);
+    if (err == ESP_OK && checks_image(transfer) && touches_bootloader_or_table(transfer)) {
+        err = check_result(transfer, &overlay);
     }
-    if (!checks_image(transfer) || !touches_bootloader_or_table(transfer)) {
-        return ESP_OK;
-    }
-    const esp_err_t err = check_flash_size(transfer, &overlay);
     const esp_err_t read = image_window.err != ESP_OK ? image_window.err : flash_window.err;
     return err != ESP_OK && read != ESP_OK ? read : err; /* What can not be read is no fault of the image. */
 }

@@ -48,7 +48,8 @@ bool sr_migration_leaves_alone(void *context, sr_region_t room)
     const sr_migration_t *migration = context;
     for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
         const uint8_t flags = sr_map_at(&migration->map, room.address + offset);
-        if ((flags & (SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0) {
+        if (sr_map_closed(&migration->map, room.address + offset) != 0 ||
+            (flags & (SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0) {
             return false;
         }
     }
@@ -61,7 +62,8 @@ static bool gets_no_content(void *context, sr_region_t room)
     const sr_migration_t *migration = context;
     for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
         const uint8_t flags = sr_map_at(&migration->map, room.address + offset);
-        if ((flags & (SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0 ||
+        if (sr_map_closed(&migration->map, room.address + offset) != 0 ||
+            (flags & (SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0 ||
             ((flags & SR_MAP_TARGET) != 0 && !may_stay(migration, flags))) {
             return false;
         }
@@ -74,7 +76,8 @@ static sr_room_t judge_room(void *context, uint32_t address)
 {
     const sr_migration_t *migration = context;
     const uint8_t flags = sr_map_at(&migration->map, address);
-    if ((flags & (SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_NEW_DATA)) != 0 ||
+    if (sr_map_closed(&migration->map, address) != 0 ||
+        (flags & (SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_NEW_DATA)) != 0 ||
         holds_bundle(migration, (sr_region_t){address, SR_SECTOR_SIZE}) ||
         ((flags & SR_MAP_TARGET) != 0 && !may_stay(migration, flags))) {
         return SR_ROOM_TAKEN;

@@ -94,8 +94,9 @@ static bool is_other_slot(const sr_partition_t *entry, uint32_t running_app)
     return entry->type == SR_PARTITION_TYPE_APP && entry->address != running_app;
 }
 
-static void put_table(uint8_t *flash, uint32_t running_app, bool lone_slot)
+static void put_table(uint8_t *flash, uint32_t running_app, const api_options_t *options)
 {
+    const bool lone_slot = options->lone_slot;
     sr_partition_t entries[] = {
         {.type = 1, .subtype = SR_PARTITION_DATA_NVS, .address = API_NVS, .size = 0x4000, .label = "nvs"},
         {.type = 1, .subtype = SR_PARTITION_DATA_OTA, .address = API_OTADATA, .size = 0x2000, .label = "otadata"},
@@ -105,6 +106,9 @@ static void put_table(uint8_t *flash, uint32_t running_app, bool lone_slot)
         {.type = 0, .subtype = 0x13, .address = API_OTA_3, .size = 0x10000, .label = "ota_3"},
         {.type = 1, .subtype = 0x82, .address = API_DATA, .size = API_FLASH_SIZE - API_DATA, .label = "data"},
     };
+    for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+        entries[i].flags |= (options->readonly >> i & 1u) != 0 ? SR_PARTITION_FLAG_READ_ONLY : 0;
+    }
     for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]) && lone_slot; i++) {
         const bool other = is_other_slot(&entries[i], running_app);
         entries[i].type = other ? SR_PARTITION_TYPE_DATA : entries[i].type;
@@ -117,7 +121,7 @@ static void put_table(uint8_t *flash, uint32_t running_app, bool lone_slot)
                      IMAGE_WRITE_OK);
 }
 
-static void fill_flash(nor_flash_t *flash, uint32_t running_app, bool lone_slot)
+static void fill_flash(nor_flash_t *flash, uint32_t running_app, const api_options_t *options)
 {
     uint8_t *bytes = nor_flash_bytes(flash);
     size_t length;
@@ -125,8 +129,9 @@ static void fill_flash(nor_flash_t *flash, uint32_t running_app, bool lone_slot)
     assert_int_equal(
         stand_in_bootloader(sr_chip_by_name("esp32"), 2, bytes + API_BOOTLOADER, API_TABLE - API_BOOTLOADER, &length),
         IMAGE_WRITE_OK);
-    put_table(bytes, running_app, lone_slot);
-    image_write_otadata(lone_slot ? 1 : 1 + (running_app - API_OTA_0) / API_SLOT_SIZE, UINT32_MAX, bytes + API_OTADATA);
+    put_table(bytes, running_app, options);
+    image_write_otadata(options->lone_slot ? 1 : 1 + (running_app - API_OTA_0) / API_SLOT_SIZE, UINT32_MAX,
+                        bytes + API_OTADATA);
     api_image_t app = api_app(0x30000);
     memcpy(bytes + running_app, app.bytes, app.length);
     api_image_free(&app);
@@ -153,17 +158,19 @@ void api_chip_open(api_chip_t *chip, const api_options_t *options)
     const uint32_t size = options->flash_size != 0 ? options->flash_size : API_FLASH_SIZE;
     nor_flash_t *flash = nor_flash_new(size, nor_timing_find(NULL));
     assert_non_null(flash);
-    fill_flash(flash, running_app, options->lone_slot);
+    fill_flash(flash, running_app, options);
     if (options->flash_encryption) {
         sim_scramble(0, nor_flash_bytes(flash), size);
     }
     *chip = (api_chip_t){.flash = flash,
                          .before = malloc(size),
-                         .config = {.chip = {.chip = sr_chip_by_name("esp32")},
+                         .config = {.chip = {.chip = sr_chip_by_name("esp32"), .efuses = options->efuses},
                                     .flash = flash,
                                     .running_app = running_app,
                                     .flash_encryption = options->flash_encryption,
                                     .secure_boot = options->secure_boot,
+                                    .secure_boot_v1 = options->secure_boot_v1,
+                                    .before_v5_2 = options->before_v5_2,
                                     .heap_limit = options->heap_limit,
                                     .quiet = !options->logs}};
     assert_non_null(chip->before);

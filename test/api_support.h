@@ -53,11 +53,26 @@ api_image_t api_copy(api_image_t image);
 api_image_t api_fixture(const char *name);
 void api_image_free(api_image_t *image);
 
+/** The partitions in the order of the table, for api_options_t. */
+enum {
+    API_READONLY_NVS = 1,
+    API_READONLY_OTADATA = 2,
+    API_READONLY_OTA_0 = 4,
+    API_READONLY_OTA_1 = 8,
+    API_READONLY_OTA_2 = 16,
+    API_READONLY_OTA_3 = 32,
+    API_READONLY_DATA = 64
+};
+
 /** What a test wants of its chip. */
 typedef struct api_options {
     uint32_t running_app; /**< 0: ota_2. */
     bool flash_encryption;
     bool secure_boot;
+    bool secure_boot_v1;
+    sr_efuses_t efuses;
+    bool before_v5_2;
+    unsigned readonly;   /**< Partitions that are flagged so in the table: bit N for API_READONLY_... */
     uint32_t heap_limit; /**< 0: the chip's default. */
     uint32_t flash_size; /**< Of the flash chip; 0: 4 MiB, which is what the bootloader's header says in any case. */
     bool logs;           /**< Log lines go to stderr. */

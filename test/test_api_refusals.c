@@ -5,6 +5,7 @@
  */
 #include "api_support.h"
 
+#include "sr_digest.h"
 #include "sr_sha256.h"
 
 #include "esp_flash.h"
@@ -846,6 +847,22 @@ static void secure_boot_refusal_can_be_switched_off(void **state)
     expect_ok(call_embedded, &config);
 }
 
+/* What the bootloader that comes next would say of itself. */
+static void bootloader_for_a_later_revision_is_refused(void **state)
+{
+    (void)state;
+    api_image_t boot = api_mcuboot();
+    boot.bytes[16] = 0x7F;
+    const size_t hashed = boot.length - SR_SHA256_SIZE;
+    assert_true(sr_digest(boot.bytes, hashed, boot.bytes + hashed));
+    api_chip_put(&chip, API_OTA_0, boot.bytes, boot.length);
+    esp_self_reflasher_config_t config = api_embedded(API_OTA_0, boot.length, API_BOOTLOADER, 0x7000);
+    expect_embedded_refused(&config, ESP_ERR_SELF_REFLASHER_REVISION, "needs at least revision");
+    config.flags = ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK;
+    expect_ok(call_embedded, &config);
+    api_image_free(&boot);
+}
+
 static void encrypted_running_app_can_not_be_overwritten(void **state)
 {
     (void)state;
@@ -953,6 +970,7 @@ int main(void)
         ON_CHIP(secure_boot_refuses_what_is_not_signed),
         ON_CHIP(signature_of_the_old_bootloader_does_not_count),
         ON_CHIP(secure_boot_refusal_can_be_switched_off),
+        ON_CHIP(bootloader_for_a_later_revision_is_refused),
         ON_CHIP(encrypted_running_app_can_not_be_overwritten),
         ON_CHIP(calls_out_of_order_are_refused),
         ON_CHIP(failed_update_leaves_the_handle_usable),

@@ -358,6 +358,30 @@ static void an_app_for_another_chip(void **state)
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_APP, ESP_SELF_REFLASHER_CHECK_APP);
 }
 
+static void reopen(api_options_t options)
+{
+    api_chip_close(&fixture.chip);
+    api_chip_open(&fixture.chip, &options);
+}
+
+/* Whether its bootloader looks is not known, but somebody has burnt the eFuse. The app of today would not be booted by
+ * such a one either: who has that is asked to say so. */
+static void an_app_below_the_secure_version(void **state)
+{
+    (void)state;
+    reopen((api_options_t){.efuses = {.secure_version = 1}});
+    select_new_app();
+    assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_SECURITY, ESP_SELF_REFLASHER_CHECK_SECURE_VERSION);
+}
+
+static void an_app_for_another_revision(void **state)
+{
+    (void)state;
+    select_new_app();
+    set_header(&fixture.target.app, 16, 0x7F);
+    assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_REVISION, ESP_SELF_REFLASHER_CHECK_REVISION);
+}
+
 static void no_app(void **state)
 {
     (void)state;
@@ -412,12 +436,10 @@ static void a_running_app_in_the_way_that_can_go_nowhere(void **state)
 static void another_table_under_encryption(void **state)
 {
     (void)state;
-    const api_options_t options = {.flash_encryption = true};
     fixture.target.table[0x800] ^= 0xFF; /* Behind its end. */
     add_region(TABLE, API_TABLE, SR_SECTOR_SIZE, fixture.target.table, SR_SECTOR_SIZE);
     write_bundle();
-    api_chip_close(&fixture.chip);
-    api_chip_open(&fixture.chip, &options);
+    reopen((api_options_t){.flash_encryption = true});
     const esp_self_reflasher_bundle_config_t config = from_server();
     assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_SECURITY);
 }
@@ -655,6 +677,8 @@ int main(void)
         BUNDLE_TEST(a_bootloader_for_a_later_revision),
         BUNDLE_TEST(a_table_with_a_wrong_digest),
         BUNDLE_TEST(an_app_for_another_chip),
+        BUNDLE_TEST(an_app_below_the_secure_version),
+        BUNDLE_TEST(an_app_for_another_revision),
         BUNDLE_TEST(no_app),
         BUNDLE_TEST(a_damaged_app),
         BUNDLE_TEST(a_rollback_that_is_pending),

@@ -11,10 +11,11 @@ static void facts_of_each_chip(void **state)
 {
     (void)state;
     static const sr_chip_t expected[] = {
-        {"esp32", "ESP32", 0, 0x1000},       {"esp32s2", "ESP32-S2", 2, 0x1000},  {"esp32c3", "ESP32-C3", 5, 0},
-        {"esp32s3", "ESP32-S3", 9, 0},       {"esp32c2", "ESP32-C2", 12, 0},      {"esp32c6", "ESP32-C6", 13, 0},
-        {"esp32h2", "ESP32-H2", 16, 0},      {"esp32p4", "ESP32-P4", 18, 0x2000}, {"esp32c61", "ESP32-C61", 20, 0},
-        {"esp32c5", "ESP32-C5", 23, 0x2000},
+        {"esp32", "ESP32", 0, 0x1000, 4, false},   {"esp32s2", "ESP32-S2", 2, 0x1000, 7, false},
+        {"esp32c3", "ESP32-C3", 5, 0, 4, false},   {"esp32s3", "ESP32-S3", 9, 0, 7, true},
+        {"esp32c2", "ESP32-C2", 12, 0, 4, false},  {"esp32c6", "ESP32-C6", 13, 0, 4, false},
+        {"esp32h2", "ESP32-H2", 16, 0, 4, false},  {"esp32p4", "ESP32-P4", 18, 0x2000, 4, true},
+        {"esp32c61", "ESP32-C61", 20, 0, 4, true}, {"esp32c5", "ESP32-C5", 23, 0x2000, 4, true},
     };
     const unsigned count = sizeof(expected) / sizeof(expected[0]);
     for (unsigned i = 0; i < count; i++) {
@@ -24,6 +25,8 @@ static void facts_of_each_chip(void **state)
         assert_string_equal(chip->family, expected[i].family);
         assert_int_equal(chip->image_chip_id, expected[i].image_chip_id);
         assert_int_equal(chip->bootloader_offset, expected[i].bootloader_offset);
+        assert_int_equal(chip->last_size_code, expected[i].last_size_code);
+        assert_int_equal(chip->maps_past_16_mib, expected[i].maps_past_16_mib);
         assert_ptr_equal(sr_chip_by_name(expected[i].family), chip);
         assert_ptr_equal(sr_chip_by_id(expected[i].image_chip_id), chip);
         assert_non_null(sr_chip_at(i));

@@ -382,7 +382,7 @@ static void random_headers_never_leave_the_window(void **state)
         if (sr_image_parse(&reader, &image) == SR_IMAGE_OK) {
             assert_true(image.length <= reader.size);
             (void)sr_image_verify(&reader, &image, NULL);
-            (void)sr_image_has_signature_block(&reader, &image);
+            (void)sr_image_has_signature_block(&reader, &image, SR_SECURE_BOOT_OFF);
         }
         (void)sr_image_app_desc(&reader, &image, &desc);
         assert_true(image.segment_count <= SR_IMAGE_MAX_SEGMENTS);
@@ -469,7 +469,7 @@ static bool has_signature(uint32_t size, unsigned fail_read)
     assert_int_equal(sr_image_parse(&reader, &image), SR_IMAGE_OK);
     memory.reads = 0;
     memory.fail_read = fail_read;
-    return sr_image_has_signature_block(&reader, &image);
+    return sr_image_has_signature_block(&reader, &image, SR_SECURE_BOOT_OFF);
 }
 
 static void erased_and_zero_flash_is_no_signature(void **state)
@@ -611,7 +611,7 @@ static void published_images_are_what_esptool_says(void **state)
         assert_int_equal(sr_image_verify(&reader, &image, digest), SR_IMAGE_OK);
         assert_memory_equal(digest, known->digest_start, sizeof(known->digest_start));
         assert_int_equal(bytes[known->offset + image.checksum_offset], known->checksum);
-        assert_false(sr_image_has_signature_block(&reader, &image));
+        assert_false(sr_image_has_signature_block(&reader, &image, SR_SECURE_BOOT_OFF));
         compare_layout(&image, known);
         compare_header(&image, known);
         compare_app_desc(&reader, &image, known->version);

@@ -27,12 +27,14 @@
 #define BLOCK_MAX 2000000u
 
 static uint8_t flags[COUNT];
-static sr_map_t map = {.flags = flags, .count = COUNT};
+static uint8_t closed[SR_MAP_CLOSED_SIZE(COUNT)];
+static sr_map_t map = {.flags = flags, .closed = closed, .count = COUNT};
 
 static int setup(void **state)
 {
     (void)state;
     memset(flags, 0, sizeof(flags));
+    memset(closed, 0, sizeof(closed));
     map.claimed_end = 0;
     return 0;
 }
@@ -272,6 +274,32 @@ static bool claims_with(uint8_t other)
         assert_int_equal(flags[i], before[i] | (i >= 16 && i < 32 ? SR_MAP_BOOT_PATH : 0));
     }
     return true;
+}
+
+/* In a sector that the driver refuses to write nothing is put, and no erase of a block goes over it. */
+static void closed_sectors(void **state)
+{
+    (void)state;
+    for (unsigned why = SR_MAP_CLOSED_NOW; why <= SR_MAP_CLOSED_THEN; why++) {
+        const bool now = why == SR_MAP_CLOSED_NOW;
+        memset(closed, 0, sizeof(closed));
+        sr_map_close(&map, (sr_region_t){31 * SECTOR, 1}, (uint8_t)why);
+        for (uint32_t i = 0; i < COUNT; i++) {
+            assert_int_equal(sr_map_closed(&map, i * SECTOR), i == 31 ? why : 0);
+        }
+        assert_int_equal(claims_with(SR_MAP_TARGET | SR_MAP_BLANK), !now);
+        assert_int_equal(claims_with(SR_MAP_TARGET | SR_MAP_WRONG), !now);
+        set(0, COUNT, 0);
+        set(16, 16, SR_MAP_TARGET | SR_MAP_WRONG);
+        assert_int_equal(sr_map_block_erase(&map, SR_BLOCK_SIZE), !now);
+        assert_int_equal(sr_map_find_free(&map, 15), 16 * SECTOR);
+        assert_int_equal(sr_map_find_free(&map, 16), UINT32_MAX);
+        assert_int_equal(sr_map_longest_free(&map), 15);
+    }
+    sr_map_close(&map, (sr_region_t){(COUNT - 1) * SECTOR, 0x80000000u}, SR_MAP_CLOSED_NOW);
+    assert_int_equal(sr_map_closed(&map, (COUNT - 1) * SECTOR), SR_MAP_CLOSED_NOW); /* As far as the flash goes. */
+    const sr_map_t open = {.flags = flags, .count = COUNT};
+    assert_int_equal(sr_map_closed(&open, 31 * SECTOR), 0);
 }
 
 static void block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it(void **state)
@@ -520,6 +548,7 @@ int main(void)
         TEST(record_stays_clear_of_the_ends_of_slots_that_are_not_known),
         TEST(block_is_erased_at_once_if_that_is_quicker_and_loses_nothing),
         TEST(block_must_be_whole),
+        TEST(closed_sectors),
         TEST(block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it),
         TEST(block_is_not_claimed_if_it_does_not_pay_or_the_record_has_no_place),
         WITH_BUNDLE(chunk_has_what_one_of_its_sectors_with_content_has),

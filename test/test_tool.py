@@ -181,6 +181,16 @@ class Boot(ToolTest):
         answer = self.run_json(1, "boot", "--chip", "esp32c5", path)
         self.assertEqual((answer["outcome"], answer["recovered"]), ("rom_rejects", False))
 
+    def test_efuses(self):
+        answer = self.run_json(1, "boot", "--efuse", "secure-version=1", self.flash)
+        self.assertEqual(answer["outcome"], "bootloader_rejects")
+        for harmless in ("secure-version=0", "block-revision=1.3", "ignore-max-revision=1", "ignore-max-block=1"):
+            self.run_json(0, "boot", "--efuse", harmless, self.flash)
+        for bad in ("secure-version", "secure-version=17", "secure-version=x", "block-revision=1", "no-such=1",
+                    "ignore-max-block=2", "=1", "bootloader-version=5"):
+            self.assert_fails(2, ["eFuse" if "revision" not in bad else "MAJOR.MINOR"], "boot", "--efuse", bad, self.flash)
+        self.assert_fails(2, ["esp32 ", "bootloader-version"], "boot", "--efuse", "bootloader-version=1", self.flash)
+
     def test_recovery_bootloader_where_there_is_none(self):
         for command in ("boot", "inspect"):
             self.assert_fails(2, ["esp32 ", "recovery"], command, "--recovery-bootloader", "0x3f0000", self.flash)

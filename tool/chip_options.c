@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_REVISION = 0x100, KEY_PARTITION_TABLE, KEY_ROLLBACK, KEY_RECOVERY };
+enum { KEY_REVISION = 0x100, KEY_PARTITION_TABLE, KEY_ROLLBACK, KEY_RECOVERY, KEY_EFUSES };
 
 static const struct argp_option options[] = {
     {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: told by the image headers in the flash", 10},
@@ -22,6 +22,11 @@ static const struct argp_option options[] = {
     {"rollback", KEY_ROLLBACK, NULL, 0, "The ESP-IDF bootloader was built with app rollback", 10},
     {"recovery-bootloader", KEY_RECOVERY, "OFFSET", 0,
      "The eFuse for the recovery bootloader's place is burnt; default: it is not", 10},
+    {"efuse", KEY_EFUSES, "NAME=VALUE", 0,
+     "What an eFuse says, can be repeated. block-revision=MAJOR.MINOR (default: meets every image's demand); "
+     "secure-version=N (default: 0): apps below are rejected; bootloader-version=N (default: 0): likewise for "
+     "bootloaders; ignore-max-revision=1, ignore-max-block=1: no image's maximum counts",
+     10},
     {0}};
 
 static void list_chips(char *out, size_t size)
@@ -42,7 +47,7 @@ static void parse_chip(boot_chip_t *chip, const char *argument, struct argp_stat
     }
 }
 
-static void parse_revision(boot_chip_t *chip, const char *argument, struct argp_state *state)
+static uint16_t parse_revision(const char *argument, struct argp_state *state)
 {
     uint32_t major = 0;
     uint32_t minor = 0;
@@ -51,7 +56,37 @@ static void parse_revision(boot_chip_t *chip, const char *argument, struct argp_
         minor > 99) {
         argp_error(state, "bad revision '%s': MAJOR.MINOR expected, for example 3.1", argument);
     }
-    chip->revision = (uint16_t)(major * 100 + minor);
+    return (uint16_t)(major * 100 + minor);
+}
+
+/** The number after "NAME=", from 0 to @p last. */
+static uint8_t parse_efuse_number(const char *value, uint32_t last, struct argp_state *state)
+{
+    uint32_t number = 0;
+    if (!number_parse(value, &number) || number > last) {
+        argp_error(state, "bad value of an eFuse '%s': a number from 0 to %u expected", value, (unsigned)last);
+    }
+    return (uint8_t)number;
+}
+
+static void parse_efuse(sr_efuses_t *efuses, const char *argument, struct argp_state *state)
+{
+    const char *equals = strchr(argument, '=');
+    const size_t length = equals != NULL ? (size_t)(equals - argument) : 0;
+    const char *value = equals != NULL ? equals + 1 : "";
+    if (length == 14 && strncmp(argument, "block-revision", length) == 0) {
+        efuses->block_revision = parse_revision(value, state);
+    } else if (length == 14 && strncmp(argument, "secure-version", length) == 0) {
+        efuses->secure_version = parse_efuse_number(value, 16, state);
+    } else if (length == 18 && strncmp(argument, "bootloader-version", length) == 0) {
+        efuses->bootloader_version = parse_efuse_number(value, 4, state);
+    } else if (length == 19 && strncmp(argument, "ignore-max-revision", length) == 0) {
+        efuses->ignores_max_revision = parse_efuse_number(value, 1, state) != 0;
+    } else if (length == 16 && strncmp(argument, "ignore-max-block", length) == 0) {
+        efuses->ignores_max_block = parse_efuse_number(value, 1, state) != 0;
+    } else {
+        argp_error(state, "unknown eFuse '%s': see --help", argument);
+    }
 }
 
 /** What the eFuse can say: a sector, and neither of the two values that switch it off. */
@@ -72,7 +107,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         parse_chip(chip, argument, state);
         return 0;
     case KEY_REVISION:
-        parse_revision(chip, argument, state);
+        chip->revision = parse_revision(argument, state);
         return 0;
     case KEY_PARTITION_TABLE:
         if (!number_parse(argument, &chip->partition_table) || !sr_is_aligned(chip->partition_table, SR_SECTOR_SIZE) ||
@@ -82,6 +117,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_ROLLBACK:
         chip->rollback = true;
+        return 0;
+    case KEY_EFUSES:
+        parse_efuse(&chip->efuses, argument, state);
         return 0;
     case KEY_RECOVERY:
         parse_recovery(chip, argument, state);
@@ -101,6 +139,11 @@ int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size)
     if (chip->recovery != 0 && !boot_rom_knows_recovery(chip)) {
         return complain(STATUS_USAGE,
                         "the ROM of this %s knows no recovery bootloader: --recovery-bootloader is not for it",
+                        chip->chip->name);
+    }
+    if (chip->efuses.bootloader_version != 0 && !boot_rom_knows_version(chip)) {
+        return complain(STATUS_USAGE,
+                        "the ROM of this %s looks at no bootloader's version: bootloader-version is not for it",
                         chip->chip->name);
     }
     return STATUS_OK;

@@ -10,13 +10,14 @@
 #include <argp.h>
 #include <stdint.h>
 
-/** Options --chip, --revision, --partition-table, --rollback and --recovery-bootloader, as an argp child whose input is
- * a boot_chip_t. */
+/** Options --chip, --revision, --partition-table, --rollback, --recovery-bootloader and --efuse, as an argp child whose
+ * input is a boot_chip_t. */
 extern const struct argp chip_options_argp;
 
 /**
  * Settles which chip is meant, by chip_detect() if no option has said so.
- * @return STATUS_OK, or STATUS_USAGE after complaining that this chip's ROM knows no recovery bootloader.
+ * @return STATUS_OK, or STATUS_USAGE after complaining that this chip's ROM knows no recovery bootloader, or looks at
+ * no bootloader's version.
  */
 int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size);
 

@@ -106,7 +106,7 @@ const char *flash_settings_apply(const flash_settings_t *settings, const sr_chip
         parsed.chip_id != chip->image_chip_id) {
         return "flash settings can only be changed in an intact bootloader for the chip";
     }
-    if (sr_image_has_signature_block(&reader, &parsed)) {
+    if (sr_image_has_signature_block(&reader, &parsed, SR_SECURE_BOOT_OFF)) {
         return "changed flash settings would break the bootloader's Secure Boot signature";
     }
     memcpy(image + HEADER_MODE, bytes, sizeof(bytes));

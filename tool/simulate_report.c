@@ -181,6 +181,8 @@ static const char *refusal_name(esp_self_reflasher_refusal_t refusal)
         [ESP_SELF_REFLASHER_REFUSED_RUNNING_APP] = "running_app",
         [ESP_SELF_REFLASHER_REFUSED_SECURITY] = "security",
         [ESP_SELF_REFLASHER_REFUSED_SOURCE] = "source",
+        [ESP_SELF_REFLASHER_REFUSED_MOVE] = "move",
+        [ESP_SELF_REFLASHER_REFUSED_READ_ONLY] = "read_only",
     };
     return names[refusal];
 }

@@ -3,6 +3,7 @@
 
 #include "esp_err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,5 +15,11 @@ typedef struct {
 } esp_efuse_desc_t;
 
 /** Reads a field, lowest bit first: at most @p dst_size_bits bits, the last byte filled up with zeros. Of the simulated
- *  chip there is ESP_EFUSE_RECOVERY_BOOTLOADER_FLASH_SECTOR. @return ESP_OK or ESP_ERR_INVALID_ARG */
+ *  chip there are the fields that esp_efuse_table.h names. @return ESP_OK or ESP_ERR_INVALID_ARG */
 esp_err_t esp_efuse_read_field_blob(const esp_efuse_desc_t *field[], void *dst, size_t dst_size_bits);
+
+/** A field of one bit. */
+bool esp_efuse_read_field_bit(const esp_efuse_desc_t *field[]);
+
+/** Bits of a field. */
+int esp_efuse_get_field_size(const esp_efuse_desc_t *field[]);

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_segments(&image, reader.size);
     uint8_t digest[SR_SHA256_SIZE];
     (void)sr_image_verify(&reader, &image, digest);
-    (void)sr_image_has_signature_block(&reader, &image);
+    (void)sr_image_has_signature_block(&reader, &image, SR_SECURE_BOOT_OFF);
     sr_app_desc_t desc;
     if (sr_image_app_desc(&reader, &image, &desc)) {
         CHECK(strnlen(desc.version, sizeof(desc.version)) < sizeof(desc.version));
