@@ -88,7 +88,8 @@ static esp_err_t get_sector(sr_migration_t *migration, uint32_t digest_index, ui
         err = sr_decoder_keep(&migration->decoder, chunk, APP_BEGINNING, 0, NULL, &kept);
         migration->keep_room -= kept;
     }
-    const uint32_t end = sr_bundle_chunk(bundle, chunk).offset + SR_SECTOR_SIZE;
+    const uint32_t offset = sr_bundle_chunk(bundle, chunk).offset;
+    const uint32_t end = bundle->bundle_size - offset < SR_SECTOR_SIZE ? bundle->bundle_size : offset + SR_SECTOR_SIZE;
     return err == ESP_OK ? sr_decoder_get(&migration->decoder, digest_index, end, data) : err;
 }
 
