@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <strings.h>
 
 #define DEFAULT_MAX_REDIRECTS 10   /**< As esp_http_client, for a config that says 0. */
 #define DEFAULT_MAX_AUTH      2    /**< The second one is for a digest whose nonce has expired. */
@@ -147,9 +146,14 @@ static void get_scheme(const sr_http_t *http, char scheme[SCHEME_SIZE])
     }
 }
 
-static bool is_https(const char *scheme)
+/* @p name in small letters. */
+static bool is_scheme(const char *scheme, const char *name)
 {
-    return strcasecmp(scheme, "https") == 0;
+    size_t i = 0;
+    while (name[i] != '\0' && (scheme[i] | 0x20) == name[i]) {
+        i++;
+    }
+    return name[i] == '\0' && scheme[i] == '\0';
 }
 
 /* Compares what the client goes by before and after: nobody else's idea of what a Location means is of use here. */
@@ -170,7 +174,8 @@ static esp_err_t follow_redirect(sr_http_t *http)
         return err;
     }
     get_scheme(http, to);
-    if (is_https(from) && !is_https(to) && !(http->allow_http && strcasecmp(to, "http") == 0)) {
+    const bool allowed = is_scheme(to, "https") || (http->allow_http && is_scheme(to, "http"));
+    if (is_scheme(from, "https") && !allowed) {
         ESP_LOGE(TAG, "refused: a redirect leads from %s to %s", from, to);
         return ESP_ERR_SELF_REFLASHER_DOWNGRADE;
     }
