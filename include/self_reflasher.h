@@ -101,6 +101,8 @@ typedef void *esp_self_reflasher_handle_t;
  *    the main flash chip
  *  - ESP_ERR_SELF_REFLASHER_UNALIGNED, _PAST_END: the destination region or target_partition
  *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the running app lies in the destination or in target_partition
+ *  - ESP_ERR_SELF_REFLASHER_READ_ONLY: the destination or target_partition touches a partition that is flagged
+ * `readonly`
  *  - ESP_ERR_SELF_REFLASHER_OVERLAP: target_partition overlaps the destination, or the recovery
  *    bootloader if that started the chip
  *  - ESP_ERR_SELF_REFLASHER_NO_STAGING: no OTA app partition is clear of the destination, of those of earlier images of
@@ -125,6 +127,7 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
  *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE, _STAGING_SMALL: the image
  *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE, _REVISION,
  *    _NOT_SIGNED: the image
+ *  - ESP_ERR_NOT_SUPPORTED: the chip encrypts its flash, and the partition table would change
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: staging holds something else than was written, after all retries
  *  - ESP_ERR_NO_MEM, or an error of esp_http_client or esp_flash, handed up unchanged
  */
@@ -185,6 +188,7 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  *  - ESP_OK: every sector of the region was read back and is right
  *  - ESP_ERR_INVALID_ARG: config is NULL, a region is empty, src_bin_size is 0 or larger than src_region
  *  - ESP_ERR_SELF_REFLASHER_UNALIGNED: the destination region
+ *  - ESP_ERR_SELF_REFLASHER_READ_ONLY: the destination touches a partition that is flagged `readonly`
  *  - ESP_ERR_SELF_REFLASHER_PAST_END: source or destination
  *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE: src_bin_size is larger than the destination
  *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the destination covers the running app, nothing takes it, and the option above
@@ -192,8 +196,8 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE, _REVISION,
  *    _NOT_SIGNED: the image
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries
- *  - ESP_ERR_NOT_SUPPORTED: the destination covers the running app, no slot takes it, and the chip encrypts its flash;
- *    nothing was touched
+ *  - ESP_ERR_NOT_SUPPORTED: the chip encrypts its flash, and the partition table would change, or the destination
+ * covers the running app and no slot takes it; nothing was touched
  *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: the app would move with a temporary table, but the last reset was a brownout; the
  *    next start will do it
  *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there; nothing

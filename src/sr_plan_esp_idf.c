@@ -23,6 +23,7 @@ _Static_assert(ESP_SELF_REFLASHER_CHECK_FLASH_MODE == SR_RESULT_FLASH_MODE, "nam
 _Static_assert(ESP_SELF_REFLASHER_CHECK_REVISION == SR_RESULT_REVISION, "names of one check");
 _Static_assert(ESP_SELF_REFLASHER_CHECK_TABLE == SR_RESULT_TABLE, "names of one check");
 _Static_assert(ESP_SELF_REFLASHER_CHECK_APP == SR_RESULT_APP, "names of one check");
+_Static_assert(ESP_SELF_REFLASHER_CHECK_SECURE_VERSION == SR_RESULT_VERSION, "names of one check");
 /* NOLINTEND(misc-redundant-expression) */
 
 static uint32_t bytes_to_download(const sr_migration_t *migration, uint32_t chunks)

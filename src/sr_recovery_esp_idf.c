@@ -148,6 +148,7 @@ static bool boots_today(const sr_system_t *system, const sr_reader_t *flash, con
 /** The first partition that is in the way. */
 typedef struct obstacle {
     sr_region_t place;
+    bool needs_copy;
     char text[56]; /**< Empty: none. */
 } obstacle_t;
 
@@ -157,7 +158,7 @@ static void look_at_partition(void *context, const esp_partition_t *partition)
     if (obstacle->text[0] != '\0' || !sr_region_overlaps(sr_partition_region(partition), obstacle->place)) {
         return;
     }
-    if (sr_partition_is_read_only(partition)) {
+    if (obstacle->needs_copy && sr_partition_is_read_only(partition)) {
         (void)snprintf(obstacle->text, sizeof(obstacle->text), "partition '%.16s' is flagged readonly",
                        partition->label);
     } else if ((uint32_t)partition->type != SR_PARTITION_TYPE_BOOTLOADER) {
@@ -193,7 +194,8 @@ static sr_recovery_t find_for_running(const sr_system_t *system, const sr_reader
     const bootloader_t there = find_bootloader(system, after, system->recovery);
     const bool is_old = same_bytes(after, system->recovery, flash, running.sectors.address, running.length);
     const bool is_there = is_old || (will_be_new(system, after, &there) && boots_today(system, flash, after, &there));
-    obstacle_t obstacle = {.place = {system->recovery, is_there ? there.sectors.size : running.sectors.size}};
+    obstacle_t obstacle = {.place = {system->recovery, is_there ? there.sectors.size : running.sectors.size},
+                           .needs_copy = !is_there};
     find_obstacle(system, &obstacle);
     if (obstacle.text[0] != '\0') {
         return not_used(system, obstacle.text);

@@ -461,6 +461,50 @@ static void missing_app_descriptor_is_told(void **state)
     assert_false(sr_image_app_desc(&reader, &none, &desc));
 }
 
+/* The start of the first segment: of an app, of a bootloader, of neither; and as much of it as there is. */
+static void demands_on_the_efuses(void **state)
+{
+    (void)state;
+    uint8_t bytes[SR_IMAGE_DEMANDS_END] = {0};
+    sr_image_demands_t demands;
+    memory_t memory;
+    sr_reader_t reader = memory_reader(&memory, bytes, sizeof(bytes));
+    bytes[32 + 4] = 7;
+    bytes[32 + 176] = 0x01;
+    bytes[32 + 177] = 0x02;
+    bytes[32 + 178] = 0x03;
+    bytes[32 + 179] = 0x04;
+    bytes[32 + 3] = 5;
+    assert_true(sr_image_read_demands(&reader, &demands));
+    assert_false(demands.has_descriptor);
+    assert_int_equal(demands.secure_version, 0);
+    assert_int_equal(demands.bootloader_version, 0);
+    assert_int_equal(demands.min_block, 0x0201);
+    assert_int_equal(demands.max_block, 0x0403);
+    bytes[32] = 0x50;
+    assert_true(sr_image_read_demands(&reader, &demands));
+    assert_int_equal(demands.bootloader_version, 5);
+    memcpy(bytes + 32, "\x32\x54\xCD\xAB", 4);
+    assert_true(sr_image_read_demands(&reader, &demands));
+    assert_true(demands.has_descriptor);
+    assert_int_equal(demands.secure_version, 7);
+    assert_int_equal(demands.bootloader_version, 0);
+    reader = memory_reader(&memory, bytes, sizeof(bytes) - 1);
+    assert_false(sr_image_read_demands(&reader, &demands));
+    reader = memory_reader(&memory, bytes, sizeof(bytes));
+    memory.fail_read = 1;
+    assert_false(sr_image_read_demands(&reader, &demands));
+}
+
+static bool has_signature_for(uint32_t size, sr_secure_boot_t secure_boot)
+{
+    memory_t memory;
+    sr_reader_t reader = memory_reader(&memory, draft.bytes, size);
+    sr_image_t image;
+    assert_int_equal(sr_image_parse(&reader, &image), SR_IMAGE_OK);
+    return sr_image_has_signature_block(&reader, &image, secure_boot);
+}
+
 static bool has_signature(uint32_t size, unsigned fail_read)
 {
     memory_t memory;
@@ -489,6 +533,8 @@ static void signature_block_version_1_follows_the_image(void **state)
     memset(draft.bytes + draft.length, 0, 4);
     memset(draft.bytes + draft.length + 4, 0x5A, 64);
     assert_true(has_signature(draft.length + 68, 0));
+    assert_true(has_signature_for(draft.length + 68, SR_SECURE_BOOT_V1));
+    assert_false(has_signature_for(draft.length + 68, SR_SECURE_BOOT_V2));
     assert_false(has_signature(draft.length + 67, 0));
     assert_false(has_signature(draft.length + 68, 1));
 }
@@ -641,6 +687,7 @@ int main(void)
         cmocka_unit_test(failing_crypto_is_reported),
         cmocka_unit_test(app_descriptor_is_read),
         cmocka_unit_test(missing_app_descriptor_is_told),
+        cmocka_unit_test(demands_on_the_efuses),
         cmocka_unit_test(erased_and_zero_flash_is_no_signature),
         cmocka_unit_test(signature_block_version_1_follows_the_image),
         cmocka_unit_test(signature_block_version_2_starts_at_the_next_sector),

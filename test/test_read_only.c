@@ -8,6 +8,7 @@
 #include "bundle_writer.h"
 #include "image_writer.h"
 #include "self_reflasher_bundle.h"
+#include "sr_temporary_table_esp_idf.h"
 #include "stand_in.h"
 
 #include "esp_flash.h"
@@ -282,6 +283,38 @@ static void otadata_that_has_to_select_the_running_app(void **state)
     }
 }
 
+static sr_room_t judge(void *context, uint32_t address)
+{
+    (void)context;
+    (void)address;
+    return SR_ROOM_FREE;
+}
+
+/* Nor does it go to free flash in such a partition. */
+static void a_temporary_table_leads_to_no_such_place(void **state)
+{
+    (void)state;
+    sr_system_t today;
+    sr_temporary_place_t place;
+    const unsigned others = API_READONLY_OTA_0 | API_READONLY_OTA_1 | API_READONLY_OTA_3;
+    static const struct {
+        unsigned flags;
+        uint32_t address;
+    } cases[] = {
+        {0, API_OTA_0},
+        {API_READONLY_OTA_0, API_OTA_1},
+        {others & ~(unsigned)API_READONLY_OTA_1, API_OTA_1},
+        {others, API_OTA_2 + 0x70000}, /* What is left of its own slot. */
+        {others | API_READONLY_OTA_2, UINT32_MAX},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        reopen((api_options_t){.readonly = cases[i].flags});
+        assert_int_equal(sr_system_look(&today), ESP_OK);
+        assert_int_equal(sr_temporary_table_find(&today, judge, NULL, &place), ESP_OK);
+        assert_int_equal(place.address, cases[i].address);
+    }
+}
+
 /* Single images. */
 
 static void destinations_and_staging_of_images(void **state)
@@ -335,6 +368,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(otadata_that_the_new_table_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(the_running_app_goes_to_no_such_place, setup, teardown),
         cmocka_unit_test_setup_teardown(otadata_that_has_to_select_the_running_app, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_temporary_table_leads_to_no_such_place, setup, teardown),
         cmocka_unit_test_setup_teardown(destinations_and_staging_of_images, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

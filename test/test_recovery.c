@@ -981,6 +981,34 @@ static bool allow(void *context, sr_region_t room)
     return *(bool *)context;
 }
 
+/* The flash driver refuses to put a copy into a partition that is flagged so. One that is there already will do. */
+static void a_read_only_place(void **state)
+{
+    (void)state;
+    const sim_config_t config = {.chip = chip, .flash = flash, .running_app = SLOT_0, .quiet = true};
+    for (unsigned readonly = 0; readonly < 2; readonly++) {
+        sr_system_t system;
+        sr_flash_window_t window;
+        bool allowed = true;
+        const sr_partition_t own = {SR_PARTITION_TYPE_BOOTLOADER,
+                                    2,
+                                    RECOVERY,
+                                    ROOM,
+                                    readonly != 0 ? SR_PARTITION_FLAG_READ_ONLY : 0,
+                                    "recovery"};
+        put_table(nor_flash_bytes(flash) + SR_PARTITION_TABLE_OFFSET, "nvs", &own);
+        assert_true(sim_chip_attach(&config));
+        assert_int_equal(sr_system_look(&system), ESP_OK);
+        const sr_reader_t after = sr_flash_reader(&window, &system.flash, 0, FLASH_SIZE);
+        assert_int_equal(sr_recovery_find(&system, &after, allow, &allowed).place.size, readonly != 0 ? 0 : 3 * SECTOR);
+        memcpy(nor_flash_bytes(flash) + RECOVERY, nor_flash_view(flash) + LOADER, 3 * SECTOR);
+        assert_int_equal(sr_recovery_find(&system, &after, allow, &allowed).place.size, 3 * SECTOR);
+        assert_false(sr_recovery_find(&system, &after, allow, &allowed).needs_copy);
+        memset(nor_flash_bytes(flash) + RECOVERY, 0xFF, 3 * SECTOR);
+        sim_chip_detach();
+    }
+}
+
 static void encrypted_flash_and_broken_bootloaders_are_not_guarded(void **state)
 {
     (void)state;
@@ -1043,6 +1071,7 @@ int main(void)
         TEST(image_over_the_running_app_has_its_copy_too),
         TEST(same_image_again_costs_nothing),
         TEST(skipped_copy_of_an_image_is_noticed),
+        TEST(a_read_only_place),
         TEST(encrypted_flash_and_broken_bootloaders_are_not_guarded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

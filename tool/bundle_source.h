@@ -31,7 +31,7 @@ typedef struct bundle_source {
 } bundle_source_t;
 
 /** For messages. */
-#define BUNDLE_CHECK_NAMES "bootloader, flash-size, flash-mode, revision, table, app, rollback"
+#define BUNDLE_CHECK_NAMES "bootloader, flash-size, flash-mode, revision, table, app, rollback, secure-version"
 
 /** Bit of a check by its name, ESP_SELF_REFLASHER_CHECK_..., or 0. */
 uint32_t bundle_check_bit(const char *name);

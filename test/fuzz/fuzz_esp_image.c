@@ -26,6 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t digest[SR_SHA256_SIZE];
     (void)sr_image_verify(&reader, &image, digest);
     (void)sr_image_has_signature_block(&reader, &image, SR_SECURE_BOOT_OFF);
+    sr_image_demands_t demands;
+    (void)sr_image_read_demands(&reader, &demands);
     sr_app_desc_t desc;
     if (sr_image_app_desc(&reader, &image, &desc)) {
         CHECK(strnlen(desc.version, sizeof(desc.version)) < sizeof(desc.version));
