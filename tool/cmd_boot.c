@@ -50,7 +50,7 @@ static int run(int argc, char **argv)
         .children = children,
     };
     boot_arguments_t arguments = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     image_file_t file;

@@ -277,7 +277,7 @@ static int run(int argc, char **argv)
         .doc = "Tells what a device whose flash holds FLASH would download and write to apply BUNDLE.",
     };
     diff_arguments_t arguments = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     bundle_file_t bundle;

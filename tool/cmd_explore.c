@@ -7,6 +7,7 @@
 #include "html_report.h"
 #include "migration_options.h"
 #include "number.h"
+#include "output_file.h"
 #include "sr_bundle.h"
 #include "terminal.h"
 
@@ -88,6 +89,7 @@ static const struct argp_option options[] = {
 static void show_progress(void *context, uint32_t done, uint32_t total)
 {
     (void)context;
+    terminal_draws_on_stderr();
     fprintf(stderr, "\r%3u %% of %" PRIu32 " states%s", (unsigned)(100ull * done / (total + !total)), total,
             done == total ? "\r\033[K" : "");
     fflush(stderr);
@@ -254,12 +256,15 @@ static int run(int argc, char **argv)
                                      .sample = DEFAULT_SAMPLE,
                                      .torn = NOR_TORN_KINDS,
                                      .jobs = processors > 0 ? (uint32_t)processors : 1};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     terminal_setup();
     migration_input_t input;
     int status = migration_input_open(&arguments.migration, &input);
+    if (status == STATUS_OK) {
+        status = output_file_check(arguments.html_path);
+    }
     if (status == STATUS_OK) {
         status = explore(&arguments, &input);
     }

@@ -7,6 +7,7 @@
 #include "inputs.h"
 #include "key_file.h"
 #include "number.h"
+#include "output_file.h"
 #include "pack_moves.h"
 #include "pack_result.h"
 #include "terminal.h"
@@ -462,7 +463,7 @@ static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *r
         status = key_file_sign(arguments->key_path, file.bytes, file.size);
     }
     if (status == STATUS_OK) {
-        status = image_file_write(arguments->out_path, file.bytes, file.size);
+        status = output_file_write(arguments->out_path, file.bytes, file.size);
     }
     if (status == STATUS_OK) {
         status = report(arguments, &file);
@@ -474,7 +475,7 @@ static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *r
 static int run(int argc, char **argv)
 {
     pack_arguments_t arguments = {0};
-    if (argp_parse(&pack_argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&pack_argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     inputs_t inputs = {0};
@@ -482,6 +483,9 @@ static int run(int argc, char **argv)
     pack_result_t result;
     pack_moves_t moves = {0};
     int status = read_inputs(&arguments, &inputs);
+    if (status == STATUS_OK) {
+        status = output_file_check(arguments.out_path);
+    }
     if (status == STATUS_OK) {
         status = lay_out(&arguments, &inputs, &layout, &result, &moves);
     }

@@ -8,6 +8,7 @@
 #include "html_report.h"
 #include "migration_options.h"
 #include "number.h"
+#include "output_file.h"
 #include "self_reflasher_err.h"
 #include "simulate_report.h"
 #include "terminal.h"
@@ -178,7 +179,7 @@ static int simulate_input(const simulate_arguments_t *arguments, migration_input
     input->migration.show_progress = !arguments->json && arguments->cut_count == 0;
     int status = arguments->cut_count > 0 ? migrate_cut(arguments, input) : migrate(arguments, input);
     if (arguments->out_path != NULL && status != STATUS_BAD_INPUT) {
-        int written = image_file_write(arguments->out_path, nor_flash_view(input->migration.flash), input->flash.size);
+        int written = output_file_write(arguments->out_path, nor_flash_view(input->migration.flash), input->flash.size);
         status = written != STATUS_OK ? written : status;
     }
     return status;
@@ -198,12 +199,18 @@ static int run(int argc, char **argv)
         .children = children,
     };
     simulate_arguments_t arguments = {.migration = {.flash_chip = nor_timing_find(NULL), .running_app = UINT32_MAX}};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     terminal_setup();
     migration_input_t input;
     int status = migration_input_open(&arguments.migration, &input);
+    if (status == STATUS_OK) {
+        status = output_file_check(arguments.out_path);
+    }
+    if (status == STATUS_OK) {
+        status = output_file_check(arguments.html_path);
+    }
     if (status == STATUS_OK) {
         status = simulate_input(&arguments, &input);
     }

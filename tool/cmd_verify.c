@@ -79,7 +79,7 @@ static int run(int argc, char **argv)
                "says. Exit status: 0 good, 1 not.",
     };
     verify_arguments_t arguments = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     sr_public_key_t key;

@@ -11,7 +11,8 @@
 #define COLUMNS 80u
 
 static struct {
-    bool live, colour, unicode;
+    volatile bool live, stderr_drawn;
+    bool colour, unicode;
 } terminal;
 
 void terminal_setup(void)
@@ -21,6 +22,23 @@ void terminal_setup(void)
     terminal.live = isatty(STDOUT_FILENO) && kind != NULL && strcmp(kind, "dumb") != 0;
     terminal.colour = terminal.live && (no_colour == NULL || no_colour[0] == '\0');
     terminal.unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
+void terminal_draws_on_stderr(void)
+{
+    terminal.stderr_drawn = true;
+}
+
+void terminal_interrupted(void)
+{
+    static const char plain[] = "\x1b[0m\r\x1b[K";
+    // by write(), since the interrupted thread may hold the locks of stdio
+    if (terminal.stderr_drawn && write(STDERR_FILENO, plain, sizeof(plain) - 1) < 0) {
+        return;
+    }
+    if (terminal.live && write(STDOUT_FILENO, plain, sizeof(plain) - 1) < 0) {
+        return;
+    }
 }
 
 bool terminal_is_live(void)

@@ -23,6 +23,12 @@ typedef enum terminal_style {
 /** Looks at stdout, the locale and NO_COLOR. Call once, before any output. */
 void terminal_setup(void);
 
+/** Tells that something is drawn on stderr, which must be gone if the program is interrupted. */
+void terminal_draws_on_stderr(void);
+
+/** Leaves plain, empty lines behind on the terminals that were drawn on. Only for a signal handler. */
+void terminal_interrupted(void);
+
 /** True if stdout is a terminal on which a line can be drawn over. */
 bool terminal_is_live(void);
 
