@@ -217,7 +217,8 @@ static void add_numbers(cJSON *json, const bundle_file_t *bundle)
     cJSON_AddItemToObject(json, "partition_table_offset",
                           table ? cJSON_CreateNumber(manifest->partition_table_offset) : cJSON_CreateNull());
     cJSON_AddItemToObject(json, "key_id",
-                          bundle->signature.is_signed ? cJSON_CreateString(key_id_text(bundle->signature.key_id, key)) : cJSON_CreateNull());
+                          bundle->signature.is_signed ? cJSON_CreateString(key_id_text(bundle->signature.key_id, key))
+                                                      : cJSON_CreateNull());
     cJSON_AddNumberToObject(json, "sectors", totals.sectors);
     cJSON_AddNumberToObject(json, "sectors_blank", totals.blank);
     cJSON_AddNumberToObject(json, "chunks", manifest->chunk_count);
@@ -238,6 +239,7 @@ int bundle_report_print_json(const bundle_file_t *bundle)
     add_moves(json, &bundle->bundle);
     cJSON *inside = contents_report_json(contents, bundle->file.path);
     cJSON_DeleteItemFromObject(inside, "boot"); // what boots may depend on flash that is kept
+    cJSON_DeleteItemFromObject(inside, "dump");
     cJSON_AddItemToObject(json, "contents", inside);
     contents_free(contents);
     json_print(json);

@@ -251,7 +251,7 @@ static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, boo
                         flash->size, bundle->bundle.min_flash_size);
     }
     if (!compare_regions(&bundle->bundle, flash->bytes, &diff)) {
-        return complain(STATUS_NO, "the crypto library failed");
+        return complain(STATUS_BAD_INPUT, "the crypto library failed");
     }
     const int status = follow_moves(bundle, flash, &diff);
     if (status != STATUS_OK) {

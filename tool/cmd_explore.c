@@ -146,17 +146,7 @@ static int complain_status(const migration_input_t *input, explore_status_t stat
 static int write_page(const explore_arguments_t *arguments, const explore_result_t *result, const contents_t *before,
                       const contents_t *after)
 {
-    char verdict[256];
-    char states[NUMBER_TEXT_SIZE];
-    number_grouped(result->state_count, states);
-    if (result->failures == 0) {
-        snprintf(
-            verdict, sizeof(verdict),
-            "no failure in %s states: outside the commit the chip always boots, and the old system always finishes",
-            states);
-    } else {
-        snprintf(verdict, sizeof(verdict), "%" PRIu32 " failures in %s states", result->failures, states);
-    }
+    char verdict[EXPLORE_VERDICT_SIZE];
     cJSON *figures = explore_report_json(result);
     const html_report_t page = {
         .path = arguments->migration.flash_path,
@@ -168,7 +158,7 @@ static int write_page(const explore_arguments_t *arguments, const explore_result
         .explored = result,
         .figures = figures,
         .good = result->failures == 0,
-        .verdict = verdict,
+        .verdict = explore_verdict(result, verdict),
     };
     const int status = html_report_write(arguments->html_path, &page);
     cJSON_Delete(figures);

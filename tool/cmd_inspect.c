@@ -66,7 +66,8 @@ static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"json", 'j', NULL, 0, "Print JSON", 0},
-        {"offset", KEY_OFFSET, "OFFSET", 0, "Flash offset for which the file is made; default: told by what is in it", 0},
+        {"offset", KEY_OFFSET, "OFFSET", 0, "Flash offset for which the file is made; default: told by what is in it",
+         0},
         {0}};
     static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {

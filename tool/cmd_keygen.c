@@ -63,7 +63,7 @@ static void report(const keygen_arguments_t *arguments, const sr_public_key_t *k
     FILE *out = arguments->public_path != NULL ? stdout : stderr;
     fprintf(out, "key pair %s on P-256\n", key_id_text(key->id, id));
     fprintf(out, "  private      %s: signs bundles. Keep it secret, and a copy of it safe\n", arguments->private_path);
-    fprintf(out, "  public       %s: for apps, verify and simulate. No secret\n",
+    fprintf(out, "  public       %s: for apps, verify and simulate. No secret: it may be known\n",
             arguments->public_path != NULL ? arguments->public_path : "standard output");
 }
 
@@ -86,7 +86,8 @@ static int run(int argc, char **argv)
     char private_pem[BUNDLE_PEM_SIZE];
     char public_pem[BUNDLE_PEM_SIZE];
     sr_public_key_t key;
-    if (bundle_keygen(private_pem, public_pem) != SR_BUNDLE_OK || sr_public_key_read(public_pem, &key) != SR_BUNDLE_OK) {
+    if (bundle_keygen(private_pem, public_pem) != SR_BUNDLE_OK ||
+        sr_public_key_read(public_pem, &key) != SR_BUNDLE_OK) {
         return complain(STATUS_BAD_INPUT, "the crypto library failed");
     }
     int status = write_keys(&arguments, private_pem, public_pem);

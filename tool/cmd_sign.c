@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sign: with a key in a file, or in two halves with one that is elsewhere.
+#include "bundle_file.h"
 #include "bundle_signer.h"
 #include "command.h"
 #include "image_file.h"
@@ -148,7 +149,7 @@ static int run(int argc, char **argv)
     image_file_t file;
     int status = image_file_load(arguments.path, &file);
     if (status == STATUS_OK) {
-        status = sign(&arguments, &file);
+        status = bundle_file_has_magic(&file) ? sign(&arguments, &file) : bundle_file_complain_kind(&file);
         image_file_free(&file);
     }
     return status;

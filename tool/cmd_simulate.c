@@ -68,12 +68,15 @@ static const struct argp_option options[] = {
      0},
     {0}};
 
-static void print_title(const simulate_arguments_t *arguments, const migration_t *migration)
+static void print_title(const simulate_arguments_t *arguments, const migration_input_t *input)
 {
+    static const char *const complete[] = {
+        [DUMP_COMPLETE] = ", complete", [DUMP_NOT_COMPLETE] = ", not complete", [DUMP_NOT_KNOWN] = ""};
+    const migration_t *migration = &input->migration;
     char size[NUMBER_TEXT_SIZE];
-    printf("%s%s%s: %s, %s of flash, timed as %s\n\n", terminal_style(STYLE_HEADING), arguments->migration.flash_path,
+    printf("%s%s%s: %s, %s of flash%s, timed as %s\n\n", terminal_style(STYLE_HEADING), arguments->migration.flash_path,
            terminal_reset(), migration->chip.chip->family, number_size(nor_flash_size(migration->flash), size),
-           arguments->migration.flash_chip->name);
+           complete[input->extent.complete], arguments->migration.flash_chip->name);
 }
 
 static int write_html(const simulate_arguments_t *arguments, const simulate_report_t *what, bool good)
@@ -102,12 +105,15 @@ static int write_html(const simulate_arguments_t *arguments, const simulate_repo
     return status;
 }
 
-static int report(const simulate_arguments_t *arguments, const image_file_t *flash, const migration_t *migration,
+static int report(const simulate_arguments_t *arguments, const migration_input_t *input,
                   const migration_result_t *result)
 {
+    const image_file_t *flash = &input->flash;
+    const migration_t *migration = &input->migration;
     simulate_report_t what = {
         .migration = migration,
         .result = result,
+        .extent = &input->extent,
         .before = contents_of_flash(flash->bytes, flash->size, &migration->chip),
         .after = contents_of_flash(nor_flash_view(migration->flash), flash->size, &migration->chip),
     };
@@ -133,15 +139,29 @@ static int migrate(const simulate_arguments_t *arguments, const migration_input_
 {
     const migration_t *migration = &input->migration;
     if (!arguments->json) {
-        print_title(arguments, migration);
+        print_title(arguments, input);
     }
     migration_result_t result;
     const int status =
         migration_run(migration, &result)
-            ? report(arguments, &input->flash, migration, &result)
+            ? report(arguments, input, &result)
             : complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s); name one with --running",
                        input->flash.path, result.report.after.reason);
     migration_result_free(&result);
+    return status;
+}
+
+/** Complains why a cut did not come. */
+static int complain_cut(const migration_input_t *input, unsigned made)
+{
+    const boot_chip_t *chip = &input->migration.chip;
+    contents_t *before = contents_of_flash(input->flash.bytes, input->flash.size, chip);
+    const bool boots = before != NULL && (boot_succeeds(&before->boot) || input->migration.running_app != UINT32_MAX);
+    const int status =
+        boots ? complain(STATUS_USAGE, "--cut: the migration is done before power cut number %u", made + 1)
+              : complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s); name one with --running",
+                         input->flash.path, before != NULL ? before->boot.reason : "out of memory");
+    contents_free(before);
     return status;
 }
 
@@ -153,8 +173,7 @@ static int migrate_cut(const simulate_arguments_t *arguments, const migration_in
     field_app_set(migration);
     if (!explore_cut_run(&migration->chip, migration->flash, migration->running_app, field_app_main, arguments->cuts,
                          arguments->cut_count, &what.made)) {
-        return complain(STATUS_BAD_INPUT, "%s: boots no app that could do it, or it is done before power cut number %u",
-                        input->flash.path, what.made + 1);
+        return complain_cut(input, what.made);
     }
     const uint32_t size = input->flash.size;
     what.before = contents_of_flash(input->flash.bytes, size, &migration->chip);
@@ -165,7 +184,7 @@ static int migrate_cut(const simulate_arguments_t *arguments, const migration_in
     if (arguments->json) {
         json_print(cut_report_json(&what));
     } else {
-        print_title(arguments, migration);
+        print_title(arguments, input);
         cut_report_print(&what);
     }
     const bool boots = boot_succeeds(&what.after->boot);

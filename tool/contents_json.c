@@ -4,6 +4,7 @@
 
 #include "boot_report.h"
 #include "contents_names.h"
+#include "dump_extent.h"
 
 #include <stdio.h>
 
@@ -165,6 +166,9 @@ cJSON *contents_report_json(const contents_t *contents, const char *path)
     if (contents->kind == CONTENTS_FLASH) {
         cJSON_AddItemToObject(json, "boot",
                               boot_report_json(&contents->chip, &contents->boot, contents->boot_app_name));
+        dump_extent_t extent;
+        dump_extent_find(contents, &extent);
+        cJSON_AddItemToObject(json, "dump", dump_extent_json(&extent));
     }
     return json;
 }

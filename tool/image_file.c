@@ -2,6 +2,7 @@
 #include "image_file.h"
 
 #include "command.h"
+#include "file_kind.h"
 #include "number.h"
 #include "output_file.h"
 
@@ -67,10 +68,13 @@ int image_file_load_flash(const char *path, image_file_t *file)
     bool power_of_two = (file->size & (file->size - 1)) == 0;
     if (!power_of_two || file->size < SMALLEST_FLASH) {
         char digits[NUMBER_TEXT_SIZE];
-        complain(STATUS_BAD_INPUT,
-                 "%s: ends at offset 0x%" PRIx32 " (%s bytes): not a whole flash, whose size is a power of two from "
-                 "1 MiB to 32 MiB",
-                 path, file->size, number_grouped(file->size, digits));
+        const char *mistaken = file_kind_mistaken(file);
+        mistaken != NULL ? complain(STATUS_BAD_INPUT, "%s %s; a whole flash is needed here", path, mistaken)
+                         : complain(STATUS_BAD_INPUT,
+                                    "%s: ends at offset 0x%" PRIx32
+                                    " (%s bytes): not a whole flash, whose size is a power of two from "
+                                    "1 MiB to 32 MiB; esptool read-flash 0 ALL reads all of one",
+                                    path, file->size, number_grouped(file->size, digits));
         image_file_free(file);
         return STATUS_BAD_INPUT;
     }

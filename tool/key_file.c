@@ -10,26 +10,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TO_PUBLIC  "; its public half: " PROGRAM_NAME " key --public FILE"
-#define TO_DECRYPT "; decrypted: openssl pkey -in FILE -out KEY"
+#define TO_DECRYPT "; openssl pkey -in FILE -out KEY decrypts it"
+#define TO_PUBLIC  "; " PROGRAM_NAME " key FILE --public PUBLIC writes its public half"
 
 /** What a text may hold, by a mark in it: the first that is found counts. */
 static const struct {
     const char *mark, *what;
+    const char *way_out;
     bool private_half; /**< Could be a private key on P-256. */
 } kinds[] = {
-    {"-----BEGIN ENCRYPTED PRIVATE KEY-----", "an encrypted private key" TO_DECRYPT, false},
-    {"Proc-Type: 4,ENCRYPTED", "an encrypted private key" TO_DECRYPT, false},
-    {"-----BEGIN EC PRIVATE KEY-----", "a private key", true},
-    {"-----BEGIN PRIVATE KEY-----", "a private key", true},
-    {"-----BEGIN PUBLIC KEY-----", "a public key", false},
-    {"-----BEGIN RSA ", "an RSA key", false},
-    {"-----BEGIN DSA ", "a DSA key", false},
-    {"-----BEGIN OPENSSH PRIVATE KEY-----", "a key of OpenSSH", false},
-    {"-----BEGIN CERTIFICATE REQUEST-----", "a certificate request", false},
-    {"-----BEGIN CERTIFICATE-----", "a certificate; its key: openssl x509 -pubkey -noout -in FILE", false},
-    {"-----BEGIN EC PARAMETERS-----", "parameters of a curve, without a key", false},
-    {"-----BEGIN ", "PEM of another kind", false},
+    {"-----BEGIN ENCRYPTED PRIVATE KEY-----", "an encrypted private key", TO_DECRYPT, false},
+    {"Proc-Type: 4,ENCRYPTED", "an encrypted private key", TO_DECRYPT, false},
+    {"-----BEGIN EC PRIVATE KEY-----", "a private key", TO_PUBLIC, true},
+    {"-----BEGIN PRIVATE KEY-----", "a private key", TO_PUBLIC, true},
+    {"-----BEGIN PUBLIC KEY-----", "a public key", "; the other file of the pair is needed", false},
+    {"-----BEGIN RSA ", "an RSA key", "; " PROGRAM_NAME " keygen makes a pair", false},
+    {"-----BEGIN DSA ", "a DSA key", "; " PROGRAM_NAME " keygen makes a pair", false},
+    {"-----BEGIN OPENSSH PRIVATE KEY-----", "a key of OpenSSH", "; " PROGRAM_NAME " keygen makes a pair", false},
+    {"-----BEGIN CERTIFICATE REQUEST-----", "a certificate request", "", false},
+    {"-----BEGIN CERTIFICATE-----", "a certificate", "; openssl x509 -pubkey -noout -in FILE shows its key", false},
+    {"-----BEGIN EC PARAMETERS-----", "parameters of a curve, without a key", "", false},
+    {"-----BEGIN ", "PEM of another kind", "", false},
 };
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -61,8 +62,8 @@ static int complain_kind(const char *path, const char *text, const char *wanted)
     if (strncmp(what + 2, wanted, strlen(wanted)) == 0) {
         return complain(STATUS_BAD_INPUT, "%s: a %s, but not one on P-256 (or damaged)", path, wanted);
     }
-    return complain(STATUS_BAD_INPUT, "%s: %s%s, where a %s on P-256 is needed", path, what,
-                    kinds[kind].private_half ? TO_PUBLIC : "", wanted);
+    return complain(STATUS_BAD_INPUT, "%s: %s, where a %s on P-256 is needed%s", path, what, wanted,
+                    kinds[kind].way_out);
 }
 
 char *key_file_load_text(const char *path)

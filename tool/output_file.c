@@ -101,7 +101,8 @@ static bool follow(char **path, const char *name)
 {
     char *joined = NULL;
     char *folder = folder_of(*path);
-    if (folder == NULL || (name[0] == '/' ? asprintf(&joined, "%s", name) : asprintf(&joined, "%s/%s", folder, name)) < 0) {
+    if (folder == NULL ||
+        (name[0] == '/' ? asprintf(&joined, "%s", name) : asprintf(&joined, "%s/%s", folder, name)) < 0) {
         free(folder);
         return false;
     }
@@ -170,8 +171,9 @@ static int check_existing(const char *path, const struct stat *status)
     for (size_t i = 0; i < inputs.count; i++) {
         const input_t *input = &inputs.list[i];
         if (!input->replaceable && is_same(status, input->device, input->inode)) {
-            return complain(STATUS_BAD_INPUT, "%s: is the same file as the input %s, which would be lost: name another one",
-                            path, input->path);
+            return complain(STATUS_BAD_INPUT,
+                            "%s: is the same file as the input %s, which would be lost: name another one", path,
+                            input->path);
         }
     }
     return STATUS_OK;
@@ -358,7 +360,8 @@ int output_file_create(const char *path, const void *bytes, size_t size, mode_t 
 {
     struct stat old;
     if (lstat(path, &old) == 0) {
-        return complain(STATUS_BAD_INPUT, "%s: exists, and is not overwritten: move it away, or name another one", path);
+        return complain(STATUS_BAD_INPUT, "%s: exists, and is not overwritten: move it away, or name another one",
+                        path);
     }
     char *place = resolve(path);
     const bool written = place != NULL && write_place(place, bytes, size, mode, NULL, false);

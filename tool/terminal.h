@@ -47,6 +47,9 @@ const char *terminal_dot(void);
 /** "  key          value" lines: prints the indented key, padded, without newline. */
 void terminal_key(const char *key);
 
+/** Prints text in at most @p columns columns; where it is cut, an ellipsis says so. */
+void terminal_clip(const char *text, unsigned columns);
+
 /** Prints @p text in a style. */
 void terminal_print(terminal_style_t style, const char *text);
 
