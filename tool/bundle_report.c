@@ -239,7 +239,6 @@ int bundle_report_print_json(const bundle_file_t *bundle)
     add_moves(json, &bundle->bundle);
     cJSON *inside = contents_report_json(contents, bundle->file.path);
     cJSON_DeleteItemFromObject(inside, "boot"); // what boots may depend on flash that is kept
-    cJSON_DeleteItemFromObject(inside, "dump");
     cJSON_AddItemToObject(json, "contents", inside);
     contents_free(contents);
     json_print(json);

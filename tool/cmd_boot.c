@@ -40,17 +40,15 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 static void report(const contents_t *contents, bool json)
 {
+    if (json) {
+        json_print(dump_boot_json(contents));
+        return;
+    }
     dump_extent_t extent;
     dump_extent_find(contents, &extent);
-    if (json) {
-        cJSON *answer = boot_report_json(&contents->chip, &contents->boot, contents->boot_app_name);
-        cJSON_AddItemToObject(answer, "dump", dump_extent_json(&extent));
-        json_print(answer);
-    } else {
-        terminal_setup();
-        boot_report_print(&contents->boot, contents->boot_app_name);
-        dump_extent_print(&extent);
-    }
+    terminal_setup();
+    boot_report_print(&contents->boot, contents->boot_app_name);
+    dump_extent_print(&extent);
 }
 
 static int run(int argc, char **argv)

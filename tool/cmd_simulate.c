@@ -113,7 +113,6 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
     simulate_report_t what = {
         .migration = migration,
         .result = result,
-        .extent = &input->extent,
         .before = contents_of_flash(flash->bytes, flash->size, &migration->chip),
         .after = contents_of_flash(nor_flash_view(migration->flash), flash->size, &migration->chip),
     };
@@ -151,20 +150,6 @@ static int migrate(const simulate_arguments_t *arguments, const migration_input_
     return status;
 }
 
-/** Complains why a cut did not come. */
-static int complain_cut(const migration_input_t *input, unsigned made)
-{
-    const boot_chip_t *chip = &input->migration.chip;
-    contents_t *before = contents_of_flash(input->flash.bytes, input->flash.size, chip);
-    const bool boots = before != NULL && (boot_succeeds(&before->boot) || input->migration.running_app != UINT32_MAX);
-    const int status =
-        boots ? complain(STATUS_USAGE, "--cut: the migration is done before power cut number %u", made + 1)
-              : complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s); name one with --running",
-                         input->flash.path, before != NULL ? before->boot.reason : "out of memory");
-    contents_free(before);
-    return status;
-}
-
 /** Ends at the last cut, with the flash as it is then. */
 static int migrate_cut(const simulate_arguments_t *arguments, const migration_input_t *input)
 {
@@ -173,7 +158,7 @@ static int migrate_cut(const simulate_arguments_t *arguments, const migration_in
     field_app_set(migration);
     if (!explore_cut_run(&migration->chip, migration->flash, migration->running_app, field_app_main, arguments->cuts,
                          arguments->cut_count, &what.made)) {
-        return complain_cut(input, what.made);
+        return complain(STATUS_USAGE, "--cut: the migration is done before power cut number %u", what.made + 1);
     }
     const uint32_t size = input->flash.size;
     what.before = contents_of_flash(input->flash.bytes, size, &migration->chip);

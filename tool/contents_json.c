@@ -164,11 +164,7 @@ cJSON *contents_report_json(const contents_t *contents, const char *path)
         cJSON_AddItemToArray(mcuboot, mcuboot_json(&contents->mcuboot[i]));
     }
     if (contents->kind == CONTENTS_FLASH) {
-        cJSON_AddItemToObject(json, "boot",
-                              boot_report_json(&contents->chip, &contents->boot, contents->boot_app_name));
-        dump_extent_t extent;
-        dump_extent_find(contents, &extent);
-        cJSON_AddItemToObject(json, "dump", dump_extent_json(&extent));
+        cJSON_AddItemToObject(json, "boot", dump_boot_json(contents));
     }
     return json;
 }

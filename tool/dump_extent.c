@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dump_extent.h"
 
+#include "boot_report.h"
 #include "number.h"
 #include "terminal.h"
 
@@ -65,13 +66,16 @@ void dump_extent_find(const contents_t *contents, dump_extent_t *extent)
     }
 }
 
-cJSON *dump_extent_json(const dump_extent_t *extent)
+cJSON *dump_boot_json(const contents_t *contents)
 {
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddItemToObject(json, "complete",
-                          extent->complete == DUMP_NOT_KNOWN ? cJSON_CreateNull()
-                                                             : cJSON_CreateBool(extent->complete == DUMP_COMPLETE));
-    cJSON_AddStringToObject(json, "text", extent->text);
+    dump_extent_t extent;
+    dump_extent_find(contents, &extent);
+    cJSON *json = boot_report_json(&contents->chip, &contents->boot, contents->boot_app_name);
+    cJSON *dump = cJSON_AddObjectToObject(json, "dump");
+    cJSON_AddItemToObject(dump, "complete",
+                          extent.complete == DUMP_NOT_KNOWN ? cJSON_CreateNull()
+                                                            : cJSON_CreateBool(extent.complete == DUMP_COMPLETE));
+    cJSON_AddStringToObject(dump, "text", extent.text);
     return json;
 }
 

@@ -21,8 +21,10 @@ typedef struct dump_extent {
  */
 void dump_extent_find(const contents_t *contents, dump_extent_t *extent);
 
-/** {"complete": true, false or null, "text": ...}. Owned by the caller. */
-cJSON *dump_extent_json(const dump_extent_t *extent);
+/** As boot_report_json(), and in its member "dump": {"complete": true, false or null, "text": ...}. Owned by the
+ * caller.
+ */
+cJSON *dump_boot_json(const contents_t *contents);
 
 /** Prints it as a line of its own, indented as boot_report_print() does. */
 void dump_extent_print(const dump_extent_t *extent);

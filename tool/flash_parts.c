@@ -65,7 +65,7 @@ int flash_parts_arrange(flash_parts_t *parts, uint32_t limit)
         if (!sr_region_fits((sr_region_t){part->address, part->file.size}, limit)) {
             return complain(STATUS_BAD_INPUT,
                             "%s: %" PRIu32 " bytes at offset 0x%" PRIx32
-                            " end after the flash of %u MB: a larger one is "
+                            " end past the flash of %u MB: a larger one is "
                             "--flash-size",
                             part->name, part->file.size, part->address, limit >> 20);
         }

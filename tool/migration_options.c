@@ -210,13 +210,16 @@ static int load_ca(const migration_options_t *options, migration_input_t *input)
     return input->ca != NULL ? STATUS_OK : STATUS_BAD_INPUT;
 }
 
-/** An app runs where a partition is. */
+/** The app that does it: one that boots, or one that is named, and an app runs where a partition is. */
 static int check_running(const migration_input_t *input)
 {
     const uint32_t address = input->migration.running_app;
     const image_file_t *flash = &input->flash;
     if (address == UINT32_MAX) {
-        return STATUS_OK;
+        return boot_succeeds(&input->boot)
+                   ? STATUS_OK
+                   : complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s); name one with --running",
+                              flash->path, input->boot.reason);
     }
     sr_table_t table;
     chip_read_table(flash->bytes, flash->size, input->migration.chip.partition_table, &table);
@@ -228,12 +231,12 @@ static int check_running(const migration_input_t *input)
         }
     }
     return complain(STATUS_USAGE,
-                    "--running 0x%" PRIx32 ": no partition of %s starts there with an app; inspect shows them", address,
-                    flash->path);
+                    "--running: no partition with an app starts at offset 0x%" PRIx32 " of %s; inspect shows them",
+                    address, flash->path);
 }
 
 /** What is rehearsed on a part of a flash need not hold for all of it. */
-static int find_extent(migration_input_t *input)
+static int look_into(migration_input_t *input)
 {
     const image_file_t *flash = &input->flash;
     contents_t *contents = contents_of_flash(flash->bytes, flash->size, &input->migration.chip);
@@ -241,6 +244,7 @@ static int find_extent(migration_input_t *input)
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     }
     dump_extent_find(contents, &input->extent);
+    input->boot = contents->boot;
     contents_free(contents);
     if (input->extent.complete == DUMP_NOT_COMPLETE) {
         complain(STATUS_OK, "warning: %s: %s", flash->path, input->extent.text);
@@ -263,7 +267,7 @@ int migration_input_open(const migration_options_t *options, migration_input_t *
     if (status != STATUS_OK) {
         return status;
     }
-    status = find_extent(input);
+    status = look_into(input);
     if (status != STATUS_OK) {
         return status;
     }

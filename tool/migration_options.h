@@ -43,6 +43,7 @@ bool migration_has_bundle(const migration_options_t *options);
 typedef struct migration_input {
     image_file_t flash;   /**< Content at the start. */
     dump_extent_t extent; /**< Whether that is all of it. */
+    boot_result_t boot;   /**< What it boots. */
     migration_t migration;
     steps_t steps;
     bundle_source_t source;

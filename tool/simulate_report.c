@@ -2,6 +2,7 @@
 #include "simulate_report.h"
 
 #include "boot_report.h"
+#include "dump_extent.h"
 #include "flash_map.h"
 #include "number.h"
 #include "self_reflasher_err.h"
@@ -298,11 +299,7 @@ cJSON *simulate_report_json(const simulate_report_t *report)
     add_times(json, "flash_ms", "flash_ms_maximum", result->stats.typical_us, result->stats.maximum_us);
     add_times(json, "window_ms", "window_ms_maximum", result->window.typical_us, result->window.maximum_us);
     add_counts(json, result);
-    cJSON_AddItemToObject(json, "dump", dump_extent_json(report->extent));
-    cJSON_AddItemToObject(
-        json, "boot_before",
-        boot_report_json(&report->before->chip, &report->before->boot, report->before->boot_app_name));
-    cJSON_AddItemToObject(json, "boot",
-                          boot_report_json(&report->after->chip, &report->after->boot, report->after->boot_app_name));
+    cJSON_AddItemToObject(json, "boot_before", dump_boot_json(report->before));
+    cJSON_AddItemToObject(json, "boot", dump_boot_json(report->after));
     return json;
 }

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "dump_extent.h"
+#include "contents.h"
 #include "migration.h"
 
 #include <cjson/cJSON.h>
@@ -13,7 +13,6 @@ typedef struct simulate_report {
     const migration_t *migration;
     const migration_result_t *result;
     const contents_t *before, *after;
-    const dump_extent_t *extent; /**< Of the flash at the start. */
 } simulate_report_t;
 
 /** Prints flash maps, figures and what boots. */
