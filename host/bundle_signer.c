@@ -132,15 +132,20 @@ static int sign_digest(mbedtls_pk_context *pk, const uint8_t *digest, uint8_t *d
 #endif
 }
 
+/** Reading the public half the way that devices do also makes sure of the curve. */
+static sr_bundle_status_t read_public_half(mbedtls_pk_context *pk, char public_pem[BUNDLE_PEM_SIZE],
+                                           sr_public_key_t *key)
+{
+    return mbedtls_pk_write_pubkey_pem(pk, (unsigned char *)public_pem, BUNDLE_PEM_SIZE) == 0
+               ? sr_public_key_read(public_pem, key)
+               : SR_BUNDLE_BAD_KEY;
+}
+
 static sr_bundle_status_t sign_with(mbedtls_pk_context *pk, uint8_t *bundle, size_t size)
 {
-    // Reading the public half the way that devices do also makes sure of the curve.
     char public_pem[BUNDLE_PEM_SIZE];
     sr_public_key_t key;
-    if (mbedtls_pk_write_pubkey_pem(pk, (unsigned char *)public_pem, sizeof(public_pem)) != 0) {
-        return SR_BUNDLE_BAD_KEY;
-    }
-    sr_bundle_status_t status = sr_public_key_read(public_pem, &key);
+    sr_bundle_status_t status = read_public_half(pk, public_pem, &key);
     if (status != SR_BUNDLE_OK) {
         return status;
     }
@@ -167,6 +172,22 @@ sr_bundle_status_t bundle_sign(uint8_t *bundle, size_t size, const char *private
     sr_bundle_status_t status = parse_private(&pk, private_pem);
     if (status == SR_BUNDLE_OK) {
         status = sign_with(&pk, bundle, size);
+    }
+    mbedtls_pk_free(&pk);
+    return status;
+}
+
+sr_bundle_status_t bundle_public_half(const char *private_pem, char public_pem[BUNDLE_PEM_SIZE])
+{
+    if (psa_crypto_init() != PSA_SUCCESS) {
+        return SR_BUNDLE_CRYPTO_FAILED;
+    }
+    mbedtls_pk_context pk;
+    sr_public_key_t key;
+    mbedtls_pk_init(&pk);
+    sr_bundle_status_t status = parse_private(&pk, private_pem);
+    if (status == SR_BUNDLE_OK) {
+        status = read_public_half(&pk, public_pem, &key);
     }
     mbedtls_pk_free(&pk);
     return status;

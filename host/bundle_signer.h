@@ -20,6 +20,14 @@
 sr_bundle_status_t bundle_keygen(char private_pem[BUNDLE_PEM_SIZE], char public_pem[BUNDLE_PEM_SIZE]);
 
 /**
+ * The public half of a private key.
+ * @param private_pem SEC1 or PKCS#8, not encrypted.
+ * @param[out] public_pem As bundle_keygen() writes it.
+ * @return OK, CRYPTO_FAILED, or BAD_KEY if this is no private key on P-256.
+ */
+sr_bundle_status_t bundle_public_half(const char *private_pem, char public_pem[BUNDLE_PEM_SIZE]);
+
+/**
  * The digest to sign: SHA-256 of the manifest.
  * @param size Of @p bundle: all of the file.
  * @return OK, CRYPTO_FAILED, or why this is no bundle, as sr_bundle_parse() says it.

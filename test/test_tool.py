@@ -128,7 +128,7 @@ class Usage(ToolTest):
         self.assert_fails(3, [str(self.dir)], "inspect", self.dir)
         self.assert_fails(3, ["short.bin"], "simulate", "--flash", short, "0x1000", self.mcuboot)
         self.assert_fails(3, ["missing.bin"], "simulate", "--flash", self.flash, "0x1000", self.dir / "missing.bin")
-        self.assert_fails(3, ["0x300000"], "simulate", "-f", self.flash, "-r", "0x300000", "0x1000", self.mcuboot)
+        self.assert_fails(2, ["0x300000"], "simulate", "-f", self.flash, "-r", "0x300000", "0x1000", self.mcuboot)
 
 
 class Boot(ToolTest):

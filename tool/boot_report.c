@@ -2,6 +2,7 @@
 #include "boot_report.h"
 
 #include "terminal.h"
+#include "utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -81,7 +82,8 @@ void json_print(cJSON *json)
 {
     char *text = cJSON_Print(json);
     if (text != NULL) {
-        puts(text);
+        utf8_write(stdout, text); // names in a flash may be any bytes
+        putchar('\n');
         cJSON_free(text);
     }
     cJSON_Delete(json);

@@ -3,6 +3,7 @@
 
 #include "bundle_signer.h"
 #include "command.h"
+#include "file_kind.h"
 #include "sr_digest.h"
 
 #include <inttypes.h>
@@ -16,6 +17,14 @@ bool bundle_file_has_magic(const image_file_t *file)
     return file->size >= sizeof(sr_bundle_magic) && memcmp(file->bytes, sr_bundle_magic, sizeof(sr_bundle_magic)) == 0;
 }
 
+int bundle_file_complain_kind(const image_file_t *file)
+{
+    const char *mistaken = file_kind_mistaken(file);
+    return mistaken != NULL
+               ? complain(STATUS_BAD_INPUT, "%s %s; a bundle is needed here", file->path, mistaken)
+               : complain(STATUS_BAD_INPUT, "%s: no bundle: pack makes one; inspect tells what this is", file->path);
+}
+
 int bundle_file_open(const image_file_t *file, bundle_file_t *bundle)
 {
     *bundle = (bundle_file_t){.file = *file};
@@ -25,6 +34,9 @@ int bundle_file_open(const image_file_t *file, bundle_file_t *bundle)
     }
     if (status == SR_BUNDLE_OK) {
         status = sr_signature_parse(file->bytes + bundle->bundle.manifest_size, &bundle->signature);
+    }
+    if (status != SR_BUNDLE_OK && !bundle_file_has_magic(file)) {
+        return bundle_file_complain_kind(file);
     }
     if (status != SR_BUNDLE_OK) {
         return complain(STATUS_BAD_INPUT, "%s: %s", file->path, sr_bundle_status_text(status));

@@ -19,6 +19,9 @@ typedef struct bundle_file {
 /** True if a file starts as a bundle does. */
 bool bundle_file_has_magic(const image_file_t *file);
 
+/** Complains that a file does not start as a bundle does, and tells what it is. @return STATUS_BAD_INPUT. */
+int bundle_file_complain_kind(const image_file_t *file);
+
 /**
  * Makes a bundle of a file that was loaded: checks all but signature and chunks.
  * @param file Owned by @p bundle from then on, also if it is refused: bundle_file_free() is due.

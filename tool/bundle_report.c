@@ -4,6 +4,7 @@
 #include "boot_report.h"
 #include "command.h"
 #include "contents_report.h"
+#include "key_file.h"
 #include "number.h"
 #include "terminal.h"
 
@@ -11,8 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define KEY_TEXT_SIZE (2 * SR_SIGNATURE_KEY_ID_SIZE + 1)
 
 typedef struct totals {
     uint32_t sectors, blank; /**< Described; and those of them that shall be blank. */
@@ -34,14 +33,6 @@ static totals_t count(const sr_bundle_t *bundle)
         totals.chunk_bytes += sr_bundle_chunk(bundle, i).length;
     }
     return totals;
-}
-
-static const char *key_text(const bundle_file_t *bundle, char out[KEY_TEXT_SIZE])
-{
-    for (unsigned i = 0; i < SR_SIGNATURE_KEY_ID_SIZE; i++) {
-        snprintf(out + 2 * i, 3, "%02x", bundle->signature.key_id[i]);
-    }
-    return out;
 }
 
 /** The flash as it will be, 0xFF where it is kept. @return NULL after complaining. */
@@ -84,7 +75,7 @@ static void print_numbers(const bundle_file_t *bundle)
     const uint32_t content = (totals.sectors - totals.blank) * SR_SECTOR_SIZE;
     char first[NUMBER_TEXT_SIZE];
     char second[NUMBER_TEXT_SIZE];
-    char key[KEY_TEXT_SIZE];
+    char key[KEY_ID_TEXT_SIZE];
     terminal_key("needs");
     printf("%s of flash, revision v%u.%u or later\n", number_size(manifest->min_flash_size, first),
            manifest->min_chip_revision / 100, manifest->min_chip_revision % 100);
@@ -105,7 +96,7 @@ static void print_numbers(const bundle_file_t *bundle)
     }
     terminal_key("signature");
     if (bundle->signature.is_signed) {
-        printf("by key %s\n", key_text(bundle, key));
+        printf("by key %s\n", key_id_text(bundle->signature.key_id, key));
     } else {
         terminal_print(STYLE_BAD, "not signed\n");
     }
@@ -216,7 +207,7 @@ static void add_numbers(cJSON *json, const bundle_file_t *bundle)
     const totals_t totals = count(manifest);
     const sr_chip_t *chip = sr_chip_by_id(manifest->chip_id);
     const bool table = manifest->partition_table_offset != SR_BUNDLE_NO_TABLE;
-    char key[KEY_TEXT_SIZE];
+    char key[KEY_ID_TEXT_SIZE];
     cJSON_AddNumberToObject(json, "size", manifest->bundle_size);
     cJSON_AddNumberToObject(json, "manifest_size", manifest->manifest_size);
     cJSON_AddItemToObject(json, "chip", chip != NULL ? cJSON_CreateString(chip->name) : cJSON_CreateNull());
@@ -226,7 +217,8 @@ static void add_numbers(cJSON *json, const bundle_file_t *bundle)
     cJSON_AddItemToObject(json, "partition_table_offset",
                           table ? cJSON_CreateNumber(manifest->partition_table_offset) : cJSON_CreateNull());
     cJSON_AddItemToObject(json, "key_id",
-                          bundle->signature.is_signed ? cJSON_CreateString(key_text(bundle, key)) : cJSON_CreateNull());
+                          bundle->signature.is_signed ? cJSON_CreateString(key_id_text(bundle->signature.key_id, key))
+                                                      : cJSON_CreateNull());
     cJSON_AddNumberToObject(json, "sectors", totals.sectors);
     cJSON_AddNumberToObject(json, "sectors_blank", totals.blank);
     cJSON_AddNumberToObject(json, "chunks", manifest->chunk_count);

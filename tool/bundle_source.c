@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bundle_source.h"
 
+#include "bundle_file.h"
 #include "command.h"
+#include "file_kind.h"
 #include "key_file.h"
 #include "migration.h"
 #include "pack_result.h"
@@ -24,6 +26,9 @@ static int serve_file(const char *path, bundle_source_t *source)
     const int status = image_file_load(path, &source->file);
     if (status != STATUS_OK) {
         return status;
+    }
+    if (file_kind_mistaken_for_bundle(&source->file)) {
+        return bundle_file_complain_kind(&source->file); // no answer of the component would tell as much
     }
     source->server = local_server_start(&source->file, 1);
     return source->server != NULL ? STATUS_OK : complain(STATUS_BAD_INPUT, "can't listen on the loopback interface");

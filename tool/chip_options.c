@@ -29,21 +29,21 @@ static const struct argp_option options[] = {
      10},
     {0}};
 
-static void list_chips(char *out, size_t size)
+const char *chip_names(char out[CHIP_NAMES_SIZE])
 {
     size_t used = 0;
-    for (unsigned i = 0; sr_chip_at(i) != NULL && used < size; i++) {
-        used += (size_t)snprintf(out + used, size - used, "%s%s", i == 0 ? "" : ", ", sr_chip_at(i)->name);
+    for (unsigned i = 0; sr_chip_at(i) != NULL && used < CHIP_NAMES_SIZE; i++) {
+        used += (size_t)snprintf(out + used, CHIP_NAMES_SIZE - used, "%s%s", i == 0 ? "" : ", ", sr_chip_at(i)->name);
     }
+    return out;
 }
 
 static void parse_chip(boot_chip_t *chip, const char *argument, struct argp_state *state)
 {
     chip->chip = sr_chip_by_name(argument);
     if (chip->chip == NULL) {
-        char names[160];
-        list_chips(names, sizeof(names));
-        argp_error(state, "unknown chip '%s' (known: %s)", argument, names);
+        char names[CHIP_NAMES_SIZE];
+        argp_error(state, "unknown chip '%s' (known: %s)", argument, chip_names(names));
     }
 }
 

@@ -4,6 +4,7 @@
 #include "chip_options.h"
 #include "command.h"
 #include "contents.h"
+#include "dump_extent.h"
 #include "image_file.h"
 #include "terminal.h"
 
@@ -37,6 +38,19 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
+static void report(const contents_t *contents, bool json)
+{
+    if (json) {
+        json_print(dump_boot_json(contents));
+        return;
+    }
+    dump_extent_t extent;
+    dump_extent_find(contents, &extent);
+    terminal_setup();
+    boot_report_print(&contents->boot, contents->boot_app_name);
+    dump_extent_print(&extent);
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -50,7 +64,7 @@ static int run(int argc, char **argv)
         .children = children,
     };
     boot_arguments_t arguments = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     image_file_t file;
@@ -64,17 +78,15 @@ static int run(int argc, char **argv)
         image_file_free(&file);
         return status;
     }
-    boot_result_t result;
-    char name[64];
-    contents_boot(chip, file.bytes, file.size, &result, name, sizeof(name));
-    if (arguments.json) {
-        json_print(boot_report_json(chip, &result, name));
-    } else {
-        terminal_setup();
-        boot_report_print(&result, name);
-    }
+    contents_t *contents = contents_of_flash(file.bytes, file.size, chip);
     image_file_free(&file);
-    return boot_succeeds(&result) ? STATUS_OK : STATUS_NO;
+    if (contents == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", arguments.path);
+    }
+    report(contents, arguments.json);
+    status = boot_succeeds(&contents->boot) ? STATUS_OK : STATUS_NO;
+    contents_free(contents);
+    return status;
 }
 
 const command_t command_boot = {"boot", "what a chip with this flash boots, and why", run};

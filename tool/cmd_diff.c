@@ -251,7 +251,7 @@ static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, boo
                         flash->size, bundle->bundle.min_flash_size);
     }
     if (!compare_regions(&bundle->bundle, flash->bytes, &diff)) {
-        return complain(STATUS_NO, "the crypto library failed");
+        return complain(STATUS_BAD_INPUT, "the crypto library failed");
     }
     const int status = follow_moves(bundle, flash, &diff);
     if (status != STATUS_OK) {
@@ -277,7 +277,7 @@ static int run(int argc, char **argv)
         .doc = "Tells what a device whose flash holds FLASH would download and write to apply BUNDLE.",
     };
     diff_arguments_t arguments = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     bundle_file_t bundle;

@@ -7,6 +7,7 @@
 #include "html_report.h"
 #include "migration_options.h"
 #include "number.h"
+#include "output_file.h"
 #include "sr_bundle.h"
 #include "terminal.h"
 
@@ -88,6 +89,7 @@ static const struct argp_option options[] = {
 static void show_progress(void *context, uint32_t done, uint32_t total)
 {
     (void)context;
+    terminal_draws_on_stderr();
     fprintf(stderr, "\r%3u %% of %" PRIu32 " states%s", (unsigned)(100ull * done / (total + !total)), total,
             done == total ? "\r\033[K" : "");
     fflush(stderr);
@@ -144,17 +146,7 @@ static int complain_status(const migration_input_t *input, explore_status_t stat
 static int write_page(const explore_arguments_t *arguments, const explore_result_t *result, const contents_t *before,
                       const contents_t *after)
 {
-    char verdict[256];
-    char states[NUMBER_TEXT_SIZE];
-    number_grouped(result->state_count, states);
-    if (result->failures == 0) {
-        snprintf(
-            verdict, sizeof(verdict),
-            "no failure in %s states: outside the commit the chip always boots, and the old system always finishes",
-            states);
-    } else {
-        snprintf(verdict, sizeof(verdict), "%" PRIu32 " failures in %s states", result->failures, states);
-    }
+    char verdict[EXPLORE_VERDICT_SIZE];
     cJSON *figures = explore_report_json(result);
     const html_report_t page = {
         .path = arguments->migration.flash_path,
@@ -166,7 +158,7 @@ static int write_page(const explore_arguments_t *arguments, const explore_result
         .explored = result,
         .figures = figures,
         .good = result->failures == 0,
-        .verdict = verdict,
+        .verdict = explore_verdict(result, verdict),
     };
     const int status = html_report_write(arguments->html_path, &page);
     cJSON_Delete(figures);
@@ -254,12 +246,15 @@ static int run(int argc, char **argv)
                                      .sample = DEFAULT_SAMPLE,
                                      .torn = NOR_TORN_KINDS,
                                      .jobs = processors > 0 ? (uint32_t)processors : 1};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     terminal_setup();
     migration_input_t input;
     int status = migration_input_open(&arguments.migration, &input);
+    if (status == STATUS_OK) {
+        status = output_file_check(arguments.html_path);
+    }
     if (status == STATUS_OK) {
         status = explore(&arguments, &input);
     }

@@ -5,6 +5,7 @@
 #include "command.h"
 #include "moves.h"
 #include "number.h"
+#include "output_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -110,9 +111,14 @@ static int extract(const extract_arguments_t *arguments, const bundle_file_t *bu
     if (status != STATUS_OK) {
         return status;
     }
+    status = output_file_check(arguments->out_path);
+    if (status != STATUS_OK) {
+        image_file_free(&flash);
+        return status;
+    }
     status = arguments->base_path == NULL ? apply_to_blank(bundle, &flash) : apply_to_base(bundle, &flash);
     if (status == STATUS_OK) {
-        status = image_file_write(arguments->out_path, flash.bytes, flash.size);
+        status = output_file_write(arguments->out_path, flash.bytes, flash.size);
     }
     if (status == STATUS_OK) {
         report(arguments, flash.size);
@@ -136,7 +142,7 @@ static int run(int argc, char **argv)
                "looked at.",
     };
     extract_arguments_t arguments = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     bundle_file_t bundle;

@@ -8,6 +8,8 @@
 #include "number.h"
 #include "terminal.h"
 
+enum { KEY_OFFSET = 0x200 };
+
 typedef struct inspect_arguments {
     boot_chip_t chip;
     const char *path;
@@ -22,7 +24,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 'j':
         arguments->json = true;
         return 0;
-    case 'o':
+    case KEY_OFFSET:
         if (!number_parse(argument, &arguments->offset)) {
             argp_error(state, "bad offset '%s': a number such as 0x1000 expected", argument);
         }
@@ -64,7 +66,8 @@ static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"json", 'j', NULL, 0, "Print JSON", 0},
-        {"offset", 'o', "OFFSET", 0, "Flash offset for which the file is made; default: told by what is in it", 0},
+        {"offset", KEY_OFFSET, "OFFSET", 0, "Flash offset for which the file is made; default: told by what is in it",
+         0},
         {0}};
     static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
@@ -76,7 +79,7 @@ static int run(int argc, char **argv)
         .children = children,
     };
     inspect_arguments_t arguments = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     image_file_t file;

@@ -2,10 +2,9 @@
 // keygen: a key pair to sign bundles with.
 #include "bundle_signer.h"
 #include "command.h"
+#include "key_file.h"
+#include "output_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,45 +38,40 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-/** Writes a file that must not exist: a key that is overwritten is gone, and with it the way to all devices. */
-static int write_new(const char *path, const char *text, mode_t mode)
-{
-    const int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (file < 0) {
-        return complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno));
-    }
-    const size_t length = strlen(text);
-    const bool written = write(file, text, length) == (ssize_t)length;
-    if (close(file) != 0 || !written) {
-        complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno));
-        (void)unlink(path);
-        return STATUS_BAD_INPUT;
-    }
-    return STATUS_OK;
-}
-
+/** A key that is overwritten is gone, and with it the way to all devices: both files must be new. */
 static int write_keys(const keygen_arguments_t *arguments, const char *private_pem, const char *public_pem)
 {
-    int status = write_new(arguments->private_path, private_pem, 0600);
+    int status = output_file_create(arguments->private_path, private_pem, strlen(private_pem), 0600);
     if (status != STATUS_OK) {
         return status;
     }
-    if (arguments->public_path == NULL) {
-        fputs(public_pem, stdout);
-        return STATUS_OK;
+    if (arguments->public_path != NULL) {
+        status = output_file_create(arguments->public_path, public_pem, strlen(public_pem), 0644);
+    } else if (fputs(public_pem, stdout) < 0 || fflush(stdout) != 0) {
+        status = STATUS_BAD_INPUT; // main() tells of standard output
     }
-    status = write_new(arguments->public_path, public_pem, 0644);
     if (status != STATUS_OK) {
         (void)unlink(arguments->private_path);
     }
     return status;
 }
 
+/** On stderr if the public key itself is on stdout. */
+static void report(const keygen_arguments_t *arguments, const sr_public_key_t *key)
+{
+    char id[KEY_ID_TEXT_SIZE];
+    FILE *out = arguments->public_path != NULL ? stdout : stderr;
+    fprintf(out, "key pair %s on P-256\n", key_id_text(key->id, id));
+    fprintf(out, "  private      %s: signs bundles. Keep it secret, and a copy of it safe\n", arguments->private_path);
+    fprintf(out, "  public       %s: for apps, verify and simulate. No secret: it may be known\n",
+            arguments->public_path != NULL ? arguments->public_path : "standard output");
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"out", 'o', "FILE", 0, "Where to write the private key (needed)", 0},
-        {"public", KEY_PUBLIC, "FILE", 0, "Where to write the public key; default: standard output", 0},
+        {"public", KEY_PUBLIC, "FILE", 0, "Where to write the public key, for apps; default: standard output", 0},
         {0}};
     static const struct argp argp = {
         .options = options,
@@ -86,16 +80,21 @@ static int run(int argc, char **argv)
                "Files that exist are never overwritten.",
     };
     keygen_arguments_t arguments = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     char private_pem[BUNDLE_PEM_SIZE];
     char public_pem[BUNDLE_PEM_SIZE];
-    if (bundle_keygen(private_pem, public_pem) != SR_BUNDLE_OK) {
-        return complain(STATUS_NO, "the crypto library failed");
+    sr_public_key_t key;
+    if (bundle_keygen(private_pem, public_pem) != SR_BUNDLE_OK ||
+        sr_public_key_read(public_pem, &key) != SR_BUNDLE_OK) {
+        return complain(STATUS_BAD_INPUT, "the crypto library failed");
     }
-    const int status = write_keys(&arguments, private_pem, public_pem);
+    int status = write_keys(&arguments, private_pem, public_pem);
     explicit_bzero(private_pem, sizeof(private_pem));
+    if (status == STATUS_OK) {
+        report(&arguments, &key);
+    }
     return status;
 }
 

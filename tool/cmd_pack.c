@@ -7,6 +7,7 @@
 #include "inputs.h"
 #include "key_file.h"
 #include "number.h"
+#include "output_file.h"
 #include "pack_moves.h"
 #include "pack_result.h"
 #include "terminal.h"
@@ -78,7 +79,7 @@ static void take_argument(pack_arguments_t *arguments, const char *argument, str
 static void set_setting(char setting[8], const char *value, struct argp_state *state)
 {
     if (!flash_setting_set(setting, value)) {
-        argp_error(state, "no such flash setting: '%s'", value);
+        argp_error(state, "no such flash setting: '%s' (4MB, dio and 40m are some)", value);
     }
 }
 
@@ -160,7 +161,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 'c':
         arguments->chip = sr_chip_by_name(argument);
         if (arguments->chip == NULL) {
-            argp_error(state, "unknown chip '%s': esp32, esp32s3, ... expected", argument);
+            char names[CHIP_NAMES_SIZE];
+            argp_error(state, "unknown chip '%s' (known: %s)", argument, chip_names(names));
         }
         return 0;
     case 'j':
@@ -250,7 +252,8 @@ static int read_inputs(const pack_arguments_t *arguments, inputs_t *inputs)
         }
     }
     if (status == STATUS_OK && inputs->chip == NULL) {
-        status = complain(STATUS_USAGE, "which chip? only --build-dir and --manifest tell it without --chip");
+        status = complain(STATUS_USAGE,
+                          "which chip? give --chip CHIP; only --build-dir and --manifest tell it by themselves");
     }
     return status;
 }
@@ -258,7 +261,8 @@ static int read_inputs(const pack_arguments_t *arguments, inputs_t *inputs)
 /** The command line's settings win over those of an input. */
 static int settle_settings(const pack_arguments_t *arguments, inputs_t *inputs)
 {
-    const char *problem = flash_settings_problem(&arguments->settings, inputs->chip);
+    char text[FLASH_SETTINGS_TEXT_SIZE];
+    const char *problem = flash_settings_problem(&arguments->settings, inputs->chip, text);
     if (problem != NULL) {
         return complain(STATUS_USAGE, "%s: %s", inputs->chip->name, problem);
     }
@@ -406,7 +410,8 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
     }
     if (status == STATUS_OK &&
         (flash_layout_end(*layout) > result->flash_size || result->moved_end > result->flash_size)) {
-        status = complain(STATUS_USAGE, "a region ends behind the flash of %s", inputs->settings.size);
+        status = complain(STATUS_USAGE, "a region ends behind the flash of %s: a larger one is --flash-size",
+                          inputs->settings.size);
     }
     return status;
 }
@@ -462,7 +467,7 @@ static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *r
         status = key_file_sign(arguments->key_path, file.bytes, file.size);
     }
     if (status == STATUS_OK) {
-        status = image_file_write(arguments->out_path, file.bytes, file.size);
+        status = output_file_write(arguments->out_path, file.bytes, file.size);
     }
     if (status == STATUS_OK) {
         status = report(arguments, &file);
@@ -474,7 +479,7 @@ static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *r
 static int run(int argc, char **argv)
 {
     pack_arguments_t arguments = {0};
-    if (argp_parse(&pack_argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&pack_argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     inputs_t inputs = {0};
@@ -482,6 +487,9 @@ static int run(int argc, char **argv)
     pack_result_t result;
     pack_moves_t moves = {0};
     int status = read_inputs(&arguments, &inputs);
+    if (status == STATUS_OK) {
+        status = output_file_check(arguments.out_path);
+    }
     if (status == STATUS_OK) {
         status = lay_out(&arguments, &inputs, &layout, &result, &moves);
     }

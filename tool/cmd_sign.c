@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // sign: with a key in a file, or in two halves with one that is elsewhere.
+#include "bundle_file.h"
 #include "bundle_signer.h"
 #include "command.h"
 #include "image_file.h"
 #include "key_file.h"
+#include "output_file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -78,7 +80,7 @@ static int write_digest(const sign_arguments_t *arguments, const image_file_t *f
     if (status != SR_BUNDLE_OK) {
         return complain(STATUS_BAD_INPUT, "%s: %s", file->path, sr_bundle_status_text(status));
     }
-    return image_file_write(arguments->digest_path, digest, sizeof(digest));
+    return output_file_write(arguments->digest_path, digest, sizeof(digest));
 }
 
 static int take_signature(const sign_arguments_t *arguments, const image_file_t *file)
@@ -116,7 +118,11 @@ static int sign(const sign_arguments_t *arguments, const image_file_t *file)
     } else {
         status = take_signature(arguments, file);
     }
-    return status == STATUS_OK ? image_file_write(arguments->out_path, file->bytes, file->size) : status;
+    if (status != STATUS_OK) {
+        return status;
+    }
+    output_file_allow(file->path); // what is written is this bundle and its signature
+    return output_file_write(arguments->out_path, file->bytes, file->size);
 }
 
 static int run(int argc, char **argv)
@@ -137,13 +143,13 @@ static int run(int argc, char **argv)
         .doc = "Signs a bundle: ECDSA on P-256 with SHA-256. A signature that it has is replaced.",
     };
     sign_arguments_t arguments = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     image_file_t file;
     int status = image_file_load(arguments.path, &file);
     if (status == STATUS_OK) {
-        status = sign(&arguments, &file);
+        status = bundle_file_has_magic(&file) ? sign(&arguments, &file) : bundle_file_complain_kind(&file);
         image_file_free(&file);
     }
     return status;

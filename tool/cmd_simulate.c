@@ -8,6 +8,7 @@
 #include "html_report.h"
 #include "migration_options.h"
 #include "number.h"
+#include "output_file.h"
 #include "self_reflasher_err.h"
 #include "simulate_report.h"
 #include "terminal.h"
@@ -67,12 +68,15 @@ static const struct argp_option options[] = {
      0},
     {0}};
 
-static void print_title(const simulate_arguments_t *arguments, const migration_t *migration)
+static void print_title(const simulate_arguments_t *arguments, const migration_input_t *input)
 {
+    static const char *const complete[] = {
+        [DUMP_COMPLETE] = ", complete", [DUMP_NOT_COMPLETE] = ", not complete", [DUMP_NOT_KNOWN] = ""};
+    const migration_t *migration = &input->migration;
     char size[NUMBER_TEXT_SIZE];
-    printf("%s%s%s: %s, %s of flash, timed as %s\n\n", terminal_style(STYLE_HEADING), arguments->migration.flash_path,
+    printf("%s%s%s: %s, %s of flash%s, timed as %s\n\n", terminal_style(STYLE_HEADING), arguments->migration.flash_path,
            terminal_reset(), migration->chip.chip->family, number_size(nor_flash_size(migration->flash), size),
-           arguments->migration.flash_chip->name);
+           complete[input->extent.complete], arguments->migration.flash_chip->name);
 }
 
 static int write_html(const simulate_arguments_t *arguments, const simulate_report_t *what, bool good)
@@ -101,9 +105,11 @@ static int write_html(const simulate_arguments_t *arguments, const simulate_repo
     return status;
 }
 
-static int report(const simulate_arguments_t *arguments, const image_file_t *flash, const migration_t *migration,
+static int report(const simulate_arguments_t *arguments, const migration_input_t *input,
                   const migration_result_t *result)
 {
+    const image_file_t *flash = &input->flash;
+    const migration_t *migration = &input->migration;
     simulate_report_t what = {
         .migration = migration,
         .result = result,
@@ -132,12 +138,12 @@ static int migrate(const simulate_arguments_t *arguments, const migration_input_
 {
     const migration_t *migration = &input->migration;
     if (!arguments->json) {
-        print_title(arguments, migration);
+        print_title(arguments, input);
     }
     migration_result_t result;
     const int status =
         migration_run(migration, &result)
-            ? report(arguments, &input->flash, migration, &result)
+            ? report(arguments, input, &result)
             : complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s); name one with --running",
                        input->flash.path, result.report.after.reason);
     migration_result_free(&result);
@@ -152,8 +158,7 @@ static int migrate_cut(const simulate_arguments_t *arguments, const migration_in
     field_app_set(migration);
     if (!explore_cut_run(&migration->chip, migration->flash, migration->running_app, field_app_main, arguments->cuts,
                          arguments->cut_count, &what.made)) {
-        return complain(STATUS_BAD_INPUT, "%s: boots no app that could do it, or it is done before power cut number %u",
-                        input->flash.path, what.made + 1);
+        return complain(STATUS_USAGE, "--cut: the migration is done before power cut number %u", what.made + 1);
     }
     const uint32_t size = input->flash.size;
     what.before = contents_of_flash(input->flash.bytes, size, &migration->chip);
@@ -164,7 +169,7 @@ static int migrate_cut(const simulate_arguments_t *arguments, const migration_in
     if (arguments->json) {
         json_print(cut_report_json(&what));
     } else {
-        print_title(arguments, migration);
+        print_title(arguments, input);
         cut_report_print(&what);
     }
     const bool boots = boot_succeeds(&what.after->boot);
@@ -178,7 +183,7 @@ static int simulate_input(const simulate_arguments_t *arguments, migration_input
     input->migration.show_progress = !arguments->json && arguments->cut_count == 0;
     int status = arguments->cut_count > 0 ? migrate_cut(arguments, input) : migrate(arguments, input);
     if (arguments->out_path != NULL && status != STATUS_BAD_INPUT) {
-        int written = image_file_write(arguments->out_path, nor_flash_view(input->migration.flash), input->flash.size);
+        int written = output_file_write(arguments->out_path, nor_flash_view(input->migration.flash), input->flash.size);
         status = written != STATUS_OK ? written : status;
     }
     return status;
@@ -198,12 +203,18 @@ static int run(int argc, char **argv)
         .children = children,
     };
     simulate_arguments_t arguments = {.migration = {.flash_chip = nor_timing_find(NULL), .running_app = UINT32_MAX}};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     terminal_setup();
     migration_input_t input;
     int status = migration_input_open(&arguments.migration, &input);
+    if (status == STATUS_OK) {
+        status = output_file_check(arguments.out_path);
+    }
+    if (status == STATUS_OK) {
+        status = output_file_check(arguments.html_path);
+    }
     if (status == STATUS_OK) {
         status = simulate_input(&arguments, &input);
     }

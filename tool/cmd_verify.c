@@ -4,6 +4,7 @@
 #include "bundle_file.h"
 #include "bundle_signer.h"
 #include "command.h"
+#include "file_kind.h"
 #include "key_file.h"
 
 #include <stdio.h>
@@ -45,7 +46,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-/** Complains about what is wrong. @return STATUS_OK or STATUS_NO. */
+/** Complains about what is wrong. @return STATUS_OK or STATUS_NO, or STATUS_BAD_INPUT if there is no memory to tell. */
 static int verify(const image_file_t *file, const sr_public_key_t *key)
 {
     const sr_bundle_status_t status = bundle_verify(file->bytes, file->size, key);
@@ -58,7 +59,7 @@ static int verify(const image_file_t *file, const sr_public_key_t *key)
     }
     uint8_t *flash = malloc(bundle.bundle.min_flash_size);
     if (flash == NULL) {
-        return complain(STATUS_NO, "out of memory");
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", file->path);
     }
     const int applied = bundle_file_apply(&bundle, flash);
     free(flash);
@@ -76,10 +77,10 @@ static int run(int argc, char **argv)
         .parser = parse_option,
         .args_doc = "BUNDLE",
         .doc = "Checks all of a bundle: its manifest, its signature, and that every chunk decodes to what the manifest "
-               "says. Exit status: 0 good, 1 not.",
+               "says. Exit status: 0 good, 1 not, 3 if there is no bundle or no key to check.",
     };
     verify_arguments_t arguments = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0) {
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
     sr_public_key_t key;
@@ -89,6 +90,11 @@ static int run(int argc, char **argv)
         status = image_file_load(arguments.path, &file);
     }
     if (status != STATUS_OK) {
+        return status;
+    }
+    if (file_kind_mistaken_for_bundle(&file)) {
+        status = bundle_file_complain_kind(&file);
+        image_file_free(&file);
         return status;
     }
     status = verify(&file, &key);

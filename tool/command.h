@@ -5,15 +5,17 @@
 #pragma once
 
 #include <argp.h>
+#include <stdbool.h>
 
 #define PROGRAM_NAME "self-reflasher"
 
-/** Exit statuses of the program; scripts depend on them. */
+/** Exit statuses of the program; scripts depend on them. What belongs to which: docs/program.md. */
 enum {
-    STATUS_OK = 0,        /**< Done; what was asked about boots. */
-    STATUS_NO = 1,        /**< Does not boot, does not verify, or was refused. */
-    STATUS_USAGE = 2,     /**< Bad arguments. */
-    STATUS_BAD_INPUT = 3, /**< A file that is missing or is not what it has to be. */
+    STATUS_OK = 0,        /**< Done; what was asked about boots, verifies or came through. */
+    STATUS_NO = 1,        /**< The answer is no: does not boot, does not verify, was refused. */
+    STATUS_USAGE = 2,     /**< The command line does not say what to do. */
+    STATUS_BAD_INPUT = 3, /**< No answer: a file that is missing, is not what it has to be or can't be written; no
+                               memory. */
 };
 
 /** One subcommand. */
@@ -30,10 +32,18 @@ extern const command_t command_simulate;
 extern const command_t command_explore;
 extern const command_t command_pack;
 extern const command_t command_keygen;
+extern const command_t command_key;
 extern const command_t command_sign;
 extern const command_t command_verify;
 extern const command_t command_extract;
 extern const command_t command_diff;
+
+/**
+ * As argp_parse(), with the options that all commands have: --help, --usage and --version.
+ * @param argp With two children at most.
+ * @return false if argp has failed.
+ */
+bool command_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input);
 
 /** Writes "self-reflasher: ..." and a newline to stderr. @return @p status, to be handed up. */
 int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));

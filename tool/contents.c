@@ -3,6 +3,7 @@
 
 #include "chip_options.h"
 #include "command.h"
+#include "file_kind.h"
 #include "sr_bytes.h"
 
 #include <inttypes.h>
@@ -227,10 +228,10 @@ static uint32_t whole_sectors(uint32_t size)
 
 static void describe_app(const contents_t *contents, uint32_t address, const char *label, map_region_t *region)
 {
-    char name[64];
+    char name[CONTENTS_NAME_SIZE];
     contents_app_name(contents->bytes, contents->size, address, name, sizeof(name));
     bool both = label[0] != '\0' && name[0] != '\0';
-    snprintf(region->label, sizeof(region->label), "%.16s%s%.44s", label, both ? ": " : "", name);
+    snprintf(region->label, sizeof(region->label), "%.16s%s%s", label, both ? ": " : "", name);
 }
 
 static void add_partition_regions(contents_t *contents)
@@ -480,6 +481,11 @@ contents_t *contents_of_file(const image_file_t *file, const uint32_t *offset, c
 {
     contents_kind_t kind = CONTENTS_PART;
     uint32_t base = offset != NULL ? *offset : 0;
+    const char *mistaken = file_kind_mistaken(file);
+    if (offset == NULL && mistaken != NULL) {
+        complain(STATUS_BAD_INPUT, "%s %s", file->path, mistaken);
+        return NULL;
+    }
     if (offset == NULL && !recognize(file, chip, &kind, &base)) {
         complain(STATUS_BAD_INPUT,
                  "%s: nothing known at offset 0x0 (0x%02x), 0x1000 or 0x8000; if it is part of a flash, tell where it "

@@ -69,11 +69,13 @@ typedef enum region_kind {
     REGION_DATA,
 } region_kind_t;
 
+#define CONTENTS_NAME_SIZE 80 /**< Enough for the two names of 32 bytes in an app. */
+
 /** A labelled range of the flash, for the map. */
 typedef struct map_region {
     sr_region_t region;
     region_kind_t kind;
-    char label[64];
+    char label[CONTENTS_NAME_SIZE + 20]; /**< Of the partition, and what is in it. */
 } map_region_t;
 
 typedef struct contents {
@@ -82,8 +84,8 @@ typedef struct contents {
     uint8_t *bytes;      /**< By flash address, blank outside `present`; owned. */
     uint32_t size;       /**< Of `bytes`: a power of two, 1 MiB or more. */
     boot_chip_t chip;
-    boot_result_t boot;     /**< What a chip with exactly this flash would do. */
-    char boot_app_name[64]; /**< contents_app_name() of what boots. */
+    boot_result_t boot;                     /**< What a chip with exactly this flash would do. */
+    char boot_app_name[CONTENTS_NAME_SIZE]; /**< contents_app_name() of what boots. */
 
     bootloader_info_t bootloader;
     uint32_t table_address;

@@ -4,6 +4,7 @@
 
 #include "boot_report.h"
 #include "contents_names.h"
+#include "dump_extent.h"
 
 #include <stdio.h>
 
@@ -163,8 +164,7 @@ cJSON *contents_report_json(const contents_t *contents, const char *path)
         cJSON_AddItemToArray(mcuboot, mcuboot_json(&contents->mcuboot[i]));
     }
     if (contents->kind == CONTENTS_FLASH) {
-        cJSON_AddItemToObject(json, "boot",
-                              boot_report_json(&contents->chip, &contents->boot, contents->boot_app_name));
+        cJSON_AddItemToObject(json, "boot", dump_boot_json(contents));
     }
     return json;
 }

@@ -4,6 +4,7 @@
 
 #include "boot_report.h"
 #include "contents_names.h"
+#include "dump_extent.h"
 #include "flash_map.h"
 #include "number.h"
 #include "terminal.h"
@@ -236,5 +237,8 @@ void contents_report_print(const contents_t *contents, const char *path)
     if (contents->kind == CONTENTS_FLASH) {
         putchar('\n');
         boot_report_print(&contents->boot, contents->boot_app_name);
+        dump_extent_t extent;
+        dump_extent_find(contents, &extent);
+        dump_extent_print(&extent);
     }
 }

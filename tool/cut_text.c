@@ -2,6 +2,7 @@
 #include "cut_text.h"
 
 #include "boot_report.h"
+#include "dump_extent.h"
 #include "flash_map.h"
 #include "number.h"
 #include "terminal.h"
@@ -78,7 +79,7 @@ cJSON *cut_report_json(const cut_report_t *report)
     const contents_t *after = report->after;
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "cut", cut_text(report->cuts, report->cut_count, text));
-    cJSON_AddItemToObject(json, "boot_before", boot_report_json(&before->chip, &before->boot, before->boot_app_name));
-    cJSON_AddItemToObject(json, "boot", boot_report_json(&after->chip, &after->boot, after->boot_app_name));
+    cJSON_AddItemToObject(json, "boot_before", dump_boot_json(before));
+    cJSON_AddItemToObject(json, "boot", dump_boot_json(after));
     return json;
 }

@@ -45,6 +45,31 @@ static void print_time(const char *key, uint64_t typical_us, uint64_t maximum_us
     printf("%.3f s, at most %.3f s\n", (double)typical_us / 1e6, (double)maximum_us / 1e6);
 }
 
+/** "never fatal", or how long of how much. */
+static const char *fatal_text(const explore_result_t *result, char *out, size_t size)
+{
+    const double window = (double)result->window_typical_us / 1e6;
+    const double all = (double)result->stats.typical_us / 1e6;
+    if (result->window_typical_us == 0) {
+        snprintf(out, size, "a cut is never fatal");
+    } else {
+        snprintf(out, size, "a cut is fatal in %.3f s of %.3f s, %.1f %%", window, all,
+                 all > 0 ? 100.0 * window / all : 0.0);
+    }
+    return out;
+}
+
+const char *explore_verdict(const explore_result_t *result, char out[EXPLORE_VERDICT_SIZE])
+{
+    char fatal[96];
+    char failures[NUMBER_COUNT_SIZE];
+    char states[NUMBER_COUNT_SIZE];
+    snprintf(out, EXPLORE_VERDICT_SIZE, "%s in %s; %s",
+             result->failures == 0 ? "no failure" : number_count(result->failures, "failure", failures),
+             number_count(result->state_count, "state", states), fatal_text(result, fatal, sizeof(fatal)));
+    return out;
+}
+
 static void print_outcomes(const explore_result_t *result)
 {
     char text[NUMBER_TEXT_SIZE];
@@ -60,7 +85,8 @@ static void print_failures(const explore_result_t *result)
 {
     uint32_t shown = 0;
     char text[CUT_TEXT_SIZE];
-    terminal_heading("%" PRIu32 " failures", result->failures);
+    char count[NUMBER_COUNT_SIZE];
+    terminal_heading("%s", number_count(result->failures, "failure", count));
     for (uint32_t i = 0; i < result->state_count && shown < FAILURES_SHOWN; i++) {
         const explore_state_t *state = &result->states[i];
         if (state->failed) {
@@ -84,7 +110,8 @@ void explore_report_print(const explore_result_t *result)
     terminal_key("states");
     printf("%s tried", number_grouped(result->state_count, a));
     if (result->nested_count > 0) {
-        printf(", %s further cuts while going on", number_grouped(result->nested_count, b));
+        char cuts[NUMBER_COUNT_SIZE];
+        printf(", %s while going on", number_count(result->nested_count, "further cut", cuts));
     }
     putchar('\n');
     print_time("window", result->window_typical_us, result->window_maximum_us);
@@ -94,6 +121,10 @@ void explore_report_print(const explore_result_t *result)
     if (result->failures > 0) {
         print_failures(result);
     }
+    char verdict[EXPLORE_VERDICT_SIZE];
+    putchar('\n');
+    terminal_print(result->failures == 0 ? STYLE_GOOD : STYLE_BAD, explore_verdict(result, verdict));
+    putchar('\n');
 }
 
 static void add_times(cJSON *json, const char *name, uint64_t typical_us, uint64_t maximum_us)

@@ -9,7 +9,14 @@
 
 #include <cjson/cJSON.h>
 
-/** Prints figures, outcomes and the first failures. */
+#define EXPLORE_VERDICT_SIZE 320
+/**
+ * What is to be said of an exploration in one sentence: failures, and in how much of the time a cut is fatal.
+ * @return @p out.
+ */
+const char *explore_verdict(const explore_result_t *result, char out[EXPLORE_VERDICT_SIZE]);
+
+/** Prints figures, outcomes, the first failures, and at last the verdict. */
 void explore_report_print(const explore_result_t *result);
 
 /** The same as JSON, with all failures, times in milliseconds. Owned by the caller. */

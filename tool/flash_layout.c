@@ -4,6 +4,7 @@
 #include "command.h"
 #include "number.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +72,17 @@ uint32_t flash_layout_end(const flash_layout_t *layout)
     return sectors * SR_SECTOR_SIZE;
 }
 
+const char *table_labels(const sr_table_t *table, char out[TABLE_LABELS_SIZE])
+{
+    size_t used = 0;
+    (void)snprintf(out, TABLE_LABELS_SIZE, "no table is packed");
+    for (unsigned i = 0; i < table->count && used < TABLE_LABELS_SIZE; i++) {
+        used += (size_t)snprintf(out + used, TABLE_LABELS_SIZE - used, "%s%s", i == 0 ? "it has " : ", ",
+                                 table->entries[i].label);
+    }
+    return out;
+}
+
 static bool parse_range(const char *word, sr_region_t *region)
 {
     uint32_t second = 0;
@@ -100,9 +112,11 @@ int flash_region_parse(const char *word, const sr_table_t *table, sr_region_t *r
     if (partition != NULL) {
         *region = (sr_region_t){partition->address, partition->size};
     } else if (!parse_range(word, region)) {
+        char names[TABLE_LABELS_SIZE];
         return complain(STATUS_USAGE,
-                        "region '%s' is neither ADDR+SIZE nor ADDR..END, nor a partition of the table that is packed",
-                        word);
+                        "region '%s' is neither ADDR+SIZE nor ADDR..END, nor a partition of the table that is packed "
+                        "(%s)",
+                        word, table_labels(table, names));
     }
     if (!sr_is_aligned(region->address | region->size, SR_SECTOR_SIZE) || region->size == 0) {
         return complain(STATUS_USAGE, "region '%s' is not made of whole sectors (0x1000 bytes)", word);

@@ -39,6 +39,11 @@ uint32_t flash_layout_end(const flash_layout_t *layout);
  */
 int flash_region_parse(const char *word, const sr_table_t *table, sr_region_t *region);
 
+#define TABLE_LABELS_SIZE 320
+/** "it has nvs, otadata, ...", as much as there is room for, or that there is no table: for messages. @return @p out.
+ */
+const char *table_labels(const sr_table_t *table, char out[TABLE_LABELS_SIZE]);
+
 /** True for "ADDR+SIZE" and "ADDR..END", whatever the numbers. */
 bool flash_region_is_range(const char *word);
 

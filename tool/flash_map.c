@@ -10,6 +10,7 @@
 
 #define GRID_CELLS     64u /**< Of one grid alone; two beside each other have half of it. */
 #define BAR_CELLS      20u
+#define LABEL_COLUMNS  30u /**< What is left of 80. */
 #define SMALLEST_CELL  0x1000u
 #define MOST_GRID_ROWS 8u
 
@@ -146,7 +147,9 @@ static void print_region(const contents_t *contents, const map_region_t *region)
         fputs(cell_glyph(contents, part), stdout);
     }
     bool named = region->kind != REGION_FREE;
-    printf("%s%s%.30s\n", terminal_reset(), named ? "  " : "", named ? region->label : "");
+    printf("%s%s", terminal_reset(), named ? "  " : "");
+    terminal_clip(named ? region->label : "", LABEL_COLUMNS);
+    putchar('\n');
 }
 
 static void print_regions(const contents_t *contents)

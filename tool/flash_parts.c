@@ -2,6 +2,7 @@
 #include "flash_parts.h"
 
 #include "command.h"
+#include "file_kind.h"
 #include "sr_region.h"
 
 #include <errno.h>
@@ -23,7 +24,11 @@ int flash_parts_add(flash_parts_t *parts, uint32_t address, const char *path)
     flash_part_t *part = &parts->list[parts->count];
     *part = (flash_part_t){.address = address, .name = name};
     parts->count++;
-    return image_file_load(name, &part->file);
+    const int status = image_file_load(name, &part->file);
+    if (status == STATUS_OK) {
+        file_kind_warn(&part->file);
+    }
+    return status;
 }
 
 static int by_address(const void *a, const void *b)
@@ -59,8 +64,10 @@ int flash_parts_arrange(flash_parts_t *parts, uint32_t limit)
         const flash_part_t *part = &parts->list[i];
         if (!sr_region_fits((sr_region_t){part->address, part->file.size}, limit)) {
             return complain(STATUS_BAD_INPUT,
-                            "%s: %" PRIu32 " bytes at offset 0x%" PRIx32 " end behind the flash of %u MB", part->name,
-                            part->file.size, part->address, limit >> 20);
+                            "%s: %" PRIu32 " bytes at offset 0x%" PRIx32
+                            " end past the flash of %u MB: a larger one is "
+                            "--flash-size",
+                            part->name, part->file.size, part->address, limit >> 20);
         }
         const int status = check_next(i == 0 ? NULL : part - 1, part);
         if (status != STATUS_OK) {

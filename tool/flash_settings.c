@@ -59,16 +59,27 @@ bool flash_setting_set(char setting[8], const char *value)
     return (unsigned)snprintf(setting, 8, "%s", value) < 8;
 }
 
-const char *flash_settings_problem(const flash_settings_t *settings, const sr_chip_t *chip)
+static const char *list(const char *what, const setting_t *table, char out[FLASH_SETTINGS_TEXT_SIZE])
+{
+    size_t used = (size_t)snprintf(out, FLASH_SETTINGS_TEXT_SIZE, "%s (known: ", what);
+    for (const setting_t *known = table; known->name != NULL && used < FLASH_SETTINGS_TEXT_SIZE; known++) {
+        used += (size_t)snprintf(out + used, FLASH_SETTINGS_TEXT_SIZE - used, "%s%s", known->name,
+                                 known[1].name != NULL ? ", " : ")");
+    }
+    return out;
+}
+
+const char *flash_settings_problem(const flash_settings_t *settings, const sr_chip_t *chip,
+                                   char out[FLASH_SETTINGS_TEXT_SIZE])
 {
     if (settings->size[0] != '\0' && find(sizes, settings->size) == NULL) {
-        return "unknown flash size (known: 1MB, 2MB, 4MB, ... 128MB)";
+        return list("unknown flash size", sizes, out);
     }
     if (settings->mode[0] != '\0' && find(modes, settings->mode) == NULL) {
-        return "unknown flash mode (known: qio, qout, dio, dout)";
+        return list("unknown flash mode", modes, out);
     }
     if (settings->freq[0] != '\0' && find(clocks_of(chip), settings->freq) == NULL) {
-        return "the chip does not know this flash frequency";
+        return list("the chip does not know this flash frequency", clocks_of(chip), out);
     }
     return NULL;
 }

@@ -18,8 +18,10 @@ typedef struct flash_settings {
 /** Takes one over, "keep" and "detect" as empty. @return false if the value is longer than any known one. */
 bool flash_setting_set(char setting[8], const char *value);
 
-/** What is wrong with the settings for this chip, or NULL. */
-const char *flash_settings_problem(const flash_settings_t *settings, const sr_chip_t *chip);
+#define FLASH_SETTINGS_TEXT_SIZE 128
+/** What is wrong with the settings for this chip, and which it knows; or NULL. @param[out] out Room for the text. */
+const char *flash_settings_problem(const flash_settings_t *settings, const sr_chip_t *chip,
+                                   char out[FLASH_SETTINGS_TEXT_SIZE]);
 
 /** Bytes of a flash of this size, which flash_settings_problem() has found right; 0 for an empty one. */
 uint32_t flash_settings_bytes(const flash_settings_t *settings);

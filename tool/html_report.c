@@ -5,9 +5,11 @@
 #include "command.h"
 #include "html_parts.h"
 #include "number.h"
+#include "output_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /** What boots, or that nothing does. */
@@ -121,14 +123,16 @@ static void write_page(FILE *out, const html_report_t *report)
 
 int html_report_write(const char *path, const html_report_t *report)
 {
-    FILE *out = fopen(path, "w");
+    char *page = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&page, &size);
     if (out == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno));
     }
     write_page(out, report);
     const bool failed = ferror(out) != 0;
-    if (fclose(out) != 0 || failed) {
-        return complain(STATUS_BAD_INPUT, "%s: can not be written", path);
-    }
-    return STATUS_OK;
+    const int status = fclose(out) != 0 || failed ? complain(STATUS_BAD_INPUT, "%s: out of memory", path)
+                                                  : output_file_write(path, page, size);
+    free(page);
+    return status;
 }

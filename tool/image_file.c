@@ -2,7 +2,9 @@
 #include "image_file.h"
 
 #include "command.h"
+#include "file_kind.h"
 #include "number.h"
+#include "output_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,6 +25,10 @@ static int read_all(FILE *in, image_file_t *file)
     }
     if (!S_ISREG(status.st_mode)) {
         return complain(STATUS_BAD_INPUT, "%s: not a regular file", file->path);
+    }
+    const int noted = output_file_note_input(file->path, &status);
+    if (noted != STATUS_OK) {
+        return noted;
     }
     if (status.st_size == 0 || status.st_size > (off_t)LARGEST_FLASH) {
         return complain(STATUS_BAD_INPUT, "%s: %" PRIu64 " bytes: %s", file->path, (uint64_t)status.st_size,
@@ -62,10 +68,13 @@ int image_file_load_flash(const char *path, image_file_t *file)
     bool power_of_two = (file->size & (file->size - 1)) == 0;
     if (!power_of_two || file->size < SMALLEST_FLASH) {
         char digits[NUMBER_TEXT_SIZE];
-        complain(STATUS_BAD_INPUT,
-                 "%s: ends at offset 0x%" PRIx32 " (%s bytes): not a whole flash, whose size is a power of two from "
-                 "1 MiB to 32 MiB",
-                 path, file->size, number_grouped(file->size, digits));
+        const char *mistaken = file_kind_mistaken(file);
+        mistaken != NULL ? complain(STATUS_BAD_INPUT, "%s %s; a whole flash is needed here", path, mistaken)
+                         : complain(STATUS_BAD_INPUT,
+                                    "%s: ends at offset 0x%" PRIx32
+                                    " (%s bytes): not a whole flash, whose size is a power of two from "
+                                    "1 MiB to 32 MiB; esptool read-flash 0 ALL reads all of one",
+                                    path, file->size, number_grouped(file->size, digits));
         image_file_free(file);
         return STATUS_BAD_INPUT;
     }
@@ -76,20 +85,6 @@ void image_file_free(image_file_t *file)
 {
     free(file->bytes);
     file->bytes = NULL;
-}
-
-int image_file_write(const char *path, const uint8_t *bytes, uint32_t size)
-{
-    FILE *out = fopen(path, "wbe");
-    if (out == NULL) {
-        return complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno));
-    }
-    size_t put = fwrite(bytes, 1, size, out);
-    // a full disk may be noticed only when the last buffer goes out
-    if (fclose(out) != 0 || put != size) {
-        return complain(STATUS_BAD_INPUT, "%s: writing stopped at offset 0x%zx: %s", path, put, strerror(errno));
-    }
-    return STATUS_OK;
 }
 
 static int read_memory(void *context, uint32_t offset, void *buffer, size_t length)

@@ -15,7 +15,7 @@ typedef struct image_file {
 } image_file_t;
 
 /**
- * Reads a whole file.
+ * Reads a whole file. No output can be put on top of it from then on: output_file.h.
  * @return STATUS_OK, or STATUS_BAD_INPUT after complaining (missing, empty, larger than any flash).
  */
 int image_file_load(const char *path, image_file_t *file);
@@ -24,9 +24,6 @@ int image_file_load(const char *path, image_file_t *file);
 int image_file_load_flash(const char *path, image_file_t *file);
 
 void image_file_free(image_file_t *file);
-
-/** Writes @p size bytes to a file, replacing it. @return STATUS_OK, or STATUS_BAD_INPUT after complaining. */
-int image_file_write(const char *path, const uint8_t *bytes, uint32_t size);
 
 /** A window over memory, which must outlive it. */
 sr_reader_t memory_reader(const uint8_t *bytes, uint32_t size);

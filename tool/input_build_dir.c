@@ -2,6 +2,7 @@
 // ESP-IDF's flasher_args.json, which is all that `idf.py flash` goes by.
 #include "inputs.h"
 
+#include "chip_options.h"
 #include "command.h"
 #include "json_file.h"
 #include "number.h"
@@ -15,7 +16,9 @@ static int take_chip(inputs_t *inputs, const cJSON *json, const char *path)
     const char *name = json_text(cJSON_GetObjectItemCaseSensitive(json, "extra_esptool_args"), "chip");
     const sr_chip_t *chip = name == NULL ? NULL : sr_chip_by_name(name);
     if (chip == NULL) {
-        return complain(STATUS_BAD_INPUT, "%s: names no known chip in \"extra_esptool_args\"", path);
+        char names[CHIP_NAMES_SIZE];
+        return complain(STATUS_BAD_INPUT, "%s: names no known chip in \"extra_esptool_args\" (known: %s)", path,
+                        chip_names(names));
     }
     if (inputs->chip != NULL && inputs->chip != chip) {
         return complain(STATUS_BAD_INPUT, "%s: a build for %s, not for %s", path, chip->name, inputs->chip->name);
@@ -39,7 +42,8 @@ static int take_settings(inputs_t *inputs, const cJSON *json, const char *path)
             return complain(STATUS_BAD_INPUT, "%s: no usable \"%s\" in \"flash_settings\"", path, fields[i].name);
         }
     }
-    const char *problem = flash_settings_problem(&inputs->settings, inputs->chip);
+    char text[FLASH_SETTINGS_TEXT_SIZE];
+    const char *problem = flash_settings_problem(&inputs->settings, inputs->chip, text);
     return problem == NULL ? STATUS_OK : complain(STATUS_BAD_INPUT, "%s: %s", path, problem);
 }
 

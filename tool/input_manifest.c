@@ -2,6 +2,7 @@
 // The manifest of ESP Web Tools, with which projects publish what a browser shall install.
 #include "inputs.h"
 
+#include "chip_options.h"
 #include "command.h"
 #include "json_file.h"
 
@@ -40,8 +41,9 @@ static const cJSON *choose_build(inputs_t *inputs, const cJSON *json, const char
     }
     const cJSON *build = inputs->chip == NULL ? NULL : build_for(builds, inputs->chip);
     if (build == NULL) {
-        complain(STATUS_BAD_INPUT, "%s: has no build for %s", path,
-                 inputs->chip != NULL ? inputs->chip->family : "a known chip");
+        char names[CHIP_NAMES_SIZE];
+        complain(STATUS_BAD_INPUT, "%s: has no build for %s (known: %s)", path,
+                 inputs->chip != NULL ? inputs->chip->family : "a known chip", chip_names(names));
     }
     return build;
 }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program: finds the subcommand and hands over.
 #include "command.h"
+#include "process.h"
 
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *argp_program_version = PROGRAM_NAME " " SELF_REFLASHER_VERSION;
-
-static const command_t *const commands[] = {&command_inspect, &command_boot,   &command_simulate, &command_explore,
-                                            &command_pack,    &command_keygen, &command_sign,     &command_verify,
-                                            &command_extract, &command_diff};
+static const command_t *const commands[] = {&command_inspect, &command_boot,    &command_simulate, &command_explore,
+                                            &command_pack,    &command_keygen,  &command_key,      &command_sign,
+                                            &command_verify,  &command_extract, &command_diff};
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
 typedef struct choice {
@@ -67,8 +66,9 @@ static char *filter_help(int key, const char *text, void *input)
         fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     }
     fprintf(out, "\n'" PROGRAM_NAME " COMMAND --help' tells more about each.\n"
-                 "Exit status: 0 done (and boots), 1 does not boot, does not verify or was\n"
-                 "refused, 2 bad usage, 3 bad input.\n");
+                 "Exit status: 0 done (and boots); 1 no: does not boot, does not verify or was\n"
+                 "refused; 2 bad usage; 3 a file is missing, not what it has to be or can't be\n"
+                 "written.\n");
     fclose(out);
     return list;
 }
@@ -83,6 +83,7 @@ static int run_command(const command_t *command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    process_setup();
     // only character types: numbers in JSON and on the terminal keep their decimal point everywhere
     setlocale(LC_CTYPE, "");
     argp_err_exit_status = STATUS_USAGE;
@@ -97,8 +98,7 @@ int main(int argc, char **argv)
     choice_t choice = {0};
     char program[] = PROGRAM_NAME;
     argv[0] = program;
-    error_t error = argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &choice);
-    if (error != 0 || choice.command == NULL) {
+    if (!command_parse(&argp, argc, argv, ARGP_IN_ORDER, &choice) || choice.command == NULL) {
         return STATUS_USAGE;
     }
     return run_command(choice.command, argc - choice.first, argv + choice.first);

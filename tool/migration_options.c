@@ -103,9 +103,15 @@ static error_t parse_bundle_option(int key, char *argument, struct argp_state *s
     migration_options_t *options = state->input;
     switch (key) {
     case 'b':
+        if (strstr(argument, "://") != NULL) {
+            argp_error(state, "--bundle takes a file: a URL is given as --url %s", argument);
+        }
         options->bundle.bundle = argument;
         return 0;
     case KEY_URL:
+        if (strncmp(argument, "http://", 7) != 0 && strncmp(argument, "https://", 8) != 0) {
+            argp_error(state, "--url takes http:// or https://: a file is given as --bundle %s", argument);
+        }
         options->bundle.url = argument;
         return 0;
     case KEY_PUBLIC_KEY:
@@ -187,8 +193,8 @@ static int open_source(const migration_options_t *options, migration_input_t *in
         migration->bundle = &input->source.config;
         return bundle_source_prepare(&bundle, migration->ca, &input->source);
     }
-    const int status =
-        steps_prepare(options->words, options->word_count, &input->flash, options->digests, &input->steps);
+    const steps_setting_t setting = {.flash = &input->flash, .ca = migration->ca, .digests = options->digests};
+    const int status = steps_prepare(options->words, options->word_count, &setting, &input->steps);
     migration->steps = input->steps.list;
     migration->step_count = input->steps.count;
     return status;
@@ -204,13 +210,16 @@ static int load_ca(const migration_options_t *options, migration_input_t *input)
     return input->ca != NULL ? STATUS_OK : STATUS_BAD_INPUT;
 }
 
-/** An app runs where a partition is. */
+/** The app that does it: one that boots, or one that is named, and an app runs where a partition is. */
 static int check_running(const migration_input_t *input)
 {
     const uint32_t address = input->migration.running_app;
     const image_file_t *flash = &input->flash;
     if (address == UINT32_MAX) {
-        return STATUS_OK;
+        return boot_succeeds(&input->boot)
+                   ? STATUS_OK
+                   : complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s); name one with --running",
+                              flash->path, input->boot.reason);
     }
     sr_table_t table;
     chip_read_table(flash->bytes, flash->size, input->migration.chip.partition_table, &table);
@@ -221,7 +230,26 @@ static int check_running(const migration_input_t *input)
             return STATUS_OK;
         }
     }
-    return complain(STATUS_BAD_INPUT, "%s: no partition with an app starts at offset 0x%" PRIx32, flash->path, address);
+    return complain(STATUS_USAGE,
+                    "--running: no partition with an app starts at offset 0x%" PRIx32 " of %s; inspect shows them",
+                    address, flash->path);
+}
+
+/** What is rehearsed on a part of a flash need not hold for all of it. */
+static int look_into(migration_input_t *input)
+{
+    const image_file_t *flash = &input->flash;
+    contents_t *contents = contents_of_flash(flash->bytes, flash->size, &input->migration.chip);
+    if (contents == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+    }
+    dump_extent_find(contents, &input->extent);
+    input->boot = contents->boot;
+    contents_free(contents);
+    if (input->extent.complete == DUMP_NOT_COMPLETE) {
+        complain(STATUS_OK, "warning: %s: %s", flash->path, input->extent.text);
+    }
+    return STATUS_OK;
 }
 
 int migration_input_open(const migration_options_t *options, migration_input_t *input)
@@ -236,6 +264,10 @@ int migration_input_open(const migration_options_t *options, migration_input_t *
     if (status == STATUS_OK) {
         status = chip_settle(&migration->chip, flash->bytes, flash->size);
     }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = look_into(input);
     if (status != STATUS_OK) {
         return status;
     }

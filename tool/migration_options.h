@@ -5,6 +5,7 @@
 #pragma once
 
 #include "bundle_source.h"
+#include "dump_extent.h"
 #include "image_file.h"
 #include "migration.h"
 #include "steps.h"
@@ -40,7 +41,9 @@ bool migration_has_bundle(const migration_options_t *options);
 
 /** A migration, and what must live as long as it does. */
 typedef struct migration_input {
-    image_file_t flash; /**< Content at the start. */
+    image_file_t flash;   /**< Content at the start. */
+    dump_extent_t extent; /**< Whether that is all of it. */
+    boot_result_t boot;   /**< What it boots. */
     migration_t migration;
     steps_t steps;
     bundle_source_t source;

@@ -2,6 +2,7 @@
 #include "moves.h"
 
 #include "command.h"
+#include "flash_layout.h"
 #include "number.h"
 
 #include <inttypes.h>
@@ -44,8 +45,9 @@ int moves_find_source(const sr_bundle_move_t *move, const sr_table_t *table, con
     }
     const sr_partition_t *partition = sr_table_find_label(table, move->label);
     if (partition == NULL) {
-        return complain(STATUS_NO, "%s: no partition '%s', which moves to 0x%06" PRIx32, path, move->label,
-                        move->destination.address);
+        char names[TABLE_LABELS_SIZE];
+        return complain(STATUS_NO, "%s: no partition '%s', which moves to 0x%06" PRIx32 " (%s)", path, move->label,
+                        move->destination.address, table_labels(table, names));
     }
     if (!sr_is_aligned(partition->address, SR_SECTOR_SIZE)) {
         return complain(STATUS_NO, "%s: partition '%s' at 0x%" PRIx32 " is not aligned, and can not move", path,

@@ -65,3 +65,10 @@ const char *number_grouped(uint64_t value, char out[NUMBER_TEXT_SIZE])
     *to = '\0';
     return out;
 }
+
+const char *number_count(uint64_t value, const char *what, char out[NUMBER_COUNT_SIZE])
+{
+    char digits[NUMBER_TEXT_SIZE];
+    snprintf(out, NUMBER_COUNT_SIZE, "%s %s%s", number_grouped(value, digits), what, value == 1 ? "" : "s");
+    return out;
+}

@@ -47,7 +47,9 @@ static int parse_move(const char *word, const sr_table_t *table, sr_bundle_move_
     }
     (void)snprintf(source, sizeof(source), "%.*s", (int)length, word);
     if (equals == NULL && sr_table_find_label(table, word) == NULL) {
-        return complain(STATUS_USAGE, "move '%s': the table that is packed has no partition of that name", word);
+        char names[TABLE_LABELS_SIZE];
+        return complain(STATUS_USAGE, "move '%s': the table that is packed has no partition of that name (%s)", word,
+                        table_labels(table, names));
     }
     const int status = parse_source(source, move);
     return status == STATUS_OK ? parse_destination(equals != NULL ? equals + 1 : word, table, move) : status;

@@ -7,6 +7,7 @@
 #include "sr_bytes.h"
 #include "sr_image.h"
 #include "sr_result.h"
+#include "way_out.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -216,7 +217,9 @@ static int run_checks(const pack_result_t *result, uint32_t skip, void *workspac
         }
         judge(result, skip | *unknown, true, workspace, &other);
         if (other.failed == verdict.failed && strcmp(other.text, verdict.text) == 0) {
-            return complain(STATUS_NO, "check '%s' failed: %s", check_name(verdict.failed), verdict.text);
+            const char *way_out = way_out_of_check(verdict.failed);
+            return complain(STATUS_NO, "check '%s' failed: %s%s%s", check_name(verdict.failed), verdict.text,
+                            way_out != NULL ? "; " : "", way_out != NULL ? way_out : "");
         }
     }
 }
@@ -242,7 +245,7 @@ static int check_boot(const pack_result_t *result, uint32_t *unknown)
     trial_t trial = {.layout = result->layout};
     const uint32_t size = result->flash_size < FLASH_LIMIT ? result->flash_size : FLASH_LIMIT;
     if (!try_boot(&trial, result->chip, result->table_offset == SR_BUNDLE_NO_TABLE ? 0 : result->table_offset, size)) {
-        return complain(STATUS_NO, "out of memory");
+        return complain(STATUS_BAD_INPUT, "out of memory");
     }
     if (trial.saw_kept) {
         *unknown |= SR_RESULT_APP;
@@ -259,7 +262,7 @@ int pack_result_check(const pack_result_t *result, uint32_t skip)
     uint32_t unknown = 0;
     void *workspace = malloc(sr_result_workspace_size());
     if (workspace == NULL) {
-        return complain(STATUS_NO, "out of memory");
+        return complain(STATUS_BAD_INPUT, "out of memory");
     }
     int status = run_checks(result, skip, workspace, &unknown);
     free(workspace);

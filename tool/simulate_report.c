@@ -2,10 +2,12 @@
 #include "simulate_report.h"
 
 #include "boot_report.h"
+#include "dump_extent.h"
 #include "flash_map.h"
 #include "number.h"
 #include "self_reflasher_err.h"
 #include "terminal.h"
+#include "way_out.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +21,14 @@ static void print_time(const char *key, uint64_t typical_us, uint64_t maximum_us
 {
     terminal_key(key);
     printf("%.3f s, at most %.3f s\n", (double)typical_us / 1e6, (double)maximum_us / 1e6);
+}
+
+/** What can be done about a refusal; NULL if nothing is known, or needed. */
+static const char *find_way_out(const simulate_report_t *report)
+{
+    const migration_result_t *result = report->result;
+    return report->migration->bundle == NULL ? way_out_of_error(result->error)
+                                             : way_out_of_refusal(result->plan.refusal);
 }
 
 static void print_result(const simulate_report_t *report)
@@ -38,6 +48,11 @@ static void print_result(const simulate_report_t *report)
     if (result->message[0] != '\0') {
         terminal_key("");
         terminal_wrap(result->message, 15, 15);
+    }
+    const char *way_out = find_way_out(report);
+    if (way_out != NULL) {
+        terminal_key("way out");
+        terminal_wrap(way_out, 15, 15);
     }
 }
 
@@ -104,6 +119,39 @@ static void print_plan(const esp_self_reflasher_plan_t *plan)
     }
 }
 
+/** The plan knows which sectors go last, and not which of them could be torn and still boot. */
+static void print_window_planned(const simulate_report_t *report)
+{
+    const esp_self_reflasher_plan_t *plan = &report->result->plan;
+    if (report->migration->bundle == NULL || report->result->error != ESP_OK || plan->window_ms_maximum == 0) {
+        return;
+    }
+    char text[160];
+    snprintf(text, sizeof(text),
+             "measured: where a cut is fatal. The plan's %.3f s, at most %.3f s, is the whole last step",
+             plan->window_ms_typical / 1e3, plan->window_ms_maximum / 1e3);
+    terminal_key("");
+    terminal_wrap(text, 15, 15);
+}
+
+/** The plan counts each chunk once. */
+static void print_more_downloaded(const simulate_report_t *report)
+{
+    const uint64_t planned = report->result->plan.bytes_to_download;
+    const uint64_t downloaded = report->result->report.counters.bytes_downloaded;
+    if (report->migration->bundle == NULL || downloaded <= planned) {
+        return;
+    }
+    char more[NUMBER_TEXT_SIZE];
+    char text[160];
+    snprintf(text, sizeof(text),
+             "%s more than planned: the manifest, and what is read once more to check, for the "
+             "last step, or after a restart",
+             number_grouped(downloaded - planned, more));
+    terminal_key("");
+    terminal_wrap(text, 15, 15);
+}
+
 static void print_costs(const simulate_report_t *report)
 {
     const migration_result_t *result = report->result;
@@ -119,9 +167,12 @@ static void print_costs(const simulate_report_t *report)
            number_grouped(result->window.sectors_programmed, b));
     print_time("flash time", stats->typical_us, stats->maximum_us);
     print_time("window", result->window.typical_us, result->window.maximum_us);
+    print_window_planned(report);
     terminal_key("downloaded");
-    printf("%s bytes in %" PRIu32 " requests\n", number_grouped(counters->bytes_downloaded, a),
-           counters->http_requests);
+    char requests[NUMBER_COUNT_SIZE];
+    printf("%s bytes in %s\n", number_grouped(counters->bytes_downloaded, a),
+           number_count(counters->http_requests, "request", requests));
+    print_more_downloaded(report);
     terminal_key("peak heap");
     printf("%s bytes\n", number_grouped(counters->heap_peak, a));
 }
@@ -184,7 +235,7 @@ static const char *refusal_name(esp_self_reflasher_refusal_t refusal)
         [ESP_SELF_REFLASHER_REFUSED_MOVE] = "move",
         [ESP_SELF_REFLASHER_REFUSED_READ_ONLY] = "read_only",
     };
-    return names[refusal];
+    return (size_t)refusal < sizeof(names) / sizeof(names[0]) ? names[refusal] : NULL;
 }
 
 static void add_text(cJSON *json, const char *name, const char *text)
@@ -224,8 +275,10 @@ static cJSON *plan_json(const esp_self_reflasher_plan_t *plan)
 }
 
 /** How it ended. */
-static void add_result(cJSON *json, const migration_t *migration, const migration_result_t *result)
+static void add_result(cJSON *json, const simulate_report_t *report)
 {
+    const migration_t *migration = report->migration;
+    const migration_result_t *result = report->result;
     cJSON_AddStringToObject(json, "result", esp_self_reflasher_err_to_name(result->error));
     if (migration->bundle != NULL) {
         cJSON_AddItemToObject(json, "plan", plan_json(&result->plan));
@@ -236,20 +289,18 @@ static void add_result(cJSON *json, const migration_t *migration, const migratio
         cJSON_AddNumberToObject(json, "failed_step", (double)result->failed_step + 1);
     }
     cJSON_AddStringToObject(json, "message", result->message);
+    add_text(json, "way_out", find_way_out(report));
 }
 
 cJSON *simulate_report_json(const simulate_report_t *report)
 {
     const migration_result_t *result = report->result;
     cJSON *json = cJSON_CreateObject();
-    add_result(json, report->migration, result);
+    add_result(json, report);
     add_times(json, "flash_ms", "flash_ms_maximum", result->stats.typical_us, result->stats.maximum_us);
     add_times(json, "window_ms", "window_ms_maximum", result->window.typical_us, result->window.maximum_us);
     add_counts(json, result);
-    cJSON_AddItemToObject(
-        json, "boot_before",
-        boot_report_json(&report->before->chip, &report->before->boot, report->before->boot_app_name));
-    cJSON_AddItemToObject(json, "boot",
-                          boot_report_json(&report->after->chip, &report->after->boot, report->after->boot_app_name));
+    cJSON_AddItemToObject(json, "boot_before", dump_boot_json(report->before));
+    cJSON_AddItemToObject(json, "boot", dump_boot_json(report->after));
     return json;
 }

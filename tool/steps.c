@@ -2,6 +2,7 @@
 #include "steps.h"
 
 #include "command.h"
+#include "file_kind.h"
 #include "number.h"
 #include "sr_region.h"
 
@@ -43,23 +44,44 @@ static int digest_bytes(const uint8_t *bytes, size_t size, migration_step_t *ste
     return STATUS_OK;
 }
 
-/** Asks the server how long the image is. @return -1 if it can't be known. */
-static curl_off_t content_length(const char *url)
+/**
+ * Asks the server how long the image is.
+ * @param[out] length 0 if the server does not tell.
+ * @return STATUS_OK, or STATUS_BAD_INPUT after complaining that there is nothing to get.
+ */
+static int ask_length(const char *url, const char *ca, curl_off_t *length)
 {
-    curl_off_t length = -1;
+    long answer = 0;
     CURL *curl = curl_easy_init();
-    if (curl != NULL) {
-        curl_easy_setopt(curl, CURLOPT_URL, url);
-        curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
-        curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-        curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
-        curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, HEAD_TIMEOUT_MS);
-        if (curl_easy_perform(curl) == CURLE_OK) {
-            curl_easy_getinfo(curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-        }
-        curl_easy_cleanup(curl);
+    if (curl == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", url);
     }
-    return length;
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, HEAD_TIMEOUT_MS);
+    struct curl_blob blob = {.data = (void *)(uintptr_t)ca, .len = ca != NULL ? strlen(ca) : 0};
+    if (ca != NULL) {
+        curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
+    }
+    const CURLcode code = curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer);
+    if (code == CURLE_OK) {
+        curl_easy_getinfo(curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, length);
+    }
+    curl_easy_cleanup(curl);
+    if (code != CURLE_OK) {
+        return complain(STATUS_BAD_INPUT, "%s: %s: is the server running, and the address right?", url,
+                        curl_easy_strerror(code));
+    }
+    // some servers know no HEAD; those that know it and have the file answer 200
+    const bool unknown_method = answer == 405 || answer == 501;
+    if (answer >= 400 && !unknown_method) {
+        return complain(STATUS_BAD_INPUT, "%s: the server answers %ld%s", url, answer,
+                        answer == 404 ? " (not found): is the path right?" : "");
+    }
+    *length = *length < 0 || unknown_method ? 0 : *length;
+    return STATUS_OK;
 }
 
 static bool is_url(const char *source)
@@ -67,15 +89,19 @@ static bool is_url(const char *source)
     return strncmp(source, "http://", 7) == 0 || strncmp(source, "https://", 8) == 0;
 }
 
-static int prepare_url(migration_step_t *step, bool digests, uint64_t *image_size)
+static int prepare_url(migration_step_t *step, const steps_setting_t *setting, uint64_t *image_size)
 {
     step->url = step->name;
-    if (digests) {
+    if (setting->digests) {
         return complain(STATUS_USAGE, "%s: --sha needs files or flash: sources, whose content is known", step->name);
     }
     if (step->destination.region_size == 0) {
-        curl_off_t length = content_length(step->name);
-        if (length <= 0) {
+        curl_off_t length = 0;
+        const int status = ask_length(step->name, setting->ca, &length);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (length == 0) {
             return complain(STATUS_USAGE, "%s: the server does not tell the length; give the size: OFFSET+SIZE",
                             step->name);
         }
@@ -97,7 +123,7 @@ int steps_parse_flash_source(const char *source, addr_region_t *region)
     return STATUS_OK;
 }
 
-static int prepare_flash(migration_step_t *step, const image_file_t *flash, bool digests, uint64_t *image_size)
+static int prepare_flash(migration_step_t *step, const steps_setting_t *setting, uint64_t *image_size)
 {
     const int status = steps_parse_flash_source(step->name, &step->source);
     if (status != STATUS_OK) {
@@ -106,8 +132,8 @@ static int prepare_flash(migration_step_t *step, const image_file_t *flash, bool
     *image_size = step->source.region_size;
     sr_region_t region = {step->source.region_address, (uint32_t)step->source.region_size};
     // a source behind the end is the component's to refuse; there is nothing to digest then
-    if (digests && sr_region_fits(region, flash->size)) {
-        return digest_bytes(flash->bytes + region.address, region.size, step);
+    if (setting->digests && sr_region_fits(region, setting->flash->size)) {
+        return digest_bytes(setting->flash->bytes + region.address, region.size, step);
     }
     return STATUS_OK;
 }
@@ -118,14 +144,15 @@ static int prepare_file(migration_step_t *step, image_file_t *file, bool digests
     if (status != STATUS_OK) {
         return status;
     }
+    file_kind_warn(file);
     *image_size = file->size;
     const char *slash = strrchr(step->name, '/');
     step->name = slash != NULL ? slash + 1 : step->name;
     return digests ? digest_bytes(file->bytes, file->size, step) : STATUS_OK;
 }
 
-static int prepare_step(const char *where, const char *source, const image_file_t *flash, bool digests,
-                        migration_step_t *step, image_file_t *file)
+static int prepare_step(const char *where, const char *source, const steps_setting_t *setting, migration_step_t *step,
+                        image_file_t *file)
 {
     if (!parse_region(where, &step->destination)) {
         return complain(STATUS_USAGE, "bad destination '%s': OFFSET or OFFSET+SIZE expected, as 0x10000+0x100000",
@@ -135,11 +162,11 @@ static int prepare_step(const char *where, const char *source, const image_file_
     uint64_t size = 0;
     int status = STATUS_OK;
     if (is_url(source)) {
-        status = prepare_url(step, digests, &size);
+        status = prepare_url(step, setting, &size);
     } else if (steps_is_flash_source(source)) {
-        status = prepare_flash(step, flash, digests, &size);
+        status = prepare_flash(step, setting, &size);
     } else {
-        status = prepare_file(step, file, digests, &size);
+        status = prepare_file(step, file, setting->digests, &size);
     }
     if (status == STATUS_OK && step->destination.region_size == 0) {
         if (size > UINT32_MAX - SR_SECTOR_SIZE) {
@@ -171,7 +198,7 @@ static int serve_files(steps_t *steps)
     return STATUS_OK;
 }
 
-int steps_prepare(char *const *words, size_t word_count, const image_file_t *flash, bool digests, steps_t *steps)
+int steps_prepare(char *const *words, size_t word_count, const steps_setting_t *setting, steps_t *steps)
 {
     *steps = (steps_t){.count = word_count / 2};
     steps->list = calloc(steps->count, sizeof(*steps->list));
@@ -181,7 +208,7 @@ int steps_prepare(char *const *words, size_t word_count, const image_file_t *fla
         return complain(STATUS_BAD_INPUT, "out of memory");
     }
     for (size_t i = 0; i < steps->count; i++) {
-        int status = prepare_step(words[2 * i], words[2 * i + 1], flash, digests, &steps->list[i], &steps->files[i]);
+        int status = prepare_step(words[2 * i], words[2 * i + 1], setting, &steps->list[i], &steps->files[i]);
         if (status != STATUS_OK) {
             return status;
         }

@@ -19,6 +19,13 @@ typedef struct steps {
     char (*urls)[LOCAL_SERVER_URL_SIZE];
 } steps_t;
 
+/** What the words refer to. */
+typedef struct steps_setting {
+    const image_file_t *flash; /**< Content of the flash, for digests of sources in it. */
+    const char *ca;            /**< PEM to trust for https, or NULL. */
+    bool digests;              /**< Give the component the SHA-256 of every image. */
+} steps_setting_t;
+
 /** True for a source that is in the flash already: "flash:ADDRESS+SIZE". */
 bool steps_is_flash_source(const char *source);
 
@@ -29,9 +36,8 @@ int steps_parse_flash_source(const char *source, addr_region_t *region);
  * Reads the steps, loads the files and starts to serve them.
  *
  * @param words OFFSET[+SIZE], SOURCE, OFFSET[+SIZE], SOURCE, ...
- * @param flash Content of the flash, for digests of sources in it.
- * @param digests Give the component the SHA-256 of every image.
+ * @param setting Is not needed afterwards.
  * @return STATUS_OK, or STATUS_USAGE or STATUS_BAD_INPUT after complaining; in any case steps_free() is due.
  */
-int steps_prepare(char *const *words, size_t word_count, const image_file_t *flash, bool digests, steps_t *steps);
+int steps_prepare(char *const *words, size_t word_count, const steps_setting_t *setting, steps_t *steps);
 void steps_free(steps_t *steps);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "terminal.h"
 
+#include "utf8.h"
+
 #include <langinfo.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +13,8 @@
 #define COLUMNS 80u
 
 static struct {
-    bool live, colour, unicode;
+    volatile bool live, stderr_drawn;
+    bool colour, unicode;
 } terminal;
 
 void terminal_setup(void)
@@ -21,6 +24,23 @@ void terminal_setup(void)
     terminal.live = isatty(STDOUT_FILENO) && kind != NULL && strcmp(kind, "dumb") != 0;
     terminal.colour = terminal.live && (no_colour == NULL || no_colour[0] == '\0');
     terminal.unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
+void terminal_draws_on_stderr(void)
+{
+    terminal.stderr_drawn = true;
+}
+
+void terminal_interrupted(void)
+{
+    static const char plain[] = "\x1b[0m\r\x1b[K";
+    // by write(), since the interrupted thread may hold the locks of stdio
+    if (terminal.stderr_drawn && write(STDERR_FILENO, plain, sizeof(plain) - 1) < 0) {
+        return;
+    }
+    if (terminal.live && write(STDOUT_FILENO, plain, sizeof(plain) - 1) < 0) {
+        return;
+    }
 }
 
 bool terminal_is_live(void)
@@ -57,6 +77,25 @@ const char *terminal_dot(void)
 void terminal_key(const char *key)
 {
     printf("  %s%-13s%s", terminal_style(STYLE_DIM), key, terminal_reset());
+}
+
+void terminal_clip(const char *text, unsigned columns)
+{
+    const char *ellipsis = terminal.unicode ? "\u2026" : "...";
+    const unsigned width = terminal.unicode ? 1 : 3;
+    const size_t most = strlen(text) < (size_t)4 * columns ? strlen(text) : (size_t)4 * columns;
+    size_t cut = 0; // where the ellipsis would stand
+    unsigned used = 0;
+    size_t at = 0;
+    while (at < most && used < columns) {
+        uint32_t code = 0;
+        const size_t length = utf8_decode(text + at, &code);
+        at += length != 0 ? length : 1;
+        used++;
+        cut = used == columns - width ? at : cut;
+    }
+    const bool whole = text[at] == '\0';
+    printf("%.*s%s", (int)(whole ? at : cut), text, whole ? "" : ellipsis);
 }
 
 void terminal_print(terminal_style_t style, const char *text)

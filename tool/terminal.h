@@ -23,6 +23,12 @@ typedef enum terminal_style {
 /** Looks at stdout, the locale and NO_COLOR. Call once, before any output. */
 void terminal_setup(void);
 
+/** Tells that something is drawn on stderr, which must be gone if the program is interrupted. */
+void terminal_draws_on_stderr(void);
+
+/** Leaves plain, empty lines behind on the terminals that were drawn on. Only for a signal handler. */
+void terminal_interrupted(void);
+
 /** True if stdout is a terminal on which a line can be drawn over. */
 bool terminal_is_live(void);
 
@@ -40,6 +46,9 @@ const char *terminal_dot(void);
 
 /** "  key          value" lines: prints the indented key, padded, without newline. */
 void terminal_key(const char *key);
+
+/** Prints text in at most @p columns columns; where it is cut, an ellipsis says so. */
+void terminal_clip(const char *text, unsigned columns);
 
 /** Prints @p text in a style. */
 void terminal_print(terminal_style_t style, const char *text);

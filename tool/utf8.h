@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * UTF-8, for names that come from a flash and may be any bytes.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define UTF8_REPLACEMENT "\xEF\xBF\xBD" /**< U+FFFD, for what is no UTF-8. */
+
+/** Bytes of the sequence at @p text, which is zero-terminated, and its code point; 0 if it is malformed. */
+size_t utf8_decode(const char *text, uint32_t *code);
+
+/** Writes text, with U+FFFD for each byte that belongs to no sequence. */
+void utf8_write(FILE *out, const char *text);
