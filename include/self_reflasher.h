@@ -7,14 +7,18 @@
  * deinit
  * - embedded: directly_copy_to_region, for an image that is already in flash, for example linked into the app.
  *
- * All functions run in the caller's task, are not thread-safe, and change flash only after every check has passed.
- * None of them marks the running app as valid or restarts the chip, with one exception that is documented at
- * esp_self_reflasher_directly_copy_to_region().
+ * All functions run in the caller's task, and change flash only after every check has passed. They are not thread-safe,
+ * also with different handles: one call at a time. None of them marks the running app as valid or restarts the chip,
+ * with one exception that is documented at esp_self_reflasher_directly_copy_to_region().
  */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* This file needs neither, but apps of the field get both through it. */
+#include "esp_attr.h"
+#include "sdkconfig.h"
 
 #include "esp_err.h"
 #include "esp_http_client.h"
@@ -64,19 +68,25 @@ typedef struct {
     const esp_http_client_config_t *http_config; /**< Download mode: copied; strings in it must live until the
                                                       download ended. Embedded mode: NULL. */
     const esp_partition_t *target_partition;     /**< Download mode: where the image is staged. NULL: an OTA app
-                                                      partition is chosen. Must outlive the handle. */
+                                                      partition is chosen. Any partition of the main flash chip will do,
+                                                      a data partition, too: up to the image's length its content is
+                                                      lost, whatever it is (a file system, settings), also if the image
+                                                      is refused. Must be unmounted, and outlive the handle. */
     addr_region_t src_region;                    /**< Embedded mode: where in flash the image is; any address. */
     addr_region_t dest_region;                   /**< Final destination, sector aligned. Bytes of it behind the image
                                                       are erased. */
     size_t src_bin_size;                         /**< Embedded mode: bytes to copy, 1 to src_region.region_size. */
 
-    const uint8_t *sha256; /**< Optional: 32 bytes, SHA-256 over the whole image. Must live until the copy ended. */
+    const uint8_t *sha256; /**< Optional: 32 bytes, SHA-256 over the whole image. Must live until the copy ended. NULL:
+                                the image is taken as it comes; see esp_self_reflasher_download_bin(). */
     esp_self_reflasher_progress_cb_t progress_cb; /**< Optional. */
     void *user_ctx;                               /**< Handed to progress_cb. */
     uint32_t flags;                               /**< ESP_SELF_REFLASHER_FLAG_... */
 } esp_self_reflasher_config_t;
 
-/** A download in several steps. Made by esp_self_reflasher_init(), freed by esp_self_reflasher_deinit(). */
+/** A download in several steps. Made by esp_self_reflasher_init(), freed by esp_self_reflasher_deinit(), and handed in
+ *  by value. No pointer to anything: whatever is no live handle (NULL, one that was given back, the address of a
+ * handle) is refused with ESP_ERR_INVALID_ARG. A handle stays valid when a call fails. */
 typedef void *esp_self_reflasher_handle_t;
 
 /**
@@ -86,7 +96,8 @@ typedef void *esp_self_reflasher_handle_t;
  * a download that is repeated after a cut costs only what is missing.
  *
  * @param[in]  config Copied.
- * @param[out] handle Set on success only. Free with esp_self_reflasher_deinit().
+ * @param[out] handle Set on success only: start with NULL, which every call refuses. Free with
+ * esp_self_reflasher_deinit().
  * @return
  *  - ESP_OK
  *  - ESP_ERR_INVALID_ARG: config, handle or http_config is NULL; the region is empty; the staging partition is not on
@@ -107,9 +118,19 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
  * Uses the caller's esp_http_client configuration as it is. Redirects are followed unless it forbids them. The client
  * is closed on every path. After an error the same call may be repeated.
  *
+ * Without `sha256` nothing vouches for the image. Over plain http whoever controls the network, and in any case whoever
+ * controls the server, then decides what runs on the device, and with which bootloader: an image that is intact is
+ * taken, whoever made it. There is no signature here; bundles (self_reflasher_bundle.h) have one.
+ *
+ * What was staged of an image that is refused (_TOO_LARGE to _NOT_SIGNED below) is erased before the call returns. If
+ * the download broke off, or memory or flash failed, what came stays, so that the next try writes only the rest; but
+ * its first sector is erased, and so is each that starts as a record of esp_self_reflasher_resume(): no bootloader
+ * starts it, and nothing goes on from it. If even that fails, the log says where. After a power cut all of it is still
+ * there.
+ *
  * @return
  *  - ESP_OK: the image is staged and checked; esp_self_reflasher_copy_to_region() comes next
- *  - ESP_ERR_INVALID_ARG: handle is NULL
+ *  - ESP_ERR_INVALID_ARG: handle is not live
  *  - ESP_ERR_INVALID_STATE: an image is already staged or copied
  *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _EMPTY_BODY, _SHORT_BODY: the server
  *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE, _STAGING_SMALL: the image
@@ -128,11 +149,11 @@ esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle);
  *
  * @return
  *  - ESP_OK: every sector of the region was read back and is right
- *  - ESP_ERR_INVALID_ARG: handle is NULL
+ *  - ESP_ERR_INVALID_ARG: handle is not live
  *  - ESP_ERR_INVALID_STATE: nothing is staged, or the image was copied already
  *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE,
  *    _NOT_SIGNED: the staged image;
- *    the destination was not touched, and the image must be downloaded again
+ *    the destination was not touched, what was staged is erased, and the image must be downloaded again
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries
  *  - ESP_ERR_NO_MEM: nothing was touched
  *  - an error of esp_flash, handed up unchanged
@@ -146,15 +167,15 @@ esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle);
  * or the same; if not, from its start, or another partition is chosen. On error the handle is as it was.
  *
  * @param[in] config Copied.
- * @param[in] handle Points to a handle from esp_self_reflasher_init().
- * @return as esp_self_reflasher_init()
+ * @param[in] handle From esp_self_reflasher_init(), by value.
+ * @return as esp_self_reflasher_init(); ESP_ERR_INVALID_ARG also if handle is not live
  */
 esp_err_t esp_self_reflasher_upd_next_config(const esp_self_reflasher_config_t *config,
-                                             esp_self_reflasher_handle_t *handle);
+                                             esp_self_reflasher_handle_t handle);
 
 /**
  * @brief Free a handle. What is staged stays in flash.
- * @return ESP_OK, or ESP_ERR_INVALID_ARG if handle is NULL
+ * @return ESP_OK, or ESP_ERR_INVALID_ARG if handle is not live
  */
 esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
 

@@ -2,6 +2,7 @@
 #include "self_reflasher.h"
 
 #include "sr_download_esp_idf.h"
+#include "sr_handle.h"
 #include "sr_region.h"
 #include "sr_relocate_esp_idf.h"
 #include "sr_staging_esp_idf.h"
@@ -27,6 +28,7 @@ typedef enum state {
 } state_t;
 
 typedef struct reflasher {
+    sr_handle_t handle; /**< First, so that who finds it has found all. */
     esp_self_reflasher_config_t config;
     esp_http_client_config_t http;    /**< The caller's may be gone by the time of the download. */
     const esp_partition_t *partition; /**< Staging. */
@@ -179,7 +181,8 @@ static esp_err_t configure(const esp_self_reflasher_config_t *config, const refl
     if (err != ESP_OK) {
         return err;
     }
-    *next = (reflasher_t){.config = *config,
+    *next = (reflasher_t){.handle = previous != NULL ? previous->handle : (sr_handle_t){0},
+                          .config = *config,
                           .http = *config->http_config,
                           .filled_slots = previous != NULL ? previous->filled_slots : 0,
                           .state = STATE_READY};
@@ -203,17 +206,30 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
         heap_caps_free(reflasher);
         return err;
     }
-    *handle = reflasher;
+    *handle = sr_handle_open(&reflasher->handle);
     return ESP_OK;
 }
 
+/* Logs why if it is not live: NULL, given back, the address of a handle instead of the handle, or anything else. */
+static reflasher_t *find(esp_self_reflasher_handle_t handle)
+{
+    reflasher_t *reflasher = (reflasher_t *)sr_handle_find(handle);
+    if (reflasher == NULL) {
+        ESP_LOGE(TAG, "refused: handle is %s",
+                 handle == NULL ? "NULL" : "none that esp_self_reflasher_init() gave out");
+    }
+    return reflasher;
+}
+
 esp_err_t esp_self_reflasher_upd_next_config(const esp_self_reflasher_config_t *config,
-                                             esp_self_reflasher_handle_t *handle)
+                                             esp_self_reflasher_handle_t handle)
 {
     reflasher_t next;
-    ESP_RETURN_ON_FALSE(config != NULL && handle != NULL && *handle != NULL, ESP_ERR_INVALID_ARG, TAG,
-                        "refused: config or handle is NULL");
-    reflasher_t *reflasher = *handle;
+    reflasher_t *reflasher = find(handle);
+    if (reflasher == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
     const esp_err_t err = configure(config, reflasher, &next);
     if (err == ESP_OK) {
         *reflasher = next;
@@ -223,8 +239,12 @@ esp_err_t esp_self_reflasher_upd_next_config(const esp_self_reflasher_config_t *
 
 esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle)
 {
-    ESP_RETURN_ON_FALSE(handle != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: handle is NULL");
-    heap_caps_free(handle);
+    reflasher_t *reflasher = find(handle);
+    if (reflasher == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    sr_handle_close(&reflasher->handle);
+    heap_caps_free(reflasher);
     return ESP_OK;
 }
 
@@ -269,8 +289,10 @@ static esp_err_t stage(reflasher_t *reflasher, const sr_system_t *system)
 esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle)
 {
     sr_system_t system;
-    reflasher_t *reflasher = handle;
-    ESP_RETURN_ON_FALSE(reflasher != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: handle is NULL");
+    reflasher_t *reflasher = find(handle);
+    if (reflasher == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
     ESP_RETURN_ON_FALSE(reflasher->state == STATE_READY, ESP_ERR_INVALID_STATE, TAG,
                         "refused: the image is staged already");
     ESP_RETURN_ON_ERROR(sr_system_look(&system), TAG, "running system can not be read");
@@ -298,8 +320,10 @@ static bool is_refusal(esp_err_t err)
 esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle)
 {
     sr_system_t system;
-    reflasher_t *reflasher = handle;
-    ESP_RETURN_ON_FALSE(reflasher != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: handle is NULL");
+    reflasher_t *reflasher = find(handle);
+    if (reflasher == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
     ESP_RETURN_ON_FALSE(reflasher->state == STATE_STAGED, ESP_ERR_INVALID_STATE, TAG,
                         "refused: no image is waiting to be copied");
     ESP_RETURN_ON_ERROR(sr_system_look(&system), TAG, "running system can not be read");

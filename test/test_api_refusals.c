@@ -109,7 +109,7 @@ static esp_err_t call_init(const void *argument)
 static esp_err_t call_next(const void *argument)
 {
     const with_handle_t *with = argument;
-    return esp_self_reflasher_upd_next_config(with->config, with->handle);
+    return esp_self_reflasher_upd_next_config(with->config, with->handle != NULL ? *with->handle : NULL);
 }
 
 static esp_err_t call_embedded(const void *argument)
@@ -219,7 +219,7 @@ static void null_is_refused(void **state)
     expect_embedded_refused(NULL, ESP_ERR_INVALID_ARG, "NULL");
     expect_error(call_deinit, NULL, ESP_ERR_INVALID_ARG, "NULL");
     handle = good_handle();
-    expect_error(call_next, &(with_handle_t){NULL, &handle}, ESP_ERR_INVALID_ARG, "NULL");
+    expect_error(call_next, &(with_handle_t){NULL, &handle}, ESP_ERR_INVALID_ARG, "config is NULL");
     assert_int_equal(esp_self_reflasher_deinit(handle), ESP_OK);
     download.config.http_config = NULL;
     expect_refused(&download.config, ESP_ERR_INVALID_ARG, "NULL");
