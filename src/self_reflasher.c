@@ -264,14 +264,25 @@ static sr_transfer_t handle_transfer(const reflasher_t *reflasher, const sr_syst
                            .destination = handle_destination(reflasher)};
 }
 
-/* Streams the body into staging; on success the handle knows the image's length. */
-static esp_err_t stage(reflasher_t *reflasher, const sr_system_t *system)
+static sr_staging_t handle_staging(const reflasher_t *reflasher, const sr_system_t *system)
 {
     const uint32_t address = reflasher->partition->address + reflasher->image_offset;
-    sr_staging_t staging = {.system = system,
-                            .config = &reflasher->config,
-                            .destination = handle_destination(reflasher),
-                            .room = {address, staging_size(reflasher->partition) - reflasher->image_offset}};
+    return (sr_staging_t){.system = system,
+                          .config = &reflasher->config,
+                          .destination = handle_destination(reflasher),
+                          .room = {address, staging_size(reflasher->partition) - reflasher->image_offset}};
+}
+
+static esp_err_t check(const reflasher_t *reflasher, const sr_system_t *system)
+{
+    const sr_transfer_t transfer = handle_transfer(reflasher, system);
+    return sr_transfer_check(&transfer);
+}
+
+/* Streams the body into staging and checks it there; on success the handle knows the image's length. */
+static esp_err_t stage(reflasher_t *reflasher, const sr_system_t *system)
+{
+    sr_staging_t staging = handle_staging(reflasher, system);
     esp_err_t err = sr_staging_open(&staging);
     if (err != ESP_OK) {
         return err;
@@ -281,8 +292,34 @@ static esp_err_t stage(reflasher_t *reflasher, const sr_system_t *system)
     if (err == ESP_OK) {
         err = sr_staging_finish(&staging);
     }
+    reflasher->image_length = staging.received;
+    if (err == ESP_OK) {
+        err = check(reflasher, system);
+    }
+    if (err != ESP_OK) {
+        sr_staging_give_up(&staging, err);
+        reflasher->image_length = 0;
+    }
     sr_staging_close(&staging);
-    reflasher->image_length = err == ESP_OK ? staging.received : 0;
+    return err;
+}
+
+/* Checks what is staged once more; an app can do other things between the calls. */
+static esp_err_t check_again(reflasher_t *reflasher, const sr_system_t *system)
+{
+    sr_staging_t staging = handle_staging(reflasher, system);
+    esp_err_t err = sr_staging_open(&staging);
+    if (err != ESP_OK) {
+        return err;
+    }
+    err = check(reflasher, system);
+    if (sr_staging_is_refusal(err)) {
+        staging.written = (uint32_t)sr_align_up(reflasher->image_length, SR_SECTOR_SIZE);
+        sr_staging_give_up(&staging, err);
+        reflasher->image_length = 0;
+        reflasher->state = STATE_READY; /* Only another download can help. */
+    }
+    sr_staging_close(&staging);
     return err;
 }
 
@@ -297,11 +334,7 @@ esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle)
                         "refused: the image is staged already");
     ESP_RETURN_ON_ERROR(sr_system_look(&system), TAG, "running system can not be read");
 
-    esp_err_t err = stage(reflasher, &system);
-    if (err == ESP_OK) {
-        const sr_transfer_t transfer = handle_transfer(reflasher, &system);
-        err = sr_transfer_check(&transfer);
-    }
+    const esp_err_t err = stage(reflasher, &system);
     if (err != ESP_OK) {
         ESP_LOGE(TAG, "download: %s", esp_self_reflasher_err_to_name(err));
         return err;
@@ -309,12 +342,6 @@ esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle)
     ESP_LOGI(TAG, "%" PRIu32 " bytes staged and checked", reflasher->image_length);
     reflasher->state = STATE_STAGED;
     return ESP_OK;
-}
-
-/* One of this component's own codes: the image is to blame, and not a read that failed. */
-static bool is_refusal(esp_err_t err)
-{
-    return err > ESP_ERR_SELF_REFLASHER_BASE && err < ESP_ERR_SELF_REFLASHER_BASE + 0x100;
 }
 
 esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle)
@@ -329,10 +356,7 @@ esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle)
     ESP_RETURN_ON_ERROR(sr_system_look(&system), TAG, "running system can not be read");
 
     const sr_transfer_t transfer = handle_transfer(reflasher, &system);
-    esp_err_t err = sr_transfer_check(&transfer);
-    if (is_refusal(err)) {
-        reflasher->state = STATE_READY; /* Staging changed since the download: only a new one can help. */
-    }
+    esp_err_t err = check_again(reflasher, &system);
     sr_slots_t slots;
     if (err == ESP_OK) {
         err = sr_system_find_slots(&slots);

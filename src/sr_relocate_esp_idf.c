@@ -5,6 +5,7 @@
 #include "sr_boot_choice.h"
 #include "sr_copy.h"
 #include "sr_otadata.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -62,6 +63,7 @@ static esp_err_t copy_app(const sr_system_t *system, uint32_t address, bool tops
                       .length = app.size,
                       .destination = {address, app.size},
                       .tops_up = tops_up,
+                      .yield = sr_yield,
                       .workspace = workspace};
     esp_err_t err = sr_copy_prepare(&copy);
     if (err == ESP_OK) {
@@ -82,6 +84,7 @@ static esp_err_t is_copied(const sr_system_t *system, uint32_t address, sr_copy_
     for (uint32_t offset = 0; offset < app.size && *copied; offset += SR_SECTOR_SIZE) {
         sr_sector_look_t look;
         const sr_sector_t sector = {.address = address + offset, .used = SR_SECTOR_SIZE, .data = workspace->data};
+        sr_yield(2u * SR_SECTOR_SIZE);
         esp_err_t err = sr_flash_read(&system->flash, app.address + offset, workspace->data, SR_SECTOR_SIZE);
         if (err == ESP_OK) {
             err = sr_writer_look(&writer, &sector, &look);

@@ -4,6 +4,7 @@
 #include "sr_digest.h"
 #include "sr_partition_table.h"
 #include "sr_recovery_esp_idf.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_chip_info.h"
 #include "esp_flash.h"
@@ -15,6 +16,7 @@
 static int flash_window_read(void *context, uint32_t offset, void *buffer, size_t length)
 {
     sr_flash_window_t *window = context;
+    sr_yield((uint32_t)length);
     const esp_err_t err = sr_flash_read(window->flash, window->address + offset, buffer, (uint32_t)length);
     window->err = err != ESP_OK ? err : window->err;
     return err;
