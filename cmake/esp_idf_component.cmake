@@ -9,6 +9,7 @@ set(private_requires
     esp_hw_support
     esp_rom
     esp_system
+    esp_timer
     hal
     mbedtls
     spi_flash)

@@ -77,6 +77,7 @@ esp_err_t esp_flash_erase_region(esp_flash_t *chip, uint32_t start, uint32_t len
         return ESP_ERR_INVALID_ARG;
     }
     const nor_status_t status = nor_erase(sim_state.config.flash, start, len);
+    sim_rest(); /* The driver waits for the chip. */
     sim_flash_changed(start, len);
     return to_esp_err(status, start);
 }
@@ -87,6 +88,7 @@ esp_err_t esp_flash_read(esp_flash_t *chip, void *buffer, uint32_t address, uint
     if (!usable(chip) || buffer == NULL || !in_range(address, length)) {
         return ESP_ERR_INVALID_ARG;
     }
+    sim_work(length);
     return to_esp_err(nor_read(sim_state.config.flash, address, buffer, length), address);
 }
 
@@ -144,6 +146,7 @@ esp_err_t esp_flash_read_encrypted(esp_flash_t *chip, uint32_t address, void *ou
     if (out_buffer == NULL) {
         return ESP_ERR_INVALID_ARG;
     }
+    sim_work(length);
     const nor_status_t status = nor_read(sim_state.config.flash, address, out_buffer, length);
     if (status == NOR_OK && sim_state.config.flash_encryption) {
         sim_scramble(address, out_buffer, length);

@@ -578,6 +578,8 @@ static void forget_response(esp_http_client_handle_t client)
     replace_string(&client->challenge, NULL);
 }
 
+static const int FOR_EVER = -1;
+
 static bool request_is_out(const http_transfer_t *transfer)
 {
     return transfer->sent;
@@ -615,7 +617,7 @@ static esp_err_t send_request(esp_http_client_handle_t client)
     }
     client->phase = PHASE_IDLE;
     forget_response(client);
-    http_transfer_run(transfer, request_is_out, -1); /* libcurl limits the time to connect. */
+    http_transfer_run(transfer, request_is_out, &FOR_EVER); /* libcurl limits the time to connect. */
     if (transfer->outcome == HTTP_NOT_CONNECTED) {
         ESP_LOGE(TAG, "Connection failed: %s", transfer->error);
         return ESP_ERR_HTTP_CONNECT;
@@ -683,7 +685,7 @@ static int64_t fetch_headers(esp_http_client_handle_t client)
         return ESP_FAIL;
     }
     client->status = -1;
-    if (!http_transfer_run(transfer, headers_are_there, client->timeout_ms)) {
+    if (!http_transfer_run(transfer, headers_are_there, &client->timeout_ms)) {
         ESP_LOGW(TAG, "No response within %d ms", client->timeout_ms);
         return -ESP_ERR_HTTP_EAGAIN;
     }
@@ -751,7 +753,7 @@ static bool read_some(esp_http_client_handle_t client, char *buffer, size_t len,
 {
     http_transfer_t *transfer = client->transfer;
     *got = 0;
-    if (!body_is_there(transfer) && !http_transfer_run(transfer, body_is_there, client->timeout_ms)) {
+    if (!body_is_there(transfer) && !http_transfer_run(transfer, body_is_there, &client->timeout_ms)) {
         return false;
     }
     if (len > (size_t)client->buffer_size) {

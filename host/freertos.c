@@ -82,6 +82,10 @@ static void pass_time(void)
             first = task->wake;
         }
     }
+    const uint64_t timer = sim_next_timer();
+    if (timer != NEVER && scheduler.now + timer < first) {
+        first = scheduler.now + timer;
+    }
     const uint64_t seen = activity();
     if (seen != scheduler.activity) {
         scheduler.activity = seen;
@@ -91,6 +95,7 @@ static void pass_time(void)
         sim_end_boot(SIM_END_RETURNED);
     }
     scheduler.now = first;
+    sim_timers();
 }
 
 /* Hands the turn to the next task that is due, in the order of their creation. */
@@ -122,6 +127,8 @@ static void block(sim_condition_t condition, void *context, TickType_t ticks)
     if (sim_state.suspended > 0) {
         sim_panic("a task waits while the scheduler is suspended");
     }
+    sim_rest();
+    sim_timers();
     pthread_mutex_lock(&scheduler.lock);
     const unsigned self = scheduler.turn;
     struct sim_task *task = &scheduler.tasks[self];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http_transfer.h"
 
-#include "sim_chip.h"
+#include "sim_state.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -416,19 +416,20 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-bool http_transfer_run(http_transfer_t *transfer, bool (*ready)(const http_transfer_t *), int timeout_ms)
+bool http_transfer_run(http_transfer_t *transfer, bool (*ready)(const http_transfer_t *), const int *timeout_ms)
 {
-    int64_t deadline = now_ms() + timeout_ms;
+    int64_t deadline = now_ms() + *timeout_ms;
     while (transfer->outcome == HTTP_UNDER_WAY && !ready(transfer)) {
         uint64_t received = transfer->received;
         step(transfer);
+        sim_timers();
         if (transfer->outcome != HTTP_UNDER_WAY || ready(transfer)) {
             break;
         }
         if (transfer->received != received) {
-            deadline = now_ms() + timeout_ms;
+            deadline = now_ms() + *timeout_ms;
         }
-        int64_t left = timeout_ms < 0 ? 1000 : deadline - now_ms();
+        int64_t left = *timeout_ms < 0 ? 1000 : deadline - now_ms();
         if (left <= 0) {
             return false;
         }
@@ -446,6 +447,7 @@ size_t http_transfer_take(http_transfer_t *transfer, char *buffer, size_t len)
     memcpy(buffer, transfer->body + transfer->body_start, len);
     transfer->body_start += len;
     sim_counters()->bytes_downloaded += len;
+    sim_work(len);
     if (transfer->body_start == transfer->body_end) {
         transfer->body_start = transfer->body_end = 0;
         if (transfer->paused) {

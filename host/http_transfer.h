@@ -75,10 +75,10 @@ bool http_transfer_start(http_transfer_t *transfer, const http_request_t *reques
 
 /**
  * Lets the transfer go on until it has ended, or @p ready says so, or for @p timeout_ms nothing came in.
- * @param timeout_ms  negative: wait for ever.
+ * @param timeout_ms  negative: wait for ever. Looked at anew when something has come in: a timer may have changed it.
  * @return false after the timeout
  */
-bool http_transfer_run(http_transfer_t *transfer, bool (*ready)(const http_transfer_t *), int timeout_ms);
+bool http_transfer_run(http_transfer_t *transfer, bool (*ready)(const http_transfer_t *), const int *timeout_ms);
 
 /** Takes up to @p len body bytes that are there; doesn't wait. @return how many */
 size_t http_transfer_take(http_transfer_t *transfer, char *buffer, size_t len);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "miniz.h"
 
-#include "sim_chip.h"
+#include "sim_state.h"
 
 #include <limits.h>
 
@@ -69,5 +69,6 @@ tinfl_status tinfl_decompress(tinfl_decompressor *r, const mz_uint8 *pIn_buf_nex
     const int result = r->m_state == STATE_DONE ? Z_STREAM_END : inflate(&r->stream, Z_NO_FLUSH);
     *pIn_buf_size -= r->stream.avail_in;
     *pOut_buf_size = room - r->stream.avail_out;
+    sim_work(*pOut_buf_size);
     return to_status(r, result, decomp_flags);
 }

@@ -53,6 +53,19 @@ void sim_counters_delete(sim_counters_t *counters)
     }
 }
 
+void sim_work(size_t bytes)
+{
+    sim_state.work += (uint32_t)bytes;
+    if (sim_state.work > sim_state.counters->longest_work) {
+        sim_state.counters->longest_work = sim_state.work;
+    }
+}
+
+void sim_rest(void)
+{
+    sim_state.work = 0;
+}
+
 const sim_config_t *sim_chip(void)
 {
     return sim_state.attached ? &sim_state.config : NULL;

@@ -39,6 +39,8 @@ typedef struct sim_counters {
     uint32_t heap_now;  /**< Bytes not freed yet. */
     uint32_t restarts;
     uint32_t open_clients; /**< esp_http_client handles that were not cleaned up. */
+    uint32_t longest_work; /**< Bytes read from flash, inflated and received in the longest stretch in which the idle
+                                task could not run. */
 } sim_counters_t;
 
 /** Attaches this process to a chip and reads its partition table, as a boot does before app_main().

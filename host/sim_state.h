@@ -33,6 +33,7 @@ typedef struct sim_state {
     bool event_loop_ready;
     bool watched;    /**< The main task is subscribed to the task watchdog. */
     uint64_t fed_us; /**< When it was fed last. */
+    uint32_t work;   /**< Bytes since the idle task could run. */
 } sim_state_t;
 
 extern sim_state_t sim_state;
@@ -47,6 +48,17 @@ void sim_flash_changed(uint32_t address, uint32_t length);
 
 /** Panics if the task watchdog was not fed for too long. Called when time has passed. */
 void sim_watch(void);
+
+/** Counts bytes that were read, inflated or received: work that the chip does without waiting for anything. */
+void sim_work(size_t bytes);
+
+/** Calls back for the timers that are due. */
+void sim_timers(void);
+/** Ticks until the first timer is due; UINT64_MAX: none runs. */
+uint64_t sim_next_timer(void);
+
+/** The task waits, and the idle task runs. */
+void sim_rest(void);
 
 /** Ends the boot that runs, and with it the process; outside of sim_call() and sim_run() that is a mistake of the
  *  caller, and ends in abort(). */

@@ -63,6 +63,11 @@ typedef void (*esp_self_reflasher_progress_cb_t)(void *user_ctx, esp_self_reflas
  * destination covers that sector; not with flash encryption or Secure Boot. */
 #define ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE (1u << 1)
 
+/** Config flag, download mode: a redirect may lead from https to http, where anyone on the way can change what comes.
+ *  Only for an image whose `sha256` is given. Without this flag such a redirect ends the download; one from http to
+ *  https, and on to https, is always followed. */
+#define ESP_SELF_REFLASHER_FLAG_ALLOW_HTTP_REDIRECT (1u << 2)
+
 /** One image: where it comes from and where it goes. */
 typedef struct {
     const esp_http_client_config_t *http_config; /**< Download mode: copied; strings in it must live until the
@@ -82,6 +87,9 @@ typedef struct {
     esp_self_reflasher_progress_cb_t progress_cb; /**< Optional. */
     void *user_ctx;                               /**< Handed to progress_cb. */
     uint32_t flags;                               /**< ESP_SELF_REFLASHER_FLAG_... */
+    uint32_t stall_timeout_ms; /**< Download mode: milliseconds that the server may take for the headers of an answer,
+                                    and for every 4 KiB of the body; 0: 60000. What http_config says as timeout_ms
+                                    goes for each single wait, and is cut to this. */
 } esp_self_reflasher_config_t;
 
 /** A download in several steps. Made by esp_self_reflasher_init(), freed by esp_self_reflasher_deinit(), and handed in
@@ -115,8 +123,10 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
 /**
  * @brief Download the image into the staging partition and check it there.
  *
- * Uses the caller's esp_http_client configuration as it is. Redirects are followed unless it forbids them. The client
- * is closed on every path. After an error the same call may be repeated.
+ * Uses the caller's esp_http_client configuration as it is. Redirects are followed unless it forbids them, but not from
+ * https to http. What a redirect led to and is refused there (every 4xx) is asked for once more from the first URL on.
+ * User name, password and headers of the configuration go to wherever a redirect leads, as always with
+ * esp_http_client. The client is closed on every path. After an error the same call may be repeated.
  *
  * Without `sha256` nothing vouches for the image. Over plain http whoever controls the network, and in any case whoever
  * controls the server, then decides what runs on the device, and with which bootloader: an image that is intact is
@@ -132,7 +142,7 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
  *  - ESP_OK: the image is staged and checked; esp_self_reflasher_copy_to_region() comes next
  *  - ESP_ERR_INVALID_ARG: handle is not live
  *  - ESP_ERR_INVALID_STATE: an image is already staged or copied
- *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _EMPTY_BODY, _SHORT_BODY: the server
+ *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _EMPTY_BODY, _SHORT_BODY, _DOWNGRADE, _TOO_SLOW: the server
  *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE, _STAGING_SMALL: the image
  *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE,
  *    _NOT_SIGNED: the image

@@ -69,6 +69,10 @@ typedef bool (*esp_self_reflasher_may_commit_t)(void *user_ctx);
  * are seconds. Needs CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP, and ends in a reset. */
 #define ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE (1u << 2)
 
+/** A redirect may lead from https to http. What comes is verified all the same, but anyone on the way sees it, and can
+ *  keep the device from getting it. Without this flag such a redirect ends the call. */
+#define ESP_SELF_REFLASHER_BUNDLE_ALLOW_HTTP_REDIRECT (1u << 3)
+
 /** Checks of the result, that is of what the chip would boot afterwards. Each can be switched off by name. */
 #define ESP_SELF_REFLASHER_CHECK_BOOTLOADER (1u << 0) /**< Bootloader for this chip, checksum and digest right. */
 #define ESP_SELF_REFLASHER_CHECK_FLASH_SIZE (1u << 1) /**< Size in its header covers the table and fits the chip. */
@@ -119,6 +123,9 @@ typedef struct {
     esp_self_reflasher_event_cb_t event_cb;      /**< Optional. */
     esp_self_reflasher_may_commit_t may_commit;  /**< Optional; without it the commit is put off after a brownout. */
     void *user_ctx;                              /**< Handed to event_cb and may_commit. */
+    uint32_t stall_timeout_ms; /**< Milliseconds that the server may take for the headers of an answer, and for every
+                                    4 KiB of the body, before the connection counts as broken; 0: 60000. What
+                                    http_config says as timeout_ms goes for each single wait, and is cut to this. */
 } esp_self_reflasher_bundle_config_t;
 
 /** What applying a bundle would take. Times are estimates from a W25Q32JV's datasheet. */
@@ -156,7 +163,8 @@ typedef struct {
  *  - ESP_ERR_SELF_REFLASHER_REFUSED: plan->refusal and plan->refusal_text say why not
  *  - ESP_ERR_INVALID_ARG: config or plan is NULL, no source is named, the embedded region is not inside the flash, or
  *    there is neither a public key nor ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED
- *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _SHORT_BODY or an error of esp_http_client, after all retries
+ *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _SHORT_BODY, _TOO_SLOW or an error of esp_http_client, after all retries
+ *  - ESP_ERR_SELF_REFLASHER_DOWNGRADE: a redirect leads from https to something else
  *  - ESP_ERR_SELF_REFLASHER_CHUNK: a chunk does not decode to what the manifest says, twice
  *  - ESP_ERR_NO_MEM, or an error of esp_flash
  */

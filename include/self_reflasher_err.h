@@ -59,6 +59,12 @@ extern "C" {
 /** The header of the bootloader says a smaller flash than the partition table needs: it would not boot. */
 #define ESP_ERR_SELF_REFLASHER_FLASH_SIZE (ESP_ERR_SELF_REFLASHER_BASE + 0x15)
 
+/** A redirect leads from https to something else. Where that is meant, a flag of the configuration allows http. */
+#define ESP_ERR_SELF_REFLASHER_DOWNGRADE (ESP_ERR_SELF_REFLASHER_BASE + 0x1A)
+/** The server lets the device wait: it sent neither 4 KiB nor the rest, or no whole headers, within stall_timeout_ms.
+ */
+#define ESP_ERR_SELF_REFLASHER_TOO_SLOW (ESP_ERR_SELF_REFLASHER_BASE + 0x1B)
+
 /**
  * @brief Name of an error code, this component's own ones included.
  * @return A string in flash; never NULL. Codes of others are named as esp_err_to_name() does.

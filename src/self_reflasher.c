@@ -288,7 +288,10 @@ static esp_err_t stage(reflasher_t *reflasher, const sr_system_t *system)
         return err;
     }
     const sr_download_sink_t sink = sr_staging_sink(&staging);
-    err = sr_download(&reflasher->http, &sink);
+    sr_http_t http = {.config = &reflasher->http,
+                      .stall_ms = reflasher->config.stall_timeout_ms,
+                      .allow_http = (reflasher->config.flags & ESP_SELF_REFLASHER_FLAG_ALLOW_HTTP_REDIRECT) != 0};
+    err = sr_download(&http, &sink);
     if (err == ESP_OK) {
         err = sr_staging_finish(&staging);
     }

@@ -3,10 +3,9 @@
 
 #include "sr_commit.h"
 #include "sr_relocate_esp_idf.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_log.h"
-#include "freertos/FreeRTOS.h"
-#include "freertos/task.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -41,6 +40,7 @@ static esp_err_t write_sector(sr_migration_t *migration, uint32_t address)
     const sr_wanted_t wanted = sr_migration_wanted(migration, address);
     sr_sector_t sector = {.address = address, .data = migration->buffers->scratch};
     esp_err_t err = ESP_OK;
+    sr_yield(3u * SR_SECTOR_SIZE); /* Its source, what is there, and what was written. */
     switch (wanted.kind) {
     case SR_WANTED_CONTENT:
         sector.used = SR_SECTOR_SIZE;
@@ -94,7 +94,6 @@ static esp_err_t write_all(sr_migration_t *migration, wanted_t wanted)
         err = write_block(migration, i, wanted);
         if (migration->progress.sectors_done != before) {
             sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_PREPARE);
-            vTaskDelay(1); /* The idle task feeds the task watchdog. */
         }
     }
     if (err != ESP_OK) {
@@ -107,6 +106,7 @@ static esp_err_t write_all(sr_migration_t *migration, wanted_t wanted)
 static esp_err_t fetch_from_stage(void *context, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data)
 {
     const sr_migration_t *migration = context;
+    sr_yield(SR_SECTOR_SIZE);
     return sr_stage_read(&migration->stage, entry, index, data);
 }
 

@@ -3,6 +3,7 @@
 
 #include "self_reflasher_err.h"
 #include "sr_digest.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -159,6 +160,7 @@ static esp_err_t decode_sector(sr_decoder_t *decoder)
     struct sr_decoder_state *state = decoder->state;
     const sr_bundle_chunk_t chunk = sr_bundle_chunk(decoder->bundle, state->chunk);
     state->held = NO_DIGEST;
+    sr_yield(SR_SECTOR_SIZE);
     const esp_err_t err = chunk.encoding == SR_BUNDLE_DEFLATE ? inflate_sector(decoder) : copy_sector(decoder);
     if (err != ESP_OK) {
         return err;

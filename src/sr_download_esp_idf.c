@@ -2,7 +2,7 @@
 #include "sr_download_esp_idf.h"
 
 #include "self_reflasher_err.h"
-#include "sr_http_esp_idf.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -10,48 +10,74 @@
 #include <inttypes.h>
 
 #define PIECE_SIZE 1024
+#define TRIES      2u /**< From the first URL on, if what a redirect led to is refused. */
 
 static const char *TAG = "self_reflasher";
 
-/* Why the stream of bytes ended. */
-static esp_err_t judge_end(esp_http_client_handle_t client, int read, int64_t received, int64_t length)
+static esp_err_t tell_failure(esp_err_t err, int64_t received, int64_t length)
 {
-    if (read == -ESP_ERR_HTTP_EAGAIN) {
+    if (err == ESP_ERR_HTTP_EAGAIN) {
         ESP_LOGE(TAG, "timeout after %" PRId64 " bytes", received);
-        return ESP_ERR_HTTP_EAGAIN;
+    } else if (err == ESP_ERR_SELF_REFLASHER_SHORT_BODY) {
+        ESP_LOGE(TAG, "body ended after %" PRId64 " bytes, announced were %" PRId64, received, length);
     }
-    if (received == 0 && read == 0 && length < 0) {
+    return err;
+}
+
+/* The stream of bytes has ended. */
+static esp_err_t judge_end(const sr_http_t *http, int64_t received, int64_t length)
+{
+    if (received == 0 && length < 0) {
         ESP_LOGE(TAG, "body is empty");
         return ESP_ERR_SELF_REFLASHER_EMPTY_BODY;
     }
-    if (read < 0 || !esp_http_client_is_complete_data_received(client)) {
-        ESP_LOGE(TAG, "body ended after %" PRId64 " bytes, announced were %" PRId64, received, length);
-        return ESP_ERR_SELF_REFLASHER_SHORT_BODY;
-    }
-    return ESP_OK;
+    return esp_http_client_is_complete_data_received(http->client)
+               ? ESP_OK
+               : tell_failure(ESP_ERR_SELF_REFLASHER_SHORT_BODY, received, length);
 }
 
-static esp_err_t receive(esp_http_client_handle_t client, const sr_download_sink_t *sink, int64_t length, char *piece)
+static esp_err_t receive(sr_http_t *http, const sr_download_sink_t *sink, int64_t length, char *piece)
 {
     int64_t received = 0;
     esp_err_t err = sink->begin(sink->context, length);
     while (err == ESP_OK) {
-        const int read = esp_http_client_read(client, piece, PIECE_SIZE);
-        if (read <= 0) {
-            return judge_end(client, read, received, length);
+        uint32_t got;
+        sr_yield(PIECE_SIZE);
+        err = sr_http_read(http, piece, PIECE_SIZE, &got);
+        if (err != ESP_OK) {
+            return tell_failure(err, received, length);
         }
-        received += read;
-        err = sink->data(sink->context, (const uint8_t *)piece, (size_t)read);
+        if (got == 0) {
+            return judge_end(http, received, length);
+        }
+        received += got;
+        err = sink->data(sink->context, (const uint8_t *)piece, got);
+    }
+    return err;
+}
+
+/* A redirect may have been given long ago, by something in between that keeps answers, and have run out since. */
+static esp_err_t request(sr_http_t *http, sr_http_answer_t *answer)
+{
+    esp_err_t err = ESP_OK;
+    for (unsigned i = 0; i < TRIES; i++) {
+        err = sr_http_start_over(http);
+        if (err == ESP_OK) {
+            err = sr_http_request(http, answer);
+        }
+        if (err != ESP_ERR_SELF_REFLASHER_HTTP_STATUS || !http->redirected || answer->status < 400 ||
+            answer->status > 499) {
+            return err;
+        }
     }
     return err;
 }
 
 /* Only a whole body will do: nobody asked for a range. */
-static esp_err_t fetch(esp_http_client_handle_t client, const esp_http_client_config_t *config,
-                       const sr_download_sink_t *sink, char *piece)
+static esp_err_t fetch(sr_http_t *http, const sr_download_sink_t *sink, char *piece)
 {
     sr_http_answer_t answer;
-    const esp_err_t err = sr_http_request(client, config, &answer);
+    const esp_err_t err = request(http, &answer);
     if (err != ESP_OK) {
         return err;
     }
@@ -59,22 +85,20 @@ static esp_err_t fetch(esp_http_client_handle_t client, const esp_http_client_co
         ESP_LOGE(TAG, "server answered with status %d", answer.status);
         return ESP_ERR_SELF_REFLASHER_HTTP_STATUS;
     }
-    return receive(client, sink, answer.length, piece);
+    return receive(http, sink, answer.length, piece);
 }
 
-esp_err_t sr_download(const esp_http_client_config_t *config, const sr_download_sink_t *sink)
+esp_err_t sr_download(sr_http_t *http, const sr_download_sink_t *sink)
 {
     char *piece = heap_caps_malloc(PIECE_SIZE, MALLOC_CAP_8BIT);
     if (piece == NULL) {
         return ESP_ERR_NO_MEM;
     }
-    esp_http_client_handle_t client = esp_http_client_init(config);
-    esp_err_t err = ESP_ERR_NO_MEM;
-    if (client != NULL) {
-        err = fetch(client, config, sink, piece);
-        (void)esp_http_client_close(client);
-        (void)esp_http_client_cleanup(client);
+    esp_err_t err = sr_http_open(http);
+    if (err == ESP_OK) {
+        err = fetch(http, sink, piece);
     }
+    sr_http_close(http);
     heap_caps_free(piece);
     return err;
 }

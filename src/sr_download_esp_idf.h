@@ -4,8 +4,9 @@
  */
 #pragma once
 
+#include "sr_http_esp_idf.h"
+
 #include "esp_err.h"
-#include "esp_http_client.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,13 +23,16 @@ typedef struct sr_download_sink {
 /**
  * Downloads the body of one URL into a sink. The client is closed and freed on every path.
  *
+ * @param http With its configuration set; not open.
  * @return
  *  - ESP_OK: the body is complete, and not empty
  *  - ESP_ERR_NO_MEM: no buffer, or no client
- *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS: the final answer is not 200
+ *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS: the final answer is not 200; what a redirect led to was asked for twice
+ *  - ESP_ERR_SELF_REFLASHER_DOWNGRADE: a redirect leads away from https
+ *  - ESP_ERR_SELF_REFLASHER_TOO_SLOW: see sr_http_read()
  *  - ESP_ERR_SELF_REFLASHER_EMPTY_BODY, ESP_ERR_SELF_REFLASHER_SHORT_BODY
  *  - ESP_ERR_HTTP_MAX_REDIRECT: more redirects than the configuration allows
  *  - ESP_ERR_HTTP_FETCH_HEADER or another error of esp_http_client
  *  - an error of the sink, handed up unchanged
  */
-esp_err_t sr_download(const esp_http_client_config_t *config, const sr_download_sink_t *sink);
+esp_err_t sr_download(sr_http_t *http, const sr_download_sink_t *sink);

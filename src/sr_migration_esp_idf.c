@@ -79,6 +79,8 @@ static esp_err_t open_source(sr_migration_t *migration)
     const esp_self_reflasher_bundle_config_t *config = migration->config;
     migration->source = (sr_source_t){
         .http = config->http_config,
+        .stall_ms = config->stall_timeout_ms,
+        .allow_http = (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_HTTP_REDIRECT) != 0,
         .flash = migration->system.flash,
         .region = {config->embedded.region_address, (uint32_t)config->embedded.region_size},
         .max_retries = config->max_retries != 0 ? config->max_retries : DEFAULT_RETRIES,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_migration_internal.h"
 
+#include "sr_yield_esp_idf.h"
+
 #include <string.h>
 
 /* One piece inside one sector of the flash as it will be. */
@@ -34,6 +36,7 @@ static int result_read(void *context, uint32_t address, void *buffer, size_t len
     while (length > 0) {
         const uint32_t room = SR_SECTOR_SIZE - address % SR_SECTOR_SIZE;
         const uint32_t step = length < room ? (uint32_t)length : room;
+        sr_yield(step);
         const esp_err_t err = read_piece(migration, address, out, step);
         if (err != ESP_OK) {
             migration->result_err = migration->result_err == ESP_OK ? err : migration->result_err;

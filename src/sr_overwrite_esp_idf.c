@@ -3,6 +3,7 @@
 
 #include "sr_copy.h"
 #include "sr_digest.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -112,6 +113,7 @@ static esp_err_t confirm(sr_migration_t *migration)
             sr_bundle_want(&migration->manifest.bundle, address, &index) != SR_BUNDLE_CONTENT) {
             continue;
         }
+        sr_yield(SR_SECTOR_SIZE);
         err = sr_flash_read(&migration->system.flash, waiting_at(migration, address), scratch, SR_SECTOR_SIZE);
         if (err == ESP_OK &&
             (!sr_digest(scratch, SR_SECTOR_SIZE, digest) ||
@@ -138,6 +140,7 @@ esp_err_t sr_overwrite_stage(sr_migration_t *migration)
     migration->progress.sectors_total = record.data_sectors;
     for (uint32_t i = 0; i < record.data_sectors && err == ESP_OK; i++) {
         uint8_t *data;
+        sr_yield(3u * SR_SECTOR_SIZE); /* Its source, what is there, and what was written. */
         err = get_sector(migration, migration->overwrite.address + i * SR_SECTOR_SIZE, &data);
         if (err == ESP_OK) {
             err = sr_stage_put(&record, &migration->writer, i, data);

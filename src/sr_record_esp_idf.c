@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_migration_internal.h"
 
+#include "sr_yield_esp_idf.h"
+
 #include "esp_log.h"
 
 #include <inttypes.h>
@@ -12,6 +14,7 @@ esp_err_t sr_migration_fetch(void *context, const sr_stage_entry_t *entry, uint3
 {
     sr_migration_t *migration = context;
     uint8_t *sector = NULL;
+    sr_yield(3u * SR_SECTOR_SIZE); /* For whoever puts it into free flash, too: what is there, and what was written. */
     const sr_wanted_t wanted = sr_migration_wanted(migration, entry->address + index * SR_SECTOR_SIZE);
     if (wanted.kind == SR_WANTED_MOVED) {
         return sr_flash_read(&migration->system.flash, wanted.source, data, SR_SECTOR_SIZE);

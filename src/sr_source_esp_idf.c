@@ -2,7 +2,7 @@
 #include "sr_source_esp_idf.h"
 
 #include "self_reflasher_err.h"
-#include "sr_http_esp_idf.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_log.h"
 #include "freertos/FreeRTOS.h"
@@ -22,32 +22,27 @@ static const char *TAG = "self_reflasher";
 
 esp_err_t sr_source_open(sr_source_t *source)
 {
-    source->client = NULL;
-    source->connected = false;
+    source->client =
+        (sr_http_t){.config = source->http, .stall_ms = source->stall_ms, .allow_http = source->allow_http};
+    source->connected = source->led_astray = source->failed = false;
     source->stream = source->position = source->end = 0;
     source->downloaded = source->retries = source->failures = source->progress = 0;
     if (source->http == NULL) {
         return ESP_OK;
     }
-    source->client = esp_http_client_init(source->http);
-    return source->client != NULL ? ESP_OK : ESP_ERR_NO_MEM;
+    return sr_http_open(&source->client);
 }
 
 static void disconnect(sr_source_t *source)
 {
-    if (source->client != NULL) {
-        (void)esp_http_client_close(source->client);
-    }
+    sr_http_disconnect(&source->client);
     source->connected = false;
 }
 
 void sr_source_close(sr_source_t *source)
 {
-    disconnect(source);
-    if (source->client != NULL) {
-        (void)esp_http_client_cleanup(source->client);
-    }
-    source->client = NULL;
+    sr_http_close(&source->client);
+    source->connected = false;
 }
 
 void sr_source_seek(sr_source_t *source, uint32_t offset, uint32_t end)
@@ -69,11 +64,11 @@ static bool stream_will_do(const sr_source_t *source)
 /* One read from the response; nothing is as bad as an error. */
 static esp_err_t read_some(sr_source_t *source, void *out, uint32_t length, uint32_t *got)
 {
-    const int read = esp_http_client_read(source->client, out, (int)length);
-    if (read <= 0) {
-        return read == -ESP_ERR_HTTP_EAGAIN ? ESP_ERR_HTTP_EAGAIN : ESP_ERR_SELF_REFLASHER_SHORT_BODY;
+    sr_yield(length);
+    const esp_err_t err = sr_http_read(&source->client, out, length, got);
+    if (err != ESP_OK || *got == 0) {
+        return err != ESP_OK ? err : ESP_ERR_SELF_REFLASHER_SHORT_BODY;
     }
-    *got = (uint32_t)read;
     source->stream += *got;
     source->downloaded += *got;
     source->progress += *got;
@@ -111,18 +106,19 @@ static bool end_response(sr_source_t *source)
 static bool is_broken_connection(esp_err_t err)
 {
     return err != ESP_OK && err != ESP_ERR_SELF_REFLASHER_HTTP_STATUS && err != ESP_ERR_HTTP_MAX_REDIRECT &&
-           err != ESP_ERR_NO_MEM && err != ESP_ERR_HTTP_EAGAIN;
+           err != ESP_ERR_SELF_REFLASHER_DOWNGRADE && err != ESP_ERR_SELF_REFLASHER_TOO_SLOW && err != ESP_ERR_NO_MEM &&
+           err != ESP_ERR_HTTP_EAGAIN;
 }
 
 /* A server may close a connection that waits for the next request at any time: that is no failure of it. */
 static esp_err_t send_request(sr_source_t *source, bool kept_alive, sr_http_answer_t *answer)
 {
-    const esp_err_t err = sr_http_request(source->client, source->http, answer);
+    const esp_err_t err = sr_http_request(&source->client, answer);
     if (!kept_alive || !is_broken_connection(err)) {
         return err;
     }
     disconnect(source);
-    return sr_http_request(source->client, source->http, answer);
+    return sr_http_request(&source->client, answer);
 }
 
 /* Asks for [position, end). A server that knows no ranges answers 200 and starts from the first byte. */
@@ -132,10 +128,16 @@ static esp_err_t request_range(sr_source_t *source)
     sr_http_answer_t answer = {0};
     const bool kept_alive = end_response(source);
     (void)snprintf(range, sizeof(range), "bytes=%" PRIu32 "-%" PRIu32, source->position, source->end - 1u);
-    esp_err_t err = esp_http_client_set_header(source->client, "Range", range);
+    esp_err_t err = source->failed ? sr_http_start_over(&source->client) : ESP_OK;
+    source->failed = err != ESP_OK;
+    if (err == ESP_OK) {
+        err = esp_http_client_set_header(source->client.client, "Range", range);
+    }
     if (err == ESP_OK) {
         err = send_request(source, kept_alive, &answer);
     }
+    source->led_astray = err == ESP_ERR_SELF_REFLASHER_HTTP_STATUS && source->client.redirected &&
+                         answer.status >= 400 && answer.status <= 499;
     if (err == ESP_ERR_SELF_REFLASHER_HTTP_STATUS && answer.status == 416) {
         return ESP_ERR_INVALID_SIZE; /* The file ends before the wanted byte. */
     }
@@ -171,8 +173,10 @@ static bool is_worth_a_retry(const sr_source_t *source, esp_err_t err)
 {
     switch (err) {
     case ESP_ERR_SELF_REFLASHER_HTTP_STATUS:
-    case ESP_ERR_HTTP_MAX_REDIRECT:
     case ESP_ERR_INVALID_SIZE:
+        return source->led_astray && source->failures < source->max_retries;
+    case ESP_ERR_SELF_REFLASHER_DOWNGRADE:
+    case ESP_ERR_HTTP_MAX_REDIRECT:
     case ESP_ERR_NO_MEM:
         return false;
     default:
@@ -201,6 +205,7 @@ static esp_err_t read_http(sr_source_t *source, uint8_t *out, uint32_t length)
         const esp_err_t err = read_piece(source, out, length, &got);
         if (err != ESP_OK) {
             disconnect(source);
+            source->failed = true;
             if (!is_worth_a_retry(source, err)) {
                 ESP_LOGE(TAG, "%s at offset %" PRIu32 ", given up", esp_self_reflasher_err_to_name(err),
                          source->position);
@@ -230,6 +235,7 @@ esp_err_t sr_source_read(sr_source_t *source, void *out, uint32_t length)
     if (source->end > source->region.size) {
         return ESP_ERR_INVALID_SIZE;
     }
+    sr_yield(length);
     const esp_err_t err = sr_flash_read(&source->flash, source->region.address + source->position, out, length);
     source->position += length;
     return err;

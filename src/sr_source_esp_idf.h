@@ -4,15 +4,16 @@
  *
  * Over HTTP one kept-alive connection serves all reads. Each seek is one Range request, reads that go on where the last
  * one ended need none. A server that ignores Range and sends the whole file works too: what is not wanted is read and
- * dropped. A connection that breaks is made again where it broke, with growing pauses, a bounded number of times.
+ * dropped. A connection that breaks is made again where it broke, with growing pauses, a bounded number of times, and
+ * from the first URL on: a redirect is kept until then, but may lead to what has run out.
  */
 #pragma once
 
 #include "sr_flash.h"
+#include "sr_http_esp_idf.h"
 #include "sr_region.h"
 
 #include "esp_err.h"
-#include "esp_http_client.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,20 +26,24 @@ typedef struct sr_source {
     sr_flash_t flash;                     /**< For a region of flash. */
     sr_region_t region;                   /**< Likewise. */
     uint32_t max_retries;                 /**< In a row, that is with less than 4 KiB in between. */
+    uint32_t stall_ms;                    /**< As in sr_http_t. */
+    bool allow_http;                      /**< Likewise. */
     sr_source_retry_t on_retry;           /**< May be NULL. */
     void *retry_context;
 
-    esp_http_client_handle_t client; /**< Set by sr_source_open(). */
-    bool connected;                  /**< A response is being read. */
-    uint32_t stream;                 /**< Offset of the next byte of the response. */
-    uint32_t stream_end;             /**< Behind the last byte of the response; UINT32_MAX: not known. */
-    bool whole;                      /**< The response is the whole file: the server ignores Range. */
-    uint32_t position;               /**< Offset of the next byte that is wanted. */
-    uint32_t end;                    /**< Behind the last byte that will be wanted from here. */
-    uint32_t downloaded;             /**< Body bytes received. */
-    uint32_t retries;                /**< Connections made again so far. */
-    uint32_t failures;               /**< Of those: since the last 4 KiB that came through. */
-    uint32_t progress;               /**< Bytes since the last failure. */
+    sr_http_t client;    /**< Set by sr_source_open(), like all below. Knows where it lies. */
+    bool connected;      /**< A response is being read. */
+    bool failed;         /**< The last read; the next one starts from the first URL. */
+    bool led_astray;     /**< The last request was refused where a redirect had led to. */
+    uint32_t stream;     /**< Offset of the next byte of the response. */
+    uint32_t stream_end; /**< Behind the last byte of the response; UINT32_MAX: not known. */
+    bool whole;          /**< The response is the whole file: the server ignores Range. */
+    uint32_t position;   /**< Offset of the next byte that is wanted. */
+    uint32_t end;        /**< Behind the last byte that will be wanted from here. */
+    uint32_t downloaded; /**< Body bytes received. */
+    uint32_t retries;    /**< Connections made again so far. */
+    uint32_t failures;   /**< Of those: since the last 4 KiB that came through. */
+    uint32_t progress;   /**< Bytes since the last failure. */
 } sr_source_t;
 
 /**

@@ -2,9 +2,7 @@
 #include "sr_migration_internal.h"
 
 #include "sr_digest.h"
-
-#include "freertos/FreeRTOS.h"
-#include "freertos/task.h"
+#include "sr_yield_esp_idf.h"
 
 #include <string.h>
 
@@ -57,6 +55,7 @@ static esp_err_t holds_the_same(sr_migration_t *migration, uint32_t address, uin
 
 esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right)
 {
+    sr_yield(2u * SR_SECTOR_SIZE); /* What moves is read at both places. */
     const sr_wanted_t wanted = sr_migration_wanted(migration, address);
     switch (wanted.kind) {
     case SR_WANTED_BLANK:
@@ -76,6 +75,7 @@ static esp_err_t survey_sector(sr_migration_t *migration, uint32_t index)
     const uint32_t address = index * SR_SECTOR_SIZE;
     bool blank;
     bool right;
+    sr_yield(SR_SECTOR_SIZE);
     esp_err_t err = sr_writer_is_blank(&migration->writer, address, &blank);
     if (err == ESP_OK) {
         err = sr_migration_sector_is_right(migration, address, &right);
@@ -103,7 +103,6 @@ esp_err_t sr_migration_survey(sr_migration_t *migration)
         if (i % SECTORS_PER_BLOCK == 0) {
             migration->progress.sectors_done = i;
             sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_CHECK);
-            vTaskDelay(1); /* The idle task feeds the task watchdog. */
         }
     }
     esp_err_t err = mark_running_system(migration);

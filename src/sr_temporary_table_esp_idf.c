@@ -6,11 +6,10 @@
 #include "sr_result.h"
 #include "sr_window.h"
 #include "sr_writer.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
-#include "freertos/FreeRTOS.h"
-#include "freertos/task.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -102,6 +101,7 @@ static bool nothing_is_lost(search_t *search, uint32_t place, uint32_t offset)
 {
     const sr_flash_t *flash = &search->system->flash;
     const uint32_t source = search->system->boot_path.running_app.address + offset;
+    sr_yield(2u * SR_SECTOR_SIZE);
     esp_err_t err = sr_flash_read(flash, source, search->app, SR_SECTOR_SIZE);
     for (uint32_t at = 0; err == ESP_OK && at < SR_SECTOR_SIZE; at += SR_WRITER_READBACK_SIZE) {
         err = sr_flash_read(flash, place + offset + at, search->piece, SR_WRITER_READBACK_SIZE);
@@ -219,7 +219,6 @@ static esp_err_t search_all(search_t *search, sr_temporary_place_t *place)
         found = size == wanted;
         place->largest = size > place->largest ? size : place->largest;
         place->address = found ? at : NOWHERE;
-        vTaskDelay(1); /* The idle task feeds the task watchdog. */
     }
     bool good = false;
     if (found && search->err == ESP_OK && may_change_table(search->system)) {

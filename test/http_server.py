@@ -26,6 +26,12 @@ Serves the files of a folder on the loopback interface, prints its port on stdou
   /encoded/FILE                 claims "Content-Encoding: gzip" for bytes that aren't
   /redirect?to=URL[&code=302]   with a body that must be read before the connection can be used again
   /redirect-loop                to itself
+  /signed/FILE?for=K            redirects to a URL that is good for K requests, and 403 (code=C) from then on
+  /drip/FILE?ms=MS              announces the whole, sends a byte every MS milliseconds for ever
+  /drip-headers?ms=MS           the same in the middle of a header that never ends
+  /swap/FILE?after=K            honours Range; from the Kth request for this URL on, the bytes of FILE.other
+  /lying-range/FILE[?by=N]      206, but with N bytes (100) before the range that was asked for
+  /lying-length/FILE?by=N       206 for the range that was asked for, announced N bytes longer
   /status?code=C                with a short body
   /404                          the same as /status?code=404, as is a missing file
   /empty                        200, Content-Length: 0
@@ -282,6 +288,57 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_redirect_loop(self):
         self.send_body(b"moved\n", 302, Location="/redirect-loop")
+
+    def count(self, key):
+        with self.server.lock:
+            self.server.seen[key] = self.server.seen.get(key, 0) + 1
+            return self.server.seen[key]
+
+    def do_signed(self):
+        ticket = self.count("tickets")
+        target = "/ticket/%s?number=%d&for=%d&code=%d" % (self.file, ticket, self.number("for"), self.number("code", 403))
+        self.send_body(b"moved\n", 302, Location=target)
+
+    def do_ticket(self):
+        if self.count("ticket%d" % self.number("number")) <= self.number("for"):
+            self.with_range()
+        else:
+            self.send_body(b"it has run out\n", self.number("code"))
+
+    def drip(self):
+        while True:
+            time.sleep(self.number("ms") / 1000)
+            self.wfile.write(b"x")
+            self.wfile.flush()
+
+    def do_drip(self):
+        if self.send_part(0):
+            self.drip()
+
+    def do_drip_headers(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Filler: ")
+        self.drip()
+
+    def do_swap(self):
+        if self.count(self.path) >= self.number("after"):
+            self.file += ".other"
+        self.with_range()
+
+    def send_lie(self, before, longer):
+        body = self.content()
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        first, last = int(wanted[1]), min(int(wanted[2]), len(body) - 1)
+        part = body[max(first - before, 0):last + 1 - before]
+        self.send_head(206, Content_Length=len(part) + longer,
+                       Content_Range=f"bytes {max(first - before, 0)}-{last - before}/{len(body)}")
+        self.wfile.write(part)
+        self.close_connection = longer > 0
+
+    def do_lying_range(self):
+        self.send_lie(self.number("by", 100), 0)
+
+    def do_lying_length(self):
+        self.send_lie(0, self.number("by"))
 
     def do_status(self):
         self.send_body(b"as you wish\n", self.number("code"))
