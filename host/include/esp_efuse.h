@@ -6,6 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** Where some bits of a field are. */
 typedef struct {
     uint32_t efuse_block : 8;
@@ -16,3 +20,7 @@ typedef struct {
 /** Reads a field, lowest bit first: at most @p dst_size_bits bits, the last byte filled up with zeros. Of the simulated
  *  chip there is ESP_EFUSE_RECOVERY_BOOTLOADER_FLASH_SECTOR. @return ESP_OK or ESP_ERR_INVALID_ARG */
 esp_err_t esp_efuse_read_field_blob(const esp_efuse_desc_t *field[], void *dst, size_t dst_size_bits);
+
+#ifdef __cplusplus
+}
+#endif

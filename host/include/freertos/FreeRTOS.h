@@ -3,6 +3,8 @@
 #pragma once
 
 #include "esp_attr.h"
+#include "esp_bit_defs.h"
+#include "esp_system.h"
 #include "sdkconfig.h"
 
 #include <assert.h>
@@ -58,9 +60,6 @@ typedef struct {
 #define portYIELD_FROM_ISR(...)     ((void)0)
 #define xPortGetCoreID()            ((BaseType_t)0)
 #define xPortGetFreeHeapSize()      ((size_t)esp_get_free_heap_size())
-
-/** As heap_caps_get_free_size(); in esp_system.h of ESP-IDF. */
-uint32_t esp_get_free_heap_size(void);
 
 #ifdef __cplusplus
 }
