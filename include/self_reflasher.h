@@ -112,8 +112,8 @@ typedef void *esp_self_reflasher_handle_t;
  *    the main flash chip
  *  - ESP_ERR_SELF_REFLASHER_UNALIGNED, _PAST_END: the destination region or target_partition
  *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the running app lies in the destination or in target_partition
- *  - ESP_ERR_SELF_REFLASHER_OVERLAP: target_partition overlaps the destination, or the recovery
- *    bootloader if that started the chip
+ *  - ESP_ERR_SELF_REFLASHER_OVERLAP: target_partition overlaps the destination, or what the running system boots by:
+ *    bootloader, partition table, otadata, and the recovery bootloader if that started the chip
  *  - ESP_ERR_SELF_REFLASHER_NO_STAGING: no OTA app partition is clear of the destination, of those of earlier images of
  *    the handle, and of the running app
  *  - ESP_ERR_NO_MEM, or an error of esp_flash

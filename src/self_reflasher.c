@@ -76,6 +76,14 @@ static esp_err_t refuse_running_app(const sr_system_t *system, sr_region_t regio
     return ESP_ERR_SELF_REFLASHER_RUNNING_APP;
 }
 
+/* Nobody has vouched for an image when it is staged. */
+static bool boots_by(const sr_system_t *system, sr_region_t region)
+{
+    const sr_boot_path_t *path = &system->boot_path;
+    return sr_region_overlaps(region, path->bootloader) || sr_region_overlaps(region, path->table) ||
+           sr_region_overlaps(region, path->otadata);
+}
+
 static esp_err_t check_partition(const sr_system_t *system, const esp_partition_t *partition, sr_region_t destination)
 {
     const sr_region_t staging = sr_partition_region(partition);
@@ -102,6 +110,11 @@ static esp_err_t check_partition(const sr_system_t *system, const esp_partition_
     if (sr_region_overlaps(staging, system->boot_path.recovery)) {
         ESP_LOGE(TAG, "refused: staging partition '%s' covers the bootloader that started the chip, at 0x%" PRIx32,
                  partition->label, system->recovery);
+        return ESP_ERR_SELF_REFLASHER_OVERLAP;
+    }
+    if (boots_by(system, staging)) {
+        ESP_LOGE(TAG, "refused: staging partition '%s' at 0x%" PRIx32 " holds what the running system boots by",
+                 partition->label, staging.address);
         return ESP_ERR_SELF_REFLASHER_OVERLAP;
     }
     return refuse_running_app(system, staging, "staging partition");

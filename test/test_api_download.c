@@ -665,6 +665,37 @@ static void many_images_on_one_handle_leak_nothing(void **state)
     api_assert_same_outside(&chip, changed, 2);
 }
 
+/* Whatever it is for: who names it gives its content up. */
+static void data_partition_takes_the_staged_image(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *label;
+        const char *path;
+        uint32_t address;
+        bool encrypted;
+    } cases[] = {
+        {"data", "/big.bin", API_DATA, false},
+        {"nvs", "/small.bin", API_NVS, false},
+        {"data", "/big.bin", API_DATA, true},
+        {"nvs", "/small.bin", API_NVS, true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        reopen((api_options_t){.flash_encryption = cases[i].encrypted});
+        api_download_t download;
+        const esp_partition_t *partition = api_partition(cases[i].label);
+        api_download_to(&download, url(cases[i].path), API_OTA_1, API_SLOT_SIZE);
+        download.config.target_partition = partition;
+        assert_ok(api_run_download(&download.config));
+        const api_image_t image = cases[i].address == API_NVS ? small : big;
+        uint8_t *plain = api_chip_plain(&chip);
+        assert_memory_equal(plain + API_OTA_1, image.bytes, image.length);
+        free(plain);
+        const sr_region_t changed[] = {{cases[i].address, partition->size}, {API_OTA_1, API_SLOT_SIZE}};
+        api_assert_same_outside(&chip, changed, 2);
+    }
+}
+
 /* Memory. */
 
 static void peak_of_heap_is_small(void **state)
@@ -829,6 +860,7 @@ int main(void)
         ON_CHIP(destination_of_an_earlier_image_is_never_staging),
         ON_CHIP(image_may_be_downloaded_and_never_copied),
         ON_CHIP(many_images_on_one_handle_leak_nothing),
+        ON_CHIP(data_partition_takes_the_staged_image),
         ON_CHIP(peak_of_heap_is_small),
         ON_CHIP(every_failing_allocation_is_told),
         ON_CHIP(copy_is_repeated_once_there_is_memory),

@@ -400,6 +400,9 @@ static void bad_staging_partition_is_refused(void **state)
         {made_up(API_OTA_1, 0), ESP_ERR_SELF_REFLASHER_UNALIGNED},
         {made_up(API_FLASH_SIZE - SECTOR, 2 * SECTOR), ESP_ERR_SELF_REFLASHER_PAST_END},
         {made_up(OVERFLOW, 2 * SECTOR), ESP_ERR_SELF_REFLASHER_PAST_END},
+        {made_up(API_BOOTLOADER, 0x7000), ESP_ERR_SELF_REFLASHER_OVERLAP},
+        {made_up(API_TABLE, SECTOR), ESP_ERR_SELF_REFLASHER_OVERLAP},
+        {*api_partition("otadata"), ESP_ERR_SELF_REFLASHER_OVERLAP},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         download.config.target_partition = &cases[i].partition;
