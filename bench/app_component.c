@@ -47,7 +47,7 @@ static esp_err_t download_part(const app_job_t *job, unsigned index, esp_partiti
         .dest_region = region_of(part->place),
     };
     esp_err_t error = *handle == NULL ? esp_self_reflasher_init(&config, handle)
-                                      : esp_self_reflasher_upd_next_config(&config, handle);
+                                      : esp_self_reflasher_upd_next_config(&config, *handle);
     if (error == ESP_OK) {
         error = esp_self_reflasher_download_bin(*handle);
     }

@@ -47,6 +47,7 @@ CALLBACKS = {
     "begin": ("sink_begin",),
     "data": ("sink_data",),
     "progress": ("copy_progress",),
+    "yield": ("sr_yield",),
     "on_retry": ("on_retry",),
     "progress_cb": USER,
     "event_cb": USER,

@@ -19,6 +19,7 @@ set(SR_SOURCES
     src/sr_entries_esp_idf.c
     src/sr_flash_esp_idf.c
     src/sr_guard_esp_idf.c
+    src/sr_handle.c
     src/sr_hold_esp_idf.c
     src/sr_http_esp_idf.c
     src/sr_image.c

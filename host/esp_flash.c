@@ -245,6 +245,31 @@ static size_t longest_match(const uint8_t *image, size_t size, const uint8_t *wa
     return best;
 }
 
+esp_err_t spi_flash_mmap(size_t src_addr, size_t size, spi_flash_mmap_memory_t memory, const void **out_ptr,
+                         spi_flash_mmap_handle_t *out_handle)
+{
+    (void)memory;
+    sim_flash_code(__func__);
+    if (src_addr % SPI_FLASH_MMU_PAGE_SIZE != 0) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    if (src_addr > sim_state.main_flash.size || size > sim_state.main_flash.size - src_addr) {
+        return ESP_ERR_INVALID_SIZE;
+    }
+    if (sim_state.config.flash_encryption) {
+        return ESP_ERR_NOT_SUPPORTED;
+    }
+    *out_ptr = nor_flash_view(sim_state.config.flash) + src_addr;
+    *out_handle = 1;
+    return ESP_OK;
+}
+
+void spi_flash_munmap(spi_flash_mmap_handle_t handle)
+{
+    sim_flash_code(__func__);
+    (void)handle;
+}
+
 size_t spi_flash_cache2phys(const void *cached)
 {
     sim_flash_code(__func__);

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* In front of what the caller gets, so that free() knows how much it was. */
 typedef union block {
@@ -56,6 +57,17 @@ void *heap_caps_calloc(size_t n, size_t size, uint32_t caps)
     return memory;
 }
 
+void *heap_caps_realloc(void *ptr, size_t size, uint32_t caps)
+{
+    void *moved = heap_caps_malloc(size, caps);
+    if (moved != NULL && ptr != NULL) {
+        const size_t old_size = ((block_t *)ptr - 1)->size;
+        memcpy(moved, ptr, old_size < size ? old_size : size);
+        heap_caps_free(ptr);
+    }
+    return moved;
+}
+
 void heap_caps_free(void *ptr)
 {
     sim_flash_code(__func__);
@@ -70,6 +82,16 @@ size_t heap_caps_get_free_size(uint32_t caps)
 {
     const size_t used = sim_state.counters->heap_now;
     return (caps & MALLOC_CAP_SPIRAM) != 0 || used > limit() ? 0 : limit() - used;
+}
+
+size_t heap_caps_get_total_size(uint32_t caps)
+{
+    return (caps & MALLOC_CAP_SPIRAM) != 0 ? 0 : limit();
+}
+
+size_t heap_caps_get_largest_free_block(uint32_t caps)
+{
+    return heap_caps_get_free_size(caps);
 }
 
 size_t heap_caps_get_minimum_free_size(uint32_t caps)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim_state.h"
 
+#include "esp_image_format.h"
 #include "esp_partition.h"
+#include "sr_image.h"
+#include "sr_sha256.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -85,6 +88,43 @@ const esp_partition_t *esp_partition_verify(const esp_partition_t *partition)
     return NULL;
 }
 
+static int read_flash(void *context, uint32_t offset, void *buffer, size_t length)
+{
+    const esp_partition_t *partition = context;
+    return sim_state.config.flash_encryption && partition->type == ESP_PARTITION_TYPE_APP
+               ? esp_flash_read_encrypted(NULL, partition->address + offset, buffer, (uint32_t)length)
+               : esp_flash_read(NULL, buffer, partition->address + offset, (uint32_t)length);
+}
+
+/* Of an image with a digest appended, that is what the digest covers. */
+esp_err_t esp_partition_get_sha256(const esp_partition_t *partition, uint8_t *sha_256)
+{
+    sim_flash_code(__func__);
+    if (partition == NULL || sha_256 == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    const sr_reader_t reader = {.context = (void *)(uintptr_t)partition, .read = read_flash, .size = partition->size};
+    uint32_t length = partition->size;
+    sr_image_t image;
+    if (partition->type == ESP_PARTITION_TYPE_APP) {
+        if (sr_image_parse(&reader, &image) != SR_IMAGE_OK) {
+            return ESP_ERR_IMAGE_INVALID;
+        }
+        length = image.length - (image.hash_appended ? SR_SHA256_SIZE : 0);
+    }
+    sr_sha256_t sha;
+    sr_sha256_start(&sha);
+    esp_err_t err = ESP_OK;
+    for (uint32_t offset = 0; offset < length && err == ESP_OK; offset += 256) {
+        uint8_t piece[256];
+        const uint32_t size = length - offset < sizeof(piece) ? length - offset : (uint32_t)sizeof(piece);
+        err = reader.read(reader.context, offset, piece, size);
+        sr_sha256_update(&sha, piece, size);
+    }
+    const int finished = sr_sha256_finish(&sha, sha_256);
+    return err != ESP_OK ? err : finished == 0 ? ESP_OK : ESP_FAIL;
+}
+
 static esp_err_t check_range(const esp_partition_t *partition, size_t offset, size_t size)
 {
     sim_flash_code(__func__);
@@ -93,6 +133,29 @@ static esp_err_t check_range(const esp_partition_t *partition, size_t offset, si
         return ESP_ERR_INVALID_ARG;
     }
     return size > partition->size - offset ? ESP_ERR_INVALID_SIZE : ESP_OK;
+}
+
+esp_err_t esp_partition_mmap(const esp_partition_t *partition, size_t offset, size_t size,
+                             esp_partition_mmap_memory_t memory, const void **out_ptr,
+                             esp_partition_mmap_handle_t *out_handle)
+{
+    (void)memory;
+    const esp_err_t err = check_range(partition, offset, size);
+    if (err != ESP_OK) {
+        return err;
+    }
+    if (partition->encrypted) {
+        return ESP_ERR_NOT_SUPPORTED;
+    }
+    *out_ptr = nor_flash_view(sim_state.config.flash) + partition->address + offset;
+    *out_handle = 1;
+    return ESP_OK;
+}
+
+void esp_partition_munmap(esp_partition_mmap_handle_t handle)
+{
+    sim_flash_code(__func__);
+    (void)handle;
 }
 
 static esp_err_t check_writable(const esp_partition_t *partition, size_t offset, size_t size)

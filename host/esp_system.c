@@ -9,10 +9,51 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define MAX_HANDLERS 5u
+
+static shutdown_handler_t handlers[MAX_HANDLERS];
+
+esp_err_t esp_register_shutdown_handler(shutdown_handler_t handler)
+{
+    sim_flash_code(__func__);
+    for (unsigned i = 0; i < MAX_HANDLERS; i++) {
+        if (handlers[i] == handler) {
+            return ESP_ERR_INVALID_STATE;
+        }
+        if (handlers[i] == NULL) {
+            handlers[i] = handler;
+            return ESP_OK;
+        }
+    }
+    return ESP_ERR_NO_MEM;
+}
+
+esp_err_t esp_unregister_shutdown_handler(shutdown_handler_t handler)
+{
+    sim_flash_code(__func__);
+    for (unsigned i = 0; i < MAX_HANDLERS; i++) {
+        if (handlers[i] == handler) {
+            handlers[i] = NULL;
+            return ESP_OK;
+        }
+    }
+    return ESP_ERR_INVALID_STATE;
+}
+
 void esp_restart(void)
 {
     sim_flash_code(__func__);
+    for (unsigned i = MAX_HANDLERS; i > 0; i--) {
+        if (handlers[i - 1] != NULL) {
+            handlers[i - 1]();
+        }
+    }
     sim_end_boot(SIM_END_RESTART);
+}
+
+void esp_system_abort(const char *details)
+{
+    sim_panic("%s", details);
 }
 
 void esp_rom_software_reset_system(void)
@@ -52,6 +93,11 @@ uint32_t esp_get_free_heap_size(void)
     return (uint32_t)heap_caps_get_free_size(MALLOC_CAP_DEFAULT);
 }
 
+uint32_t esp_get_free_internal_heap_size(void)
+{
+    return (uint32_t)heap_caps_get_free_size(MALLOC_CAP_INTERNAL);
+}
+
 uint32_t esp_get_minimum_free_heap_size(void)
 {
     return (uint32_t)heap_caps_get_minimum_free_size(MALLOC_CAP_DEFAULT);
@@ -65,6 +111,7 @@ void esp_chip_info(esp_chip_info_t *out_info)
     const uint16_t id = chip->chip != NULL ? chip->chip->image_chip_id : 0;
     const bool is_esp32 = id == 0;
     *out_info = (esp_chip_info_t){
+        .features = CHIP_FEATURE_WIFI_BGN,
         .model = is_esp32 ? CHIP_ESP32 : (esp_chip_model_t)id,
         .revision = chip->revision == 0 && is_esp32 ? 300 : chip->revision,
         .cores = 1,

@@ -3,11 +3,45 @@
 
 #include "esp_task_wdt.h"
 
-#define TIMEOUT_US 5000000u /* ESP-IDF's default. */
+static uint64_t timeout_us = 5000000u; /* ESP-IDF's default. */
+static bool panics = true;
 
 static uint64_t now(void)
 {
     return nor_flash_stats(sim_state.config.flash).typical_us;
+}
+
+esp_err_t esp_task_wdt_init(const esp_task_wdt_config_t *config)
+{
+    sim_flash_code(__func__);
+    return config == NULL ? ESP_ERR_INVALID_ARG : ESP_ERR_INVALID_STATE;
+}
+
+esp_err_t esp_task_wdt_reconfigure(const esp_task_wdt_config_t *config)
+{
+    sim_flash_code(__func__);
+    if (config == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    timeout_us = (uint64_t)config->timeout_ms * 1000u;
+    panics = config->trigger_panic;
+    return ESP_OK;
+}
+
+esp_err_t esp_task_wdt_deinit(void)
+{
+    sim_flash_code(__func__);
+    return sim_state.watched ? ESP_ERR_INVALID_STATE : ESP_OK;
+}
+
+esp_err_t esp_task_wdt_delete(TaskHandle_t task_handle)
+{
+    sim_flash_code(__func__);
+    if (task_handle != NULL || !sim_state.watched) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    sim_state.watched = false;
+    return ESP_OK;
 }
 
 esp_err_t esp_task_wdt_add(TaskHandle_t task_handle)
@@ -36,7 +70,7 @@ esp_err_t esp_task_wdt_status(TaskHandle_t task_handle)
 
 void sim_watch(void)
 {
-    if (sim_state.watched && now() - sim_state.fed_us > TIMEOUT_US) {
+    if (sim_state.watched && panics && now() - sim_state.fed_us > timeout_us) {
         sim_panic("Task watchdog got triggered: main did not reset it in time");
     }
 }

@@ -54,6 +54,8 @@ void sim_work(size_t bytes);
 
 /** Calls back for the timers that are due. */
 void sim_timers(void);
+/** Ticks until the first timer is due; UINT64_MAX: none runs. */
+uint64_t sim_next_timer(void);
 
 /** The task waits, and the idle task runs. */
 void sim_rest(void);
@@ -63,6 +65,9 @@ void sim_rest(void);
 void sim_end_boot(sim_end_t end) __attribute__((noreturn));
 /** Says why on stderr, then ends the boot. */
 void sim_panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/** Time that all tasks waited, together, in this boot. */
+uint64_t sim_waited_us(void);
 
 /** Runs the other tasks until each has ended or waits forever; called when the main task has ended. */
 void sim_tasks_run_out(void);

@@ -7,14 +7,18 @@
  * deinit
  * - embedded: directly_copy_to_region, for an image that is already in flash, for example linked into the app.
  *
- * All functions run in the caller's task, are not thread-safe, and change flash only after every check has passed.
- * None of them marks the running app as valid or restarts the chip, with one exception that is documented at
- * esp_self_reflasher_directly_copy_to_region().
+ * All functions run in the caller's task, and change flash only after every check has passed. They are not thread-safe,
+ * also with different handles: one call at a time. None of them marks the running app as valid or restarts the chip,
+ * with one exception that is documented at esp_self_reflasher_directly_copy_to_region().
  */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* This file needs neither, but apps of the field get both through it. */
+#include "esp_attr.h"
+#include "sdkconfig.h"
 
 #include "esp_err.h"
 #include "esp_http_client.h"
@@ -69,13 +73,17 @@ typedef struct {
     const esp_http_client_config_t *http_config; /**< Download mode: copied; strings in it must live until the
                                                       download ended. Embedded mode: NULL. */
     const esp_partition_t *target_partition;     /**< Download mode: where the image is staged. NULL: an OTA app
-                                                      partition is chosen. Must outlive the handle. */
+                                                      partition is chosen. Any partition of the main flash chip will do,
+                                                      a data partition, too: up to the image's length its content is
+                                                      lost, whatever it is (a file system, settings), also if the image
+                                                      is refused. Must be unmounted, and outlive the handle. */
     addr_region_t src_region;                    /**< Embedded mode: where in flash the image is; any address. */
     addr_region_t dest_region;                   /**< Final destination, sector aligned. Bytes of it behind the image
                                                       are erased. */
     size_t src_bin_size;                         /**< Embedded mode: bytes to copy, 1 to src_region.region_size. */
 
-    const uint8_t *sha256; /**< Optional: 32 bytes, SHA-256 over the whole image. Must live until the copy ended. */
+    const uint8_t *sha256; /**< Optional: 32 bytes, SHA-256 over the whole image. Must live until the copy ended. NULL:
+                                the image is taken as it comes; see esp_self_reflasher_download_bin(). */
     esp_self_reflasher_progress_cb_t progress_cb; /**< Optional. */
     void *user_ctx;                               /**< Handed to progress_cb. */
     uint32_t flags;                               /**< ESP_SELF_REFLASHER_FLAG_... */
@@ -84,7 +92,9 @@ typedef struct {
                                     goes for each single wait, and is cut to this. */
 } esp_self_reflasher_config_t;
 
-/** A download in several steps. Made by esp_self_reflasher_init(), freed by esp_self_reflasher_deinit(). */
+/** A download in several steps. Made by esp_self_reflasher_init(), freed by esp_self_reflasher_deinit(), and handed in
+ *  by value. No pointer to anything: whatever is no live handle (NULL, one that was given back, the address of a
+ * handle) is refused with ESP_ERR_INVALID_ARG. A handle stays valid when a call fails. */
 typedef void *esp_self_reflasher_handle_t;
 
 /**
@@ -94,7 +104,8 @@ typedef void *esp_self_reflasher_handle_t;
  * a download that is repeated after a cut costs only what is missing.
  *
  * @param[in]  config Copied.
- * @param[out] handle Set on success only. Free with esp_self_reflasher_deinit().
+ * @param[out] handle Set on success only: start with NULL, which every call refuses. Free with
+ * esp_self_reflasher_deinit().
  * @return
  *  - ESP_OK
  *  - ESP_ERR_INVALID_ARG: config, handle or http_config is NULL; the region is empty; the staging partition is not on
@@ -103,8 +114,8 @@ typedef void *esp_self_reflasher_handle_t;
  *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the running app lies in the destination or in target_partition
  *  - ESP_ERR_SELF_REFLASHER_READ_ONLY: the destination or target_partition touches a partition that is flagged
  * `readonly`
- *  - ESP_ERR_SELF_REFLASHER_OVERLAP: target_partition overlaps the destination, or the recovery
- *    bootloader if that started the chip
+ *  - ESP_ERR_SELF_REFLASHER_OVERLAP: target_partition overlaps the destination, or what the running system boots by:
+ *    bootloader, partition table, otadata, and the recovery bootloader if that started the chip
  *  - ESP_ERR_SELF_REFLASHER_NO_STAGING: no OTA app partition is clear of the destination, of those of earlier images of
  *    the handle, and of the running app
  *  - ESP_ERR_NO_MEM, or an error of esp_flash
@@ -119,9 +130,19 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
  * User name, password and headers of the configuration go to wherever a redirect leads, as always with
  * esp_http_client. The client is closed on every path. After an error the same call may be repeated.
  *
+ * Without `sha256` nothing vouches for the image. Over plain http whoever controls the network, and in any case whoever
+ * controls the server, then decides what runs on the device, and with which bootloader: an image that is intact is
+ * taken, whoever made it. There is no signature here; bundles (self_reflasher_bundle.h) have one.
+ *
+ * What was staged of an image that is refused (_TOO_LARGE to _NOT_SIGNED below) is erased before the call returns. If
+ * the download broke off, or memory or flash failed, what came stays, so that the next try writes only the rest; but
+ * its first sector is erased, and so is each that starts as a record of esp_self_reflasher_resume(): no bootloader
+ * starts it, and nothing goes on from it. If even that fails, the log says where. After a power cut all of it is still
+ * there.
+ *
  * @return
  *  - ESP_OK: the image is staged and checked; esp_self_reflasher_copy_to_region() comes next
- *  - ESP_ERR_INVALID_ARG: handle is NULL
+ *  - ESP_ERR_INVALID_ARG: handle is not live
  *  - ESP_ERR_INVALID_STATE: an image is already staged or copied
  *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _EMPTY_BODY, _SHORT_BODY, _DOWNGRADE, _TOO_SLOW: the server
  *  - ESP_ERR_SELF_REFLASHER_TOO_LARGE, _STAGING_SMALL: the image
@@ -141,11 +162,11 @@ esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle);
  *
  * @return
  *  - ESP_OK: every sector of the region was read back and is right
- *  - ESP_ERR_INVALID_ARG: handle is NULL
+ *  - ESP_ERR_INVALID_ARG: handle is not live
  *  - ESP_ERR_INVALID_STATE: nothing is staged, or the image was copied already
  *  - ESP_ERR_SELF_REFLASHER_SHA256, _NOT_BOOTLOADER, _WRONG_CHIP, _CHECKSUM, _DIGEST, _FLASH_SIZE, _REVISION,
  *    _NOT_SIGNED: the staged image;
- *    the destination was not touched, and the image must be downloaded again
+ *    the destination was not touched, what was staged is erased, and the image must be downloaded again
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries
  *  - ESP_ERR_NO_MEM: nothing was touched
  *  - an error of esp_flash, handed up unchanged
@@ -159,15 +180,15 @@ esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle);
  * or the same; if not, from its start, or another partition is chosen. On error the handle is as it was.
  *
  * @param[in] config Copied.
- * @param[in] handle Points to a handle from esp_self_reflasher_init().
- * @return as esp_self_reflasher_init()
+ * @param[in] handle From esp_self_reflasher_init(), by value.
+ * @return as esp_self_reflasher_init(); ESP_ERR_INVALID_ARG also if handle is not live
  */
 esp_err_t esp_self_reflasher_upd_next_config(const esp_self_reflasher_config_t *config,
-                                             esp_self_reflasher_handle_t *handle);
+                                             esp_self_reflasher_handle_t handle);
 
 /**
  * @brief Free a handle. What is staged stays in flash.
- * @return ESP_OK, or ESP_ERR_INVALID_ARG if handle is NULL
+ * @return ESP_OK, or ESP_ERR_INVALID_ARG if handle is not live
  */
 esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
 

@@ -2,6 +2,7 @@
 #include "self_reflasher.h"
 
 #include "sr_download_esp_idf.h"
+#include "sr_handle.h"
 #include "sr_region.h"
 #include "sr_relocate_esp_idf.h"
 #include "sr_staging_esp_idf.h"
@@ -27,6 +28,7 @@ typedef enum state {
 } state_t;
 
 typedef struct reflasher {
+    sr_handle_t handle; /**< First, so that who finds it has found all. */
     esp_self_reflasher_config_t config;
     esp_http_client_config_t http;    /**< The caller's may be gone by the time of the download. */
     const esp_partition_t *partition; /**< Staging. */
@@ -91,6 +93,14 @@ static esp_err_t refuse_running_app(const sr_system_t *system, sr_region_t regio
     return ESP_ERR_SELF_REFLASHER_RUNNING_APP;
 }
 
+/* Nobody has vouched for an image when it is staged. */
+static bool boots_by(const sr_system_t *system, sr_region_t region)
+{
+    const sr_boot_path_t *path = &system->boot_path;
+    return sr_region_overlaps(region, path->bootloader) || sr_region_overlaps(region, path->table) ||
+           sr_region_overlaps(region, path->otadata);
+}
+
 static esp_err_t check_partition(const sr_system_t *system, const esp_partition_t *partition, sr_region_t destination)
 {
     const sr_region_t staging = sr_partition_region(partition);
@@ -117,6 +127,11 @@ static esp_err_t check_partition(const sr_system_t *system, const esp_partition_
     if (sr_region_overlaps(staging, system->boot_path.recovery)) {
         ESP_LOGE(TAG, "refused: staging partition '%s' covers the bootloader that started the chip, at 0x%" PRIx32,
                  partition->label, system->recovery);
+        return ESP_ERR_SELF_REFLASHER_OVERLAP;
+    }
+    if (boots_by(system, staging)) {
+        ESP_LOGE(TAG, "refused: staging partition '%s' at 0x%" PRIx32 " holds what the running system boots by",
+                 partition->label, staging.address);
         return ESP_ERR_SELF_REFLASHER_OVERLAP;
     }
     const esp_err_t err = refuse_read_only(staging, "staging partition");
@@ -197,7 +212,8 @@ static esp_err_t configure(const esp_self_reflasher_config_t *config, const refl
     if (err != ESP_OK) {
         return err;
     }
-    *next = (reflasher_t){.config = *config,
+    *next = (reflasher_t){.handle = previous != NULL ? previous->handle : (sr_handle_t){0},
+                          .config = *config,
                           .http = *config->http_config,
                           .filled_slots = previous != NULL ? previous->filled_slots : 0,
                           .state = STATE_READY};
@@ -221,17 +237,30 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
         heap_caps_free(reflasher);
         return err;
     }
-    *handle = reflasher;
+    *handle = sr_handle_open(&reflasher->handle);
     return ESP_OK;
 }
 
+/* Logs why if it is not live: NULL, given back, the address of a handle instead of the handle, or anything else. */
+static reflasher_t *find(esp_self_reflasher_handle_t handle)
+{
+    reflasher_t *reflasher = (reflasher_t *)sr_handle_find(handle);
+    if (reflasher == NULL) {
+        ESP_LOGE(TAG, "refused: handle is %s",
+                 handle == NULL ? "NULL" : "none that esp_self_reflasher_init() gave out");
+    }
+    return reflasher;
+}
+
 esp_err_t esp_self_reflasher_upd_next_config(const esp_self_reflasher_config_t *config,
-                                             esp_self_reflasher_handle_t *handle)
+                                             esp_self_reflasher_handle_t handle)
 {
     reflasher_t next;
-    ESP_RETURN_ON_FALSE(config != NULL && handle != NULL && *handle != NULL, ESP_ERR_INVALID_ARG, TAG,
-                        "refused: config or handle is NULL");
-    reflasher_t *reflasher = *handle;
+    reflasher_t *reflasher = find(handle);
+    if (reflasher == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
     const esp_err_t err = configure(config, reflasher, &next);
     if (err == ESP_OK) {
         *reflasher = next;
@@ -241,8 +270,12 @@ esp_err_t esp_self_reflasher_upd_next_config(const esp_self_reflasher_config_t *
 
 esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle)
 {
-    ESP_RETURN_ON_FALSE(handle != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: handle is NULL");
-    heap_caps_free(handle);
+    reflasher_t *reflasher = find(handle);
+    if (reflasher == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    sr_handle_close(&reflasher->handle);
+    heap_caps_free(reflasher);
     return ESP_OK;
 }
 
@@ -262,14 +295,25 @@ static sr_transfer_t handle_transfer(const reflasher_t *reflasher, const sr_syst
                            .destination = handle_destination(reflasher)};
 }
 
-/* Streams the body into staging; on success the handle knows the image's length. */
-static esp_err_t stage(reflasher_t *reflasher, const sr_system_t *system)
+static sr_staging_t handle_staging(const reflasher_t *reflasher, const sr_system_t *system)
 {
     const uint32_t address = reflasher->partition->address + reflasher->image_offset;
-    sr_staging_t staging = {.system = system,
-                            .config = &reflasher->config,
-                            .destination = handle_destination(reflasher),
-                            .room = {address, staging_size(reflasher->partition) - reflasher->image_offset}};
+    return (sr_staging_t){.system = system,
+                          .config = &reflasher->config,
+                          .destination = handle_destination(reflasher),
+                          .room = {address, staging_size(reflasher->partition) - reflasher->image_offset}};
+}
+
+static esp_err_t check(const reflasher_t *reflasher, const sr_system_t *system)
+{
+    const sr_transfer_t transfer = handle_transfer(reflasher, system);
+    return sr_transfer_check(&transfer);
+}
+
+/* Streams the body into staging and checks it there; on success the handle knows the image's length. */
+static esp_err_t stage(reflasher_t *reflasher, const sr_system_t *system)
+{
+    sr_staging_t staging = handle_staging(reflasher, system);
     esp_err_t err = sr_staging_open(&staging);
     if (err != ESP_OK) {
         return err;
@@ -282,25 +326,49 @@ static esp_err_t stage(reflasher_t *reflasher, const sr_system_t *system)
     if (err == ESP_OK) {
         err = sr_staging_finish(&staging);
     }
+    reflasher->image_length = staging.received;
+    if (err == ESP_OK) {
+        err = check(reflasher, system);
+    }
+    if (err != ESP_OK) {
+        sr_staging_give_up(&staging, err);
+        reflasher->image_length = 0;
+    }
     sr_staging_close(&staging);
-    reflasher->image_length = err == ESP_OK ? staging.received : 0;
+    return err;
+}
+
+/* Checks what is staged once more; an app can do other things between the calls. */
+static esp_err_t check_again(reflasher_t *reflasher, const sr_system_t *system)
+{
+    sr_staging_t staging = handle_staging(reflasher, system);
+    esp_err_t err = sr_staging_open(&staging);
+    if (err != ESP_OK) {
+        return err;
+    }
+    err = check(reflasher, system);
+    if (sr_staging_is_refusal(err)) {
+        staging.written = (uint32_t)sr_align_up(reflasher->image_length, SR_SECTOR_SIZE);
+        sr_staging_give_up(&staging, err);
+        reflasher->image_length = 0;
+        reflasher->state = STATE_READY; /* Only another download can help. */
+    }
+    sr_staging_close(&staging);
     return err;
 }
 
 esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle)
 {
     sr_system_t system;
-    reflasher_t *reflasher = handle;
-    ESP_RETURN_ON_FALSE(reflasher != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: handle is NULL");
+    reflasher_t *reflasher = find(handle);
+    if (reflasher == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
     ESP_RETURN_ON_FALSE(reflasher->state == STATE_READY, ESP_ERR_INVALID_STATE, TAG,
                         "refused: the image is staged already");
     ESP_RETURN_ON_ERROR(sr_system_look(&system), TAG, "running system can not be read");
 
-    esp_err_t err = stage(reflasher, &system);
-    if (err == ESP_OK) {
-        const sr_transfer_t transfer = handle_transfer(reflasher, &system);
-        err = sr_transfer_check(&transfer);
-    }
+    const esp_err_t err = stage(reflasher, &system);
     if (err != ESP_OK) {
         ESP_LOGE(TAG, "download: %s", esp_self_reflasher_err_to_name(err));
         return err;
@@ -310,26 +378,19 @@ esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle)
     return ESP_OK;
 }
 
-/* One of this component's own codes: the image is to blame, and not a read that failed. */
-static bool is_refusal(esp_err_t err)
-{
-    return err > ESP_ERR_SELF_REFLASHER_BASE && err < ESP_ERR_SELF_REFLASHER_BASE + 0x100;
-}
-
 esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle)
 {
     sr_system_t system;
-    reflasher_t *reflasher = handle;
-    ESP_RETURN_ON_FALSE(reflasher != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: handle is NULL");
+    reflasher_t *reflasher = find(handle);
+    if (reflasher == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
     ESP_RETURN_ON_FALSE(reflasher->state == STATE_STAGED, ESP_ERR_INVALID_STATE, TAG,
                         "refused: no image is waiting to be copied");
     ESP_RETURN_ON_ERROR(sr_system_look(&system), TAG, "running system can not be read");
 
     const sr_transfer_t transfer = handle_transfer(reflasher, &system);
-    esp_err_t err = sr_transfer_check(&transfer);
-    if (is_refusal(err)) {
-        reflasher->state = STATE_READY; /* Staging changed since the download: only a new one can help. */
-    }
+    esp_err_t err = check_again(reflasher, &system);
     sr_slots_t slots;
     if (err == ESP_OK) {
         err = sr_system_find_slots(&slots);

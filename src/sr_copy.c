@@ -2,11 +2,19 @@
 #include "sr_copy.h"
 
 #include "sr_in_place_esp_idf.h"
+#include "sr_yield_esp_idf.h"
 
 #include <string.h>
 
 #define ATTEMPTS          4u /**< Erase and program cycles per sector before an ordinary copy gives up. */
 #define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
+
+static void yield(const sr_copy_t *copy, uint32_t bytes)
+{
+    if (copy->yield != NULL && !copy->in_place) {
+        copy->yield(bytes);
+    }
+}
 
 static bool is_boot_path(const sr_copy_t *copy, sr_region_t region)
 {
@@ -114,6 +122,7 @@ esp_err_t sr_copy_changes(const sr_copy_t *copy, sr_region_t region, bool *chang
     for (uint32_t offset = 0; offset < part.size && !*changes; offset += SR_SECTOR_SIZE) {
         sr_sector_t sector;
         sr_sector_look_t look = {0};
+        yield(copy, 2u * SR_SECTOR_SIZE);
         esp_err_t err = load_sector(copy, part.address + offset, copy->workspace->data, &sector);
         if (err == ESP_OK) {
             err = sr_writer_look(&writer, &sector, &look);
@@ -202,11 +211,13 @@ static void report(const sr_copy_t *copy, uint32_t done)
 static esp_err_t put_piece(sr_copy_t *copy, sr_writer_t *writer, uint32_t start, uint32_t end)
 {
     const uint32_t count = (end - start) / SR_SECTOR_SIZE;
+    yield(copy, SR_YIELD_BYTES); /* The erase of a block takes up to 2 s. */
     esp_err_t err = erase_block_if_worth(copy, writer, start & ~(SR_BLOCK_SIZE - 1u));
     for (uint32_t i = 0; i < count && err == ESP_OK; i++) {
         const uint32_t index = goes_down(copy) ? count - 1 - i : i;
         const uint32_t address = start + index * SR_SECTOR_SIZE;
         if (!is_boot_path(copy, (sr_region_t){address, SR_SECTOR_SIZE})) {
+            yield(copy, SR_YIELD_WRITE);
             err = put_sector(copy, writer, address);
         }
     }
@@ -254,6 +265,7 @@ esp_err_t sr_copy_execute(sr_copy_t *copy)
     esp_err_t err = put_body(copy, &body);
     copy->failed_address = body.failed_address;
     if (err == ESP_OK) {
+        yield(copy, SR_YIELD_BYTES);
         err = sr_hold_put(&copy->hold, &boot_path);
         copy->failed_address = boot_path.failed_address;
     }

@@ -38,6 +38,9 @@ typedef struct sr_copy {
     bool guarded;                     /**< A recovery bootloader stands in for the one that is written. */
     sr_copy_progress_t progress;      /**< NULL: none; not called if the copy runs from RAM. */
     void *progress_context;
+    /** Lets the idle task run, now and then: called before each sector with what it counts. NULL: not at all; not
+     * called if the copy runs from RAM, nor while the boot path is being written. */
+    void (*yield)(uint32_t bytes);
     sr_copy_workspace_t *workspace; /**< Owned by the caller. */
     bool tops_up;                   /**< As in sr_writer_t, for all that is not boot path; and no blocks are erased. */
     sr_region_t leftover;           /**< Made blank after a copy in place, its first sector last. Whole sectors. */

@@ -69,6 +69,7 @@ static esp_err_t copy_app(const sr_system_t *system, uint32_t address, bool tops
                       .length = app.size,
                       .destination = {address, app.size},
                       .tops_up = tops_up,
+                      .yield = sr_yield,
                       .workspace = workspace};
     esp_err_t err = sr_copy_prepare(&copy);
     if (err == ESP_OK) {

@@ -3,7 +3,9 @@
 
 #include "self_reflasher_err.h"
 #include "sr_check.h"
+#include "sr_stage.h"
 #include "sr_transfer_esp_idf.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -27,6 +29,7 @@ esp_err_t sr_staging_open(sr_staging_t *staging)
         return ESP_ERR_NO_MEM;
     }
     staging->received = 0;
+    staging->written = 0;
     staging->announced = -1;
     staging->writer =
         (sr_writer_t){.flash = &staging->system->flash, .readback = staging->buffers->readback, .attempts = ATTEMPTS};
@@ -70,7 +73,8 @@ static uint32_t sectors_to_come(const sr_staging_t *staging, uint32_t offset)
 }
 
 /* One erase of a whole block costs as much as 3.3 sector erases. What will arrive is not known yet, so this is a guess:
- * if the block's first sector is wrong, so are the others. Staging holds nothing else that could be lost. */
+ * if the block's first sector is wrong, so are the others. Not if it is blank, as sr_staging_give_up() leaves the first
+ * one of an image whose others are right. Staging holds nothing else that could be lost. */
 static esp_err_t erase_ahead(sr_staging_t *staging, const sr_sector_t *sector)
 {
     const sr_region_t block = {sector->address, SR_BLOCK_SIZE};
@@ -79,7 +83,7 @@ static esp_err_t erase_ahead(sr_staging_t *staging, const sr_sector_t *sector)
         return ESP_OK;
     }
     esp_err_t err = sr_writer_look(&staging->writer, sector, &look);
-    if (err != ESP_OK || look.right) {
+    if (err != ESP_OK || look.right || look.blank) {
         return err;
     }
     uint32_t dirty = 0;
@@ -91,6 +95,8 @@ static esp_err_t erase_ahead(sr_staging_t *staging, const sr_sector_t *sector)
 
 static esp_err_t put(sr_staging_t *staging, const sr_sector_t *sector)
 {
+    sr_yield(SR_YIELD_WRITE);
+    staging->written = sector->address + SR_SECTOR_SIZE - staging->room.address;
     esp_err_t err = erase_ahead(staging, sector);
     if (err == ESP_OK) {
         err = sr_writer_put(&staging->writer, sector);
@@ -164,4 +170,74 @@ esp_err_t sr_staging_finish(sr_staging_t *staging)
         sr_transfer_progress(staging->config, ESP_SELF_REFLASHER_PHASE_DOWNLOAD, staging->received, staging->received);
     }
     return err;
+}
+
+bool sr_staging_is_refusal(esp_err_t err)
+{
+    switch (err) {
+    case ESP_ERR_SELF_REFLASHER_TOO_LARGE:
+    case ESP_ERR_SELF_REFLASHER_STAGING_SMALL:
+    case ESP_ERR_SELF_REFLASHER_SHA256:
+    case ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER:
+    case ESP_ERR_SELF_REFLASHER_WRONG_CHIP:
+    case ESP_ERR_SELF_REFLASHER_CHECKSUM:
+    case ESP_ERR_SELF_REFLASHER_DIGEST:
+    case ESP_ERR_SELF_REFLASHER_FLASH_SIZE:
+    case ESP_ERR_SELF_REFLASHER_NOT_SIGNED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void erase_sector(sr_staging_t *staging, uint32_t address)
+{
+    sr_yield(SR_YIELD_WRITE);
+    const esp_err_t err = sr_writer_clear(&staging->writer, address, 1, staging->buffers->sector);
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "staging, sector 0x%" PRIx32 " can not be erased: %s", address,
+                 esp_self_reflasher_err_to_name(err));
+    }
+}
+
+/* From the first sector on, because that is the one that a bootloader would look at. What can not be erased as a whole
+ * is erased as far as it can. */
+static void erase(sr_staging_t *staging, uint32_t address, uint32_t end)
+{
+    while (address < end) {
+        const uint32_t block_end = (address & ~(SR_BLOCK_SIZE - 1u)) + SR_BLOCK_SIZE;
+        const uint32_t stop = block_end < end ? block_end : end;
+        sr_yield(SR_YIELD_BYTES);
+        const esp_err_t err =
+            sr_writer_clear(&staging->writer, address, (stop - address) / SR_SECTOR_SIZE, staging->buffers->sector);
+        for (; err != ESP_OK && address < stop; address += SR_SECTOR_SIZE) {
+            erase_sector(staging, address);
+        }
+        address = stop;
+    }
+}
+
+static void erase_marks(sr_staging_t *staging, uint32_t end)
+{
+    sr_stage_t record = {.flash = &staging->system->flash, .address = staging->room.address};
+    esp_err_t err;
+    while ((err = sr_stage_find(&record)) == ESP_OK && record.address < end) {
+        erase_sector(staging, record.address);
+        record.address += SR_SECTOR_SIZE;
+    }
+    if (err != ESP_OK && err != ESP_ERR_NOT_FOUND) {
+        ESP_LOGE(TAG, "staging can not be searched for records: %s", esp_self_reflasher_err_to_name(err));
+    }
+}
+
+void sr_staging_give_up(sr_staging_t *staging, esp_err_t why)
+{
+    const uint32_t start = staging->room.address;
+    const uint32_t end = start + staging->written;
+    if (sr_staging_is_refusal(why)) {
+        erase(staging, start, end);
+    } else if (staging->written > 0) {
+        erase_sector(staging, start);
+        erase_marks(staging, end);
+    }
 }

@@ -43,7 +43,7 @@ typedef struct sr_flash_window {
 } sr_flash_window_t;
 
 /**
- * Makes a reader over [address, address + size) of the flash.
+ * Makes a reader over [address, address + size) of the flash. What is read counts for sr_yield().
  * @param[out] window Storage that must outlive the reader.
  */
 sr_reader_t sr_flash_reader(sr_flash_window_t *window, const sr_flash_t *flash, uint32_t address, uint32_t size);

@@ -5,12 +5,11 @@
 #include "sr_recovery_esp_idf.h"
 #include "sr_result.h"
 #include "sr_window.h"
+#include "sr_yield_esp_idf.h"
 
 #include "esp_chip_info.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
-#include "freertos/FreeRTOS.h"
-#include "freertos/task.h"
 
 #include <inttypes.h>
 
@@ -199,8 +198,6 @@ static void copy_progress(void *context, uint32_t done, uint32_t total)
 {
     const sr_transfer_t *transfer = context;
     sr_transfer_progress(transfer->config, ESP_SELF_REFLASHER_PHASE_COPY, done, total);
-    /* The idle task feeds the task watchdog, and a copy of megabytes would starve it. */
-    vTaskDelay(1);
 }
 
 /* What runs from RAM can not use the encrypted calls: they read through the cache, which is off. */
@@ -258,6 +255,7 @@ esp_err_t sr_transfer_changes_app(const sr_transfer_t *transfer, bool *changes)
                             .source = transfer->source,
                             .length = transfer->length,
                             .destination = transfer->destination,
+                            .yield = sr_yield,
                             .workspace =
                                 heap_caps_malloc(sizeof(*copy.workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT)};
     if (copy.workspace == NULL) {
@@ -281,6 +279,7 @@ esp_err_t sr_transfer_copy(const sr_transfer_t *transfer)
                                [SR_HOLD_OTADATA] = boot_path->otadata},
                       .guarded = recovery.place.size > 0,
                       .progress = copy_progress,
+                      .yield = sr_yield,
                       .progress_context = (void *)(uintptr_t)transfer,
                       .workspace = heap_caps_malloc(sizeof(*copy.workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT)};
     if (copy.workspace == NULL) {

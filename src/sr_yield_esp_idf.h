@@ -14,6 +14,9 @@
  *  the watchdog allows 5 s. A yield costs up to one tick. */
 #define SR_YIELD_BYTES (64u * 1024u)
 
+/** What a sector counts that may have to be erased and programmed: up to 0.45 s by the datasheet of a W25Q32JV. */
+#define SR_YIELD_WRITE (SR_YIELD_BYTES / 4u)
+
 /**
  * Counts @p bytes that are about to be read, hashed or decoded, and lets the idle task run first if they would be more
  * than SR_YIELD_BYTES since the last time, by whichever function. Blocks for up to one tick then.

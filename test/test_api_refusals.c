@@ -110,7 +110,7 @@ static esp_err_t call_init(const void *argument)
 static esp_err_t call_next(const void *argument)
 {
     const with_handle_t *with = argument;
-    return esp_self_reflasher_upd_next_config(with->config, with->handle);
+    return esp_self_reflasher_upd_next_config(with->config, with->handle != NULL ? *with->handle : NULL);
 }
 
 static esp_err_t call_embedded(const void *argument)
@@ -220,7 +220,7 @@ static void null_is_refused(void **state)
     expect_embedded_refused(NULL, ESP_ERR_INVALID_ARG, "NULL");
     expect_error(call_deinit, NULL, ESP_ERR_INVALID_ARG, "NULL");
     handle = good_handle();
-    expect_error(call_next, &(with_handle_t){NULL, &handle}, ESP_ERR_INVALID_ARG, "NULL");
+    expect_error(call_next, &(with_handle_t){NULL, &handle}, ESP_ERR_INVALID_ARG, "config is NULL");
     assert_int_equal(esp_self_reflasher_deinit(handle), ESP_OK);
     download.config.http_config = NULL;
     expect_refused(&download.config, ESP_ERR_INVALID_ARG, "NULL");
@@ -401,6 +401,9 @@ static void bad_staging_partition_is_refused(void **state)
         {made_up(API_OTA_1, 0), ESP_ERR_SELF_REFLASHER_UNALIGNED},
         {made_up(API_FLASH_SIZE - SECTOR, 2 * SECTOR), ESP_ERR_SELF_REFLASHER_PAST_END},
         {made_up(OVERFLOW, 2 * SECTOR), ESP_ERR_SELF_REFLASHER_PAST_END},
+        {made_up(API_BOOTLOADER, 0x7000), ESP_ERR_SELF_REFLASHER_OVERLAP},
+        {made_up(API_TABLE, SECTOR), ESP_ERR_SELF_REFLASHER_OVERLAP},
+        {*api_partition("otadata"), ESP_ERR_SELF_REFLASHER_OVERLAP},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         download.config.target_partition = &cases[i].partition;
@@ -752,7 +755,9 @@ static void staging_that_changes_before_the_copy_is_refused(void **state)
         nor_flash_bytes(chip.flash)[API_OTA_0 + boot.length - 1] ^= 1;
         api_chip_snapshot(&chip);
         expect_error(call_copy, handle, i == 0 ? ESP_ERR_SELF_REFLASHER_SHA256 : ESP_ERR_SELF_REFLASHER_DIGEST, "");
-        api_assert_untouched(&chip);
+        const sr_region_t staged = {API_OTA_0, (uint32_t)sr_align_up((uint32_t)boot.length, SECTOR)};
+        api_assert_same_outside(&chip, &staged, 1);
+        api_assert_holds(&chip, staged, (api_image_t){0});
         expect_error(call_copy, handle, ESP_ERR_INVALID_STATE, "");
         /* Another download makes it good. */
         expect_ok(call_download, handle);

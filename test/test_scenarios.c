@@ -212,7 +212,7 @@ static void download_app_then_bootloader(size_t bootloader_size)
     /* So far the old system boots. */
     assert_boots(BOOT_BOOTS, slot_1.address);
     api_download_to(&download, api_server_url(&server, "/mcuboot.bin"), API_BOOTLOADER, bootloader_size);
-    assert_int_equal(esp_self_reflasher_upd_next_config(&download.config, &handle), ESP_OK);
+    assert_int_equal(esp_self_reflasher_upd_next_config(&download.config, handle), ESP_OK);
     assert_int_equal(esp_self_reflasher_download_bin(handle), ESP_OK);
     assert_int_equal(esp_self_reflasher_copy_to_region(handle), ESP_OK);
     assert_int_equal(esp_self_reflasher_deinit(handle), ESP_OK);

@@ -48,7 +48,7 @@ static esp_err_t download_step(const migration_step_t *step, const char *ca, esp
     esp_http_client_config_t http = migration_http(step->url, ca);
     config->http_config = &http;
     esp_err_t error =
-        *handle == NULL ? esp_self_reflasher_init(config, handle) : esp_self_reflasher_upd_next_config(config, handle);
+        *handle == NULL ? esp_self_reflasher_init(config, handle) : esp_self_reflasher_upd_next_config(config, *handle);
     if (error == ESP_OK) {
         error = esp_self_reflasher_download_bin(*handle);
     }

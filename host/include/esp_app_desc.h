@@ -2,8 +2,15 @@
 /** @file The descriptor that every ESP-IDF app carries in its image. */
 #pragma once
 
+#include "esp_attr.h"
+
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define ESP_APP_DESC_MAGIC_WORD 0xABCD5432
 
@@ -28,3 +35,9 @@ static_assert(sizeof(esp_app_desc_t) == 256, "layout as in flash");
 
 /** Descriptor of the running app, read from its image when the chip started; all zero if it carries none. */
 const esp_app_desc_t *esp_app_get_description(void);
+/** Hexadecimal, cut to @p size with its end. @return bytes written, with the end */
+int esp_app_get_elf_sha256(char *dst, size_t size);
+
+#ifdef __cplusplus
+}
+#endif

@@ -40,3 +40,20 @@
             goto goto_tag;                                                                                             \
         }                                                                                                              \
     } while (0)
+
+#define ESP_RETURN_VOID_ON_ERROR(x, log_tag, format, ...)                                                              \
+    do {                                                                                                               \
+        esp_err_t err_rc_ = (x);                                                                                       \
+        if (err_rc_ != ESP_OK) {                                                                                       \
+            ESP_LOGE(log_tag, "%s(%d): " format, __func__, __LINE__, ##__VA_ARGS__);                                   \
+            return;                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+#define ESP_RETURN_VOID_ON_FALSE(a, log_tag, format, ...)                                                              \
+    do {                                                                                                               \
+        if (!(a)) {                                                                                                    \
+            ESP_LOGE(log_tag, "%s(%d): " format, __func__, __LINE__, ##__VA_ARGS__);                                   \
+            return;                                                                                                    \
+        }                                                                                                              \
+    } while (0)

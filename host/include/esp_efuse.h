@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** Where some bits of a field are. */
 typedef struct {
     uint32_t efuse_block : 8;
@@ -23,3 +27,7 @@ bool esp_efuse_read_field_bit(const esp_efuse_desc_t *field[]);
 
 /** Bits of a field. */
 int esp_efuse_get_field_size(const esp_efuse_desc_t *field[]);
+
+#ifdef __cplusplus
+}
+#endif

@@ -7,6 +7,10 @@
 
 #include "esp_efuse.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** 12 bits: first sector of the recovery bootloader; 0 and 0xFFF: there is none. */
 extern const esp_efuse_desc_t *ESP_EFUSE_RECOVERY_BOOTLOADER_FLASH_SECTOR[];
 
@@ -28,3 +32,7 @@ extern const esp_efuse_desc_t *ESP_EFUSE_BOOTLOADER_ANTI_ROLLBACK_SECURE_VERSION
 /** Of the ESP32 alone: Secure Boot V1 and V2 are on. */
 extern const esp_efuse_desc_t *ESP_EFUSE_ABS_DONE_0[];
 extern const esp_efuse_desc_t *ESP_EFUSE_ABS_DONE_1[];
+
+#ifdef __cplusplus
+}
+#endif

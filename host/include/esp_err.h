@@ -3,9 +3,14 @@
 #pragma once
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 typedef int esp_err_t;
 
@@ -25,10 +30,15 @@ typedef int esp_err_t;
 #define ESP_ERR_NOT_FINISHED     0x10C
 #define ESP_ERR_NOT_ALLOWED      0x10D
 #define ESP_ERR_WIFI_BASE        0x3000
+#define ESP_ERR_MESH_BASE        0x4000
 #define ESP_ERR_FLASH_BASE       0x6000
+#define ESP_ERR_HW_CRYPTO_BASE   0xc000
+#define ESP_ERR_MEMPROT_BASE     0xd000
 
 /** Name of a code, or "UNKNOWN ERROR"; never NULL. */
 const char *esp_err_to_name(esp_err_t code);
+/** The same, copied to @p buf, which it returns. */
+const char *esp_err_to_name_r(esp_err_t code, char *buf, size_t buflen);
 
 /** What a failed ESP_ERROR_CHECK() calls: says where, and ends in a panic. */
 void _esp_error_check_failed(esp_err_t code, const char *file, int line, const char *function, const char *expression)
@@ -39,12 +49,13 @@ void _esp_error_check_failed_without_abort(esp_err_t code, const char *file, int
                                            const char *expression);
 
 #define ESP_ERROR_CHECK_WITHOUT_ABORT(x)                                                                               \
-    do {                                                                                                               \
+    ({                                                                                                                 \
         esp_err_t err_rc_ = (x);                                                                                       \
         if (err_rc_ != ESP_OK) {                                                                                       \
             _esp_error_check_failed_without_abort(err_rc_, __FILE__, __LINE__, __func__, #x);                          \
         }                                                                                                              \
-    } while (0)
+        err_rc_;                                                                                                       \
+    })
 
 #define ESP_ERROR_CHECK(x)                                                                                             \
     do {                                                                                                               \
@@ -53,3 +64,7 @@ void _esp_error_check_failed_without_abort(esp_err_t code, const char *file, int
             _esp_error_check_failed(err_rc_, __FILE__, __LINE__, __func__, #x);                                        \
         }                                                                                                              \
     } while (0)
+
+#ifdef __cplusplus
+}
+#endif

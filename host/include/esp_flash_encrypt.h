@@ -5,5 +5,13 @@
 
 #include <stdbool.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** True if the simulated chip was configured with flash encryption. */
 bool esp_flash_encryption_enabled(void);
+
+#ifdef __cplusplus
+}
+#endif

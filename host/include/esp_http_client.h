@@ -30,11 +30,13 @@ typedef enum {
     HTTP_EVENT_ON_CONNECTED, /**< A new connection is up; nothing was sent yet. */
     HTTP_EVENT_HEADERS_SENT, /**< The request's headers are out. */
     HTTP_EVENT_HEADER_SENT = HTTP_EVENT_HEADERS_SENT,
-    HTTP_EVENT_ON_HEADER,    /**< A header of the response: header_key, header_value. */
-    HTTP_EVENT_ON_DATA,      /**< Body bytes: data, data_len, at most buffer_size; read() sends it, too. */
-    HTTP_EVENT_ON_FINISH,    /**< perform() is through with a response. */
-    HTTP_EVENT_DISCONNECTED, /**< The connection was closed on this side. */
-    HTTP_EVENT_REDIRECT,     /**< perform() met a redirect and disable_auto_redirect leaves it to the handler. */
+    HTTP_EVENT_ON_HEADER,           /**< A header of the response: header_key, header_value. */
+    HTTP_EVENT_ON_DATA,             /**< Body bytes: data, data_len, at most buffer_size; read() sends it, too. */
+    HTTP_EVENT_ON_FINISH,           /**< perform() is through with a response. */
+    HTTP_EVENT_DISCONNECTED,        /**< The connection was closed on this side. */
+    HTTP_EVENT_REDIRECT,            /**< perform() met a redirect and disable_auto_redirect leaves it to the handler. */
+    HTTP_EVENT_ON_HEADERS_COMPLETE, /**< Of ESP-IDF 6: not sent, as by 5. */
+    HTTP_EVENT_ON_STATUS_CODE,      /**< Likewise. */
 } esp_http_client_event_id_t;
 
 /** What comes with an event; all of it is valid during the call only. */

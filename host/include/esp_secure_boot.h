@@ -5,5 +5,13 @@
 
 #include <stdbool.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** True if the simulated chip was configured with Secure Boot. */
 bool esp_secure_boot_enabled(void);
+
+#ifdef __cplusplus
+}
+#endif

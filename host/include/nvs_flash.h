@@ -1,14 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/** @file Start-up of ESP-IDF's key-value store, as far as an app that reflashes itself needs it. */
+/** @file Start-up of ESP-IDF's key-value store. */
 #pragma once
 
-#include "esp_err.h"
+#include "nvs.h"
 
-#define ESP_ERR_NVS_BASE              0x1100
-#define ESP_ERR_NVS_NO_FREE_PAGES     (ESP_ERR_NVS_BASE + 0x0d)
-#define ESP_ERR_NVS_NEW_VERSION_FOUND (ESP_ERR_NVS_BASE + 0x10)
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /** ESP_ERR_NOT_FOUND without an "nvs" partition, ESP_ERR_NVS_NO_FREE_PAGES if it has no blank page. */
 esp_err_t nvs_flash_init(void);
-/** Erases the "nvs" partition. */
+/** The same of another partition. */
+esp_err_t nvs_flash_init_partition(const char *partition_label);
+/** Handles are closed. @return ESP_ERR_NVS_NOT_INITIALIZED */
+esp_err_t nvs_flash_deinit(void);
+esp_err_t nvs_flash_deinit_partition(const char *partition_label);
+/** Erases the "nvs" partition, which then has to be started again. */
 esp_err_t nvs_flash_erase(void);
+/** ESP_ERR_NOT_FOUND without such a partition. */
+esp_err_t nvs_flash_erase_partition(const char *part_name);
+
+#ifdef __cplusplus
+}
+#endif

@@ -9,6 +9,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** Environment variable @p name, or @p fallback: for options that are strings. The result must not be freed. */
 const char *sim_config_string(const char *name, const char *fallback);
 /** Environment variable @p name as a number (decimal, or hex with 0x), or @p fallback. */
@@ -19,11 +23,17 @@ uint16_t sim_config_chip_id(void);
 uint32_t sim_config_bootloader_offset(void);
 uint32_t sim_config_partition_table_offset(void);
 
+#ifdef __cplusplus
+}
+#endif
+
 #define CONFIG_IDF_TARGET                 sim_config_target()
 #define CONFIG_IDF_FIRMWARE_CHIP_ID       sim_config_chip_id()
 #define CONFIG_BOOTLOADER_OFFSET_IN_FLASH sim_config_bootloader_offset()
 #define CONFIG_PARTITION_TABLE_OFFSET     sim_config_partition_table_offset()
 
+#define CONFIG_ESP_HTTPS_OTA_ALLOW_HTTP             1
+#define CONFIG_EXAMPLE_CONNECT_WIFI                 1
 #define CONFIG_ESP_TASK_WDT_EN                      1
 #define CONFIG_FREERTOS_HZ                          100
 #define CONFIG_LOG_DEFAULT_LEVEL                    3

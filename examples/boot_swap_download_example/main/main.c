@@ -65,7 +65,7 @@ static esp_err_t reflash(esp_self_reflasher_handle_t handle)
     };
     ESP_RETURN_ON_ERROR(esp_self_reflasher_download_bin(handle), TAG, "the app was not downloaded");
     ESP_RETURN_ON_ERROR(copy(handle), TAG, "the app was not copied");
-    ESP_RETURN_ON_ERROR(esp_self_reflasher_upd_next_config(&bootloader, &handle), TAG, "the bootloader was refused");
+    ESP_RETURN_ON_ERROR(esp_self_reflasher_upd_next_config(&bootloader, handle), TAG, "the bootloader was refused");
     ESP_RETURN_ON_ERROR(esp_self_reflasher_download_bin(handle), TAG, "the bootloader was not downloaded");
     return copy(handle);
 }
