@@ -14,6 +14,7 @@ import tempfile
 import unittest
 
 import flash_dumps
+import runner
 
 PROGRAM, DEMO_IMAGES = sys.argv[1:3]
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
@@ -276,4 +277,4 @@ class Large(ExploreTest):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], verbosity=2)
+    runner.main(sys.argv[4:])
