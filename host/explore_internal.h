@@ -68,6 +68,10 @@ void explore_cursor_close(explore_cursor_t *cursor);
 /** Makes the flash that a cut leaves. Cuts must not go back. */
 void explore_cursor_make(explore_cursor_t *cursor, const explore_cut_t *cut, uint8_t *flash);
 
+/** Makes the flash that a single cut leaves. @param[out] flash Of the trail's size. @return false without memory. */
+bool explore_make_state(const explore_trail_t *trail, const boot_chip_t *chip, const explore_cut_t *cut,
+                        uint8_t *flash);
+
 /** Where a system's boot code and what it decides by lie. */
 typedef struct explore_boot_path {
     boot_result_t boot;

@@ -120,26 +120,24 @@ static explore_cut_t draw_cut(const explore_state_t *state, const explore_trail_
 }
 
 // NOLINTBEGIN(misc-no-recursion): as deep as there are power cuts in one trail, a few.
-/** Cuts the run that went on. */
+/** Cuts the run that went on. What the cut leaves takes the place of the state that it started from, which nobody looks
+ *  at any more: memory for a flash is costly to get. */
 static void cut_again(worker_t *worker, explore_trail_t *trail, unsigned cuts, explore_state_t *state)
 {
-    explore_cursor_t cursor;
-    uint8_t *flash = flash_buffer_new(worker->config->size);
-    if (!explore_mark_commits(worker->config, trail, worker->final) ||
-        !explore_cursor_open(&cursor, trail, &worker->config->chip) || flash == NULL) {
+    if (!explore_mark_commits(worker->config, trail, worker->final)) {
         abort(); // the parent finds out
     }
     const explore_cut_t cut = draw_cut(state, trail);
-    explore_cursor_make(&cursor, &cut, flash);
-    explore_cursor_close(&cursor);
+    if (!explore_make_state(trail, &worker->config->chip, &cut, worker->state)) {
+        abort();
+    }
     explore_state_t next = *state;
     next.nested[next.nested_count++] = cut;
     (void)__atomic_fetch_add(&worker->board->nested, 1, __ATOMIC_SEQ_CST);
-    look(worker, flash, explore_cut_in_commit(trail, &cut), cuts - 1, &next);
+    look(worker, worker->state, explore_cut_in_commit(trail, &cut), cuts - 1, &next);
     if (next.failed) {
         *state = next;
     }
-    flash_buffer_delete(flash, worker->config->size);
 }
 
 /** Lets the app that boots go on. @return true if it finishes */

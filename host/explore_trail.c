@@ -77,16 +77,22 @@ static void take_step(explore_cursor_t *cursor)
     cursor->booted = false;
 }
 
-bool explore_cursor_open(explore_cursor_t *cursor, const explore_trail_t *trail, const boot_chip_t *chip)
+/** @param flash The cursor's to work on. @return false without memory. */
+static bool start(explore_cursor_t *cursor, const explore_trail_t *trail, const boot_chip_t *chip, uint8_t *flash)
 {
     const uint32_t size = flash_record_size(trail->record);
-    *cursor = (explore_cursor_t){.trail = trail, .chip = chip, .flash = flash_buffer_new(size), .size = size};
-    if (cursor->flash == NULL || !flash_replay_open(trail->record, &cursor->replay)) {
+    *cursor = (explore_cursor_t){.trail = trail, .chip = chip, .flash = flash, .size = size};
+    if (flash == NULL || !flash_replay_open(trail->record, &cursor->replay)) {
         return false;
     }
-    flash_buffer_copy(cursor->flash, flash_record_before(trail->record), size);
+    flash_buffer_copy(flash, flash_record_before(trail->record), size);
     take_step(cursor);
     return true;
+}
+
+bool explore_cursor_open(explore_cursor_t *cursor, const explore_trail_t *trail, const boot_chip_t *chip)
+{
+    return start(cursor, trail, chip, flash_buffer_new(flash_record_size(trail->record)));
 }
 
 void explore_cursor_close(explore_cursor_t *cursor)
@@ -115,18 +121,42 @@ static void seek(explore_cursor_t *cursor, uint32_t operation)
     }
 }
 
-void explore_cursor_make(explore_cursor_t *cursor, const explore_cut_t *cut, uint8_t *flash)
+/** Goes to a cut. */
+static void go_to(explore_cursor_t *cursor, const explore_cut_t *cut)
 {
     seek(cursor, cut->when == NOR_CUT_AFTER ? cut->operation + 1 : cut->operation);
     if (cut->when != NOR_CUT_AFTER) {
         boot_before_next(cursor);
     }
-    flash_buffer_copy(flash, cursor->flash, cursor->size);
+}
+
+/** Tears the operation that the cursor is at. */
+static void tear(const explore_cursor_t *cursor, const explore_cut_t *cut, uint8_t *flash)
+{
     if (cut->when == NOR_CUT_INSIDE) {
         const nor_op_t *op = &cursor->step.op;
         const uint8_t *after = cursor->step.after + (cursor->step.first_of_boot ? op->address : 0);
         nor_tear(op, cut->seed, flash + op->address, after);
     }
+}
+
+void explore_cursor_make(explore_cursor_t *cursor, const explore_cut_t *cut, uint8_t *flash)
+{
+    go_to(cursor, cut);
+    flash_buffer_copy(flash, cursor->flash, cursor->size);
+    tear(cursor, cut, flash);
+}
+
+bool explore_make_state(const explore_trail_t *trail, const boot_chip_t *chip, const explore_cut_t *cut, uint8_t *flash)
+{
+    explore_cursor_t cursor;
+    if (!start(&cursor, trail, chip, flash)) {
+        return false;
+    }
+    go_to(&cursor, cut);
+    tear(&cursor, cut, flash);
+    flash_replay_close(&cursor.replay);
+    return true;
 }
 
 bool explore_find_starts(const explore_trail_t *trail, const boot_chip_t *chip, explore_starts_t *starts)

@@ -30,6 +30,35 @@ as_root() {
     fi
 }
 
+# Package lists are fetched once in a run, and only if something is to be installed.
+refresh_package_lists() {
+    if [ -z "${package_lists_are_fresh:-}" ]; then
+        say "fetching the lists of packages"
+        as_root apt-get -qq update
+        package_lists_are_fresh=1
+    fi
+}
+
+# Packages with a daemon start it when they are installed, and at each start of the machine. Nothing here needs that: the
+# tests start an nginx of their own.
+install_without_services() {
+    local policy=/usr/sbin/policy-rc.d own_policy=
+    if [ ! -e "$policy" ]; then
+        own_policy=1
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    local status=0
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq --no-install-recommends install "$@" >/dev/null || status=$?
+    if [ -n "$own_policy" ]; then
+        as_root rm -f "$policy"
+    fi
+    if [[ " $* " == *" nginx "* ]] && command -v systemctl >/dev/null; then
+        as_root systemctl --quiet disable nginx 2>/dev/null || true
+    fi
+    return "$status"
+}
+
 # Installs those of the named Debian packages that are not there; touches nothing if all are.
 install_missing() {
     local package missing=()
@@ -44,8 +73,23 @@ install_missing() {
         return
     fi
     say "installing ${missing[*]}"
-    as_root apt-get -qq update
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq --no-install-recommends install "${missing[@]}" >/dev/null
+    refresh_package_lists
+    install_without_services "${missing[@]}" || fail "apt-get could not install: ${missing[*]}"
+}
+
+# Sets `clang_packages`: what fuzzing needs. Debian has the runtime of fuzzer and sanitizers in a package that clang only
+# recommends, named after its version; Ubuntu 22.04 has none of its own.
+find_clang_packages() {
+    local version
+    clang_packages=(clang)
+    if ! command -v apt-get >/dev/null; then
+        return
+    fi
+    is_installed clang || refresh_package_lists
+    version=$(apt-cache depends clang | sed -nE 's/.*Depends: clang-([0-9]+)$/\1/p' | head -n 1)
+    if apt-cache show "libclang-rt-$version-dev" >/dev/null 2>&1; then
+        clang_packages+=("libclang-rt-$version-dev")
+    fi
 }
 
 # Published firmware to work with, if there is any: sets `fixtures`, empty without.
@@ -58,10 +102,15 @@ find_fixtures() {
     fi
 }
 
-# build_in DIR CMAKE_OPTION...
+# build_in DIR CMAKE_OPTION...; with the variable `build_target` set only this target. What the tools say goes to
+# DIR/build.log, and is shown if they fail.
 build_in() {
-    local folder=$1
+    local folder=$1 log=$1/build.log
     shift
-    cmake -S . -B "$folder" "$@"
-    cmake --build "$folder" --parallel "$(nproc)"
+    mkdir -p "$folder"
+    if ! { cmake -S . -B "$folder" "$@" &&
+        cmake --build "$folder" --parallel "$(nproc)" ${build_target:+--target "$build_target"}; } >"$log" 2>&1; then
+        tail -n 40 "$log" >&2
+        fail "could not build in $folder; all of it is in $log"
+    fi
 }

@@ -57,7 +57,7 @@ static inline uint8_t *load_fixture(const char *name, size_t *size)
     (void)snprintf(path, sizeof(path), "%s/%s", folder != NULL ? folder : TEST_FIXTURES_DEFAULT, name);
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
-        print_message("no %s\n", path);
+        print_message("skipped: no %s\n", path);
         skip();
         return NULL;
     }

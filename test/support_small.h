@@ -12,6 +12,7 @@
 #include "image_writer.h"
 #include "sim_chip.h"
 #include "stand_in.h"
+#include "support_explore.h"
 
 #include "sr_otadata.h"
 #include "sr_region.h"
@@ -172,15 +173,8 @@ static inline void *small_shared(size_t size)
     return memory;
 }
 
-/* What explorations try. With AddressSanitizer each start of an app takes so long that there a sample has to do: what
- * it shows is whether memory is misused. */
-#ifdef __SANITIZE_ADDRESS__
-#define SMALL_SAMPLE(operations) 8u
-#define SMALL_TORN               1u
-#else
-#define SMALL_SAMPLE(operations) (operations) /**< Beside those of the commit; 0: all. */
-#define SMALL_TORN               NOR_TORN_KINDS
-#endif
+#define SMALL_SAMPLE(operations) explore_sample(operations) /**< Beside those of the commit; 0: all. */
+#define SMALL_TORN               explore_torn()
 
 /** Every way in which the power can go during one operation. */
 #define SMALL_CUTS 6u

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import unittest
 
+import runner
+
 BENCHMARK, CHIP_COST = sys.argv[1:3]
 METHODS = ("floor", "classic", "images", "bundle")
 NUMBERS = ("read_ms", "sector_erases", "block_erases", "page_programs", "wear_maximum", "wear_mean", "network_bytes",
@@ -132,4 +134,4 @@ class ChipCost(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], verbosity=1)
+    runner.main([])

@@ -18,6 +18,7 @@ import tempfile
 import unittest
 
 import flash_dumps
+import runner
 import servers
 
 PROGRAM, DEMO_IMAGES = sys.argv[1:3]
@@ -472,4 +473,4 @@ class CommandLine(BundleTest):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
+    runner.main(sys.argv[4:])

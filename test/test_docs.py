@@ -3,7 +3,7 @@
 """What the documents show must be so: C blocks compile, and console blocks print what they say.
 
 In a ```console block a line "$ COMMAND" is run, and the lines up to the next command are what it must print; a line "..."
-stands for any number of lines. Commands run in a folder of their own, with the programs in build/ and the images of the
+stands for lines that are left out, one at least. A command that shows nothing must print nothing and succeed. Commands run in a folder of their own, with the programs in build/ and the images of the
 demonstration in build/demo/images. Blocks with another name than c or console are not looked at.
 usage: test_docs.py PROGRAM_FOLDER C_COMPILER DOCUMENT...
 """
@@ -28,19 +28,24 @@ def compile_block(compiler, code):
 
 
 def pattern_of(lines):
-    parts = [r"(?:.*\n)*?" if line == "..." else re.escape(line.rstrip()) + r"[ \t]*\n" for line in lines]
+    parts = [r"(?:.*\n)+?" if line == "..." else re.escape(line.rstrip()) + r"[ \t]*\n" for line in lines]
     return re.compile("".join(parts))
 
 
 def run_block(folder, text):
-    """None, or the first command that prints something else."""
-    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+    """None, or the first command that prints something else, or fails and shows nothing of it."""
+    before, *parts = re.split(r"^\$ ", text, flags=re.MULTILINE)
+    if before or not parts:
+        return f"no command prints this: {before}"
+    for part in parts:
         command, *expected = part.rstrip("\n").split("\n")
         run = subprocess.run(
             ["bash", "-c", command], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
         if not pattern_of(expected).fullmatch(run.stdout):
             return f"$ {command}\n{run.stdout}"
+        if run.returncode != 0 and not expected:
+            return f"$ {command}\nexit status {run.returncode}"
     return None
 
 

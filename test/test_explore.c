@@ -11,6 +11,7 @@
 #include "esp_system.h"
 #include "explore_internal.h"
 #include "stand_in.h"
+#include "support_explore.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -188,7 +189,7 @@ static const sr_region_t everything = {0, FREE_FLASH};
 static void explore(void (*app_main)(void), explore_result_t *result)
 {
     const explore_config_t config = config_for(app_main, &everything, 1);
-    assert_int_equal(explore_run(&config, result), EXPLORE_OK);
+    assert_int_equal(explore_and_tell(&config, result), EXPLORE_OK);
     uint32_t sum = 0;
     for (unsigned i = 0; i < EXPLORE_OUTCOMES; i++) {
         sum += result->outcomes[i];
@@ -451,13 +452,13 @@ static void what_only_a_second_cut_shows_is_found(void **state)
     want_all();
     explore_config_t config = config_for(careless_when_resumed, &everything, 1);
     config.cuts = 1;
-    assert_int_equal(explore_run(&config, &result), EXPLORE_OK);
+    assert_int_equal(explore_and_tell(&config, &result), EXPLORE_OK);
     assert_int_equal(result.failures, 0);
     assert_int_equal(result.nested_count, 0);
     explore_result_free(&result);
 
     config.cuts = 3;
-    assert_int_equal(explore_run(&config, &result), EXPLORE_OK);
+    assert_int_equal(explore_and_tell(&config, &result), EXPLORE_OK);
     assert_true(result.failures > 0);
     assert_true(result.nested_count > 0);
     // the cuts that it names lead there
@@ -512,7 +513,7 @@ static void an_app_may_move_out_of_the_way(void **state)
     want_app_where_the_old_one_is();
     const sr_region_t target = {SLOT_0, world.app.size};
     const explore_config_t config = config_for(moves_out_of_the_way, &target, 1);
-    assert_int_equal(explore_run(&config, &result), EXPLORE_OK);
+    assert_int_equal(explore_and_tell(&config, &result), EXPLORE_OK);
     assert_int_equal(result.failures, 0);
     assert_int_equal(result.outcomes[EXPLORE_DOES_NOT_BOOT], 0);
     assert_int_equal(result.window_maximum_us, 0);
@@ -578,7 +579,7 @@ static void what_is_left_in_blank_data_is_found(void **state)
     } places[] = {{0, false}, {TABLE - SR_SECTOR_SIZE, false}, {NVS + 0x3000, false}, {FREE_FLASH, true}};
     for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         leftover = places[i].address;
-        assert_int_equal(explore_run(&config, &result), EXPLORE_OK);
+        assert_int_equal(explore_and_tell(&config, &result), EXPLORE_OK);
         assert_int_equal(result.failures > 0, !places[i].allowed);
         assert_int_equal(count_failed(&result, EXPLORE_OLD_STUCK) > 0, !places[i].allowed);
         explore_result_free(&result);
@@ -651,9 +652,9 @@ static void a_sample_has_all_of_the_commit(void **state)
     explore_result_t some;
     want_all();
     explore_config_t config = config_for(all_in_order, &everything, 1);
-    assert_int_equal(explore_run(&config, &all), EXPLORE_OK);
+    assert_int_equal(explore_and_tell(&config, &all), EXPLORE_OK);
     config.sample = 5;
-    assert_int_equal(explore_run(&config, &some), EXPLORE_OK);
+    assert_int_equal(explore_and_tell(&config, &some), EXPLORE_OK);
     assert_true(some.state_count < all.state_count);
     assert_int_equal(some.outcomes[EXPLORE_DOES_NOT_BOOT], all.outcomes[EXPLORE_DOES_NOT_BOOT]);
     assert_true(some.outcomes[EXPLORE_OLD_FINISHES] < all.outcomes[EXPLORE_OLD_FINISHES]);
@@ -687,13 +688,13 @@ static void a_run_that_does_not_end_is_no_proof(void **state)
     explore_result_free(&result);
 
     explore_config_t config = config_for(crash, &everything, 1);
-    assert_int_equal(explore_run(&config, &result), EXPLORE_UNFINISHED);
+    assert_int_equal(explore_and_tell(&config, &result), EXPLORE_UNFINISHED);
     explore_result_free(&result);
     config.app_main = restart_for_ever;
-    assert_int_equal(explore_run(&config, &result), EXPLORE_UNFINISHED);
+    assert_int_equal(explore_and_tell(&config, &result), EXPLORE_UNFINISHED);
     explore_result_free(&result);
     memset(world.old_flash + BOOTLOADER, 0xFF, SR_SECTOR_SIZE);
-    assert_int_equal(explore_run(&config, &result), EXPLORE_NO_START);
+    assert_int_equal(explore_and_tell(&config, &result), EXPLORE_NO_START);
     explore_result_free(&result);
 }
 

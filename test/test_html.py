@@ -18,6 +18,7 @@ import tempfile
 import unittest
 
 import browser
+import runner
 
 PROGRAM, DEMO_IMAGES = sys.argv[1:3]
 SECTOR = 4096
@@ -345,4 +346,4 @@ def setUpModule():
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
+    runner.main(sys.argv[3:])

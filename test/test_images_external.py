@@ -17,6 +17,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import runner
+
 DEMO_IMAGES = ""
 STAND_INS = Path()
 
@@ -187,4 +189,4 @@ class ExternalTools(unittest.TestCase):
 if __name__ == "__main__":
     STAND_INS = Path(sys.argv.pop())
     DEMO_IMAGES = sys.argv.pop()
-    unittest.main(verbosity=2)
+    runner.main(sys.argv[1:])

@@ -279,7 +279,7 @@ static void explore_all(unsigned cuts, bool window_is_short)
                                      .cuts = cuts,
                                      .sample = SMALL_SAMPLE(0),
                                      .workers = 2};
-    assert_int_equal(explore_run(&config, &result), EXPLORE_OK);
+    assert_int_equal(explore_and_tell(&config, &result), EXPLORE_OK);
     for (uint32_t i = 0; i < result.state_count; i++) {
         if (result.states[i].failed) {
             print_message("cut %u, seed %u: %s\n", result.states[i].cut.operation, result.states[i].cut.seed,

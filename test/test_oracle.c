@@ -234,7 +234,7 @@ static void every_case_boots_as_the_real_chip_did(void **state)
     size_t length = 0;
     uint8_t *text = read_file(folder("SELF_REFLASHER_ORACLE", TEST_ORACLE_DEFAULT), "cases.json", &length);
     if (text == NULL || base_file("idf/bootloader_esp32_v5_2.bin") == NULL) {
-        print_message("no oracle or no fixtures here\n");
+        print_message("skipped: no cases.json in SELF_REFLASHER_ORACLE, or no SELF_REFLASHER_FIXTURES\n");
         free(text);
         skip();
     }

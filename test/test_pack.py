@@ -21,6 +21,8 @@ import tempfile
 import unittest
 import zlib
 
+import runner
+
 PROGRAM, DEMO_IMAGES = map(os.path.abspath, sys.argv[1:3])
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
 SECTOR = 0x1000
@@ -1161,4 +1163,4 @@ class RealFirmware(PackTest):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
+    runner.main(sys.argv[4:])

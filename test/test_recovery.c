@@ -289,7 +289,7 @@ static void explore(void (*app_main)(void), explore_result_t *result)
         .sample = SMALL_SAMPLE(job.cuts > 0 ? 0 : 40),
         .workers = 2,
     };
-    assert_int_equal(explore_run(&config, result), EXPLORE_OK);
+    assert_int_equal(explore_and_tell(&config, result), EXPLORE_OK);
     for (uint32_t i = 0; i < result->state_count && !job.skip_copy; i++) {
         const explore_state_t *failed = &result->states[i];
         if (failed->failed) {

@@ -18,6 +18,8 @@ import threading
 import unicodedata
 import unittest
 
+import runner
+
 PROGRAM, DEMO_IMAGES = sys.argv[1:3]
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
 ORACLE = pathlib.Path(os.environ.get("SELF_REFLASHER_ORACLE") or sys.argv[4])
@@ -514,4 +516,4 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
+    runner.main(sys.argv[5:])
