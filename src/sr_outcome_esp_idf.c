@@ -47,8 +47,8 @@ static uint32_t keep_until(const sr_migration_t *migration, uint32_t index, uint
     return end;
 }
 
-/* The list of the commit is empty until the checks are over: where memory is short it takes the first sector of what is
- * kept, and then that ends with them. */
+/* The list of the commit is empty until the checks are over, unless something moves: where memory is short it takes the
+ * first sector of what is kept, and then that ends with the checks. */
 esp_err_t sr_migration_keep(sr_migration_t *migration)
 {
     const sr_bundle_t *bundle = &migration->manifest.bundle;
