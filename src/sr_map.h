@@ -63,7 +63,7 @@ void sr_map_close(sr_map_t *map, sr_region_t region, uint8_t why);
 static inline unsigned sr_map_closed(const sr_map_t *map, uint32_t address)
 {
     const uint32_t index = address / SR_SECTOR_SIZE;
-    return map->closed != NULL ? map->closed[index / 4u] >> index % 4u * 2u & 3u : 0;
+    return map->closed != NULL ? (unsigned)map->closed[index / 4u] >> index % 4u * 2u & 3u : 0;
 }
 
 /** Flags of the sector at this address, which must be inside the flash. */
