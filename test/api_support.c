@@ -242,7 +242,7 @@ void api_shared_free(void *memory, size_t size)
 /* Fails with the address of the first byte that differs, which assert_memory_equal() of megabytes does not. */
 static void assert_same_bytes(const uint8_t *is, const uint8_t *should, uint32_t address, size_t length)
 {
-    if (memcmp(is, should, length) == 0) {
+    if (length == 0 || memcmp(is, should, length) == 0) {
         return;
     }
     size_t i = 0;
