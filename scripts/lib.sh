@@ -86,7 +86,7 @@ find_clang_packages() {
         return
     fi
     is_installed clang || refresh_package_lists
-    version=$(apt-cache depends clang | sed -nE 's/.*Depends: clang-([0-9]+)$/\1/p' | head -n 1)
+    version=$(apt-cache depends clang 2>/dev/null | sed -nE 's/.*Depends: clang-([0-9]+)$/\1/p' || true)
     if apt-cache show "libclang-rt-$version-dev" >/dev/null 2>&1; then
         clang_packages+=("libclang-rt-$version-dev")
     fi
