@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chip_options.h"
 
+#include "chip_names.h"
 #include "command.h"
 #include "image_file.h"
 #include "number.h"
@@ -28,15 +29,6 @@ static const struct argp_option options[] = {
      "bootloaders; ignore-max-revision=1, ignore-max-block=1: no image's maximum counts",
      10},
     {0}};
-
-const char *chip_names(char out[CHIP_NAMES_SIZE])
-{
-    size_t used = 0;
-    for (unsigned i = 0; sr_chip_at(i) != NULL && used < CHIP_NAMES_SIZE; i++) {
-        used += (size_t)snprintf(out + used, CHIP_NAMES_SIZE - used, "%s%s", i == 0 ? "" : ", ", sr_chip_at(i)->name);
-    }
-    return out;
-}
 
 static void parse_chip(boot_chip_t *chip, const char *argument, struct argp_state *state)
 {

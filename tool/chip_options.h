@@ -14,10 +14,6 @@
  * input is a boot_chip_t. */
 extern const struct argp chip_options_argp;
 
-#define CHIP_NAMES_SIZE 160
-/** "esp32, esp32s2, ...": all that --chip takes. @return @p out. */
-const char *chip_names(char out[CHIP_NAMES_SIZE]);
-
 /**
  * Settles which chip is meant, by chip_detect() if no option has said so.
  * @return STATUS_OK, or STATUS_USAGE after complaining that this chip's ROM knows no recovery bootloader, or looks at

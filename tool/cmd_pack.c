@@ -2,6 +2,7 @@
 // pack: make a bundle from what other tools have made.
 #include "bundle_report.h"
 #include "bundle_writer.h"
+#include "chip_names.h"
 #include "chip_options.h"
 #include "command.h"
 #include "inputs.h"

@@ -2,7 +2,7 @@
 // ESP-IDF's flasher_args.json, which is all that `idf.py flash` goes by.
 #include "inputs.h"
 
-#include "chip_options.h"
+#include "chip_names.h"
 #include "command.h"
 #include "json_file.h"
 #include "number.h"

@@ -2,7 +2,7 @@
 // The manifest of ESP Web Tools, with which projects publish what a browser shall install.
 #include "inputs.h"
 
-#include "chip_options.h"
+#include "chip_names.h"
 #include "command.h"
 #include "json_file.h"
 
