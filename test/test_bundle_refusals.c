@@ -205,7 +205,8 @@ static void damaged_headers(void **state)
     static const struct {
         size_t offset;
         uint8_t mask;
-    } damages[] = {{0, 1}, {8, 2}, {10, 1}, {12, 1}, {15, 0x80}, {16, 16}, {20, 1}, {36, 1}, {38, 1}, {40, 1}, {44, 1}};
+    } damages[] = {{0, 1},  {8, 1},  {10, 1}, {12, 1}, {15, 0x80}, {16, 16},
+                   {20, 1}, {36, 1}, {38, 1}, {40, 1}, {44, 1},    {52, 1}};
     write_bundle();
     for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
         fixture.bundle.bytes[damages[i].offset] ^= damages[i].mask;
@@ -219,7 +220,7 @@ static void damaged_headers(void **state)
 static void no_whole_manifest(void **state)
 {
     (void)state;
-    static const size_t lengths[] = {1, 47, 48, 100, 200};
+    static const size_t lengths[] = {1, 63, 64, 100, 200};
     write_bundle();
     const size_t whole = fixture.bundle.length;
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {

@@ -44,24 +44,25 @@ def esptool():
 
 def read_bundle(data, flash):
     """The format's second reader: gives the flash that a bundle makes of another one, except what moves."""
-    (magic, version, header, features, manifest_size, size, _, _, least, _, regions, chunks, digests, moves) = \
-        struct.unpack_from("<8sHHIIIHHIIHHII", data)
-    assert (magic, version, header, features) == (b"SRBNDL\r\n", 1, 48, 1 if moves else 0)
-    assert manifest_size == 48 + 16 * (regions + chunks + digests) + 32 * moves and size == len(data)
+    (magic, version, header, features, manifest_size, size, _, _, least, _, regions, chunks, digests, moves, _, reserved) = \
+        struct.unpack_from("<8sHHIIIHHIIHHIII12s", data)
+    assert (magic, version, header, features) == (b"SRBNDL\r\n", 2, 64, 1 if moves else 0)
+    assert reserved == bytes(12)
+    assert manifest_size == 64 + 16 * (regions + chunks + digests) + 32 * moves and size == len(data)
     assert moves <= 16
     assert len(flash) >= least
     flash = bytearray(flash)
-    row = 48 + 16 * (regions + chunks)
+    row = 64 + 16 * (regions + chunks)
     wanted = [data[row + 16 * i:row + 16 * i + 16] for i in range(digests)]
     blank = hashlib.sha256(BLANK).digest()[:16]
     place = {}
     for i in range(regions):
-        address, length, first, kind = struct.unpack_from("<IIIB", data, 48 + 16 * i)
+        address, length, first, kind = struct.unpack_from("<IIIB", data, 64 + 16 * i)
         flash[address:address + length] = b"\xff" * length
         for k in range(length // SECTOR if kind == 0 else 0):
             place[first + k] = address + k * SECTOR
     for i in range(chunks):
-        offset, length, first, count, encoding = struct.unpack_from("<IIIBB", data, 48 + 16 * (regions + i))
+        offset, length, first, count, encoding = struct.unpack_from("<IIIBB", data, 64 + 16 * (regions + i))
         content = data[offset:offset + length]
         if encoding == 1:
             inflate = zlib.decompressobj(-12)
@@ -79,8 +80,8 @@ def read_bundle(data, flash):
 def read_moves(data):
     """The table of moves: (label, source address and size, destination address and size) of each."""
     least, _, regions, chunks, digests, moves = struct.unpack_from("<IIHHII", data, 28)
-    at = 48 + 16 * (regions + chunks + digests)
-    taken = [struct.unpack_from("<II", data, 48 + 16 * i) for i in range(regions)]
+    at = 64 + 16 * (regions + chunks + digests)
+    taken = [struct.unpack_from("<II", data, 64 + 16 * i) for i in range(regions)]
     result = []
     for i in range(moves):
         label, source, length, place, room = struct.unpack_from("<16sIIII", data, at + 32 * i)
@@ -1060,7 +1061,7 @@ class Looking(PackTest):
         content = bytearray(self.bundle.read_bytes()) + b"\0"
         size, _, _, _, _, regions, chunks = struct.unpack_from("<IHHIIHH", content, 20)
         struct.pack_into("<I", content, 20, size + 1)
-        length_at = 48 + 16 * (regions + chunks - 1) + 4
+        length_at = 64 + 16 * (regions + chunks - 1) + 4
         struct.pack_into("<I", content, length_at, struct.unpack_from("<I", content, length_at)[0] + 1)
         self.assert_fails(3, ["longer.srb", f"chunk {chunks - 1}", "decode"], "inspect",
                           self.write("longer.srb", bytes(content)))
