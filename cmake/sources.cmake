@@ -4,6 +4,7 @@ set(SR_SOURCES
     src/self_reflasher.c
     src/self_reflasher_bundle.c
     src/self_reflasher_err.c
+    src/sr_admit_esp_idf.c
     src/sr_apply_esp_idf.c
     src/sr_boot_choice.c
     src/sr_boot_path.c
