@@ -307,13 +307,11 @@ static void a_commit_that_is_put_off_is_done_later(void **state)
     }
 }
 
-/* Every cut, torn in all ways, with a further one while it goes on; with room for record and mark, for the mark alone,
- * and for what lies in between. */
-static void explore(unsigned with, uint32_t blank, unsigned cuts)
+/* Every cut, torn in all ways, with further ones while it goes on. */
+static void explore_opened(uint32_t blank, unsigned cuts)
 {
     sr_region_t targets[MAX_REGIONS];
     explore_result_t result;
-    open_chip(with, blank);
     for (uint32_t i = 0; i < region_count; i++) {
         targets[i] = regions[i].place;
     }
@@ -334,7 +332,7 @@ static void explore(unsigned with, uint32_t blank, unsigned cuts)
     assert_int_equal(explore_run(&config, &result), EXPLORE_OK);
     for (uint32_t i = 0; i < result.state_count; i++) {
         if (result.states[i].failed) {
-            print_message("%u, %u: cut %u.%u:%u: %s\n", with, blank, result.states[i].cut.operation,
+            print_message("%u blank: cut %u.%u:%u: %s\n", blank, result.states[i].cut.operation,
                           result.states[i].cut.when, result.states[i].cut.seed, result.states[i].reason);
         }
     }
@@ -342,6 +340,13 @@ static void explore(unsigned with, uint32_t blank, unsigned cuts)
     assert_true(cuts == 1 || result.nested_count > 0);
     explore_result_free(&result);
     close_chip();
+}
+
+/* With room for record and mark, for the mark alone, and for what lies in between. */
+static void explore(unsigned with, uint32_t blank, unsigned cuts)
+{
+    open_chip(with, blank);
+    explore_opened(blank, cuts);
 }
 
 static void every_cut_of_an_app_and_its_otadata(void **state)
@@ -365,6 +370,49 @@ static void every_cut_of_all_of_it(void **state)
     explore(WITH_ALL, 16, 2);
     explore(WITH_ALL, 6, 2); /* The record does not have data, which goes straight to its place. */
     explore(WITH_ALL, 1, 2); /* From RAM. */
+}
+
+/* The new app goes over the running one, which no slot takes. */
+static void open_in_place(uint32_t blank)
+{
+    open_chip(0, blank);
+    uint8_t *bytes = nor_flash_bytes(flash);
+    sr_partition_t entries[8];
+    small_put_table(bytes, entries, small_table(&(small_layout_t){.slots = 1}, entries));
+    image_write_otadata(1, SR_OTA_UNDEFINED, new_otadata);
+    region_count = 0;
+    want(SMALL_NVS, SMALL_NVS_SIZE, new_nvs, sizeof(new_nvs), true);
+    want(SMALL_OTADATA, sizeof(new_otadata), new_otadata, sizeof(new_otadata), true);
+    want(OLD_APP, SMALL_APP_SIZE, new_app, SMALL_APP_SIZE, false);
+    pack();
+    job->bundle.flags |= ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE;
+}
+
+static void in_place_the_mark_goes_last(void **state)
+{
+    (void)state;
+    open_in_place(6); /* Mark and list of the record, three sectors of the app, and the mark. */
+    uint8_t *before = small_copy(flash);
+    assert_int_equal(start_at(OLD_APP), SIM_END_RESTART);
+    assert_holds_all();
+    small_assert_same(nor_flash_view(flash), before, BUNDLE, SMALL_FLASH_SIZE - BUNDLE);
+    free(before);
+    assert_installed(OLD_APP);
+    close_chip();
+
+    open_in_place(5);
+    assert_int_equal(start_at(OLD_APP), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_ERR_SELF_REFLASHER_REFUSED);
+    assert_non_null(strstr(job->plan.refusal_text, "in place: 4096 bytes missing"));
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+    close_chip();
+}
+
+static void every_cut_in_place(void **state)
+{
+    (void)state;
+    open_in_place(7); /* One more, as the mark of a record that was cut short takes a sector. */
+    explore_opened(7, 1);
 }
 
 static void without_a_sector_for_the_mark_nothing_is_touched(void **state)
@@ -423,6 +471,8 @@ int main(void)
         cmocka_unit_test_setup(a_commit_that_is_put_off_is_done_later, new_job),
         cmocka_unit_test_setup(without_a_sector_for_the_mark_nothing_is_touched, new_job),
         cmocka_unit_test_setup(what_only_looks_like_a_mark_counts_for_nothing, new_job),
+        cmocka_unit_test_setup(in_place_the_mark_goes_last, new_job),
+        cmocka_unit_test_setup(every_cut_in_place, new_job),
         cmocka_unit_test_setup(every_cut_of_an_app_and_its_otadata, new_job),
         cmocka_unit_test_setup(every_cut_of_data_of_the_new_system, new_job),
         cmocka_unit_test_setup(every_cut_of_all_of_it, new_job),

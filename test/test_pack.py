@@ -448,7 +448,7 @@ include(@INCLUDE@)
                                             "OPTIONS --keep-bootloader --erase nvs)")
         self.assertEqual(status, 0, output)
         report = self.run_json(0, "inspect", folder / "x.srb")
-        self.assertEqual([region["offset"] for region in report["regions"]], [0x8000, 0x210000])
+        self.assertEqual([region["offset"] for region in report["regions"]], [0x8000, 0x9000, 0x210000])
         self.assertEqual(run("verify", folder / "x.srb", "--public-key", self.public_key).returncode, 0)
 
     def test_embed(self):
