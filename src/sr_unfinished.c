@@ -41,11 +41,15 @@ esp_err_t sr_unfinished_find(const sr_flash_t *flash, uint32_t from, uint8_t *sc
 
 esp_err_t sr_unfinished_fits(const sr_flash_t *flash, const sr_unfinished_t *mark, uint8_t *scratch, bool *fits)
 {
-    const esp_err_t err = sr_flash_read(flash, mark->address, scratch, SR_SECTOR_SIZE);
-    *fits = err == ESP_OK && rest_is_blank(scratch);
-    for (uint32_t i = 0; i < MARK_SIZE; i++) {
+    esp_err_t err = sr_flash_read(flash, mark->address, scratch, MARK_SIZE);
+    *fits = err == ESP_OK;
+    for (uint32_t i = 0; i < MARK_SIZE && *fits; i++) {
         const uint8_t wanted = i < MARK_ID ? magic[i] : mark->id[i - MARK_ID];
-        *fits = *fits && (scratch[i] & wanted) == wanted;
+        *fits = (scratch[i] & wanted) == wanted;
+    }
+    if (*fits) {
+        err = sr_flash_read(flash, mark->address, scratch, SR_SECTOR_SIZE);
+        *fits = err == ESP_OK && rest_is_blank(scratch);
     }
     return err;
 }
@@ -76,5 +80,6 @@ esp_err_t sr_unfinished_void(sr_writer_t *writer, uint32_t address, uint8_t *scr
 
 esp_err_t sr_unfinished_clear(sr_writer_t *writer, uint32_t address, uint8_t *scratch)
 {
-    return sr_writer_clear(writer, address, 1, scratch);
+    const esp_err_t err = sr_unfinished_void(writer, address, scratch);
+    return err == ESP_OK ? sr_writer_clear(writer, address, 1, scratch) : err;
 }

@@ -44,5 +44,6 @@ esp_err_t sr_unfinished_put(sr_writer_t *writer, const sr_unfinished_t *mark, ui
 /** Voids a mark. @param scratch SR_SECTOR_SIZE bytes. @return ESP_OK or as sr_writer_put(). */
 esp_err_t sr_unfinished_void(sr_writer_t *writer, uint32_t address, uint8_t *scratch);
 
-/** Erases a mark. @param scratch SR_SECTOR_SIZE bytes. @return ESP_OK or as sr_writer_put(). */
+/** Voids a mark, if it is not void yet, and erases it. @param scratch SR_SECTOR_SIZE bytes. @return ESP_OK or as
+ * sr_writer_put(). */
 esp_err_t sr_unfinished_clear(sr_writer_t *writer, uint32_t address, uint8_t *scratch);

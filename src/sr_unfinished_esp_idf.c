@@ -30,9 +30,6 @@ esp_err_t sr_unfinished_settle(const sr_system_t *system, sr_writer_t *writer, u
         bool counts = false;
         err = sr_unfinished_counts(mark.address, &counts);
         if (err == ESP_OK && counts) {
-            err = sr_unfinished_void(writer, mark.address, scratch);
-        }
-        if (err == ESP_OK && counts) {
             err = sr_unfinished_clear(writer, mark.address, scratch);
         }
         if (err != ESP_OK) {
