@@ -4,6 +4,7 @@ set(SR_SOURCES
     src/self_reflasher.c
     src/self_reflasher_bundle.c
     src/self_reflasher_err.c
+    src/sr_admit_esp_idf.c
     src/sr_apply_esp_idf.c
     src/sr_boot_choice.c
     src/sr_boot_path.c
@@ -23,6 +24,7 @@ set(SR_SOURCES
     src/sr_hold_esp_idf.c
     src/sr_http_esp_idf.c
     src/sr_image.c
+    src/sr_installed_esp_idf.c
     src/sr_in_place_esp_idf.c
     src/sr_manifest_esp_idf.c
     src/sr_map.c
@@ -55,6 +57,8 @@ set(SR_SOURCES
     src/sr_system_esp_idf.c
     src/sr_temporary_table_esp_idf.c
     src/sr_transfer_esp_idf.c
+    src/sr_unfinished.c
+    src/sr_unfinished_esp_idf.c
     src/sr_watchdog_esp_idf.c
     src/sr_way_esp_idf.c
     src/sr_window.c

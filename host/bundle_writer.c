@@ -70,7 +70,8 @@ static void put_region_row(builder_t *builder, const bundle_region_t *region)
     put_u32(&builder->regions, region->place.address);
     put_u32(&builder->regions, region->place.size);
     put_u32(&builder->regions, erased ? 0 : (uint32_t)(builder->digests.size / SR_BUNDLE_ROW_SIZE));
-    put_u32(&builder->regions, erased ? SR_BUNDLE_ERASED : SR_BUNDLE_WRITTEN);
+    const uint8_t rest[4] = {erased ? SR_BUNDLE_ERASED : SR_BUNDLE_WRITTEN, region->initial};
+    put_bytes(&builder->regions, rest, sizeof(rest));
 }
 
 static void put_chunk_row(builder_t *builder, const sr_bundle_chunk_t *chunk)
@@ -219,6 +220,9 @@ static void put_header(growing_t *out, const bundle_spec_t *spec, const builder_
     put_u16(out, (uint16_t)rows(&builder->chunks));
     put_u32(out, rows(&builder->digests));
     put_u32(out, spec->move_count);
+    put_u32(out, spec->sequence);
+    const uint8_t reserved[12] = {0};
+    put_bytes(out, reserved, sizeof(reserved));
 }
 
 /** Puts the parts together. */

@@ -8,6 +8,7 @@
 
 #include "sr_bundle.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ typedef struct bundle_region {
     sr_region_t place;   /**< Whole sectors. */
     const uint8_t *data; /**< Its first bytes; NULL: the region is erased. */
     size_t length;       /**< Bytes of data, at most place.size. What is left of the region is blank. */
+    bool initial;        /**< The new system owns it once it is installed. */
 } bundle_region_t;
 
 typedef struct bundle_spec {
@@ -27,6 +29,7 @@ typedef struct bundle_spec {
     unsigned region_count;
     const sr_bundle_move_t *moves; /**< By ascending destination. */
     unsigned move_count;           /**< At most SR_BUNDLE_MAX_MOVES. */
+    uint32_t sequence;             /**< Larger than that of the bundle before; 0 if nobody counts. */
 } bundle_spec_t;
 
 typedef enum bundle_write_status {

@@ -19,13 +19,18 @@
 #define HEADER_CHUNK_COUNT       38u
 #define HEADER_DIGEST_COUNT      40u
 #define HEADER_MOVE_COUNT        44u
+#define HEADER_SEQUENCE          48u
+#define HEADER_RESERVED          52u
 
 // Fields of a region's row.
 #define REGION_ADDRESS      0u
 #define REGION_SIZE         4u
 #define REGION_FIRST_DIGEST 8u
 #define REGION_KIND         12u
-#define REGION_RESERVED     13u
+#define REGION_FLAGS        13u
+#define REGION_RESERVED     14u
+
+#define REGION_FLAG_INITIAL (1u << 0)
 
 // Fields of a chunk's row.
 #define CHUNK_OFFSET       0u
@@ -101,7 +106,8 @@ static sr_bundle_status_t read_header(const uint8_t *header, sr_bundle_t *bundle
         return SR_BUNDLE_BAD_FEATURE;
     }
     const uint32_t moves = sr_get_le32(header + HEADER_MOVE_COUNT);
-    if (moves > SR_BUNDLE_MAX_MOVES || (moves != 0) != (features != 0)) {
+    if (moves > SR_BUNDLE_MAX_MOVES || (moves != 0) != (features != 0) ||
+        !sr_is_zero(header + HEADER_RESERVED, SR_BUNDLE_HEADER_SIZE - HEADER_RESERVED)) {
         return SR_BUNDLE_BAD_HEADER;
     }
     *bundle = (sr_bundle_t){
@@ -116,6 +122,7 @@ static sr_bundle_status_t read_header(const uint8_t *header, sr_bundle_t *bundle
         .chunk_count = sr_get_le16(header + HEADER_CHUNK_COUNT),
         .digest_count = sr_get_le32(header + HEADER_DIGEST_COUNT),
         .move_count = (uint16_t)moves,
+        .sequence = sr_get_le32(header + HEADER_SEQUENCE),
     };
     return counts_fit(bundle) && places_fit(bundle) ? SR_BUNDLE_OK : SR_BUNDLE_BAD_HEADER;
 }
@@ -142,7 +149,8 @@ static bool region_is_valid(const sr_bundle_t *bundle, uint32_t index, uint32_t 
     const uint8_t *row = region_rows(bundle) + SR_BUNDLE_ROW_SIZE * index;
     const sr_bundle_region_t region = sr_bundle_region(bundle, index);
     const sr_region_t place = region.place;
-    if (!sr_is_zero(row + REGION_RESERVED, SR_BUNDLE_ROW_SIZE - REGION_RESERVED) ||
+    if ((row[REGION_FLAGS] & ~REGION_FLAG_INITIAL) != 0 ||
+        !sr_is_zero(row + REGION_RESERVED, SR_BUNDLE_ROW_SIZE - REGION_RESERVED) ||
         !is_whole_sectors(place, bundle->min_flash_size) || place.address < *end) {
         return false;
     }
@@ -163,12 +171,15 @@ static bool regions_are_valid(const sr_bundle_t *bundle)
 {
     uint32_t end = 0;
     uint32_t next_digest = 0;
+    bool all_initial = true;
     for (uint32_t i = 0; i < bundle->region_count; i++) {
         if (!region_is_valid(bundle, i, &end, &next_digest)) {
             return false;
         }
+        all_initial = all_initial && sr_bundle_region(bundle, i).initial;
     }
-    return next_digest == bundle->digest_count;
+    // Of initial regions alone nobody could tell whether they were written.
+    return next_digest == bundle->digest_count && !all_initial;
 }
 
 /** How far the check of the chunk table has come, so that no sector and no region is looked at twice. */
@@ -339,6 +350,7 @@ sr_bundle_region_t sr_bundle_region(const sr_bundle_t *bundle, uint32_t index)
         .place = {sr_get_le32(row + REGION_ADDRESS), sr_get_le32(row + REGION_SIZE)},
         .first_digest = sr_get_le32(row + REGION_FIRST_DIGEST),
         .kind = row[REGION_KIND] == SR_BUNDLE_ERASED ? SR_BUNDLE_ERASED : SR_BUNDLE_WRITTEN,
+        .initial = row[REGION_FLAGS] == REGION_FLAG_INITIAL,
     };
 }
 
@@ -391,21 +403,27 @@ static uint32_t rows_up_to(const uint8_t *rows, uint32_t count, uint32_t field, 
     return low;
 }
 
-sr_bundle_want_t sr_bundle_want(const sr_bundle_t *bundle, uint32_t address, uint32_t *digest_index)
+/** Finds the region that a sector is in. */
+static bool find_region(const sr_bundle_t *bundle, uint32_t address, sr_bundle_region_t *region)
 {
     const uint32_t regions = rows_up_to(region_rows(bundle), bundle->region_count, REGION_ADDRESS, address);
     if (regions == 0) {
-        return SR_BUNDLE_KEEP;
+        return false;
     }
-    const sr_bundle_region_t region = sr_bundle_region(bundle, regions - 1);
-    const uint32_t distance = address - region.place.address;
-    if (distance >= region.place.size) {
+    *region = sr_bundle_region(bundle, regions - 1);
+    return address - region->place.address < region->place.size;
+}
+
+sr_bundle_want_t sr_bundle_want(const sr_bundle_t *bundle, uint32_t address, uint32_t *digest_index)
+{
+    sr_bundle_region_t region;
+    if (!find_region(bundle, address, &region)) {
         return SR_BUNDLE_KEEP;
     }
     if (region.kind == SR_BUNDLE_ERASED) {
         return SR_BUNDLE_BLANK;
     }
-    const uint32_t index = region.first_digest + distance / SR_SECTOR_SIZE;
+    const uint32_t index = region.first_digest + (address - region.place.address) / SR_SECTOR_SIZE;
     if (sr_bundle_is_blank(sr_bundle_digest(bundle, index))) {
         return SR_BUNDLE_BLANK;
     }
@@ -413,6 +431,12 @@ sr_bundle_want_t sr_bundle_want(const sr_bundle_t *bundle, uint32_t address, uin
         *digest_index = index;
     }
     return SR_BUNDLE_CONTENT;
+}
+
+bool sr_bundle_is_initial(const sr_bundle_t *bundle, uint32_t address)
+{
+    sr_bundle_region_t region;
+    return find_region(bundle, address, &region) && region.initial;
 }
 
 uint32_t sr_bundle_address(const sr_bundle_t *bundle, uint32_t digest_index)

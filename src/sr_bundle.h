@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SR_BUNDLE_VERSION        1u
-#define SR_BUNDLE_HEADER_SIZE    48u
+#define SR_BUNDLE_VERSION        2u
+#define SR_BUNDLE_HEADER_SIZE    64u
 #define SR_BUNDLE_ROW_SIZE       16u /**< Of every table but that of moves. */
 #define SR_BUNDLE_DIGEST_SIZE    16u /**< First half of a SHA-256. */
 #define SR_BUNDLE_SIGNATURE_SIZE 80u
@@ -56,6 +56,7 @@ typedef struct sr_bundle_region {
     sr_region_t place;
     uint32_t first_digest;
     sr_bundle_kind_t kind;
+    bool initial; /**< The new system owns it from then on: "What installed means" in the format's page. */
 } sr_bundle_region_t;
 
 typedef struct sr_bundle_chunk {
@@ -86,6 +87,7 @@ typedef struct sr_bundle {
     uint16_t chunk_count;
     uint32_t digest_count;
     uint16_t move_count;
+    uint32_t sequence; /**< Of two bundles of one product, the newer one has the larger number. */
 } sr_bundle_t;
 
 extern const uint8_t sr_bundle_magic[8];
@@ -136,6 +138,9 @@ typedef enum sr_bundle_want {
  * @param[out] digest_index Its digest; set for SR_BUNDLE_CONTENT only. May be NULL.
  */
 sr_bundle_want_t sr_bundle_want(const sr_bundle_t *bundle, uint32_t address, uint32_t *digest_index);
+
+/** True for a sector in an initial region. */
+bool sr_bundle_is_initial(const sr_bundle_t *bundle, uint32_t address);
 
 /** Flash address of the sector with this digest, below digest_count. */
 uint32_t sr_bundle_address(const sr_bundle_t *bundle, uint32_t digest_index);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_migration_internal.h"
 
-#include "sr_result.h"
+#include "sr_admit_esp_idf.h"
 
-#include "esp_chip_info.h"
 #include "esp_event.h"
 #include "esp_flash.h"
 #include "esp_heap_caps.h"
@@ -104,29 +103,14 @@ static esp_self_reflasher_refusal_t refusal_of(sr_bundle_status_t status)
     }
 }
 
-/* Chip, revision and flash size, which need no look at the content. */
 static esp_err_t admit(sr_migration_t *migration)
 {
+    char text[sizeof(migration->plan->refusal_text)];
     const sr_bundle_t *bundle = &migration->manifest.bundle;
-    const sr_chip_t *chip = migration->system.chip;
-    esp_chip_info_t info;
-    esp_chip_info(&info);
-    if (bundle->chip_id != chip->image_chip_id) {
-        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_CHIP,
-                                   "bundle is for chip id %u, this is %s with id %u", (unsigned)bundle->chip_id,
-                                   chip->name, (unsigned)chip->image_chip_id);
-    }
-    if (bundle->min_chip_revision > info.revision) {
-        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_CHIP,
-                                   "bundle is for chip revision %u or later, this is %u",
-                                   (unsigned)bundle->min_chip_revision, (unsigned)info.revision);
-    }
-    if (bundle->min_flash_size > migration->system.flash.size) {
-        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_FLASH_SIZE,
-                                   "bundle needs %" PRIu32 " bytes of flash, this chip uses %" PRIu32,
-                                   bundle->min_flash_size, migration->system.flash.size);
-    }
-    return ESP_OK;
+    migration->plan->sequence = bundle->sequence;
+    const esp_self_reflasher_refusal_t refusal =
+        sr_admit(bundle, &migration->system, migration->config->min_sequence, text, sizeof(text));
+    return refusal == ESP_SELF_REFLASHER_REFUSED_NOT ? ESP_OK : sr_migration_refuse(migration, refusal, "%s", text);
 }
 
 static esp_err_t allocate(sr_migration_t *migration)
@@ -161,9 +145,8 @@ static esp_err_t load_manifest(sr_migration_t *migration)
 esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_bundle_config_t *config,
                             esp_self_reflasher_plan_t *plan)
 {
-    *plan = (esp_self_reflasher_plan_t){
-        .relocate_to = SR_NO_ADDRESS, .staging_address = SR_NO_ADDRESS, .recovery_address = SR_NO_ADDRESS};
-    *migration = (sr_migration_t){.config = config, .plan = plan};
+    *migration =
+        (sr_migration_t){.config = config, .plan = plan, .mark.address = SR_NO_ADDRESS, .mark_found = SR_NO_ADDRESS};
     esp_err_t err = sr_system_look(&migration->system);
     if (err == ESP_OK) {
         err = check_arguments(config, &migration->system);

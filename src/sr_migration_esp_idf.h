@@ -20,6 +20,7 @@
 #include "sr_source_esp_idf.h"
 #include "sr_stage.h"
 #include "sr_system_esp_idf.h"
+#include "sr_unfinished.h"
 #include "sr_writer.h"
 
 typedef struct sr_migration {
@@ -45,12 +46,19 @@ typedef struct sr_migration {
     uint32_t keep_room;          /**< Bytes of encoded chunks that may still be kept. */
     bool keeps_for_checks;       /**< What is kept lies in the buffer of the commit's list, too. */
     bool writes_app_partition;   /**< Set by sr_migration_run(): an app partition other than the running app's, too. */
+    bool installed;              /**< Own regions are right, and what the new system owns is not looked at. */
+    bool has_initial;            /**< There are regions that the new system owns afterwards. */
+    uint32_t settled;            /**< Sectors of the target that the map does not have, and that count as right. */
+    sr_unfinished_t mark;        /**< That this installation is not done; its address is UINT32_MAX: none is needed. */
+    uint32_t mark_found; /**< Where an earlier attempt has left one for the same manifest; UINT32_MAX: nowhere. */
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;
 } sr_migration_t;
 
 /** Fetches and verifies the manifest, and compares the flash with it. Changes nothing. sr_migration_close() is due in
- *  all cases. @return as esp_self_reflasher_plan_bundle(). */
+ *  all cases.
+ *  @param config, plan Nobody else's: no callback can change them.
+ *  @return as esp_self_reflasher_plan_bundle(). */
 esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_bundle_config_t *config,
                             esp_self_reflasher_plan_t *plan);
 

@@ -4,6 +4,7 @@
 #include "sr_commit.h"
 #include "sr_stage.h"
 #include "sr_system_esp_idf.h"
+#include "sr_unfinished_esp_idf.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -104,6 +105,9 @@ static esp_err_t finish_record(resume_t *resume)
         ESP_LOGE(TAG, "resume, sector 0x%" PRIx32 ": %s", commit.failed_address, esp_self_reflasher_err_to_name(err));
     }
     sr_commit_release(&commit);
+    if (err == ESP_OK) {
+        err = sr_unfinished_settle(&resume->system, &resume->writer, resume->scratch);
+    }
     return err == ESP_OK ? discard(resume) : err;
 }
 

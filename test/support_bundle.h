@@ -82,7 +82,7 @@ static inline uint8_t *build_example(size_t *size)
     memcpy(app + 2 * 4096, "end\n", 4);
     const bundle_region_t regions[] = {
         {.place = {0x0, 0x1000}, .data = (const uint8_t *)"bootloader\n", .length = 11},
-        {.place = {0x9000, 0x5000}},
+        {.place = {0x9000, 0x5000}, .initial = true},
         {.place = {0x10000, 0x3000}, .data = app, .length = sizeof(app)},
     };
     const bundle_spec_t spec = {
@@ -92,6 +92,7 @@ static inline uint8_t *build_example(size_t *size)
         .partition_table_offset = SR_BUNDLE_NO_TABLE,
         .regions = regions,
         .region_count = 3,
+        .sequence = 7,
     };
     uint8_t *bundle = NULL;
     assert_int_equal(bundle_write(&spec, &bundle, size), BUNDLE_WRITE_OK);

@@ -18,15 +18,15 @@
 #define REGIONS       3u
 #define CHUNKS        2u
 #define DIGESTS       5u
-#define MANIFEST_SIZE (48u + 16u * (REGIONS + CHUNKS + DIGESTS))
+#define MANIFEST_SIZE (64u + 16u * (REGIONS + CHUNKS + DIGESTS))
 #define FIRST_LENGTH  100u
 #define BUNDLE_SIZE   (MANIFEST_SIZE + 80u + FIRST_LENGTH + 4096u)
 #define FLASH_SIZE    0x20000u
 
 // Where the fields of the draft lie.
-#define REGION(index, field) (48u + 16u * (index) + (field))
-#define CHUNK(index, field)  (48u + 16u * (REGIONS + (index)) + (field))
-#define DIGEST(index)        (48u + 16u * (REGIONS + CHUNKS + (index)))
+#define REGION(index, field) (64u + 16u * (index) + (field))
+#define CHUNK(index, field)  (64u + 16u * (REGIONS + (index)) + (field))
+#define DIGEST(index)        (64u + 16u * (REGIONS + CHUNKS + (index)))
 
 // Moves lie behind the draft's digests, if it has some.
 #define MOVES              3u
@@ -58,8 +58,8 @@ static void draft_start(void)
                                       0x8d, 0x89, 0x69, 0x42, 0x28, 0x2a, 0xd4, 0xfe};
     memset(draft, 0, sizeof(draft));
     memcpy(draft, magic, sizeof(magic));
-    put(8, 2, 1);
-    put(10, 2, 48);
+    put(8, 2, 2);
+    put(10, 2, 64);
     put(16, 4, MANIFEST_SIZE);
     put(20, 4, BUNDLE_SIZE);
     put(24, 2, 9);
@@ -69,8 +69,9 @@ static void draft_start(void)
     put(36, 2, REGIONS);
     put(38, 2, CHUNKS);
     put(40, 4, DIGESTS);
+    put(48, 4, 0x89ABCDEF);
     put_row(REGION(0, 0), 0x1000, 0x3000, 0, 0);
-    put_row(REGION(1, 0), 0x8000, 0x2000, 0, 1);
+    put_row(REGION(1, 0), 0x8000, 0x2000, 0, 1 | 1 << 8);
     put_row(REGION(2, 0), 0x10000, 0x2000, 3, 0);
     put_row(CHUNK(0, 0), MANIFEST_SIZE + 80, FIRST_LENGTH, 0, 3 | 1 << 8);
     put_row(CHUNK(1, 0), MANIFEST_SIZE + 80 + FIRST_LENGTH, 4096, 3, 1);
@@ -145,13 +146,16 @@ static void all_fields_of_a_valid_manifest_are_read(void **state)
     assert_int_equal(bundle.region_count, REGIONS);
     assert_int_equal(bundle.chunk_count, CHUNKS);
     assert_int_equal(bundle.digest_count, DIGESTS);
+    assert_int_equal(bundle.sequence, 0x89ABCDEF);
 
     const sr_bundle_region_t region = sr_bundle_region(&bundle, 2);
     assert_int_equal(region.place.address, 0x10000);
     assert_int_equal(region.place.size, 0x2000);
     assert_int_equal(region.first_digest, 3);
     assert_int_equal(region.kind, SR_BUNDLE_WRITTEN);
+    assert_false(region.initial);
     assert_int_equal(sr_bundle_region(&bundle, 1).kind, SR_BUNDLE_ERASED);
+    assert_true(sr_bundle_region(&bundle, 1).initial);
 
     const sr_bundle_chunk_t chunk = sr_bundle_chunk(&bundle, 0);
     assert_int_equal(chunk.offset, MANIFEST_SIZE + 80);
@@ -212,10 +216,10 @@ static const field_case_t field_cases[] = {
     {"magic, first byte", 0, 1, 0x54, SR_BUNDLE_BAD_MAGIC},
     {"magic, last byte", 7, 1, 0x0d, SR_BUNDLE_BAD_MAGIC},
     {"version 0", 8, 2, 0, SR_BUNDLE_BAD_VERSION},
-    {"version 2", 8, 2, 2, SR_BUNDLE_BAD_VERSION},
-    {"version 257", 8, 2, 257, SR_BUNDLE_BAD_VERSION},
-    {"header of 47", 10, 2, 47, SR_BUNDLE_BAD_VERSION},
-    {"header of 64", 10, 2, 64, SR_BUNDLE_BAD_VERSION},
+    {"version 1", 8, 2, 1, SR_BUNDLE_BAD_VERSION},
+    {"version 258", 8, 2, 258, SR_BUNDLE_BAD_VERSION},
+    {"header of 63", 10, 2, 63, SR_BUNDLE_BAD_VERSION},
+    {"header of 48", 10, 2, 48, SR_BUNDLE_BAD_VERSION},
     {"moves, but none", 12, 4, 1, SR_BUNDLE_BAD_HEADER},
     {"feature 1", 12, 4, 2, SR_BUNDLE_BAD_FEATURE},
     {"feature 31", 12, 4, 0x80000000, SR_BUNDLE_BAD_FEATURE},
@@ -251,6 +255,10 @@ static const field_case_t field_cases[] = {
     {"digests that overflow", 40, 4, DIGESTS + 0x10000000, SR_BUNDLE_BAD_HEADER},
     {"a move without the feature", 44, 1, 1, SR_BUNDLE_BAD_HEADER},
     {"16777216 moves without the feature", 47, 1, 1, SR_BUNDLE_BAD_HEADER},
+    {"sequence 0", 48, 4, 0, SR_BUNDLE_OK},
+    {"sequence of everything", 48, 4, UINT32_MAX, SR_BUNDLE_OK},
+    {"reserved in the header", 52, 1, 1, SR_BUNDLE_BAD_HEADER},
+    {"reserved in the header, last", 63, 1, 0x80, SR_BUNDLE_BAD_HEADER},
 
     {"unaligned address", REGION(0, 0), 4, 0x1001, SR_BUNDLE_BAD_REGION},
     {"unaligned size", REGION(0, 4), 4, 0x2FFF, SR_BUNDLE_BAD_REGION},
@@ -278,7 +286,11 @@ static const field_case_t field_cases[] = {
     {"written instead of erased", REGION(1, 12), 1, 0, SR_BUNDLE_BAD_REGION},
     {"unknown kind", REGION(1, 12), 1, 2, SR_BUNDLE_BAD_REGION},
     {"kind of everything", REGION(0, 12), 1, 0xFF, SR_BUNDLE_BAD_REGION},
-    {"reserved in a region", REGION(0, 13), 1, 1, SR_BUNDLE_BAD_REGION},
+    {"initial and written", REGION(0, 13), 1, 1, SR_BUNDLE_OK},
+    {"unknown flag", REGION(0, 13), 1, 2, SR_BUNDLE_BAD_REGION},
+    {"unknown flag beside initial", REGION(1, 13), 1, 3, SR_BUNDLE_BAD_REGION},
+    {"last flag", REGION(1, 13), 1, 0x81, SR_BUNDLE_BAD_REGION},
+    {"reserved in a region", REGION(0, 14), 1, 1, SR_BUNDLE_BAD_REGION},
     {"reserved in a region, last", REGION(1, 15), 1, 0x80, SR_BUNDLE_BAD_REGION},
 
     {"data starts too early", CHUNK(0, 0), 4, MANIFEST_SIZE + 79, SR_BUNDLE_BAD_CHUNK},
@@ -500,7 +512,7 @@ static void header_alone_tells_the_size_of_the_manifest(void **state)
     size = 1;
     for (size_t i = 0; i < sizeof(field_cases) / sizeof(field_cases[0]); i++) {
         const field_case_t *test = &field_cases[i];
-        if (test->offset < 48 && test->status <= SR_BUNDLE_BAD_HEADER && test->status != SR_BUNDLE_OK) {
+        if (test->offset < 64 && test->status <= SR_BUNDLE_BAD_HEADER && test->status != SR_BUNDLE_OK) {
             draft_start();
             put(test->offset, test->width, test->value);
             assert_int_equal(sr_bundle_peek(draft, &size), test->status);
@@ -525,7 +537,7 @@ static void counts_have_limits_even_where_sizes_fit(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint32_t size = 0;
-        const uint32_t fitting = 48 + 16 * (cases[i].regions + cases[i].chunks + cases[i].digests);
+        const uint32_t fitting = 64 + 16 * (cases[i].regions + cases[i].chunks + cases[i].digests);
         draft_start();
         put(16, 4, fitting);
         put(20, 4, UINT32_MAX);
@@ -541,17 +553,29 @@ static void a_bundle_may_have_no_chunk(void **state)
 {
     (void)state;
     draft_start();
-    put(16, 4, 48 + 16);
-    put(20, 4, 48 + 16 + 80);
+    put(16, 4, 64 + 16);
+    put(20, 4, 64 + 16 + 80);
     put(36, 2, 1);
     put(38, 2, 0);
     put(40, 4, 0);
-    put_row(48, 0x1000, 0x1000, 0, 1);
+    put_row(64, 0x1000, 0x1000, 0, 1);
     sr_bundle_t bundle;
-    assert_int_equal(sr_bundle_parse(draft, 64, &bundle), SR_BUNDLE_OK);
+    assert_int_equal(sr_bundle_parse(draft, 80, &bundle), SR_BUNDLE_OK);
     assert_int_equal(sr_bundle_want(&bundle, 0x1000, NULL), SR_BUNDLE_BLANK);
-    put(20, 4, 48 + 16 + 80 + 1);
-    assert_int_equal(sr_bundle_parse(draft, 64, &bundle), SR_BUNDLE_BAD_CHUNK);
+    put(20, 4, 64 + 16 + 80 + 1);
+    assert_int_equal(sr_bundle_parse(draft, 80, &bundle), SR_BUNDLE_BAD_CHUNK);
+}
+
+static void a_bundle_is_not_of_initial_regions_alone(void **state)
+{
+    (void)state;
+    for (unsigned flags = 0; flags < 1u << REGIONS; flags++) {
+        draft_start();
+        for (uint32_t i = 0; i < REGIONS; i++) {
+            put(REGION(i, 13), 1, flags >> i & 1);
+        }
+        assert_int_equal(parse_draft(), flags + 1 < 1u << REGIONS ? SR_BUNDLE_OK : SR_BUNDLE_BAD_REGION);
+    }
 }
 
 static void a_chunk_stays_in_its_region(void **state)
@@ -575,17 +599,17 @@ static void a_chunk_spans_at_most_16_sectors(void **state)
 {
     (void)state;
     for (uint32_t sectors = 1; sectors <= 20; sectors++) {
-        uint8_t manifest[48 + 16 * (2 + 20)] = {0};
-        const uint32_t size = 48 + 16 * (2 + sectors);
+        uint8_t manifest[64 + 16 * (2 + 20)] = {0};
+        const uint32_t size = 64 + 16 * (2 + sectors);
         draft_start();
         put(16, 4, size);
         put(20, 4, size + 80 + 1);
         put(36, 2, 1);
         put(38, 2, 1);
         put(40, 4, sectors);
-        put_row(48, 0x1000, 0x1000 * sectors, 0, 0);
-        put_row(64, size + 80, 1, 0, sectors | 1 << 8);
-        memcpy(manifest, draft, 80); // and digests of zeros
+        put_row(64, 0x1000, 0x1000 * sectors, 0, 0);
+        put_row(80, size + 80, 1, 0, sectors | 1 << 8);
+        memcpy(manifest, draft, 96); // and digests of zeros
         sr_bundle_t bundle;
         assert_int_equal(sr_bundle_parse(manifest, size, &bundle), sectors <= 16 ? SR_BUNDLE_OK : SR_BUNDLE_BAD_CHUNK);
     }
@@ -612,14 +636,14 @@ static uint8_t *largest_manifest(void)
     uint8_t *manifest = calloc(1, SR_BUNDLE_MAX_MANIFEST);
     assert_non_null(manifest);
     draft_start();
-    memcpy(manifest, draft, 48);
+    memcpy(manifest, draft, 64);
     const uint32_t count = SR_BUNDLE_MAX_DIGESTS;
     sr_put_le32(manifest + 16, SR_BUNDLE_MAX_MANIFEST);
     sr_put_le32(manifest + 20, SR_BUNDLE_MAX_MANIFEST + 80 + count);
     sr_put_le32(manifest + 28, 0x4000000);
     sr_put_le32(manifest + 36, SR_BUNDLE_MAX_REGIONS | count << 16);
     sr_put_le32(manifest + 40, count);
-    uint8_t *row = manifest + 48;
+    uint8_t *row = manifest + 64;
     for (uint32_t i = 0; i < SR_BUNDLE_MAX_REGIONS; i++, row += 16) {
         sr_put_le32(row, 0x100000 * i + 0x1000);
         sr_put_le32(row + 4, 0x80000);
@@ -668,15 +692,17 @@ static int reread_regions(const uint8_t *raw, uint64_t flash, uint32_t regions, 
 {
     uint64_t used = 0;
     uint64_t last_end = 0;
+    bool compared = false;
     for (uint32_t i = 0; i < regions; i++) {
-        const uint8_t *row = raw + 48 + 16 * i;
+        const uint8_t *row = raw + 64 + 16 * i;
         const uint64_t start = sr_get_le32(row);
         const uint64_t end = start + sr_get_le32(row + 4);
         if (start % 4096 != 0 || end % 4096 != 0 || end == start || start < last_end || end > flash || row[12] > 1 ||
-            row[13] != 0 || row[14] != 0 || row[15] != 0) {
+            row[13] > 1 || row[14] != 0 || row[15] != 0) {
             return -1;
         }
         last_end = end;
+        compared = compared || row[13] == 0;
         if (sr_get_le32(row + 8) != (row[12] == 0 ? used : 0)) {
             return -1;
         }
@@ -687,7 +713,7 @@ static int reread_regions(const uint8_t *raw, uint64_t flash, uint32_t regions, 
             region_of[used++] = (int)i;
         }
     }
-    return used == digests ? 0 : -1;
+    return used == digests && compared ? 0 : -1;
 }
 
 /** A digest's chunk, for all digests of a chunk's row; -1 if one of them has one already or the row breaks a rule. */
@@ -758,11 +784,11 @@ static void mutate_row(void)
     static const uint32_t values[] = {0,    1,    2,      3,      4,      5,       16,         17,     99,        100,
                                       4096, 8192, 0x1000, 0x2000, 0x3000, 0x10000, 0xFFFFF000, 0xE000, UINT32_MAX};
     const uint32_t row = random_below(REGIONS + CHUNKS + DIGESTS);
-    const uint32_t offset = 48 + 16 * row;
+    const uint32_t offset = 64 + 16 * row;
     if (row >= REGIONS + CHUNKS) {
         copy_digest(row - REGIONS - CHUNKS, random_below(DIGESTS));
     } else if (random_below(3) == 0) {
-        put(offset + 12 + random_below(2), 1, values[random_below(8)]);
+        put(offset + 12 + random_below(2), 1, values[random_below(random_below(2) == 0 ? 8 : 2)]);
     } else {
         const uint32_t field = offset + 4 * random_below(3);
         const uint32_t step = random_below(5) - 2;
@@ -926,9 +952,10 @@ static void worked_example_is_accepted(void **state)
     assert_int_equal(bundle_verify(example, size, &key), SR_BUNDLE_OK);
 
     sr_bundle_t bundle;
-    assert_int_equal(parse_guarded(example, 192, &bundle), SR_BUNDLE_OK);
+    assert_int_equal(parse_guarded(example, 208, &bundle), SR_BUNDLE_OK);
     assert_int_equal(sr_bundle_parse(example, (uint32_t)size, &bundle), SR_BUNDLE_OK);
     assert_int_equal(bundle.bundle_size, size);
+    assert_int_equal(bundle.sequence, 7);
     assert_int_equal(sr_bundle_want(&bundle, 0xD000, NULL), SR_BUNDLE_BLANK);
     assert_int_equal(sr_bundle_want(&bundle, 0x11000, NULL), SR_BUNDLE_BLANK);
     assert_int_equal(sr_bundle_want(&bundle, 0x12000, NULL), SR_BUNDLE_CONTENT);
@@ -945,7 +972,7 @@ static void every_flipped_bit_of_manifest_and_signature_is_refused(void **state)
     char *public_pem = cut_pem(page, "PUBLIC KEY");
     sr_public_key_t key;
     assert_int_equal(sr_public_key_read(public_pem, &key), SR_BUNDLE_OK);
-    for (uint32_t bit = 0; bit < 8 * (192 + SR_BUNDLE_SIGNATURE_SIZE); bit++) {
+    for (uint32_t bit = 0; bit < 8 * (208 + SR_BUNDLE_SIGNATURE_SIZE); bit++) {
         example[bit / 8] ^= (uint8_t)(1u << bit % 8);
         const sr_bundle_status_t status = bundle_verify(example, size, &key);
         example[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -1034,6 +1061,7 @@ int main(void)
         cmocka_unit_test(header_alone_tells_the_size_of_the_manifest),
         cmocka_unit_test(counts_have_limits_even_where_sizes_fit),
         cmocka_unit_test(a_bundle_may_have_no_chunk),
+        cmocka_unit_test(a_bundle_is_not_of_initial_regions_alone),
         cmocka_unit_test(a_chunk_stays_in_its_region),
         cmocka_unit_test(a_chunk_spans_at_most_16_sectors),
         cmocka_unit_test(every_truncation_of_a_manifest_is_refused),

@@ -93,6 +93,7 @@ static bundle_spec_t make_spec(const bundle_region_t *regions, unsigned count)
         .partition_table_offset = 0x8000,
         .regions = regions,
         .region_count = count,
+        .sequence = 0xFEDCBA98,
     };
 }
 
@@ -108,6 +109,10 @@ static uint8_t *write_bundle(const bundle_spec_t *spec, size_t *size, sr_bundle_
     assert_int_equal(bundle->partition_table_offset, spec->partition_table_offset);
     assert_int_equal(bundle->region_count, spec->region_count);
     assert_int_equal(bundle->move_count, spec->move_count);
+    assert_int_equal(bundle->sequence, spec->sequence);
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        assert_int_equal(sr_bundle_region(bundle, i).initial, spec->regions[i].initial);
+    }
     for (uint32_t i = 0; i < SR_BUNDLE_SIGNATURE_SIZE; i++) {
         assert_int_equal(bytes[bundle->manifest_size + i], 0);
     }
@@ -197,6 +202,7 @@ static unsigned random_regions(bundle_region_t regions[MAX_REGIONS])
         *region = (bundle_region_t){.place = {sector * SECTOR, sectors * SECTOR}};
         if (random_below(4) != 0) {
             region->data = flash + region->place.address;
+            region->initial = count > 1 && random_below(2) == 0;
             region->length = random_below(3) != 0 ? region->place.size : random_below(region->place.size);
         }
         sector += sectors + (random_below(2) != 0 ? random_below(40) : 0);
@@ -348,6 +354,11 @@ static void what_the_format_can_not_hold_is_refused(void **state)
     spec.partition_table_offset++;
     refused(&spec);
     spec.partition_table_offset--;
+    for (uint32_t i = 0; i < 64; i++) {
+        good[i].initial = true;
+    }
+    refused(&spec);
+    good[63].initial = false;
     sr_bundle_t bundle;
     size_t size = 0;
     free(write_bundle(&spec, &size, &bundle));

@@ -13,7 +13,7 @@
 #include <ctype.h>
 
 #define TEXT_SIZE     2048u
-#define MANIFEST_SIZE 192u // of the example
+#define MANIFEST_SIZE 208u // of the example
 #define DER_SIZE      91u
 #define POINT_OFFSET  26u
 

@@ -9,6 +9,7 @@
 #include "key_file.h"
 #include "number.h"
 #include "output_file.h"
+#include "pack_initial.h"
 #include "pack_moves.h"
 #include "pack_result.h"
 #include "terminal.h"
@@ -35,6 +36,9 @@ enum {
     KEY_OLD_LAYOUT,
     KEY_PARTITION_TABLE,
     KEY_SKIP_CHECK,
+    KEY_SEQUENCE,
+    KEY_INITIAL,
+    KEY_ALWAYS,
 };
 
 /** Something on the command line that may stand there more than once. */
@@ -51,6 +55,7 @@ typedef struct pack_arguments {
     flash_settings_t settings;
     uint32_t partition_table; /**< 0: default; SR_BUNDLE_NO_TABLE: none. */
     uint32_t skip;
+    uint32_t sequence;
     bool keep_bootloader, json, has_offset;
     uint32_t offset; /**< Of a pair whose file comes next. */
     word_t words[MAX_WORDS];
@@ -133,7 +138,14 @@ static error_t parse_word_option(int key, char *argument, struct argp_state *sta
     case KEY_ERASE:
     case KEY_KEEP:
     case KEY_MOVE:
+    case KEY_INITIAL:
+    case KEY_ALWAYS:
         add_word(arguments, key, argument, state);
+        return 0;
+    case KEY_SEQUENCE:
+        if (!number_parse(argument, &arguments->sequence)) {
+            argp_error(state, "bad sequence number '%s': 0 to 4294967295 expected", argument);
+        }
         return 0;
     case KEY_SKIP_CHECK:
         arguments->skip |= pack_check_bit(argument);
@@ -199,6 +211,9 @@ static const struct argp_option options[] = {
     {"out", 'o', "FILE", 0, "Where to write the bundle (needed)", 0},
     {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: as a build folder or a manifest says", 0},
     {"sign", KEY_SIGN, "FILE", 0, "Sign with the private key in this file (PEM)", 0},
+    {"sequence", KEY_SEQUENCE, "N", 0,
+     "Number of this bundle, larger than that of the one before: apps refuse what is older than they say; default: 0",
+     0},
     {"json", 'j', NULL, 0, "Print JSON, as inspect does", 0},
     {"build-dir", KEY_BUILD_DIR, "DIR", 0, "Input: a build of ESP-IDF, all that 'idf.py flash' would write", 1},
     {"manifest", KEY_MANIFEST, "FILE", 0, "Input: a manifest of ESP Web Tools, with its files where it says", 1},
@@ -208,6 +223,9 @@ static const struct argp_option options[] = {
     {"flash-freq", KEY_FLASH_FREQ, "FREQ", 0, "The same: 40m, 80m, ... as the chip knows them", 2},
     {"erase", KEY_ERASE, "REGION", 0, "Erase this region where no input lies", 3},
     {"keep", KEY_KEEP, "REGION", 0, "Keep what the device has in this region, whatever the inputs say", 3},
+    {"always", KEY_ALWAYS, "REGION", 0, "Compare this region at every start, though the new system may write to it", 3},
+    {"initial", KEY_INITIAL, "REGION", 0,
+     "Write this region only with the change to the new system, which owns it then", 3},
     {"keep-bootloader", KEY_KEEP_BOOTLOADER, NULL, 0, "Keep all that lies in front of the partition table", 3},
     {"move", KEY_MOVE, "WHAT", 0, "Move data of the old system to its new place: LABEL, OLD=NEW or REGION=REGION", 3},
     {"old-layout", KEY_OLD_LAYOUT, "FILE", 0,
@@ -226,6 +244,8 @@ static const struct argp pack_argp = {
            "\vREGION is ADDR+SIZE, ADDR..END, or the name of a partition in the table that is packed, for example nvs. "
            "What moves is named as in the table of the old system, which the device looks up; inputs do not count at "
            "its new place, and the rest of that is blank. Data moves once: with the bundle's bootloader and table. "
+           "Data partitions, app partitions other than the one that boots, and MCUboot's slots are initial, unless "
+           "nothing else is packed: their content is written once. "
            "The bundle is checked as the chip will check it, and not written if the chip would not boot.",
 };
 
@@ -330,6 +350,22 @@ static int set_regions(const pack_arguments_t *arguments, const pack_result_t *r
     return STATUS_OK;
 }
 
+/** Which of it the new system owns: what lies where says so, then --initial, then --always. */
+static int set_initial(const pack_arguments_t *arguments, const pack_result_t *result, flash_layout_t *layout)
+{
+    static const int order[] = {KEY_INITIAL, KEY_ALWAYS};
+    int status = STATUS_OK;
+    pack_initial_find(result, layout);
+    for (size_t i = 0; i < 2 * arguments->word_count && status == STATUS_OK; i++) {
+        const int key = order[i / arguments->word_count];
+        const word_t *word = &arguments->words[i % arguments->word_count];
+        if (word->key == key) {
+            status = pack_initial_set(result, layout, word->text, key == KEY_INITIAL);
+        }
+    }
+    return status == STATUS_OK ? pack_initial_check(layout) : status;
+}
+
 static int check_not_kept(const pack_arguments_t *arguments, const pack_result_t *result, sr_region_t destination)
 {
     for (size_t i = 0; i < arguments->word_count; i++) {
@@ -407,6 +443,9 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
         status = set_moves(arguments, result, *layout, moves);
     }
     if (status == STATUS_OK) {
+        status = set_initial(arguments, result, *layout);
+    }
+    if (status == STATUS_OK) {
         pack_result_find_demands(result, &inputs->parts, flash_size);
     }
     if (status == STATUS_OK &&
@@ -417,7 +456,8 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
     return status;
 }
 
-static int write_bundle(const pack_result_t *result, const pack_moves_t *moves, uint8_t **bytes, size_t *size)
+static int write_bundle(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves,
+                        uint8_t **bytes, size_t *size)
 {
     bundle_region_t regions[SR_BUNDLE_MAX_REGIONS];
     const bundle_spec_t spec = {
@@ -429,6 +469,7 @@ static int write_bundle(const pack_result_t *result, const pack_moves_t *moves, 
         .region_count = flash_layout_regions(result->layout, regions),
         .moves = moves->list,
         .move_count = moves->count,
+        .sequence = arguments->sequence,
     };
     if (spec.region_count == 0) {
         return complain(STATUS_NO, flash_layout_end(result->layout) == 0
@@ -458,7 +499,7 @@ static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *r
     size_t size = 0;
     int status = pack_result_check(result, arguments->skip);
     if (status == STATUS_OK) {
-        status = write_bundle(result, moves, &bytes, &size);
+        status = write_bundle(arguments, result, moves, &bytes, &size);
     }
     if (status != STATUS_OK) {
         return status;

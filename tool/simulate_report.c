@@ -100,6 +100,14 @@ static void print_plan(const esp_self_reflasher_plan_t *plan)
         terminal_key("left");
         printf("%" PRIu32 " sectors under the app that shall be blank\n", plan->sectors_left);
     }
+    if (plan->installed) {
+        terminal_key("installed");
+        puts("yes: what the system owns is not looked at");
+    }
+    if (plan->sequence != 0) {
+        terminal_key("sequence");
+        printf("%" PRIu32 "\n", plan->sequence);
+    }
     terminal_key("planned");
     printf("%s bytes, flash %.3f s, at most %.3f s\n", number_grouped(plan->bytes_to_download, text),
            plan->flash_ms_typical / 1e3, plan->flash_ms_maximum / 1e3);
@@ -234,6 +242,8 @@ static const char *refusal_name(esp_self_reflasher_refusal_t refusal)
         [ESP_SELF_REFLASHER_REFUSED_SOURCE] = "source",
         [ESP_SELF_REFLASHER_REFUSED_MOVE] = "move",
         [ESP_SELF_REFLASHER_REFUSED_READ_ONLY] = "read_only",
+        [ESP_SELF_REFLASHER_REFUSED_SEQUENCE] = "sequence",
+        [ESP_SELF_REFLASHER_REFUSED_NO_ROOM] = "no_room",
     };
     return (size_t)refusal < sizeof(names) / sizeof(names[0]) ? names[refusal] : NULL;
 }
@@ -271,6 +281,8 @@ static cJSON *plan_json(const esp_self_reflasher_plan_t *plan)
     cJSON_AddNumberToObject(json, "relocation_ms_typical", plan->relocation_ms_typical);
     cJSON_AddNumberToObject(json, "relocation_ms_maximum", plan->relocation_ms_maximum);
     cJSON_AddNumberToObject(json, "sectors_left", plan->sectors_left);
+    cJSON_AddNumberToObject(json, "sequence", plan->sequence);
+    cJSON_AddBoolToObject(json, "installed", plan->installed);
     return json;
 }
 

@@ -35,6 +35,12 @@ const char *way_out_of_refusal(esp_self_reflasher_refusal_t refusal)
         return "put the bundle where nothing is written, or fetch it: --bundle FILE";
     case ESP_SELF_REFLASHER_REFUSED_MOVE:
         return "see what the old system has: inspect; and check when packing: pack --old-layout";
+    case ESP_SELF_REFLASHER_REFUSED_READ_ONLY:
+        return "clear the flag readonly of that partition, in the table of the running system";
+    case ESP_SELF_REFLASHER_REFUSED_SEQUENCE:
+        return "take the newer bundle; a number is given when packing: pack --sequence";
+    case ESP_SELF_REFLASHER_REFUSED_NO_ROOM:
+        return "leave one sector of the old system's flash out of the bundle, or pack --always what it describes last";
     default:
         return NULL;
     }
@@ -55,6 +61,10 @@ const char *way_out_of_error(esp_err_t error)
         return ANOTHER_WAY;
     case ESP_ERR_SELF_REFLASHER_NO_STAGING:
         return "a bundle needs no slot to stage in: pack, then simulate --bundle";
+    case ESP_ERR_SELF_REFLASHER_READ_ONLY:
+        return "clear the flag readonly of that partition, in the table of the running system";
+    case ESP_ERR_SELF_REFLASHER_REVISION:
+        return "build for this revision, or tell which one the device has: --revision";
     default:
         return NULL;
     }

@@ -39,13 +39,16 @@ static void check_chunks(const sr_bundle_t *bundle)
 static void check_regions(const sr_bundle_t *bundle)
 {
     uint64_t end = 0;
+    uint32_t initial = 0;
     for (uint32_t i = 0; i < bundle->region_count; i++) {
         const sr_region_t place = sr_bundle_region(bundle, i).place;
+        initial += sr_bundle_region(bundle, i).initial;
         CHECK(place.size != 0 && place.address >= end && sr_region_fits(place, bundle->min_flash_size));
         CHECK(sr_bundle_want(bundle, place.address, NULL) != SR_BUNDLE_KEEP);
         CHECK(place.address == end || sr_bundle_want(bundle, place.address - SR_SECTOR_SIZE, NULL) == SR_BUNDLE_KEEP);
         end = (uint64_t)place.address + place.size;
     }
+    CHECK(initial < bundle->region_count);
 }
 
 static void check_moves(const sr_bundle_t *bundle)

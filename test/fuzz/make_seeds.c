@@ -43,14 +43,15 @@ static void make_bundles(const char *folder)
     memset(content + 2 * SR_SECTOR_SIZE, 'b', 5);
     const bundle_region_t regions[] = {
         {.place = {0x1000, 0x1000}, .data = content, .length = 100},
-        {.place = {0x9000, 0x5000}},
+        {.place = {0x9000, 0x5000}, .initial = true},
         {.place = {0xF000, 0x4000}, .data = content, .length = sizeof(content)},
     };
     bundle_spec_t spec = {.chip_id = 9,
                           .min_flash_size = 0x400000,
                           .partition_table_offset = SR_BUNDLE_NO_TABLE,
                           .regions = regions,
-                          .region_count = 3};
+                          .region_count = 3,
+                          .sequence = 1};
     uint8_t *bundle = NULL;
     size_t size = 0;
     char private_pem[BUNDLE_PEM_SIZE];

@@ -71,6 +71,7 @@ void app_main(void)
         .http_config = &http,
         .public_key = public_key,
         .event_cb = on_event,
+        .min_sequence = CONFIG_EXAMPLE_MIN_SEQUENCE,
     };
     esp_self_reflasher_plan_t plan;
     const esp_err_t err = esp_self_reflasher_apply_bundle(&config, &plan);
