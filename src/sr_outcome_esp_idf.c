@@ -83,14 +83,14 @@ static esp_err_t get_sector(sr_migration_t *migration, uint32_t digest_index, ui
     uint32_t kept = 0;
     esp_err_t err = ESP_OK;
     const sr_bundle_t *bundle = &migration->manifest.bundle;
-    const uint32_t chunk = sr_bundle_chunk_of(bundle, digest_index);
+    const uint32_t index = sr_bundle_chunk_of(bundle, digest_index);
+    const sr_bundle_chunk_t chunk = sr_bundle_chunk(bundle, index);
+    const uint32_t length = chunk.length < SR_SECTOR_SIZE ? chunk.length : SR_SECTOR_SIZE;
     if (migration->config->http_config != NULL && migration->keep_room >= APP_BEGINNING) {
-        err = sr_decoder_keep(&migration->decoder, chunk, APP_BEGINNING, 0, NULL, &kept);
+        err = sr_decoder_keep(&migration->decoder, index, APP_BEGINNING, 0, NULL, &kept);
         migration->keep_room -= kept;
     }
-    const uint32_t offset = sr_bundle_chunk(bundle, chunk).offset;
-    const uint32_t end = bundle->bundle_size - offset < SR_SECTOR_SIZE ? bundle->bundle_size : offset + SR_SECTOR_SIZE;
-    return err == ESP_OK ? sr_decoder_get(&migration->decoder, digest_index, end, data) : err;
+    return err == ESP_OK ? sr_decoder_get(&migration->decoder, digest_index, chunk.offset + length, data) : err;
 }
 
 /* One piece inside one sector of the flash as it will be. */
