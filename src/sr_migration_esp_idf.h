@@ -42,7 +42,8 @@ typedef struct sr_migration {
     uint32_t overwrite_content;  /**< Bytes of it up to the end of the last sector that is not to be blank. */
     uint32_t overwrite_from;     /**< Free flash where these bytes wait, as a record that is never sealed. */
     esp_err_t result_err;        /**< First error that a reader of the flash as it will be has met. */
-    bool writes_app_partition;   /**< Set by sr_migration_run(): an app partition other than the running app's, too. */
+    bool writes_app_partition;   /**< An app partition other than the running app's, too, before the commit. */
+    bool must_stay;              /**< Otadata must select the running app before that. */
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;
 } sr_migration_t;
