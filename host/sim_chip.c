@@ -1,11 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim_state.h"
 
+#include "sr_bytes.h"
 #include "sr_image.h"
+#include "sr_md5.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+/* Of an entry of the partition table. */
+#define ENTRY_MAGIC   0x50AAu
+#define ENTRY_TYPE    2u
+#define ENTRY_SUBTYPE 3u
+#define ENTRY_ADDRESS 4u
+#define ENTRY_SIZE    8u
+#define ENTRY_LABEL   12u
+#define ENTRY_FLAGS   28u
+#define MD5_MAGIC     0xEBEBu
+#define MD5_OFFSET    16u
 
 static sim_counters_t unattached_counters;
 sim_state_t sim_state = {.counters = &unattached_counters};
@@ -99,28 +112,50 @@ static uint32_t flash_size_in_use(const sim_config_t *config)
 }
 
 /* The rule of ESP-IDF's partition API: some partitions are encrypted whatever their flag says. */
-static bool is_encrypted(const sim_config_t *config, const sr_partition_t *entry)
+static bool is_encrypted(const sim_config_t *config, const esp_partition_t *partition, uint32_t flags)
 {
-    const bool always = entry->type != SR_PARTITION_TYPE_DATA || entry->subtype == SR_PARTITION_DATA_OTA ||
-                        entry->subtype == SR_PARTITION_DATA_NVS_KEYS;
-    const bool known_type = entry->type <= ESP_PARTITION_TYPE_PARTITION_TABLE;
-    return config->flash_encryption && ((known_type && always) || (entry->flags & SR_PARTITION_FLAG_ENCRYPTED) != 0);
+    const bool always = partition->type != ESP_PARTITION_TYPE_DATA ||
+                        partition->subtype == ESP_PARTITION_SUBTYPE_DATA_OTA ||
+                        partition->subtype == ESP_PARTITION_SUBTYPE_DATA_NVS_KEYS;
+    const bool known_type = partition->type <= ESP_PARTITION_TYPE_PARTITION_TABLE;
+    return config->flash_encryption && ((known_type && always) || (flags & SR_PARTITION_FLAG_ENCRYPTED) != 0);
 }
 
-static void add_partition(const sim_config_t *config, const sr_partition_t *entry)
+static void add_partition(const sim_config_t *config, const uint8_t raw[SR_PARTITION_ENTRY_SIZE])
 {
+    const uint32_t flags = sr_get_le32(raw + ENTRY_FLAGS);
     esp_partition_t *partition = &sim_state.partitions[sim_state.partition_count++];
     *partition = (esp_partition_t){
         .flash_chip = esp_flash_default_chip,
-        .type = (esp_partition_type_t)entry->type,
-        .subtype = (esp_partition_subtype_t)entry->subtype,
-        .address = entry->address,
-        .size = entry->size,
+        .type = (esp_partition_type_t)raw[ENTRY_TYPE],
+        .subtype = (esp_partition_subtype_t)raw[ENTRY_SUBTYPE],
+        .address = sr_get_le32(raw + ENTRY_ADDRESS),
+        .size = sr_get_le32(raw + ENTRY_SIZE),
         .erase_size = SR_SECTOR_SIZE,
-        .encrypted = is_encrypted(config, entry),
-        .readonly = !config->before_v5_2 && (entry->flags & SR_PARTITION_FLAG_READ_ONLY) != 0,
+        .readonly = !config->before_v5_2 && (flags & SR_PARTITION_FLAG_READ_ONLY) != 0,
     };
-    memcpy(partition->label, entry->label, sizeof(partition->label));
+    partition->encrypted = is_encrypted(config, partition, flags);
+    memcpy(partition->label, raw + ENTRY_LABEL, sizeof(partition->label) - 1);
+}
+
+/* As esp_partition does: each entry up to the first that is none, whatever it says. What the bootloader lets pass is
+ * there for the app, too, such as an entry that ends past the flash because its programming was cut. */
+static bool add_partitions(const sim_config_t *config, const sr_reader_t *table)
+{
+    sr_md5_t md5;
+    uint8_t raw[SR_PARTITION_ENTRY_SIZE];
+    uint8_t digest[SR_MD5_SIZE];
+    sr_md5_start(&md5);
+    for (uint32_t i = 0; i <= SR_PARTITION_MAX_ENTRIES; i++) {
+        table->read(table->context, i * SR_PARTITION_ENTRY_SIZE, raw, sizeof(raw));
+        if (sr_get_le16(raw) != ENTRY_MAGIC || i == SR_PARTITION_MAX_ENTRIES) {
+            break;
+        }
+        sr_md5_update(&md5, raw, sizeof(raw));
+        add_partition(config, raw);
+    }
+    const bool hashed = sr_md5_finish(&md5, digest) == 0;
+    return hashed && (sr_get_le16(raw) != MD5_MAGIC || memcmp(digest, raw + MD5_OFFSET, sizeof(digest)) == 0);
 }
 
 static bool read_partition_table(const sim_config_t *config)
@@ -130,16 +165,9 @@ static bool read_partition_table(const sim_config_t *config)
     if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, sim_state.main_flash.size)) {
         return false;
     }
-    sr_table_t table;
     sim_window_t window;
     const sr_reader_t reader = sim_reader(&window, offset, SR_SECTOR_SIZE);
-    if (sr_table_parse(&reader, sim_state.main_flash.size, &table) != SR_TABLE_OK) {
-        return false;
-    }
-    for (unsigned i = 0; i < table.count; i++) {
-        add_partition(config, &table.entries[i]);
-    }
-    return table.count > 0;
+    return add_partitions(config, &reader) && sim_state.partition_count > 0;
 }
 
 static uint32_t partition_end(uint32_t address)

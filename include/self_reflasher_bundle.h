@@ -101,7 +101,9 @@ typedef enum {
     ESP_SELF_REFLASHER_REFUSED_TABLE,
     ESP_SELF_REFLASHER_REFUSED_APP,
     ESP_SELF_REFLASHER_REFUSED_ROLLBACK,    /**< Call esp_ota_mark_app_valid_cancel_rollback() first. */
-    ESP_SELF_REFLASHER_REFUSED_RUNNING_APP, /**< The running app lies where other content must go. */
+    ESP_SELF_REFLASHER_REFUSED_RUNNING_APP, /**< The running app lies where other content must go; or the bootloader
+                                                 would start another one after a power cut, and otadata can not change
+                                                 that: a test app that a pin has started. */
     ESP_SELF_REFLASHER_REFUSED_SECURITY,    /**< Flash encryption, Secure Boot or anti-rollback forbids it. */
     ESP_SELF_REFLASHER_REFUSED_SOURCE,      /**< The embedded bundle lies where other content must go. */
     ESP_SELF_REFLASHER_REFUSED_MOVE,        /**< What shall move is not there, does not fit, or can not be staged. */

@@ -182,27 +182,15 @@ static void release_source(sr_migration_t *migration)
     sr_source_close(&migration->source);
 }
 
-static void find_new_app(void *context, const esp_partition_t *partition)
-{
-    sr_migration_t *migration = context;
-    const sr_region_t region = sr_partition_region(partition);
-    for (uint32_t offset = 0; partition->type == ESP_PARTITION_TYPE_APP && offset < region.size &&
-                              sr_region_fits(region, migration->system.flash.size);
-         offset += SR_SECTOR_SIZE) {
-        migration->writes_app_partition |= sr_map_is_body(sr_map_at(&migration->map, region.address + offset));
-    }
-}
-
 /* An app that runs because the bootloader found none in the slots it tried first: a new one there would be started
  * before its bootloader and its table are in place. */
 static esp_err_t keep_being_started(sr_migration_t *migration)
 {
-    bool changed = false;
-    esp_err_t err = sr_system_visit_partitions(find_new_app, migration);
-    if (err == ESP_OK && migration->writes_app_partition) {
-        err = sr_relocate_stay(&migration->system, (sr_table_t *)migration->buffers->scratch, &changed);
+    if (!migration->must_stay) {
+        return ESP_OK;
     }
-    return err == ESP_OK && changed ? sr_migration_survey_again(migration, migration->system.boot_path.otadata) : err;
+    const esp_err_t err = sr_relocate_stay(&migration->system);
+    return err == ESP_OK ? sr_migration_survey_again(migration, migration->system.boot_path.otadata) : err;
 }
 
 /* Everything that the running system does not need, straight to its destination. */

@@ -47,48 +47,54 @@ static const sr_partition_t *first_app(const sr_table_t *table, int index)
     return app != NULL ? app : app_of(table, SR_PARTITION_APP_TEST);
 }
 
-/** What otadata says. Without a valid entry it is as good as none: the order starts at factory. */
-static sr_boot_choice_status_t selected_index(const sr_reader_t *flash, const sr_table_t *table,
-                                              sr_boot_choice_t *choice, int *index)
+static sr_boot_choice_status_t read_otadata(const sr_reader_t *flash, const sr_partition_t *partition,
+                                            sr_otadata_t *otadata)
 {
-    const sr_partition_t *partition = choice->otadata;
     if (partition->size < 2 * SR_SECTOR_SIZE) {
         return SR_BOOT_CHOICE_SMALL_OTADATA;
     }
     sr_window_t window;
     const sr_reader_t reader = sr_window_reader(&window, flash, partition->address, partition->size);
-    sr_otadata_t otadata;
-    if (sr_otadata_read(&reader, &otadata) != 0) {
-        return SR_BOOT_CHOICE_READ_FAILED;
-    }
-    const int active = sr_otadata_active(&otadata);
+    return sr_otadata_read(&reader, otadata) == 0 ? SR_BOOT_CHOICE_OK : SR_BOOT_CHOICE_READ_FAILED;
+}
+
+/** What otadata says. Without a valid entry it is as good as none: the order starts at factory. */
+static int selected_index(const sr_otadata_t *otadata, const sr_table_t *table)
+{
+    const int active = sr_otadata_active(otadata);
     const unsigned slots = sr_table_ota_slots(table);
-    if (active < 0 || slots == 0) {
-        return SR_BOOT_CHOICE_OK;
-    }
-    choice->sequence = otadata.entries[active].sequence;
-    *index = (int)((choice->sequence - 1u) % slots);
-    return otadata.entries[active].state == SR_OTA_PENDING_VERIFY ? SR_BOOT_CHOICE_UNCONFIRMED : SR_BOOT_CHOICE_OK;
+    return active >= 0 && slots > 0 ? (int)((otadata->entries[active].sequence - 1u) % slots) : FACTORY;
+}
+
+/** The bootloader takes an address of 0 for "there is none". */
+static const sr_partition_t *otadata_of(const sr_table_t *table)
+{
+    const sr_partition_t *otadata = last_of(table, SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA);
+    return otadata != NULL && otadata->address != 0 ? otadata : NULL;
 }
 
 sr_boot_choice_status_t sr_boot_choose(const sr_reader_t *flash, const sr_table_t *table, sr_boot_choice_t *choice)
 {
-    *choice = (sr_boot_choice_t){
-        .otadata = last_of(table, SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA),
-        .sequence = UINT32_MAX,
-    };
+    *choice = (sr_boot_choice_t){.otadata = otadata_of(table), .sequence = UINT32_MAX};
     int index = FACTORY;
-    // The bootloader takes an address of 0 for "there is none".
-    if (choice->otadata != NULL && choice->otadata->address == 0) {
-        choice->otadata = NULL;
-    }
+    bool unconfirmed = false;
     if (choice->otadata != NULL) {
-        const sr_boot_choice_status_t status = selected_index(flash, table, choice, &index);
+        sr_otadata_t otadata;
+        const sr_boot_choice_status_t status = read_otadata(flash, choice->otadata, &otadata);
         if (status != SR_BOOT_CHOICE_OK) {
             return status;
         }
+        index = selected_index(&otadata, table);
+        if (index != FACTORY) {
+            const sr_otadata_entry_t *entry = &otadata.entries[sr_otadata_active(&otadata)];
+            choice->sequence = entry->sequence;
+            unconfirmed = entry->state == SR_OTA_PENDING_VERIFY;
+        }
     }
     choice->app = first_app(table, index);
+    if (unconfirmed) {
+        return SR_BOOT_CHOICE_UNCONFIRMED;
+    }
     return choice->app != NULL ? SR_BOOT_CHOICE_OK : SR_BOOT_CHOICE_NO_APP;
 }
 
@@ -98,4 +104,38 @@ bool sr_boot_choose_at(const sr_reader_t *flash, uint32_t table_offset, sr_table
     const sr_reader_t reader = sr_window_reader(&window, flash, table_offset, SR_PARTITION_TABLE_SIZE);
     return sr_table_parse(&reader, 0, table) == SR_TABLE_OK &&
            sr_boot_choose(flash, table, choice) == SR_BOOT_CHOICE_OK;
+}
+
+/** What a bootloader with rollback makes of otadata in one boot or two: who does not confirm itself is passed over. */
+static void abort_unconfirmed(sr_otadata_t *otadata)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        sr_otadata_entry_t *entry = &otadata->entries[i];
+        entry->state = sr_otadata_on_probation(entry) ? SR_OTA_ABORTED : entry->state;
+    }
+}
+
+static bool is_at(const sr_partition_t *app, uint32_t address)
+{
+    return app != NULL && app->address == address;
+}
+
+bool sr_boot_always_tries(const sr_reader_t *flash, uint32_t table_offset, uint32_t app, sr_table_t *table)
+{
+    sr_otadata_t otadata;
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, flash, table_offset, SR_PARTITION_TABLE_SIZE);
+    if (sr_table_parse(&reader, 0, table) != SR_TABLE_OK) {
+        return true;
+    }
+    const sr_partition_t *partition = otadata_of(table);
+    if (partition == NULL) {
+        return is_at(first_app(table, FACTORY), app);
+    }
+    if (read_otadata(flash, partition, &otadata) != SR_BOOT_CHOICE_OK) {
+        return true;
+    }
+    const bool without_rollback = is_at(first_app(table, selected_index(&otadata, table)), app);
+    abort_unconfirmed(&otadata);
+    return without_rollback && is_at(first_app(table, selected_index(&otadata, table)), app);
 }

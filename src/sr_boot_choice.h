@@ -21,7 +21,7 @@ typedef enum sr_boot_choice_status {
 } sr_boot_choice_status_t;
 
 typedef struct sr_boot_choice {
-    const sr_partition_t *app;     /**< Entry of the table; NULL unless the status is OK. */
+    const sr_partition_t *app;     /**< Entry of the table, if the status is OK or UNCONFIRMED; else NULL. */
     const sr_partition_t *otadata; /**< Entry of the table; NULL: it has none. */
     uint32_t sequence;             /**< Of the otadata entry that chose; valid for OK and UNCONFIRMED. UINT32_MAX: none
                                         did. */
@@ -41,3 +41,14 @@ sr_boot_choice_status_t sr_boot_choose(const sr_reader_t *flash, const sr_table_
  * @return false if it can not be told: the table is not valid, or the status would not be OK.
  */
 bool sr_boot_choose_at(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table, sr_boot_choice_t *choice);
+
+/**
+ * Tells whether the bootloader tries one app before any other at each start from now on. Whether it was built with
+ * rollback can not be told from outside, and it makes a difference: one with rollback passes over the apps that do not
+ * confirm themselves, one without it takes no notice of these states. So the answer holds for both.
+ *
+ * @param app Address of its partition.
+ * @param[out] table Storage for the table that lies at @p table_offset.
+ * @return true also if that can not be told: table or otadata can not be read.
+ */
+bool sr_boot_always_tries(const sr_reader_t *flash, uint32_t table_offset, uint32_t app, sr_table_t *table);

@@ -45,7 +45,8 @@ typedef struct sr_migration {
     esp_err_t result_err;        /**< First error that a reader of the flash as it will be has met. */
     uint32_t keep_room;          /**< Bytes of encoded chunks that may still be kept. */
     bool keeps_for_checks;       /**< What is kept lies in the buffer of the commit's list, too. */
-    bool writes_app_partition;   /**< Set by sr_migration_run(): an app partition other than the running app's, too. */
+    bool writes_app_partition;   /**< An app partition other than the running app's, too, before the commit. */
+    bool must_stay;              /**< Otadata must select the running app before that. */
     bool installed;              /**< Own regions are right, and what the new system owns is not looked at. */
     bool has_initial;            /**< There are regions that the new system owns afterwards. */
     uint32_t settled;            /**< Sectors of the target that the map does not have, and that count as right. */

@@ -148,6 +148,13 @@ esp_err_t sr_migration_check_read_only(sr_migration_t *migration);
 /** Reads the whole app that will boot, if the first check saw only its header. @return as sr_migration_check(). */
 esp_err_t sr_migration_check_app(sr_migration_t *migration);
 
+/**
+ * Looks whether the bootloader will start the running app again until the commit, also while a new app is written to
+ * where it looks first. Where otadata has to select the running app for that, its sectors count as wrong.
+ * @return ESP_OK; ESP_ERR_SELF_REFLASHER_REFUSED if no otadata selects it; ESP_ERR_NO_MEM; or an error of the flash.
+ */
+esp_err_t sr_migration_check_start(sr_migration_t *migration);
+
 /** Finds a way for the running app to get out of the way, and fills the plan with it.
  *  @return as sr_migration_check(). */
 esp_err_t sr_migration_find_way(sr_migration_t *migration);

@@ -22,8 +22,13 @@ uint32_t sr_otadata_crc(uint32_t sequence)
 
 bool sr_otadata_entry_valid(const sr_otadata_entry_t *entry)
 {
-    return entry->sequence != UINT32_MAX && entry->state != SR_OTA_INVALID && entry->state != SR_OTA_ABORTED &&
-           entry->crc == sr_otadata_crc(entry->sequence);
+    return entry->sequence != SR_OTADATA_NO_SEQUENCE && entry->state != SR_OTA_INVALID &&
+           entry->state != SR_OTA_ABORTED && entry->crc == sr_otadata_crc(entry->sequence);
+}
+
+bool sr_otadata_on_probation(const sr_otadata_entry_t *entry)
+{
+    return entry->state == SR_OTA_NEW || entry->state == SR_OTA_PENDING_VERIFY;
 }
 
 int sr_otadata_read(const sr_reader_t *reader, sr_otadata_t *otadata)

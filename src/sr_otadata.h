@@ -24,6 +24,9 @@ typedef enum sr_ota_state {
 /** Erased state: boots like VALID. No member of the enum, in which it would have no portable value. */
 #define SR_OTA_UNDEFINED 0xFFFFFFFFu
 
+/** Erased sequence: selects nothing. */
+#define SR_OTADATA_NO_SEQUENCE 0xFFFFFFFFu
+
 typedef struct sr_otadata_entry {
     uint32_t sequence;
     uint32_t state; /**< As stored. */
@@ -39,6 +42,10 @@ uint32_t sr_otadata_crc(uint32_t sequence);
 
 /** True if the bootloader considers this entry: sequence not erased, CRC right, state neither INVALID nor ABORTED. */
 bool sr_otadata_entry_valid(const sr_otadata_entry_t *entry);
+
+/** True for the states NEW and PENDING_VERIFY: a bootloader with rollback passes over the entry at one of the next
+ * starts, unless the app confirms itself; one without takes no notice. */
+bool sr_otadata_on_probation(const sr_otadata_entry_t *entry);
 
 /**
  * Reads both entries.

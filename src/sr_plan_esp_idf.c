@@ -8,7 +8,6 @@
 #include "esp_chip_info.h"
 #include "esp_flash.h"
 #include "esp_log.h"
-#include "esp_ota_ops.h"
 
 #include <inttypes.h>
 
@@ -103,17 +102,39 @@ static esp_err_t check_embedded_bundle(sr_migration_t *migration)
     return ESP_OK;
 }
 
+static bool read_table(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table)
+{
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, flash, table_offset, SR_PARTITION_TABLE_SIZE);
+    return sr_table_parse(&reader, 0, table) == SR_TABLE_OK;
+}
+
+/* By the entry that counts. ESP-IDF tells the state of the first one that names the slot, which may be an old one that
+ * nothing confirms any more. */
+static esp_err_t is_on_probation(sr_migration_t *migration, bool *on_probation)
+{
+    sr_flash_window_t window;
+    sr_boot_choice_t choice;
+    const sr_system_t *system = &migration->system;
+    sr_table_t *table = (sr_table_t *)migration->buffers->scratch;
+    const sr_reader_t flash = sr_flash_reader(&window, &system->flash, 0, system->flash.size);
+    *on_probation = read_table(&flash, system->boot_path.table.address, table) &&
+                    sr_boot_choose(&flash, table, &choice) == SR_BOOT_CHOICE_UNCONFIRMED && choice.app != NULL &&
+                    choice.app->address == system->running_partition.address;
+    return window.err;
+}
+
 /* An app on probation would be rolled back by the next reset, to a slot that may be half overwritten by then. */
 static esp_err_t check_rollback(sr_migration_t *migration)
 {
-    esp_ota_img_states_t state;
-    if ((migration->config->skip_checks & ESP_SELF_REFLASHER_CHECK_ROLLBACK) == 0 &&
-        esp_ota_get_state_partition(esp_ota_get_running_partition(), &state) == ESP_OK &&
-        state == ESP_OTA_IMG_PENDING_VERIFY) {
+    bool on_probation = false;
+    const bool skip = (migration->config->skip_checks & ESP_SELF_REFLASHER_CHECK_ROLLBACK) != 0;
+    const esp_err_t err = skip ? ESP_OK : is_on_probation(migration, &on_probation);
+    if (err == ESP_OK && on_probation) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_ROLLBACK,
                                    "running app waits for a rollback verdict: mark it valid first");
     }
-    return ESP_OK;
+    return err;
 }
 
 static esp_self_reflasher_refusal_t refusal_of(uint32_t check)
@@ -187,13 +208,6 @@ static bool is_signed(const sr_reader_t *flash, sr_region_t place, sr_secure_boo
     sr_window_t window;
     const sr_reader_t reader = sr_window_reader(&window, flash, place.address, place.size);
     return sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_image_has_signature_block(&reader, &image, secure_boot);
-}
-
-static bool read_table(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table)
-{
-    sr_window_t window;
-    const sr_reader_t reader = sr_window_reader(&window, flash, table_offset, SR_PARTITION_TABLE_SIZE);
-    return sr_table_parse(&reader, 0, table) == SR_TABLE_OK;
 }
 
 /* The app that ESP-IDF's bootloader will choose; empty if it can not be told. */
@@ -364,6 +378,7 @@ static esp_err_t check_all(sr_migration_t *migration)
     }
     if (err == ESP_OK) {
         err = sr_migration_find_way(migration);
+        err = err == ESP_OK ? sr_migration_check_start(migration) : err;
         fill_plan(migration); /* By now it is known what stays as it is. */
     }
     if (err == ESP_OK && migration->plan->sectors_to_write > 0) {

@@ -2,8 +2,6 @@
 /* What a bundle wants written, and the flash driver refuses to. */
 #include "sr_migration_internal.h"
 
-#include "sr_relocate_esp_idf.h"
-
 #include <inttypes.h>
 
 /** A search for what must be written and can not be. */
@@ -33,24 +31,6 @@ static void look_for_closed(void *context, const esp_partition_t *partition)
     }
 }
 
-/* An app that runs because the one that is tried first is broken selects itself before a new one is written. */
-static esp_err_t writes_otadata(sr_migration_t *migration, bool *writes)
-{
-    bool first = true;
-    bool slots = false;
-    sr_slots_t found;
-    esp_err_t err = sr_system_find_slots(&found);
-    for (uint32_t i = 0; i < migration->map.count && err == ESP_OK && !slots; i++) {
-        slots = sr_map_is_body(migration->map.flags[i]) &&
-                sr_slots_in(&found, (sr_region_t){i * SR_SECTOR_SIZE, SR_SECTOR_SIZE}) != 0;
-    }
-    if (err == ESP_OK && slots) {
-        err = sr_relocate_is_first_choice(&migration->system, (sr_table_t *)migration->buffers->scratch, &first);
-    }
-    *writes = !first;
-    return err;
-}
-
 /* What goes on after a cut goes by the table that is in flash by then. Where flash is encrypted that is today's. */
 static esp_err_t check_new_otadata(sr_migration_t *migration)
 {
@@ -72,11 +52,8 @@ static esp_err_t check_new_otadata(sr_migration_t *migration)
  * for that could be finished by nobody. */
 esp_err_t sr_migration_check_read_only(sr_migration_t *migration)
 {
-    closed_t closed = {.map = &migration->map};
-    esp_err_t err = writes_otadata(migration, &closed.with_otadata);
-    if (err == ESP_OK) {
-        err = sr_system_visit_partitions(look_for_closed, &closed);
-    }
+    closed_t closed = {.map = &migration->map, .with_otadata = migration->must_stay};
+    const esp_err_t err = sr_system_visit_partitions(look_for_closed, &closed);
     if (err != ESP_OK) {
         return err;
     }

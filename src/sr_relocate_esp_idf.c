@@ -109,10 +109,13 @@ static uint32_t slot_index(const esp_partition_t *slot)
 }
 
 /* The next sequence number that the bootloader maps to this slot: it takes (sequence - 1) modulo the number of slots.
- */
+ * Where the numbers have run out, it is one that counts only without the entry that counts today. */
 static uint32_t next_sequence(const sr_otadata_t *otadata, int active, uint32_t index, uint32_t slots)
 {
     const uint32_t last = active >= 0 ? otadata->entries[active].sequence : 0;
+    if (last >= SR_OTADATA_NO_SEQUENCE - 1u - slots) {
+        return index + 1;
+    }
     uint32_t sequence = last + 1;
     while ((sequence - 1) % slots != index) {
         sequence++;
@@ -135,113 +138,180 @@ static esp_err_t read_otadata(const sr_system_t *system, sr_otadata_t *otadata)
     return read < 0 ? ESP_FAIL : read;
 }
 
+static esp_err_t tell_otadata(uint32_t address, esp_err_t err)
+{
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "otadata, sector 0x%" PRIx32 ": %s", address, esp_self_reflasher_err_to_name(err));
+    }
+    return err;
+}
+
+static esp_err_t clear_entry(const sr_system_t *system, uint32_t entry, sr_copy_workspace_t *workspace)
+{
+    const uint32_t address = system->boot_path.otadata.address + entry * SR_SECTOR_SIZE;
+    sr_writer_t writer = {.flash = &system->flash, .readback = workspace->readback, .attempts = ATTEMPTS};
+    return tell_otadata(address, sr_writer_clear(&writer, address, 1, workspace->data));
+}
+
 /* Into the sector that does not count now. State VALID, because this is the app that runs, and not a new one on
  * probation. */
-static esp_err_t select_slot(const sr_system_t *system, const sr_otadata_t *otadata, uint32_t index, uint32_t slots,
+static esp_err_t write_entry(const sr_system_t *system, const sr_otadata_t *otadata, uint32_t index, uint32_t slots,
                              sr_copy_workspace_t *workspace)
 {
     const int active = sr_otadata_active(otadata);
     const uint32_t target = active == 0 ? 1u : 0u;
+    const uint32_t sequence = next_sequence(otadata, active, index, slots);
     sr_writer_t writer = {.flash = &system->flash, .readback = workspace->readback, .attempts = ATTEMPTS};
     const sr_sector_t sector = {.address = system->boot_path.otadata.address + target * SR_SECTOR_SIZE,
                                 .used = SR_OTADATA_ENTRY_SIZE,
                                 .data = workspace->data};
     memset(workspace->data, 0xFF, SR_SECTOR_SIZE);
-    sr_otadata_encode(next_sequence(otadata, active, index, slots), SR_OTA_VALID, workspace->data);
-    const esp_err_t err = sr_writer_put(&writer, &sector);
-    if (err != ESP_OK) {
-        ESP_LOGE(TAG, "otadata, sector 0x%" PRIx32 ": %s", sector.address, esp_self_reflasher_err_to_name(err));
-    }
-    return err;
+    sr_otadata_encode(sequence, SR_OTA_VALID, workspace->data);
+    const esp_err_t err = tell_otadata(sector.address, sr_writer_put(&writer, &sector));
+    const bool counts = active < 0 || sequence > otadata->entries[active].sequence;
+    return err != ESP_OK || counts ? err : clear_entry(system, 1u - target, workspace);
 }
 
-static esp_err_t relocate(const sr_system_t *system, const esp_partition_t *slot, sr_copy_workspace_t *workspace)
+/* An entry on probation counts for a bootloader without rollback, and the other one for one that has it: if that one
+ * selects the slot, it stays, and nobody starts anything else meanwhile. */
+static esp_err_t select_slot(const sr_system_t *system, const sr_otadata_t *otadata, uint32_t index, uint32_t slots,
+                             sr_copy_workspace_t *workspace)
 {
-    sr_otadata_t otadata;
-    sr_slots_t slots;
-    bool copied = false;
-    esp_err_t err = sr_system_find_slots(&slots);
-    if (err == ESP_OK) {
-        err = read_otadata(system, &otadata);
+    const int active = sr_otadata_active(otadata);
+    const sr_otadata_entry_t *other = &otadata->entries[active == 0 ? 1 : 0];
+    if (active >= 0 && sr_otadata_on_probation(&otadata->entries[active]) && sr_otadata_entry_valid(other) &&
+        !sr_otadata_on_probation(other) && (other->sequence - 1) % slots == index) {
+        return clear_entry(system, (uint32_t)active, workspace);
     }
-    if (err == ESP_OK && is_selected(&otadata, slot_index(slot), slots.count)) {
-        err = is_copied(system, slot->address, workspace, &copied);
-    }
-    if (err == ESP_OK && copied) {
-        ESP_LOGE(TAG, "the app has moved to 0x%" PRIx32 " already, but the bootloader does not start it there",
-                 slot->address);
-        return ESP_ERR_INVALID_STATE;
-    }
-    if (err == ESP_OK) {
-        err = copy_app(system, slot->address, false, workspace);
-    }
-    return err == ESP_OK ? select_slot(system, &otadata, slot_index(slot), slots.count, workspace) : err;
+    return write_entry(system, otadata, index, slots, workspace);
 }
 
-/* True unless the bootloader, as far as can be told, tries another app than the running one. */
-esp_err_t sr_relocate_is_first_choice(const sr_system_t *system, sr_table_t *table, bool *first)
+/* True unless the bootloader, as far as can be told, tries another app than the running one at one of the next starts.
+ */
+static esp_err_t is_always_tried(const sr_system_t *system, sr_table_t *table, bool *always)
 {
     sr_flash_window_t flash_window;
-    sr_boot_choice_t choice;
     const sr_reader_t flash = sr_flash_reader(&flash_window, &system->flash, 0, system->flash.size);
-    *first = !sr_boot_choose_at(&flash, system->boot_path.table.address, table, &choice) ||
-             choice.app->address == system->running_partition.address;
+    *always = sr_boot_always_tries(&flash, system->boot_path.table.address, system->running_partition.address, table);
     return flash_window.err;
+}
+
+static bool is_running_factory(void)
+{
+    return esp_ota_get_running_partition()->subtype == ESP_PARTITION_SUBTYPE_APP_FACTORY;
+}
+
+esp_err_t sr_relocate_look(const sr_system_t *system, sr_table_t *table, sr_relocate_start_t *start)
+{
+    bool always = true;
+    sr_slots_t slots;
+    esp_err_t err = is_always_tried(system, table, &always);
+    if (err == ESP_OK) {
+        err = sr_system_find_slots(&slots);
+    }
+    if (err != ESP_OK) {
+        return err;
+    }
+    if (system->running_partition.size == 0) {
+        *start = SR_RELOCATE_STARTS;
+        return ESP_OK;
+    }
+    const bool is_slot = sr_slots_in(&slots, system->running_partition) != 0 && have_no_gap(&slots);
+    const bool can_select = system->boot_path.otadata.size >= 2 * SR_SECTOR_SIZE && (is_running_factory() || is_slot);
+    *start = always ? SR_RELOCATE_STARTS : can_select ? SR_RELOCATE_CAN_START : SR_RELOCATE_CAN_NOT_START;
+    return ESP_OK;
 }
 
 /* The entry that counts goes last: without it the other one would count. */
 static esp_err_t erase_otadata(const sr_system_t *system, const sr_otadata_t *otadata, sr_copy_workspace_t *workspace)
 {
     const uint32_t last = sr_otadata_active(otadata) == 1 ? 1u : 0u;
-    const uint32_t address = system->boot_path.otadata.address;
-    sr_writer_t writer = {.flash = &system->flash, .readback = workspace->readback, .attempts = ATTEMPTS};
-    esp_err_t err = sr_writer_clear(&writer, address + (1u - last) * SR_SECTOR_SIZE, 1, workspace->data);
-    if (err == ESP_OK) {
-        err = sr_writer_clear(&writer, address + last * SR_SECTOR_SIZE, 1, workspace->data);
-    }
-    return err;
+    const esp_err_t err = clear_entry(system, 1u - last, workspace);
+    return err == ESP_OK ? clear_entry(system, last, workspace) : err;
 }
 
 static esp_err_t stay(const sr_system_t *system, sr_copy_workspace_t *workspace)
 {
     sr_otadata_t otadata;
-    const esp_partition_t *running = esp_ota_get_running_partition();
-    const bool is_factory = running->subtype == ESP_PARTITION_SUBTYPE_APP_FACTORY;
     sr_slots_t slots;
+    const esp_partition_t *running = esp_ota_get_running_partition();
     esp_err_t err = sr_system_find_slots(&slots);
+    if (err == ESP_OK) {
+        err = read_otadata(system, &otadata);
+    }
     if (err != ESP_OK) {
         return err;
     }
-    const bool is_slot = sr_slots_in(&slots, system->running_partition) != 0 && have_no_gap(&slots);
-    if (system->boot_path.otadata.size < 2 * SR_SECTOR_SIZE || !(is_factory || is_slot)) {
-        ESP_LOGE(TAG, "the bootloader tries another app first, and otadata can not select '%s'", running->label);
-        return ESP_ERR_INVALID_STATE;
-    }
-    err = read_otadata(system, &otadata);
-    if (err != ESP_OK) {
-        return err;
-    }
-    return is_factory ? erase_otadata(system, &otadata, workspace)
-                      : select_slot(system, &otadata, slot_index(running), slots.count, workspace);
+    ESP_LOGI(TAG, "selecting the running app, which the bootloader does not try first");
+    return is_running_factory() ? erase_otadata(system, &otadata, workspace)
+                                : select_slot(system, &otadata, slot_index(running), slots.count, workspace);
 }
 
-esp_err_t sr_relocate_stay(const sr_system_t *system, sr_table_t *table, bool *changed)
+_Static_assert(sizeof(sr_table_t) <= sizeof(((sr_copy_workspace_t *)NULL)->data), "the workspace has room for a table");
+
+static esp_err_t stay_if_needed(const sr_system_t *system, sr_copy_workspace_t *workspace)
 {
-    bool first = true;
-    *changed = false;
-    const esp_err_t err = sr_relocate_is_first_choice(system, table, &first);
-    if (err != ESP_OK || first) {
+    sr_relocate_start_t start = SR_RELOCATE_STARTS;
+    const esp_err_t err = sr_relocate_look(system, (sr_table_t *)workspace->data, &start);
+    if (err != ESP_OK || start == SR_RELOCATE_STARTS) {
         return err;
     }
+    if (start == SR_RELOCATE_CAN_NOT_START) {
+        ESP_LOGE(TAG, "the bootloader tries another app first, and otadata can not select '%s'",
+                 esp_ota_get_running_partition()->label);
+        return ESP_ERR_INVALID_STATE;
+    }
+    return stay(system, workspace);
+}
+
+/* True if that was done before, and the chip did not start there. */
+static esp_err_t was_in_vain(const sr_system_t *system, const esp_partition_t *slot, uint32_t slots,
+                             sr_copy_workspace_t *workspace, bool *in_vain)
+{
+    sr_otadata_t otadata;
+    *in_vain = false;
+    const esp_err_t err = read_otadata(system, &otadata);
+    if (err != ESP_OK || !is_selected(&otadata, slot_index(slot), slots)) {
+        return err;
+    }
+    return is_copied(system, slot->address, workspace, in_vain);
+}
+
+static esp_err_t relocate(const sr_system_t *system, const esp_partition_t *slot, sr_copy_workspace_t *workspace)
+{
+    sr_otadata_t otadata;
+    sr_slots_t slots;
+    bool in_vain = false;
+    esp_err_t err = sr_system_find_slots(&slots);
+    if (err == ESP_OK) {
+        err = was_in_vain(system, slot, slots.count, workspace, &in_vain);
+    }
+    if (err == ESP_OK && in_vain) {
+        ESP_LOGE(TAG, "the app is at 0x%" PRIx32 " already and selected, but the bootloader did not start it there",
+                 slot->address);
+        return ESP_ERR_INVALID_STATE;
+    }
+    if (err == ESP_OK) {
+        err = stay_if_needed(system, workspace);
+    }
+    if (err == ESP_OK) {
+        err = copy_app(system, slot->address, false, workspace);
+    }
+    if (err == ESP_OK) {
+        err = read_otadata(system, &otadata);
+    }
+    return err == ESP_OK ? select_slot(system, &otadata, slot_index(slot), slots.count, workspace) : err;
+}
+
+esp_err_t sr_relocate_stay(const sr_system_t *system)
+{
     sr_copy_workspace_t *workspace = heap_caps_malloc(sizeof(*workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
     if (workspace == NULL) {
         return ESP_ERR_NO_MEM;
     }
-    ESP_LOGI(TAG, "selecting the running app, which the bootloader does not try first");
-    *changed = true;
-    const esp_err_t stayed = stay(system, workspace);
+    const esp_err_t err = stay_if_needed(system, workspace);
     heap_caps_free(workspace);
-    return stayed;
+    return err;
 }
 
 esp_err_t sr_relocate_copy(const sr_system_t *system, uint32_t address)

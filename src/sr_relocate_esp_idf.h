@@ -30,9 +30,10 @@ esp_err_t sr_relocate_find(const sr_system_t *system, sr_relocate_allowed_t allo
 
 /**
  * Copies the running app at its true length, compares it, and selects it for the next boot. The caller restarts the
- * chip.
+ * chip. Until the copy is complete the app is selected where it is.
  * @return ESP_OK; ESP_ERR_NO_MEM; ESP_ERR_INVALID_STATE if that was done before and the bootloader started the app
- * where it is all the same: it would do so for ever; ESP_ERR_SELF_REFLASHER_VERIFY; or an error of esp_flash.
+ * where it is all the same: it would do so for ever; likewise if no otadata selects the running app;
+ * ESP_ERR_SELF_REFLASHER_VERIFY; or an error of esp_flash.
  */
 esp_err_t sr_relocate(const sr_system_t *system, const esp_partition_t *slot);
 
@@ -42,19 +43,24 @@ esp_err_t sr_relocate(const sr_system_t *system, const esp_partition_t *slot);
  */
 esp_err_t sr_relocate_copy(const sr_system_t *system, uint32_t address);
 
-/**
- * Tells whether the bootloader tries the running app before any other one.
- * @param table Memory to work with: a caller may be short of it.
- * @param[out] first True also if that can not be told.
- * @return ESP_OK or an error of esp_flash.
- */
-esp_err_t sr_relocate_is_first_choice(const sr_system_t *system, sr_table_t *table, bool *first);
+/** Whether the bootloader will start the app that runs once more. */
+typedef enum sr_relocate_start {
+    SR_RELOCATE_STARTS,        /**< It tries this one first, or which one it tries can not be told. */
+    SR_RELOCATE_CAN_START,     /**< It tries another one first, which sr_relocate_stay() changes. */
+    SR_RELOCATE_CAN_NOT_START, /**< It tries another one first, and otadata can not select this one. */
+} sr_relocate_start_t;
 
 /**
- * Makes otadata select the running app, if the bootloader would try another one before it.
+ * Looks which app the bootloader will try first. Changes nothing.
  * @param table Memory to work with: a caller may be short of it.
- * @param[out] changed Whether otadata was written.
- * @return ESP_OK, also if it can not be told which one the bootloader tries; ESP_ERR_NO_MEM; ESP_ERR_INVALID_STATE if
- * no otadata selects the running app; ESP_ERR_SELF_REFLASHER_VERIFY; or an error of esp_flash.
+ * @param[out] start Set if the result is ESP_OK.
+ * @return ESP_OK; ESP_ERR_NO_MEM; or an error of esp_flash.
  */
-esp_err_t sr_relocate_stay(const sr_system_t *system, sr_table_t *table, bool *changed);
+esp_err_t sr_relocate_look(const sr_system_t *system, sr_table_t *table, sr_relocate_start_t *start);
+
+/**
+ * Makes otadata select the running app, if the bootloader would try another one before it at one of the next starts.
+ * @return ESP_OK; ESP_ERR_NO_MEM; ESP_ERR_INVALID_STATE if no otadata selects the running app;
+ * ESP_ERR_SELF_REFLASHER_VERIFY; or an error of esp_flash.
+ */
+esp_err_t sr_relocate_stay(const sr_system_t *system);

@@ -259,6 +259,41 @@ esp_err_t sr_migration_find_way(sr_migration_t *migration)
     return err != ESP_OK || migration->slot != NULL ? err : leave_the_slots(migration);
 }
 
+static void find_new_app(void *context, const esp_partition_t *partition)
+{
+    sr_migration_t *migration = context;
+    const sr_region_t region = sr_partition_region(partition);
+    for (uint32_t offset = 0; partition->type == ESP_PARTITION_TYPE_APP && offset < region.size &&
+                              sr_region_fits(region, migration->system.flash.size);
+         offset += SR_SECTOR_SIZE) {
+        migration->writes_app_partition |= sr_map_is_body(sr_map_at(&migration->map, region.address + offset));
+    }
+}
+
+esp_err_t sr_migration_check_start(sr_migration_t *migration)
+{
+    uint8_t before[OTADATA_SECTORS];
+    sr_relocate_start_t start = SR_RELOCATE_STARTS;
+    const bool to_slot = migration->plan->relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT;
+    esp_err_t err = sr_system_visit_partitions(find_new_app, migration);
+    if (err == ESP_OK && (migration->writes_app_partition || to_slot)) {
+        err = sr_relocate_look(&migration->system, (sr_table_t *)migration->buffers->scratch, &start);
+    }
+    if (err == ESP_OK && start == SR_RELOCATE_CAN_NOT_START) {
+        return sr_migration_refuse(
+            migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP,
+            "the bootloader does not start the running app at 0x%" PRIx32
+            " by itself, but another one, and otadata can not select it: update from an app that "
+            "it starts by itself",
+            migration->system.running_partition.address);
+    }
+    migration->must_stay = start == SR_RELOCATE_CAN_START;
+    if (migration->must_stay) {
+        change_otadata(migration, before);
+    }
+    return err;
+}
+
 static esp_err_t switch_table(sr_migration_t *migration)
 {
     const uint32_t address = migration->plan->relocate_to;
