@@ -2,7 +2,6 @@
 #include "self_reflasher_bundle.h"
 
 #include "sr_migration_internal.h"
-#include "sr_resume_esp_idf.h"
 
 #include "esp_check.h"
 #include "esp_heap_caps.h"
@@ -70,7 +69,7 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
     *plan = (esp_self_reflasher_plan_t){
         .relocate_to = UINT32_MAX, .staging_address = UINT32_MAX, .recovery_address = UINT32_MAX};
     /* A record that is sealed may hold the only copy of data that moves: it is finished, never begun anew. */
-    esp_err_t err = sr_resume(config->may_commit, config->user_ctx);
+    esp_err_t err = esp_self_reflasher_resume(config);
     if (err == ESP_OK) {
         err = start(config, plan, &migration);
     }

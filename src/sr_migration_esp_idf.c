@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_migration_internal.h"
 
-#include "sr_result.h"
+#include "sr_admit_esp_idf.h"
 
-#include "esp_chip_info.h"
 #include "esp_event.h"
 #include "esp_flash.h"
 #include "esp_heap_caps.h"
@@ -102,29 +101,12 @@ static esp_self_reflasher_refusal_t refusal_of(sr_bundle_status_t status)
     }
 }
 
-/* Chip, revision and flash size, which need no look at the content. */
 static esp_err_t admit(sr_migration_t *migration)
 {
-    const sr_bundle_t *bundle = &migration->manifest.bundle;
-    const sr_chip_t *chip = migration->system.chip;
-    esp_chip_info_t info;
-    esp_chip_info(&info);
-    if (bundle->chip_id != chip->image_chip_id) {
-        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_CHIP,
-                                   "bundle is for chip id %u, this is %s with id %u", (unsigned)bundle->chip_id,
-                                   chip->name, (unsigned)chip->image_chip_id);
-    }
-    if (bundle->min_chip_revision > info.revision) {
-        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_CHIP,
-                                   "bundle is for chip revision %u or later, this is %u",
-                                   (unsigned)bundle->min_chip_revision, (unsigned)info.revision);
-    }
-    if (bundle->min_flash_size > migration->system.flash.size) {
-        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_FLASH_SIZE,
-                                   "bundle needs %" PRIu32 " bytes of flash, this chip uses %" PRIu32,
-                                   bundle->min_flash_size, migration->system.flash.size);
-    }
-    return ESP_OK;
+    char text[sizeof(migration->plan->refusal_text)];
+    const esp_self_reflasher_refusal_t refusal =
+        sr_admit(&migration->manifest.bundle, &migration->system, migration->config, text, sizeof(text));
+    return refusal == ESP_SELF_REFLASHER_REFUSED_NOT ? ESP_OK : sr_migration_refuse(migration, refusal, "%s", text);
 }
 
 static esp_err_t allocate(sr_migration_t *migration)
@@ -184,8 +166,10 @@ void sr_migration_close(sr_migration_t *migration)
     sr_decoder_close(&migration->decoder);
     sr_manifest_free(&migration->manifest);
     sr_source_close(&migration->source);
+    heap_caps_free(migration->stage.digests);
     heap_caps_free(migration->map.flags);
     heap_caps_free(migration->buffers);
+    migration->stage.digests = NULL;
     migration->map.flags = NULL;
     migration->buffers = NULL;
 }

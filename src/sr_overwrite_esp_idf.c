@@ -127,7 +127,7 @@ esp_err_t sr_overwrite_stage(sr_migration_t *migration)
 {
     /* Its mark lets the next start clean up after a cut; without a seal it is never taken for the last step. */
     sr_stage_t record = {.flash = &migration->system.flash,
-                         .data_sectors = migration->overwrite_content / SR_SECTOR_SIZE};
+                         .header = {.sectors = migration->overwrite_content / SR_SECTOR_SIZE}};
     migration->overwrite_from = sr_map_find_free(&migration->map, record_sectors(migration->overwrite_content));
     if (migration->overwrite_from == SR_NO_ADDRESS) {
         return ESP_ERR_INVALID_STATE;
@@ -135,8 +135,8 @@ esp_err_t sr_overwrite_stage(sr_migration_t *migration)
     esp_err_t err = sr_stage_open(&record, &migration->writer, migration->overwrite_from, migration->buffers->scratch);
     migration->plan->staging_address = migration->overwrite_from;
     migration->progress.sectors_done = 0;
-    migration->progress.sectors_total = record.data_sectors;
-    for (uint32_t i = 0; i < record.data_sectors && err == ESP_OK; i++) {
+    migration->progress.sectors_total = record.header.sectors;
+    for (uint32_t i = 0; i < record.header.sectors && err == ESP_OK; i++) {
         uint8_t *data;
         err = get_sector(migration, migration->overwrite.address + i * SR_SECTOR_SIZE, &data);
         if (err == ESP_OK) {
