@@ -98,6 +98,8 @@ typedef enum {
     ESP_SELF_REFLASHER_REFUSED_SECURITY,    /**< Flash encryption or Secure Boot forbids it. */
     ESP_SELF_REFLASHER_REFUSED_SOURCE,      /**< The embedded bundle lies where other content must go. */
     ESP_SELF_REFLASHER_REFUSED_MOVE,        /**< What shall move is not there, does not fit, or can not be staged. */
+    ESP_SELF_REFLASHER_REFUSED_SEQUENCE,    /**< Older than `min_sequence` allows. */
+    ESP_SELF_REFLASHER_REFUSED_NO_ROOM, /**< No sector of flash is free to note that the installation is not done. */
 } esp_self_reflasher_refusal_t;
 
 /** How the running app gets out of the way. */
@@ -108,7 +110,12 @@ typedef enum {
     ESP_SELF_REFLASHER_RELOCATION_IN_PLACE,        /**< It is overwritten from RAM, and a reset. */
 } esp_self_reflasher_relocation_t;
 
-/** Where a bundle comes from, and what is allowed. */
+/**
+ * Where a bundle comes from, and what is allowed.
+ *
+ * The struct and what http_config points to are copied when a call starts: what a callback changes in them makes no
+ * difference to this call. Texts, and what else they point to, stay the caller's, and must not change until it returns.
+ */
 typedef struct {
     const esp_http_client_config_t *http_config; /**< HTTP(S) source; NULL: `embedded` is the source. */
     addr_region_t embedded;                      /**< Region of flash that starts with the bundle. */
@@ -119,6 +126,19 @@ typedef struct {
     esp_self_reflasher_event_cb_t event_cb;      /**< Optional. */
     esp_self_reflasher_may_commit_t may_commit;  /**< Optional; without it the commit is put off after a brownout. */
     void *user_ctx;                              /**< Handed to event_cb and may_commit. */
+    /**
+     * Least sequence number that is taken; 0: any. A signature does not get old: whoever has kept a bundle that was
+     * signed once can bring it again, with all the faults that a later one has mended. A number that is signed with it,
+     * `pack --sequence`, tells which is older.
+     *
+     * What an app has to keep is the number of the bundle that brought it. A constant that is compiled into it is
+     * enough, and is the safest place: it is the app's own, comes and goes with it, and no power cut, erased NVS or
+     * bundle changes it without the key. Only if bundles come without a new app is it the larger one of the constant
+     * and of a number in NVS, which is written when all is done: after ESP_OK with plan->installed. To keep a bundle
+     * from a device for good, also where an older app was put back, raise the secure version in the eFuse
+     * (CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK).
+     */
+    uint32_t min_sequence;
 } esp_self_reflasher_bundle_config_t;
 
 /** What applying a bundle would take. Times are estimates from a W25Q32JV's datasheet. */
@@ -145,12 +165,16 @@ typedef struct {
     uint32_t sectors_left; /**< To be blank, but under the running app, where it is or will go, as no slot is free for
                               it: they stay as they are, and are erased when an app elsewhere applies the bundle again.
                               Counted neither as right nor as to be written once the app lies there. */
+    uint32_t sequence;     /**< Sequence number of the bundle; 0 also if none was read. */
+    bool installed; /**< The bundle's system is in place. What it owns (docs/bundle-format.md, "Installed") is not
+                       looked at any more, counts as right, and nothing moves. */
 } esp_self_reflasher_plan_t;
 
 /**
  * @brief Read and verify a bundle, look at the flash, and tell what applying it would take. Changes no flash.
  *
- * @param[out] plan Filled also for a refusal, as far as it is known by then.
+ * @param[out] plan Filled also for a refusal, as far as it is known by then, and defined after every error: without
+ *        numbers, UINT32_MAX for addresses. Written only when all is known: nothing that is put there meanwhile counts.
  * @return
  *  - ESP_OK: it can be applied
  *  - ESP_ERR_SELF_REFLASHER_REFUSED: plan->refusal and plan->refusal_text say why not
@@ -177,7 +201,9 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
  * by itself: the app comes up from there, and its next call goes on. If it is overwritten in place, which needs to be
  * allowed, too, the chip resets into the new system.
  *
- * @param[out] plan What it took, as esp_self_reflasher_plan_bundle() tells it; may be NULL.
+ * @param[out] plan What it took, as esp_self_reflasher_plan_bundle() tells it; may be NULL. Written when all is known
+ *        and before anything is changed, so that callbacks can read it then, and at the end; what a callback puts there
+ *        makes no difference.
  * @return
  *  - ESP_OK: every sector holds what it must, read back and compared with its digest; all but plan->sectors_left
  *  - ESP_ERR_SELF_REFLASHER_REFUSED: nothing was changed, with one exception: over HTTP the app that will boot is read

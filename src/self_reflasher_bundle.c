@@ -12,21 +12,48 @@
 
 static const char *TAG = "self_reflasher";
 
-/* A migration is too large for a task's stack. */
-static esp_err_t start(const esp_self_reflasher_bundle_config_t *config, esp_self_reflasher_plan_t *plan,
-                       sr_migration_t **migration)
+/* The config of a call is its own: a callback may write to that of its caller at any time. */
+typedef struct own_config {
+    esp_self_reflasher_bundle_config_t config;
+    esp_http_client_config_t http;
+} own_config_t;
+
+/* So is the plan, which says what is done. All of it is too large for a task's stack. */
+typedef struct job {
+    esp_self_reflasher_plan_t plan;
+    sr_migration_t migration;
+} job_t;
+
+static const esp_self_reflasher_plan_t nothing_known = {
+    .relocate_to = UINT32_MAX, .staging_address = UINT32_MAX, .recovery_address = UINT32_MAX};
+
+static void copy_config(own_config_t *own, const esp_self_reflasher_bundle_config_t *config)
 {
-    *migration = heap_caps_malloc(sizeof(**migration), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
-    ESP_RETURN_ON_FALSE(*migration != NULL, ESP_ERR_NO_MEM, TAG, "no memory for a migration");
-    const esp_err_t err = sr_migration_open(*migration, config, plan);
-    return err == ESP_OK ? sr_migration_check(*migration) : err;
+    own->config = *config;
+    if (config->http_config != NULL) {
+        own->http = *config->http_config;
+        own->config.http_config = &own->http;
+    }
 }
 
-static void finish(sr_migration_t *migration)
+static esp_err_t new_job(job_t **job)
 {
-    if (migration != NULL) {
-        sr_migration_close(migration);
-        heap_caps_free(migration);
+    *job = heap_caps_malloc(sizeof(**job), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
+    ESP_RETURN_ON_FALSE(*job != NULL, ESP_ERR_NO_MEM, TAG, "no memory for a migration");
+    (*job)->plan = nothing_known;
+    return ESP_OK;
+}
+
+static esp_err_t look(job_t *job, const own_config_t *own)
+{
+    const esp_err_t err = sr_migration_open(&job->migration, &own->config, &job->plan);
+    return err == ESP_OK ? sr_migration_check(&job->migration) : err;
+}
+
+static void tell_plan(const job_t *job, esp_self_reflasher_plan_t *plan)
+{
+    if (plan != NULL) {
+        *plan = job->plan;
     }
 }
 
@@ -37,11 +64,12 @@ static bool moves(const esp_self_reflasher_plan_t *plan)
 }
 
 /* The app comes up again from its new place, and whoever called here calls again. */
-static esp_err_t relocate(sr_migration_t *migration)
+static esp_err_t relocate(job_t *job)
 {
-    const esp_err_t err = sr_migration_make_way(migration);
+    const esp_err_t err = sr_migration_make_way(&job->migration);
     if (err == ESP_OK) {
-        finish(migration);
+        sr_migration_close(&job->migration);
+        heap_caps_free(job);
         esp_restart();
     }
     return err;
@@ -50,38 +78,57 @@ static esp_err_t relocate(sr_migration_t *migration)
 esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_t *config,
                                          esp_self_reflasher_plan_t *plan)
 {
-    sr_migration_t *migration = NULL;
+    job_t *job = NULL;
+    if (plan != NULL) {
+        *plan = nothing_known;
+    }
     ESP_RETURN_ON_FALSE(config != NULL && plan != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config or plan is NULL");
-    const esp_err_t err = start(config, plan, &migration);
-    finish(migration);
+    own_config_t own;
+    copy_config(&own, config);
+    esp_err_t err = new_job(&job);
+    if (err == ESP_OK) {
+        err = look(job, &own);
+        tell_plan(job, plan);
+        sr_migration_close(&job->migration);
+    }
+    heap_caps_free(job);
+    return err;
+}
+
+static esp_err_t apply(job_t *job, const own_config_t *own, esp_self_reflasher_plan_t *plan)
+{
+    esp_err_t err = look(job, own);
+    tell_plan(job, plan);
+    if (err == ESP_OK && job->plan.sectors_to_write > 0) {
+        ESP_LOGI(TAG, "%" PRIu32 " of %" PRIu32 " sectors to write, %" PRIu32 " of them on the boot path",
+                 job->plan.sectors_to_write, job->plan.sectors_total, job->plan.sectors_boot_path);
+        err = moves(&job->plan) ? relocate(job) : sr_migration_run(&job->migration);
+    }
+    job->migration.progress.error = err;
+    sr_migration_tell(&job->migration, err == ESP_OK ? ESP_SELF_REFLASHER_EVENT_DONE : ESP_SELF_REFLASHER_EVENT_FAILED);
+    tell_plan(job, plan);
+    sr_migration_close(&job->migration);
     return err;
 }
 
 esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config_t *config,
                                           esp_self_reflasher_plan_t *plan)
 {
-    sr_migration_t *migration = NULL;
-    esp_self_reflasher_plan_t own_plan;
+    job_t *job = NULL;
+    if (plan != NULL) {
+        *plan = nothing_known;
+    }
     ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
-    if (plan == NULL) {
-        plan = &own_plan;
-    }
-    *plan = (esp_self_reflasher_plan_t){
-        .relocate_to = UINT32_MAX, .staging_address = UINT32_MAX, .recovery_address = UINT32_MAX};
+    own_config_t own;
+    copy_config(&own, config);
     /* A record that is sealed may hold the only copy of data that moves: it is finished, never begun anew. */
-    esp_err_t err = esp_self_reflasher_resume(config);
+    esp_err_t err = esp_self_reflasher_resume(&own.config);
     if (err == ESP_OK) {
-        err = start(config, plan, &migration);
+        err = new_job(&job);
     }
-    if (err == ESP_OK && plan->sectors_to_write > 0) {
-        ESP_LOGI(TAG, "%" PRIu32 " of %" PRIu32 " sectors to write, %" PRIu32 " of them on the boot path",
-                 plan->sectors_to_write, plan->sectors_total, plan->sectors_boot_path);
-        err = moves(plan) ? relocate(migration) : sr_migration_run(migration);
+    if (err == ESP_OK) {
+        err = apply(job, &own, plan);
     }
-    if (migration != NULL) {
-        migration->progress.error = err;
-        sr_migration_tell(migration, err == ESP_OK ? ESP_SELF_REFLASHER_EVENT_DONE : ESP_SELF_REFLASHER_EVENT_FAILED);
-    }
-    finish(migration);
+    heap_caps_free(job);
     return err;
 }

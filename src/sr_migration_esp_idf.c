@@ -104,8 +104,10 @@ static esp_self_reflasher_refusal_t refusal_of(sr_bundle_status_t status)
 static esp_err_t admit(sr_migration_t *migration)
 {
     char text[sizeof(migration->plan->refusal_text)];
+    const sr_bundle_t *bundle = &migration->manifest.bundle;
+    migration->plan->sequence = bundle->sequence;
     const esp_self_reflasher_refusal_t refusal =
-        sr_admit(&migration->manifest.bundle, &migration->system, migration->config, text, sizeof(text));
+        sr_admit(bundle, &migration->system, migration->config->min_sequence, text, sizeof(text));
     return refusal == ESP_SELF_REFLASHER_REFUSED_NOT ? ESP_OK : sr_migration_refuse(migration, refusal, "%s", text);
 }
 
@@ -139,8 +141,6 @@ static esp_err_t load_manifest(sr_migration_t *migration)
 esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_bundle_config_t *config,
                             esp_self_reflasher_plan_t *plan)
 {
-    *plan = (esp_self_reflasher_plan_t){
-        .relocate_to = SR_NO_ADDRESS, .staging_address = SR_NO_ADDRESS, .recovery_address = SR_NO_ADDRESS};
     *migration = (sr_migration_t){.config = config, .plan = plan};
     esp_err_t err = sr_system_look(&migration->system);
     if (err == ESP_OK) {

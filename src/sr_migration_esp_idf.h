@@ -48,7 +48,9 @@ typedef struct sr_migration {
 } sr_migration_t;
 
 /** Fetches and verifies the manifest, and compares the flash with it. Changes nothing. sr_migration_close() is due in
- *  all cases. @return as esp_self_reflasher_plan_bundle(). */
+ *  all cases.
+ *  @param config, plan Nobody else's: no callback can change them.
+ *  @return as esp_self_reflasher_plan_bundle(). */
 esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_bundle_config_t *config,
                             esp_self_reflasher_plan_t *plan);
 

@@ -100,8 +100,8 @@ static esp_err_t load_manifest(sr_proof_t *proof, sr_stage_status_t *status)
 
 static esp_err_t check_device(sr_proof_t *proof, sr_stage_status_t *status)
 {
-    const esp_self_reflasher_refusal_t refusal =
-        sr_admit(&proof->manifest.bundle, proof->system, proof->config, proof->reason, sizeof(proof->reason));
+    const esp_self_reflasher_refusal_t refusal = sr_admit(
+        &proof->manifest.bundle, proof->system, proof->config->min_sequence, proof->reason, sizeof(proof->reason));
     *status = refusal == ESP_SELF_REFLASHER_REFUSED_NOT ? SR_STAGE_OK : SR_STAGE_NOT_ADMITTED;
     return ESP_OK;
 }

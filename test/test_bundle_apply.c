@@ -3,6 +3,7 @@
 
 #include "bundle_writer.h"
 #include "self_reflasher_bundle.h"
+#include "sim_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,9 +88,139 @@ static void a_bundle_is_applied_and_then_costs_only_reads(void **state)
     api_assert_untouched(&fixture.chip);
 }
 
+/* What a caller can write to while a call goes on: its plan, its config, and what that points to. */
+static struct {
+    esp_self_reflasher_plan_t plan;
+    bool seen_before_writing;
+} hostile;
+
+static void poison(void)
+{
+    hostile.seen_before_writing |= hostile.plan.sectors_to_write > 100;
+    memset(&hostile.plan, 0, sizeof(hostile.plan));
+    hostile.plan.staging_address = API_OTA_2;
+    hostile.plan.relocation = ESP_SELF_REFLASHER_RELOCATION_SLOT;
+    hostile.plan.relocate_to = API_BOOTLOADER;
+    fixture.config.public_key = "none";
+    fixture.config.flags = ~fixture.config.flags;
+    fixture.config.skip_checks = UINT32_MAX;
+    fixture.config.embedded = (addr_region_t){API_BOOTLOADER, 0x1000};
+    fixture.config.http_config = NULL;
+    memset(&fixture.http, 0, sizeof(fixture.http));
+}
+
+static void poisoning_event(void *user_ctx, esp_self_reflasher_event_t event,
+                            const esp_self_reflasher_event_data_t *data)
+{
+    (void)user_ctx;
+    (void)event;
+    (void)data;
+    poison();
+}
+
+static bool poisoning_question(void *user_ctx)
+{
+    (void)user_ctx;
+    poison();
+    return true;
+}
+
+static void what_callbacks_write_makes_no_difference(void **state)
+{
+    (void)state;
+    memset(&hostile, 0, sizeof(hostile));
+    serve_system();
+    fixture.config.event_cb = poisoning_event;
+    fixture.config.may_commit = poisoning_question;
+    assert_int_equal(esp_self_reflasher_apply_bundle(&fixture.config, &hostile.plan), ESP_OK);
+    const sr_region_t changed[] = {{API_BOOTLOADER, BOOTLOADER_ROOM}, {API_OTA_0, API_SLOT_SIZE}};
+    api_assert_holds(&fixture.chip, changed[0], fixture.bootloader);
+    api_assert_holds(&fixture.chip, changed[1], fixture.app);
+    api_assert_same_outside(&fixture.chip, changed, 2);
+    assert_true(hostile.seen_before_writing);
+    assert_true(hostile.plan.sectors_to_write > 100);
+    assert_int_equal(hostile.plan.relocation, ESP_SELF_REFLASHER_RELOCATION_NONE);
+    assert_true(hostile.plan.staging_address != API_OTA_2);
+    assert_int_equal(hostile.plan.relocate_to, UINT32_MAX);
+}
+
+static void assert_nothing_known(const esp_self_reflasher_plan_t *plan)
+{
+    esp_self_reflasher_plan_t nothing;
+    memset(&nothing, 0, sizeof(nothing));
+    assert_int_equal(plan->refusal, ESP_SELF_REFLASHER_REFUSED_NOT);
+    assert_string_equal(plan->refusal_text, "");
+    assert_int_equal(plan->sectors_total, 0);
+    assert_int_equal(plan->sectors_to_write, 0);
+    assert_int_equal(plan->relocation, ESP_SELF_REFLASHER_RELOCATION_NONE);
+    assert_int_equal(plan->relocate_to, UINT32_MAX);
+    assert_int_equal(plan->staging_address, UINT32_MAX);
+    assert_int_equal(plan->recovery_address, UINT32_MAX);
+    assert_int_equal(plan->sectors_left, 0);
+    assert_int_equal(plan->sequence, 0);
+    assert_false(plan->installed);
+}
+
+static void a_plan_is_defined_after_every_error(void **state)
+{
+    (void)state;
+    static esp_err_t (*const calls[])(const esp_self_reflasher_bundle_config_t *, esp_self_reflasher_plan_t *) = {
+        esp_self_reflasher_plan_bundle, esp_self_reflasher_apply_bundle};
+    serve_system();
+    esp_self_reflasher_bundle_config_t no_key = fixture.config;
+    esp_self_reflasher_bundle_config_t no_source = fixture.config;
+    esp_self_reflasher_bundle_config_t no_server = fixture.config;
+    esp_http_client_config_t nowhere = {.url = api_server_url(&fixture.server, "/no.srb"), .timeout_ms = 2000};
+    no_key.flags = 0;
+    no_source.http_config = NULL;
+    no_server.http_config = &nowhere;
+    no_server.max_retries = 1;
+    const struct {
+        const esp_self_reflasher_bundle_config_t *config;
+        esp_err_t error;
+    } cases[] = {{NULL, ESP_ERR_INVALID_ARG},
+                 {&no_key, ESP_ERR_INVALID_ARG},
+                 {&no_source, ESP_ERR_INVALID_ARG},
+                 {&no_server, ESP_ERR_SELF_REFLASHER_HTTP_STATUS}};
+    for (unsigned call = 0; call < 2; call++) {
+        for (unsigned i = 0; i < 4; i++) {
+            esp_self_reflasher_plan_t plan;
+            memset(&plan, 0x5A, sizeof(plan));
+            assert_int_equal(calls[call](cases[i].config, &plan), cases[i].error);
+            assert_nothing_known(&plan);
+        }
+    }
+    assert_int_equal(esp_self_reflasher_plan_bundle(&fixture.config, NULL), ESP_ERR_INVALID_ARG);
+    api_assert_untouched(&fixture.chip);
+}
+
+/* Memory that runs out at the first allocation, the second, ... */
+static void a_plan_is_defined_without_memory(void **state)
+{
+    (void)state;
+    serve_system();
+    for (uint32_t limit = 0; limit < 64 * 1024; limit += 1024) {
+        esp_self_reflasher_plan_t plan;
+        memset(&plan, 0x5A, sizeof(plan));
+        fixture.chip.config.heap_limit = limit != 0 ? limit : 1;
+        sim_state.config.heap_limit = fixture.chip.config.heap_limit;
+        const esp_err_t err = esp_self_reflasher_plan_bundle(&fixture.config, &plan);
+        assert_true(plan.sectors_total <= API_FLASH_SIZE / SR_SECTOR_SIZE);
+        if (err == ESP_OK) {
+            return;
+        }
+        assert_true(plan.refusal == ESP_SELF_REFLASHER_REFUSED_NOT && plan.relocate_to == UINT32_MAX);
+        api_assert_no_leak(0);
+    }
+    fail();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_callbacks_write_makes_no_difference, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_plan_is_defined_after_every_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_plan_is_defined_without_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bundle_is_applied_and_then_costs_only_reads, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,6 +184,60 @@ static void assert_boot_path_is_kept(void)
 
 /* What is said of the bundle as such. */
 
+/* With both numbers, before a chunk is fetched, whether signed or not. */
+static void assert_sequence(uint32_t sequence, uint32_t least)
+{
+    char numbers[64];
+    fixture.target.spec.sequence = sequence;
+    write_bundle();
+    if (sequence % 2 != 0) {
+        sign(fixture.private_key);
+    }
+    esp_self_reflasher_bundle_config_t configs[] = {from_server(), from_flash()};
+    (void)snprintf(numbers, sizeof(numbers), "%u, this app takes %u", (unsigned)sequence, (unsigned)least);
+    for (unsigned i = 0; i < 2; i++) {
+        esp_self_reflasher_plan_t plan;
+        configs[i].min_sequence = least;
+        configs[i].public_key = fixture.public_key;
+        if (sequence >= least) {
+            assert_accepted(&configs[i]);
+        } else {
+            assert_refused(&configs[i], ESP_SELF_REFLASHER_REFUSED_SEQUENCE);
+        }
+        (void)esp_self_reflasher_plan_bundle(&configs[i], &plan);
+        assert_int_equal(plan.sequence, sequence);
+        assert_int_equal(strstr(plan.refusal_text, numbers) != NULL, sequence < least);
+        assert_true(sequence >= least || plan.sectors_total == 0);
+    }
+    api_image_free(&fixture.bundle);
+}
+
+static void an_old_one_is_refused(void **state)
+{
+    (void)state;
+    static const uint32_t numbers[] = {0, 1, 2, 41, 42, 0x7FFFFFFF, 0x80000000, UINT32_MAX};
+    for (unsigned i = 0; i < 8; i++) {
+        for (unsigned k = 0; k < 8; k++) {
+            assert_sequence(numbers[i], numbers[k]);
+        }
+    }
+    fixture.target.spec.sequence = 0;
+    write_bundle();
+}
+
+static void an_old_one_with_a_changed_number_is_refused(void **state)
+{
+    (void)state;
+    fixture.target.spec.sequence = 3;
+    write_bundle();
+    sign(fixture.private_key);
+    fixture.bundle.bytes[48] = 4;
+    esp_self_reflasher_bundle_config_t config = from_server();
+    config.public_key = fixture.public_key;
+    config.min_sequence = 4;
+    assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_SIGNATURE);
+}
+
 static void a_good_one_is_accepted(void **state)
 {
     (void)state;
@@ -640,6 +694,8 @@ static void events_come_in_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        BUNDLE_TEST(an_old_one_is_refused),
+        BUNDLE_TEST(an_old_one_with_a_changed_number_is_refused),
         BUNDLE_TEST(a_good_one_is_accepted),
         BUNDLE_TEST(damaged_headers),
         BUNDLE_TEST(no_whole_manifest),

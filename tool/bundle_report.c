@@ -103,6 +103,8 @@ static void print_numbers(const bundle_file_t *bundle)
     } else {
         printf("at 0x%06" PRIx32 "\n", manifest->partition_table_offset);
     }
+    terminal_key("sequence");
+    printf("%" PRIu32 "\n", manifest->sequence);
     terminal_key("signature");
     if (bundle->signature.is_signed) {
         printf("by key %s\n", key_text(bundle, key));
@@ -117,8 +119,9 @@ static void print_regions(const bundle_file_t *bundle)
     for (uint32_t i = 0; i < bundle->bundle.region_count; i++) {
         const sr_bundle_region_t region = sr_bundle_region(&bundle->bundle, i);
         char size[NUMBER_TEXT_SIZE];
-        printf("  0x%06" PRIx32 "  %-9s%s\n", region.place.address,
-               region.kind == SR_BUNDLE_ERASED ? "erased" : "written", number_size(region.place.size, size));
+        printf("  0x%06" PRIx32 "  %-9s%-11s%s\n", region.place.address,
+               region.kind == SR_BUNDLE_ERASED ? "erased" : "written", number_size(region.place.size, size),
+               region.initial ? "initial" : "");
     }
 }
 
@@ -185,6 +188,7 @@ static void add_regions(cJSON *json, const sr_bundle_t *bundle)
         cJSON_AddNumberToObject(item, "offset", region.place.address);
         cJSON_AddNumberToObject(item, "size", region.place.size);
         cJSON_AddStringToObject(item, "kind", region.kind == SR_BUNDLE_ERASED ? "erased" : "written");
+        cJSON_AddBoolToObject(item, "initial", region.initial);
         cJSON_AddItemToArray(regions, item);
     }
 }
@@ -227,6 +231,7 @@ static void add_numbers(cJSON *json, const bundle_file_t *bundle)
                           table ? cJSON_CreateNumber(manifest->partition_table_offset) : cJSON_CreateNull());
     cJSON_AddItemToObject(json, "key_id",
                           bundle->signature.is_signed ? cJSON_CreateString(key_text(bundle, key)) : cJSON_CreateNull());
+    cJSON_AddNumberToObject(json, "sequence", manifest->sequence);
     cJSON_AddNumberToObject(json, "sectors", totals.sectors);
     cJSON_AddNumberToObject(json, "sectors_blank", totals.blank);
     cJSON_AddNumberToObject(json, "chunks", manifest->chunk_count);

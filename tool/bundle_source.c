@@ -58,7 +58,9 @@ static int load_key(const char *path, bundle_source_t *source)
 
 int bundle_source_prepare(const bundle_options_t *options, const char *ca, bundle_source_t *source)
 {
-    *source = (bundle_source_t){.config = {.flags = options->flags, .skip_checks = options->skip_checks}};
+    *source = (bundle_source_t){.config = {.flags = options->flags,
+                                           .skip_checks = options->skip_checks,
+                                           .min_sequence = options->min_sequence}};
     const int status = options->public_key != NULL ? load_key(options->public_key, source) : STATUS_OK;
     return status == STATUS_OK ? find_source(options, ca, source) : status;
 }

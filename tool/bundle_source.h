@@ -18,6 +18,7 @@ typedef struct bundle_options {
     const char *public_key; /**< A file, or NULL. */
     uint32_t flags;         /**< ESP_SELF_REFLASHER_BUNDLE_... */
     uint32_t skip_checks;   /**< ESP_SELF_REFLASHER_CHECK_... */
+    uint32_t min_sequence;  /**< 0: any. */
 } bundle_options_t;
 
 /** A config for the component, and what must live as long as it does. */

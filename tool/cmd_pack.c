@@ -33,6 +33,7 @@ enum {
     KEY_OLD_LAYOUT,
     KEY_PARTITION_TABLE,
     KEY_SKIP_CHECK,
+    KEY_SEQUENCE,
 };
 
 /** Something on the command line that may stand there more than once. */
@@ -49,6 +50,7 @@ typedef struct pack_arguments {
     flash_settings_t settings;
     uint32_t partition_table; /**< 0: default; SR_BUNDLE_NO_TABLE: none. */
     uint32_t skip;
+    uint32_t sequence;
     bool keep_bootloader, json, has_offset;
     uint32_t offset; /**< Of a pair whose file comes next. */
     word_t words[MAX_WORDS];
@@ -133,6 +135,11 @@ static error_t parse_word_option(int key, char *argument, struct argp_state *sta
     case KEY_MOVE:
         add_word(arguments, key, argument, state);
         return 0;
+    case KEY_SEQUENCE:
+        if (!number_parse(argument, &arguments->sequence)) {
+            argp_error(state, "bad sequence number '%s': 0 to 4294967295 expected", argument);
+        }
+        return 0;
     case KEY_SKIP_CHECK:
         arguments->skip |= pack_check_bit(argument);
         if (pack_check_bit(argument) == 0) {
@@ -196,6 +203,9 @@ static const struct argp_option options[] = {
     {"out", 'o', "FILE", 0, "Where to write the bundle (needed)", 0},
     {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: as a build folder or a manifest says", 0},
     {"sign", KEY_SIGN, "FILE", 0, "Sign with the private key in this file (PEM)", 0},
+    {"sequence", KEY_SEQUENCE, "N", 0,
+     "Number of this bundle, larger than that of the one before: apps refuse what is older than they say; default: 0",
+     0},
     {"json", 'j', NULL, 0, "Print JSON, as inspect does", 0},
     {"build-dir", KEY_BUILD_DIR, "DIR", 0, "Input: a build of ESP-IDF, all that 'idf.py flash' would write", 1},
     {"manifest", KEY_MANIFEST, "FILE", 0, "Input: a manifest of ESP Web Tools, with its files where it says", 1},
@@ -411,7 +421,8 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
     return status;
 }
 
-static int write_bundle(const pack_result_t *result, const pack_moves_t *moves, uint8_t **bytes, size_t *size)
+static int write_bundle(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves,
+                        uint8_t **bytes, size_t *size)
 {
     bundle_region_t regions[SR_BUNDLE_MAX_REGIONS];
     const bundle_spec_t spec = {
@@ -423,6 +434,7 @@ static int write_bundle(const pack_result_t *result, const pack_moves_t *moves, 
         .region_count = flash_layout_regions(result->layout, regions),
         .moves = moves->list,
         .move_count = moves->count,
+        .sequence = arguments->sequence,
     };
     if (spec.region_count == 0) {
         return complain(STATUS_NO, flash_layout_end(result->layout) == 0
@@ -452,7 +464,7 @@ static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *r
     size_t size = 0;
     int status = pack_result_check(result, arguments->skip);
     if (status == STATUS_OK) {
-        status = write_bundle(result, moves, &bytes, &size);
+        status = write_bundle(arguments, result, moves, &bytes, &size);
     }
     if (status != STATUS_OK) {
         return status;

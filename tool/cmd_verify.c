@@ -6,6 +6,7 @@
 #include "command.h"
 #include "key_file.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -45,8 +46,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-/** Complains about what is wrong. @return STATUS_OK or STATUS_NO. */
-static int verify(const image_file_t *file, const sr_public_key_t *key)
+/** Complains about what is wrong. @param[out] sequence Set if nothing is. @return STATUS_OK or STATUS_NO. */
+static int verify(const image_file_t *file, const sr_public_key_t *key, uint32_t *sequence)
 {
     const sr_bundle_status_t status = bundle_verify(file->bytes, file->size, key);
     if (status != SR_BUNDLE_OK) {
@@ -56,6 +57,7 @@ static int verify(const image_file_t *file, const sr_public_key_t *key)
     if (bundle_file_open(file, &bundle) != STATUS_OK) {
         return STATUS_NO;
     }
+    *sequence = bundle.bundle.sequence;
     uint8_t *flash = malloc(bundle.bundle.min_flash_size);
     if (flash == NULL) {
         return complain(STATUS_NO, "out of memory");
@@ -69,7 +71,7 @@ static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"public-key", KEY_PUBLIC_KEY, "FILE", 0, "Key that the devices have, in PEM (needed)", 0},
-        {"json", 'j', NULL, 0, "Print JSON: file, verified", 0},
+        {"json", 'j', NULL, 0, "Print JSON: file, verified, sequence", 0},
         {0}};
     static const struct argp argp = {
         .options = options,
@@ -91,15 +93,18 @@ static int run(int argc, char **argv)
     if (status != STATUS_OK) {
         return status;
     }
-    status = verify(&file, &key);
+    uint32_t sequence = 0;
+    status = verify(&file, &key, &sequence);
     image_file_free(&file);
     if (arguments.json) {
         cJSON *json = cJSON_CreateObject();
         cJSON_AddStringToObject(json, "file", arguments.path);
         cJSON_AddBoolToObject(json, "verified", status == STATUS_OK);
+        cJSON_AddItemToObject(json, "sequence",
+                              status == STATUS_OK ? cJSON_CreateNumber(sequence) : cJSON_CreateNull());
         json_print(json);
     } else if (status == STATUS_OK) {
-        printf("%s: good, and signed with %s\n", arguments.path, arguments.key_path);
+        printf("%s: good, and signed with %s; sequence %" PRIu32 "\n", arguments.path, arguments.key_path, sequence);
     }
     return status;
 }

@@ -23,6 +23,7 @@ enum {
     KEY_CA,
     KEY_ALLOW_TEMPORARY_TABLE,
     KEY_ALLOW_IN_PLACE,
+    KEY_MIN_SEQUENCE,
 };
 
 static const struct argp_option argp_options[] = {
@@ -39,6 +40,7 @@ static const struct argp_option argp_options[] = {
     {"url", KEY_URL, "URL", 0, "Fetch the bundle from there", 1},
     {"public-key", KEY_PUBLIC_KEY, "FILE", 0, "Key (PEM) that the bundle must be signed with", 1},
     {"allow-unsigned", KEY_ALLOW_UNSIGNED, NULL, 0, "Accept a bundle without signature", 1},
+    {"min-sequence", KEY_MIN_SEQUENCE, "N", 0, "Least sequence number that the app takes; default: 0, any", 1},
     {"allow-in-place", KEY_ALLOW_IN_PLACE, NULL, 0, "The running app may be overwritten from RAM, if nothing takes it",
      1},
     {"skip-check", KEY_SKIP_CHECK, "NAME", 0, "Switch a check of the result off: " BUNDLE_CHECK_NAMES, 1},
@@ -84,9 +86,10 @@ static void check_options(const migration_options_t *options, struct argp_state 
         if (options->word_count == 0) {
             argp_error(state, "no OFFSET SOURCE pair and no --bundle given");
         }
-        if (bundle->public_key != NULL || bundle->flags != 0 || bundle->skip_checks != 0) {
-            argp_error(state, "--public-key, --allow-unsigned, --allow-in-place and --skip-check go with --bundle or "
-                              "--url");
+        if (bundle->public_key != NULL || bundle->flags != 0 || bundle->skip_checks != 0 || bundle->min_sequence != 0) {
+            argp_error(state,
+                       "--public-key, --allow-unsigned, --min-sequence, --allow-in-place and --skip-check go with "
+                       "--bundle or --url");
         }
         return;
     }
@@ -116,6 +119,11 @@ static error_t parse_bundle_option(int key, char *argument, struct argp_state *s
         return 0;
     case KEY_ALLOW_IN_PLACE:
         options->bundle.flags |= ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE;
+        return 0;
+    case KEY_MIN_SEQUENCE:
+        if (!number_parse(argument, &options->bundle.min_sequence)) {
+            argp_error(state, "bad sequence number '%s': 0 to 4294967295 expected", argument);
+        }
         return 0;
     case KEY_SKIP_CHECK:
         options->bundle.skip_checks |= bundle_check_bit(argument);

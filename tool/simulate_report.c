@@ -181,6 +181,9 @@ static const char *refusal_name(esp_self_reflasher_refusal_t refusal)
         [ESP_SELF_REFLASHER_REFUSED_RUNNING_APP] = "running_app",
         [ESP_SELF_REFLASHER_REFUSED_SECURITY] = "security",
         [ESP_SELF_REFLASHER_REFUSED_SOURCE] = "source",
+        [ESP_SELF_REFLASHER_REFUSED_MOVE] = "move",
+        [ESP_SELF_REFLASHER_REFUSED_SEQUENCE] = "sequence",
+        [ESP_SELF_REFLASHER_REFUSED_NO_ROOM] = "no_room",
     };
     return names[refusal];
 }
@@ -218,6 +221,8 @@ static cJSON *plan_json(const esp_self_reflasher_plan_t *plan)
     cJSON_AddNumberToObject(json, "relocation_ms_typical", plan->relocation_ms_typical);
     cJSON_AddNumberToObject(json, "relocation_ms_maximum", plan->relocation_ms_maximum);
     cJSON_AddNumberToObject(json, "sectors_left", plan->sectors_left);
+    cJSON_AddNumberToObject(json, "sequence", plan->sequence);
+    cJSON_AddBoolToObject(json, "installed", plan->installed);
     return json;
 }
 
