@@ -120,8 +120,10 @@ static bool read_partition_table(const sim_config_t *config)
     sr_table_t table;
     sim_window_t window;
     const sr_reader_t reader = sim_reader(&window, offset, SR_SECTOR_SIZE);
-    // as ESP-IDF's esp_partition, which does not ask whether an entry ends inside the flash: one that is torn need not
-    if (sr_table_parse(&reader, 0, &table) != SR_TABLE_OK) {
+    // A table that was torn may have an entry that ends past 4 GiB. Bootloaders add up in 32 bits and start the app all
+    // the same, and ESP-IDF's esp_partition does not look. What such an entry would be is left out.
+    const sr_table_status_t status = sr_table_parse(&reader, 0, &table);
+    if (status != SR_TABLE_OK && status != SR_TABLE_PAST_END) {
         return false;
     }
     for (unsigned i = 0; i < table.count; i++) {

@@ -2,6 +2,7 @@
 #include "self_reflasher_bundle.h"
 
 #include "sr_migration_internal.h"
+#include "sr_resume_esp_idf.h"
 
 #include "esp_check.h"
 #include "esp_heap_caps.h"
@@ -122,8 +123,9 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
     own_config_t own;
     copy_config(&own, config);
     /* A record that is sealed may hold the only copy of data that moves: it is finished, never begun anew. */
-    esp_err_t err = esp_self_reflasher_resume(&own.config);
-    if (err == ESP_OK) {
+    bool stuck;
+    esp_err_t err = sr_resume(&own.config, &stuck);
+    if (err == ESP_OK || stuck) {
         err = new_job(&job);
     }
     if (err == ESP_OK) {

@@ -95,8 +95,9 @@ static const char *reason_to_keep(const sr_abandon_t *abandon)
     return nothing_is_lost(abandon) ? NULL : "it has the only copy of data that moves";
 }
 
-esp_err_t sr_abandon(const sr_abandon_t *abandon)
+esp_err_t sr_abandon(const sr_abandon_t *abandon, bool *stuck)
 {
+    *stuck = false;
     const char *cause = esp_self_reflasher_err_to_name(abandon->cause);
     const char *reason = reason_to_keep(abandon);
     if (reason != NULL) {
@@ -107,6 +108,7 @@ esp_err_t sr_abandon(const sr_abandon_t *abandon)
     ESP_LOGE(TAG, "last step failed at sector 0x%" PRIx32 ": %s; it is given up: the old system is whole",
              abandon->failed_address, cause);
     const esp_err_t err = sr_stage_discard(abandon->stage, abandon->writer, abandon->scratch);
+    *stuck = err != ESP_OK;
     if (err != ESP_OK) {
         ESP_LOGE(TAG, "its record at 0x%" PRIx32 " can not be erased: sector 0x%" PRIx32 ": %s",
                  abandon->stage->address, abandon->writer->failed_address, esp_self_reflasher_err_to_name(err));

@@ -27,6 +27,7 @@ typedef struct sr_abandon {
 /**
  * Discards the record if the old boot path is whole, and what moves is still where it comes from; else keeps it, to be
  * tried again at the next start. Tells in the log which, and why. Not for want of memory, which passes.
+ * @param[out] stuck It is given up, but what is left of its record can not be made unusable.
  * @return the cause
  */
-esp_err_t sr_abandon(const sr_abandon_t *abandon);
+esp_err_t sr_abandon(const sr_abandon_t *abandon, bool *stuck);

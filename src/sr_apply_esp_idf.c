@@ -159,7 +159,8 @@ static esp_err_t commit(sr_migration_t *migration)
                                       .moves_are_known = true,
                                       .cause = err,
                                       .failed_address = work.failed_address};
-        return sr_abandon(&abandon);
+        bool stuck;
+        return sr_abandon(&abandon, &stuck);
     }
     if (err != ESP_OK) {
         ESP_LOGE(TAG, "commit, sector 0x%" PRIx32 ": %s", work.failed_address, esp_self_reflasher_err_to_name(err));

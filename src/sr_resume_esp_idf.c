@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "self_reflasher_bundle.h"
+#include "sr_resume_esp_idf.h"
 
 #include "sr_abandon_esp_idf.h"
 #include "sr_commit.h"
@@ -24,6 +24,8 @@ typedef struct resume {
     sr_stage_t stage;
     sr_writer_t writer;
     sr_proof_t proof;
+    bool finished; /**< The chip has to be restarted. */
+    bool stuck;
     uint8_t list[SR_SECTOR_SIZE];
     uint8_t scratch[SR_SECTOR_SIZE];
     uint8_t readback[SR_WRITER_READBACK_SIZE];
@@ -96,12 +98,12 @@ static esp_err_t commit(resume_t *resume)
                                   .moves_are_known = resume->proof.moves_are_known,
                                   .cause = err,
                                   .failed_address = commit.failed_address};
-    return sr_abandon(&abandon);
+    return sr_abandon(&abandon, &resume->stuck);
 }
 
 /* A record that can not be erased was finished all the same. At the next start nothing of it is left to do, and it is
  * no reason to restart again. */
-static esp_err_t finish_record(resume_t *resume, bool *finished)
+static esp_err_t finish_record(resume_t *resume)
 {
     bool done = false;
     esp_err_t err = sr_proof_is_done(&resume->proof, &done);
@@ -116,12 +118,14 @@ static esp_err_t finish_record(resume_t *resume, bool *finished)
         ESP_LOGE(TAG, "staging, sector 0x%" PRIx32 ": %s", resume->writer.failed_address,
                  esp_self_reflasher_err_to_name(discarded));
     }
-    *finished = !done || discarded == ESP_OK;
+    resume->finished = !done || discarded == ESP_OK;
     return ESP_OK;
 }
 
-static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t *config, bool *finished)
+static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t *config)
 {
+    resume->finished = false;
+    resume->stuck = false;
     esp_err_t err = sr_system_look(&resume->system);
     if (err != ESP_OK) {
         return err;
@@ -143,27 +147,35 @@ static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t 
     }
     if (err == ESP_OK) {
         ESP_LOGW(TAG, "finishing what was interrupted, from the record at 0x%" PRIx32, resume->stage.address);
-        err = finish_record(resume, finished);
+        err = finish_record(resume);
     }
     free_digests(resume);
     return err;
 }
 
-esp_err_t esp_self_reflasher_resume(const esp_self_reflasher_bundle_config_t *config)
+esp_err_t sr_resume(const esp_self_reflasher_bundle_config_t *config, bool *stuck)
 {
-    ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
-    ESP_RETURN_ON_FALSE(config->public_key != NULL || (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) != 0,
-                        ESP_ERR_INVALID_ARG, TAG,
-                        "refused: neither a public key nor ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED");
-    bool finished = false;
+    *stuck = false;
     resume_t *resume = heap_caps_malloc(sizeof(*resume), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
     if (resume == NULL) {
         return ESP_ERR_NO_MEM;
     }
-    const esp_err_t err = run(resume, config, &finished);
+    const esp_err_t err = run(resume, config);
+    const bool finished = resume->finished;
+    *stuck = resume->stuck;
     heap_caps_free(resume);
     if (finished) {
         esp_restart(); /* Table and otadata are others now: what the app knows of them is stale. */
     }
     return err;
+}
+
+esp_err_t esp_self_reflasher_resume(const esp_self_reflasher_bundle_config_t *config)
+{
+    bool stuck;
+    ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
+    ESP_RETURN_ON_FALSE(config->public_key != NULL || (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) != 0,
+                        ESP_ERR_INVALID_ARG, TAG,
+                        "refused: neither a public key nor ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED");
+    return sr_resume(config, &stuck);
 }

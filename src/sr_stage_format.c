@@ -193,7 +193,7 @@ static bool is_wanted(const sr_stage_entry_t *entry, const sr_bundle_t *bundle)
             return false;
         }
     }
-    return entry->blank || moves || sr_is_zero(entry->digest, sizeof(entry->digest));
+    return (moves && !entry->blank) || sr_is_zero(entry->digest, sizeof(entry->digest));
 }
 
 /* The table comes after the bootloader, and both after the data: whatever would change that order is none of ours. */
