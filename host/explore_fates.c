@@ -83,12 +83,12 @@ static void mark_owned(const explore_config_t *config, const uint8_t *flash, uin
     }
 }
 
-/** True if the run writes a sector of the block as part of its commit. */
-static bool commit_writes_in(const explore_trail_t *trail, uint32_t block)
+/** True if the run erases the block at once as part of its commit. */
+static bool commit_erases(const explore_trail_t *trail, uint32_t block)
 {
     for (uint32_t i = 0; i < trail->count; i++) {
         const nor_op_t *op = &trail->operations[i].op;
-        if (trail->operations[i].in_commit && op->kind == NOR_OP_PROGRAM && op->address - block < SR_BLOCK_SIZE) {
+        if (trail->operations[i].in_commit && op->kind == NOR_OP_ERASE_BLOCK && op->address == block) {
             return true;
         }
     }
@@ -96,7 +96,7 @@ static bool commit_writes_in(const explore_trail_t *trail, uint32_t block)
 }
 
 /** The commit may erase the whole block of the boot path. What was blank there and is in no partition of either system
- *  may be anything afterwards: an erase that is cut short leaves it torn, and no manifest vouches for it. */
+ *  may be anything after a cut: an erase that is cut short leaves it torn, and no manifest vouches for it. */
 static bool free_neighbours(const explore_config_t *config, const explore_trail_t *trail, const uint8_t *final,
                             uint8_t *fate)
 {
@@ -107,8 +107,8 @@ static bool free_neighbours(const explore_config_t *config, const explore_trail_
     mark_owned(config, config->flash, owned);
     mark_owned(config, final, owned);
     for (uint32_t block = 0; block < config->size; block += SR_BLOCK_SIZE) {
-        const bool written = commit_writes_in(trail, block);
-        for (uint32_t at = block; written && at < block + SR_BLOCK_SIZE && at < config->size; at += SR_SECTOR_SIZE) {
+        const bool erased = commit_erases(trail, block);
+        for (uint32_t at = block; erased && at < block + SR_BLOCK_SIZE && at < config->size; at += SR_SECTOR_SIZE) {
             if (owned[at / SR_SECTOR_SIZE] == 0 && explore_is_blank(config->flash + at)) {
                 fate[at / SR_SECTOR_SIZE] = EXPLORE_FATE_FREE;
             }

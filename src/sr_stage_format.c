@@ -225,11 +225,20 @@ static bool may_be_guarded(const uint8_t *list, uint32_t count, const sr_stage_l
     return true;
 }
 
-/* What waits in RAM is bounded by what a system has there, so that no list can ask for all the memory there is. */
-static bool waits_elsewhere(const sr_stage_entry_t *entry, const sr_stage_limits_t *limits)
+/** Sectors that wait in RAM. */
+typedef struct held {
+    uint32_t neighbours; /**< Blank ones of the block that the boot path begins in. */
+    uint32_t elsewhere;  /**< With content, and neither of bootloader nor of table. */
+} held_t;
+
+/* They are bounded by what a system has there, so that no list can ask for all the memory there is. */
+static bool count_held(held_t *held, const sr_stage_entry_t *entry, const sr_stage_limits_t *limits)
 {
-    return entry->group > SR_STAGE_NEIGHBOURS && !entry->blank &&
-           (entry->address < limits->bootloader || entry->address > limits->table);
+    const bool elsewhere = entry->address < limits->bootloader || entry->address > limits->table;
+    held->neighbours += entry->group == SR_STAGE_NEIGHBOURS ? entry->sectors : 0;
+    held->elsewhere += entry->group > SR_STAGE_NEIGHBOURS && !entry->blank && elsewhere;
+    return held->neighbours < SR_BLOCK_SIZE / SR_SECTOR_SIZE && held->elsewhere <= SR_STAGE_MAX_HELD &&
+           (entry->group != SR_STAGE_NEIGHBOURS || entry->blank);
 }
 
 sr_stage_status_t sr_stage_check(const uint8_t list[SR_SECTOR_SIZE], const sr_stage_header_t *header,
@@ -237,7 +246,7 @@ sr_stage_status_t sr_stage_check(const uint8_t list[SR_SECTOR_SIZE], const sr_st
 {
     const uint32_t manifest_sectors = sr_stage_manifest_sectors(header->manifest_size);
     uint32_t data_sectors = 0; /* Of entries that do not overlap: as many as the flash has at most. */
-    uint32_t held = 0;
+    held_t held = {0};
     for (uint32_t i = 0; i < header->count; i++) {
         const sr_stage_entry_t entry = sr_stage_read_entry(list, i);
         if (!is_well_formed(list, i, &entry, limits->flash_size) || !is_in_order(list, i, &entry) ||
@@ -254,10 +263,9 @@ sr_stage_status_t sr_stage_check(const uint8_t list[SR_SECTOR_SIZE], const sr_st
             return SR_STAGE_FORBIDDEN;
         }
         data_sectors += entry.blank ? 0 : entry.sectors;
-        held += waits_elsewhere(&entry, limits);
-    }
-    if (held > SR_STAGE_MAX_HELD) {
-        return SR_STAGE_BAD_ENTRY;
+        if (!count_held(&held, &entry, limits)) {
+            return SR_STAGE_BAD_ENTRY;
+        }
     }
     if (data_sectors > header->sectors - manifest_sectors ||
         header->sectors - manifest_sectors - data_sectors > SR_STAGE_MAX_FILL) {

@@ -47,6 +47,7 @@ typedef struct target {
     bool over_app;      /**< Something else shall lie where the app runs. */
     bool for_c3;
     bool breaks; /**< The bootloader that it brings is damaged. */
+    bool erases; /**< 20 sectors at MOVED. */
 } target_t;
 
 /* The bootloader with other data: two bits of one column of the checksum, and the digest that goes with them. */
@@ -130,6 +131,10 @@ static void make_bundle(const target_t *target, const char *private_pem)
         regions[count++] = (bundle_region_t){.place = {SLOT_0, SMALL_APP_SIZE}};
     }
     regions[count++] = (bundle_region_t){.place = {SLOT_1, SMALL_APP_SIZE}};
+    if (target->erases) {
+        memset(wanted + MOVED, 0xFF, 20 * SECTOR);
+        regions[count++] = (bundle_region_t){.place = {MOVED, 20 * SECTOR}};
+    }
     for (unsigned i = 0; i < count; i++) {
         regions[i].data = wanted + regions[i].place.address;
         regions[i].length = regions[i].place.size;
@@ -552,6 +557,27 @@ static void stranger_gets_no_memory(void **state)
     sim_chip_detach();
 }
 
+/* What waits in RAM is no more than a boot path and a block. */
+static void list_can_not_ask_for_all_memory(void **state)
+{
+    (void)state;
+    const target_t target = {.erases = true};
+    make_bundle(&target, own_private);
+    for (uint32_t sectors = 20; sectors >= 15; sectors--) {
+        record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+        add_range(SR_STAGE_DATA, SMALL_NVS, SMALL_NVS_SIZE);
+        record_add(&record, SR_STAGE_NEIGHBOURS, MOVED, sectors, NULL);
+        add_range(SR_STAGE_BOOTLOADER, SMALL_BOOTLOADER, 0x7000);
+        add_range(SR_STAGE_TABLE, SR_PARTITION_TABLE_OFFSET, SECTOR);
+        add_range(SR_STAGE_OTADATA, SMALL_OTADATA, 2 * SECTOR);
+        if (sectors > 15) {
+            expect_ignored(RECORD, "with more than a block beside the boot path");
+        }
+    }
+    put(RECORD);
+    expect_finished();
+}
+
 static void running_app_is_not_written_over(void **state)
 {
     (void)state;
@@ -881,6 +907,7 @@ int main(void)
         TEST(every_byte_of_an_entry_counts),
         TEST(no_number_is_too_large),
         TEST(stranger_gets_no_memory),
+        TEST(list_can_not_ask_for_all_memory),
         TEST(running_app_is_not_written_over),
         TEST(guard_needs_somebody_who_stands_in),
         TEST(record_erases_nothing_beside_it),
