@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+#ifndef ESP_ERR_NOT_ALLOWED
+#define ESP_ERR_NOT_ALLOWED 0x10D /* ESP-IDF 5.1.0 has no name for it. */
+#endif
+
 static bool all_blank(const uint8_t *data, uint32_t length)
 {
     for (uint32_t i = 0; i < length; i++) {
