@@ -239,8 +239,8 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
  * esp_self_reflasher_apply_bundle() starts anew. With the boot path half written, or with the only copy of data that
  * moves in flash, it is tried again at each start.
  *
- * @param[in] config As for esp_self_reflasher_apply_bundle(), of which it uses public_key, flags, skip_checks,
- * may_commit and user_ctx. No source needs to be named.
+ * @param[in] config As for esp_self_reflasher_apply_bundle(), of which it uses public_key, flags, min_sequence,
+ * skip_checks, may_commit and user_ctx. No source needs to be named.
  * @return
  *  - ESP_OK: nothing is left to be finished
  *  - ESP_ERR_INVALID_ARG: config is NULL, or there is neither a public key nor ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED

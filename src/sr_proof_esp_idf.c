@@ -21,15 +21,16 @@ static bool is_in(sr_region_t region, uint32_t address)
 }
 
 /* The idle task feeds the task watchdog. */
-static void take_a_breath(uint32_t sector)
+static void take_a_breath(sr_proof_t *proof)
 {
-    if (sector % SECTORS_PER_BLOCK == 0) {
+    if (++proof->sectors_read % SECTORS_PER_BLOCK == 0) {
         vTaskDelay(1);
     }
 }
 
 static esp_err_t digest_of(sr_proof_t *proof, uint32_t address, uint8_t digest[SR_SHA256_SIZE])
 {
+    take_a_breath(proof);
     const esp_err_t err = sr_flash_read(&proof->system->flash, address, proof->scratch, SR_SECTOR_SIZE);
     if (err != ESP_OK) {
         return err;
@@ -42,6 +43,7 @@ static esp_err_t is_right(sr_proof_t *proof, uint32_t address, const uint8_t *wa
 {
     uint8_t digest[SR_SHA256_SIZE];
     if (wanted == NULL) {
+        take_a_breath(proof);
         return sr_writer_is_blank(proof->writer, address, right);
     }
     const esp_err_t err = digest_of(proof, address, digest);
@@ -154,7 +156,6 @@ static esp_err_t confirm_entry(sr_proof_t *proof, const sr_stage_entry_t *entry,
     sr_sha256_start(&sha);
     for (uint32_t i = 0; i < entry->sectors && err == ESP_OK && *confirmed; i++) {
         const uint32_t data_index = entry->data_index + i;
-        take_a_breath(i);
         err = digest_of(proof, sr_stage_data_address(proof->stage, data_index), digest);
         sr_sha256_update(&sha, proof->scratch, SR_SECTOR_SIZE);
         memcpy(proof->stage->digests + data_index * SR_BUNDLE_DIGEST_SIZE, digest, SR_BUNDLE_DIGEST_SIZE);
@@ -220,7 +221,6 @@ static esp_err_t entry_is_done(sr_proof_t *proof, const sr_stage_entry_t *entry,
     for (uint32_t i = 0; i < entry->sectors && err == ESP_OK && *done; i++) {
         const uint32_t address = entry->address + i * SR_SECTOR_SIZE;
         if (is_in(where, address)) {
-            take_a_breath(i);
             err = is_right(proof, address, digest_in_stage(proof, entry, i), done);
         }
     }
@@ -331,7 +331,6 @@ static esp_err_t check_region(sr_proof_t *proof, const sr_bundle_region_t *regio
     for (uint32_t offset = 0; offset < region->place.size; offset += SR_SECTOR_SIZE) {
         bool right = true;
         const uint32_t address = region->place.address + offset;
-        take_a_breath(address / SR_SECTOR_SIZE);
         /* What the new system owns from the step on may change at any time, but not what decides on who boots. */
         const esp_err_t err = !region->initial || is_in(proof->system->boot_path.otadata, address)
                                   ? check_sector(proof, address, &right)
@@ -416,16 +415,18 @@ static esp_err_t check_result(sr_proof_t *proof, sr_stage_status_t *status)
 esp_err_t sr_proof_check(sr_proof_t *proof, sr_stage_status_t *status)
 {
     /* From what costs little to what costs much; nothing of a step is believed before those above it have passed. */
-    static esp_err_t (*const steps[])(sr_proof_t * proof, sr_stage_status_t * status) = {
-        check_place,      load_list,    check_app,          load_manifest, check_device, check_list,
-        check_encryption, confirm_data, spares_running_app, check_moves,   check_rest,   check_result,
+    static const struct {
+        esp_err_t (*prove)(sr_proof_t *proof, sr_stage_status_t *status);
+    } steps[] = {
+        {check_place},      {load_list},    {check_app},          {load_manifest}, {check_device}, {check_list},
+        {check_encryption}, {confirm_data}, {spares_running_app}, {check_moves},   {check_rest},   {check_result},
     };
     esp_err_t err = ESP_OK;
     *status = SR_STAGE_OK;
     proof->reason[0] = '\0';
     proof->read_err = ESP_OK;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && err == ESP_OK && *status == SR_STAGE_OK; i++) {
-        err = steps[i](proof, status);
+        err = steps[i].prove(proof, status);
     }
     return err;
 }

@@ -30,6 +30,7 @@ typedef struct sr_proof {
     sr_manifest_t manifest; /**< While it is checked. */
     sr_moves_t moves;       /**< Set for a record that is believed: those that are not over yet. */
     bool moves_are_known;   /**< False: the running system does not have all that moves. */
+    uint32_t sectors_read;  /**< To yield from time to time. */
     esp_err_t read_err;     /**< First error that a reader of the flash as it will be has met. */
     char reason[128];       /**< More about the status; may be empty. */
 } sr_proof_t;
