@@ -22,6 +22,7 @@ set(SR_SOURCES
     src/sr_hold_esp_idf.c
     src/sr_http_esp_idf.c
     src/sr_image.c
+    src/sr_installed_esp_idf.c
     src/sr_in_place_esp_idf.c
     src/sr_manifest_esp_idf.c
     src/sr_map.c
@@ -54,6 +55,8 @@ set(SR_SOURCES
     src/sr_system_esp_idf.c
     src/sr_temporary_table_esp_idf.c
     src/sr_transfer_esp_idf.c
+    src/sr_unfinished.c
+    src/sr_unfinished_esp_idf.c
     src/sr_verdict_esp_idf.c
     src/sr_watchdog_esp_idf.c
     src/sr_way_esp_idf.c

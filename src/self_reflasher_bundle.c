@@ -104,6 +104,8 @@ static esp_err_t apply(job_t *job, const own_config_t *own, esp_self_reflasher_p
         ESP_LOGI(TAG, "%" PRIu32 " of %" PRIu32 " sectors to write, %" PRIu32 " of them on the boot path",
                  job->plan.sectors_to_write, job->plan.sectors_total, job->plan.sectors_boot_path);
         err = moves(&job->plan) ? relocate(job) : sr_migration_run(&job->migration);
+    } else if (err == ESP_OK) {
+        err = sr_migration_clear_mark(&job->migration); /* An earlier call did all but that. */
     }
     job->migration.progress.error = err;
     sr_migration_tell(&job->migration, err == ESP_OK ? ESP_SELF_REFLASHER_EVENT_DONE : ESP_SELF_REFLASHER_EVENT_FAILED);

@@ -19,9 +19,10 @@ static const char *TAG = "self_reflasher";
 /** Which sectors a pass writes. */
 typedef bool (*wanted_t)(uint8_t flags);
 
+/* Otadata is a data partition, too, but boot path: what selects the new app comes last. */
 static bool is_data(uint8_t flags)
 {
-    return (flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_DATA) != 0;
+    return (flags & (SR_MAP_WRONG | SR_MAP_DATA | SR_MAP_BOOT_PATH)) == (SR_MAP_WRONG | SR_MAP_DATA);
 }
 
 /* Offset in the bundle behind the run of adjacent chunks that are needed, so that they travel in one request. */
@@ -147,6 +148,9 @@ static esp_err_t commit(sr_migration_t *migration)
         migration->progress.sectors_total = sr_commit_boot_path_sectors(&work);
         sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
         err = sr_commit_execute(&work);
+        if (err == ESP_OK) {
+            err = sr_migration_void_mark(migration);
+        }
         migration->progress.sectors_done = err == ESP_OK ? migration->progress.sectors_total : 0;
         sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
     }
@@ -203,6 +207,9 @@ static esp_err_t keep_being_started(sr_migration_t *migration)
 static esp_err_t prepare(sr_migration_t *migration, bool *data_is_staged)
 {
     esp_err_t err = sr_migration_discard_records(migration);
+    if (err == ESP_OK) {
+        err = sr_migration_put_mark(migration);
+    }
     if (err == ESP_OK) {
         err = keep_being_started(migration);
     }
@@ -316,5 +323,5 @@ esp_err_t sr_migration_run(sr_migration_t *migration)
         err = sr_stage_discard(&migration->stage, &migration->writer, migration->buffers->scratch);
         err = sr_migration_tell_record(migration, err);
     }
-    return err;
+    return err == ESP_OK ? sr_migration_clear_mark(migration) : err;
 }

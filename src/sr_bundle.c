@@ -403,21 +403,27 @@ static uint32_t rows_up_to(const uint8_t *rows, uint32_t count, uint32_t field, 
     return low;
 }
 
-sr_bundle_want_t sr_bundle_want(const sr_bundle_t *bundle, uint32_t address, uint32_t *digest_index)
+/** Finds the region that a sector is in. */
+static bool find_region(const sr_bundle_t *bundle, uint32_t address, sr_bundle_region_t *region)
 {
     const uint32_t regions = rows_up_to(region_rows(bundle), bundle->region_count, REGION_ADDRESS, address);
     if (regions == 0) {
-        return SR_BUNDLE_KEEP;
+        return false;
     }
-    const sr_bundle_region_t region = sr_bundle_region(bundle, regions - 1);
-    const uint32_t distance = address - region.place.address;
-    if (distance >= region.place.size) {
+    *region = sr_bundle_region(bundle, regions - 1);
+    return address - region->place.address < region->place.size;
+}
+
+sr_bundle_want_t sr_bundle_want(const sr_bundle_t *bundle, uint32_t address, uint32_t *digest_index)
+{
+    sr_bundle_region_t region;
+    if (!find_region(bundle, address, &region)) {
         return SR_BUNDLE_KEEP;
     }
     if (region.kind == SR_BUNDLE_ERASED) {
         return SR_BUNDLE_BLANK;
     }
-    const uint32_t index = region.first_digest + distance / SR_SECTOR_SIZE;
+    const uint32_t index = region.first_digest + (address - region.place.address) / SR_SECTOR_SIZE;
     if (sr_bundle_is_blank(sr_bundle_digest(bundle, index))) {
         return SR_BUNDLE_BLANK;
     }
@@ -425,6 +431,12 @@ sr_bundle_want_t sr_bundle_want(const sr_bundle_t *bundle, uint32_t address, uin
         *digest_index = index;
     }
     return SR_BUNDLE_CONTENT;
+}
+
+bool sr_bundle_is_initial(const sr_bundle_t *bundle, uint32_t address)
+{
+    sr_bundle_region_t region;
+    return find_region(bundle, address, &region) && region.initial;
 }
 
 uint32_t sr_bundle_address(const sr_bundle_t *bundle, uint32_t digest_index)

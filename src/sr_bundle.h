@@ -139,6 +139,9 @@ typedef enum sr_bundle_want {
  */
 sr_bundle_want_t sr_bundle_want(const sr_bundle_t *bundle, uint32_t address, uint32_t *digest_index);
 
+/** True for a sector in an initial region. */
+bool sr_bundle_is_initial(const sr_bundle_t *bundle, uint32_t address);
+
 /** Flash address of the sector with this digest, below digest_count. */
 uint32_t sr_bundle_address(const sr_bundle_t *bundle, uint32_t digest_index);
 

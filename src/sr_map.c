@@ -244,6 +244,42 @@ uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
     return best != UINT32_MAX ? best : find_run(map, sectors, ANYWHERE, 0, NEVER_FREE);
 }
 
+/** How far the place for a mark may fall short of the best. */
+typedef enum compromise { NO_COMPROMISE, END_OF_BLOCK, WITH_BOOT_PATH, NOT_BLANK_YET, COMPROMISES } compromise_t;
+
+static bool has_boot_path(const sr_map_t *map, uint32_t block)
+{
+    for (uint32_t i = block; i < block + SECTORS_PER_BLOCK && i < map->count; i++) {
+        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool takes_mark(const sr_map_t *map, uint32_t index, compromise_t compromise)
+{
+    const uint8_t flags = map->flags[index];
+    const uint32_t in_block = index % SECTORS_PER_BLOCK;
+    return is_free(flags, NEVER_FREE | SR_MAP_NEW_DATA) &&
+           (compromise >= NOT_BLANK_YET || (flags & SR_MAP_BLANK) != 0) &&
+           (compromise >= WITH_BOOT_PATH || !has_boot_path(map, index - in_block)) &&
+           (compromise >= END_OF_BLOCK || in_block < SECTORS_PER_BLOCK - TRAILER_SECTORS);
+}
+
+uint32_t sr_map_find_mark(const sr_map_t *map, uint32_t below)
+{
+    const uint32_t end = below / SR_SECTOR_SIZE < map->count ? below / SR_SECTOR_SIZE : map->count;
+    for (unsigned compromise = NO_COMPROMISE; compromise < COMPROMISES; compromise++) {
+        for (uint32_t i = end; i > 0; i--) {
+            if (takes_mark(map, i - 1, (compromise_t)compromise)) {
+                return (i - 1) * SR_SECTOR_SIZE;
+            }
+        }
+    }
+    return UINT32_MAX;
+}
+
 uint32_t sr_map_longest_free(const sr_map_t *map)
 {
     uint32_t run = 0;

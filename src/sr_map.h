@@ -117,6 +117,16 @@ void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint
  */
 uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors);
 
+/**
+ * Finds a sector for the mark of an installation that is not done: erased, needed by nobody, where no record would
+ * rather lie, and in no data partition of the new system, where it would not be believed any more. The highest one.
+ * Only if there is no other: one that is erased with others at once, that may be the end of a slot, or that the bundle
+ * wants blank and is not.
+ * @param below Where to end.
+ * @return Its address, or UINT32_MAX.
+ */
+uint32_t sr_map_find_mark(const sr_map_t *map, uint32_t below);
+
 /** Sectors of the longest run that sr_map_find_free() would find. */
 uint32_t sr_map_longest_free(const sr_map_t *map);
 

@@ -141,7 +141,8 @@ static esp_err_t load_manifest(sr_migration_t *migration)
 esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_bundle_config_t *config,
                             esp_self_reflasher_plan_t *plan)
 {
-    *migration = (sr_migration_t){.config = config, .plan = plan};
+    *migration =
+        (sr_migration_t){.config = config, .plan = plan, .mark.address = SR_NO_ADDRESS, .mark_found = SR_NO_ADDRESS};
     esp_err_t err = sr_system_look(&migration->system);
     if (err == ESP_OK) {
         err = check_arguments(config, &migration->system);

@@ -20,6 +20,7 @@
 #include "sr_source_esp_idf.h"
 #include "sr_stage.h"
 #include "sr_system_esp_idf.h"
+#include "sr_unfinished.h"
 #include "sr_writer.h"
 
 typedef struct sr_migration {
@@ -43,6 +44,11 @@ typedef struct sr_migration {
     uint32_t overwrite_from;     /**< Free flash where these bytes wait, as a record that is never sealed. */
     esp_err_t result_err;        /**< First error that a reader of the flash as it will be has met. */
     bool writes_app_partition;   /**< Set by sr_migration_run(): an app partition other than the running app's, too. */
+    bool installed;              /**< Own regions are right, and what the new system owns is not looked at. */
+    bool has_initial;            /**< There are regions that the new system owns afterwards. */
+    uint32_t settled;            /**< Sectors of the target that the map does not have, and that count as right. */
+    sr_unfinished_t mark;        /**< That this installation is not done; its address is UINT32_MAX: none is needed. */
+    uint32_t mark_found; /**< Where an earlier attempt has left one for the same manifest; UINT32_MAX: nowhere. */
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;
 } sr_migration_t;

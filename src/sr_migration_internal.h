@@ -28,6 +28,30 @@ esp_err_t sr_migration_survey_again(sr_migration_t *migration, sr_region_t regio
  */
 esp_err_t sr_migration_find_moves(sr_migration_t *migration);
 
+/**
+ * Finds out whether the bundle is installed, by the sectors that were compared. If so, what the new system owns is
+ * taken out of the map. If not, and an earlier attempt has left its mark, that is kept from use.
+ * @return ESP_OK, ESP_FAIL if the manifest can not be hashed, or an error of the flash.
+ */
+esp_err_t sr_migration_find_installed(sr_migration_t *migration);
+
+/** True if a mark has to say that the installation is not done. Valid after the survey. */
+bool sr_migration_needs_mark(const sr_migration_t *migration);
+
+/** Tells the map where the mark will lie that the installation is not done, if it needs one. Changes no flash.
+ *  @return ESP_OK or ESP_ERR_SELF_REFLASHER_REFUSED: there is no room. */
+esp_err_t sr_migration_reserve_mark(sr_migration_t *migration);
+
+/** Writes the mark, and erases those of other attempts. Comes before anything that the bundle compares for good.
+ *  @return ESP_OK or as sr_writer_put(). */
+esp_err_t sr_migration_put_mark(sr_migration_t *migration);
+
+/** Voids the mark: all is done. @return ESP_OK or as sr_writer_put(). */
+esp_err_t sr_migration_void_mark(sr_migration_t *migration);
+
+/** Erases the mark. @return ESP_OK or as sr_writer_put(). */
+esp_err_t sr_migration_clear_mark(sr_migration_t *migration);
+
 /** Tells the map that the sectors of old records are free: sr_migration_discard_records() comes before anything else.
  *  @return ESP_OK or an error of the flash. */
 esp_err_t sr_migration_mark_records(sr_migration_t *migration);

@@ -88,7 +88,7 @@ static esp_err_t survey_moves(sr_migration_t *migration)
 esp_err_t sr_migration_find_moves(sr_migration_t *migration)
 {
     const uint32_t count = migration->manifest.bundle.move_count;
-    if (count == 0 || !boot_path_is_old(migration)) {
+    if (count == 0 || migration->installed || !boot_path_is_old(migration)) {
         return ESP_OK;
     }
     if (migration->system.flash.encryption) {

@@ -55,15 +55,16 @@ static uint32_t content_size(const extent_t *extent)
     return (extent->content_end - extent->first) * SR_SECTOR_SIZE;
 }
 
-static uint32_t record_sectors(uint32_t content)
+/* With the mark that the installation is not done, if it needs one: what is left over is erased as one region. */
+static uint32_t record_sectors(const sr_migration_t *migration, uint32_t content)
 {
-    return SR_STAGE_OVERHEAD + content / SR_SECTOR_SIZE;
+    return SR_STAGE_OVERHEAD + content / SR_SECTOR_SIZE + (sr_migration_needs_mark(migration) ? 1u : 0u);
 }
 
 uint32_t sr_overwrite_missing(const sr_migration_t *migration)
 {
     const extent_t extent = measure(&migration->map);
-    const uint32_t wanted = record_sectors(content_size(&extent));
+    const uint32_t wanted = record_sectors(migration, content_size(&extent));
     const uint32_t longest = sr_map_longest_free(&migration->map);
     return wanted > longest ? (wanted - longest) * SR_SECTOR_SIZE : 0;
 }
@@ -74,7 +75,12 @@ void sr_overwrite_plan(sr_migration_t *migration)
     const extent_t extent = measure(&migration->map);
     migration->overwrite = (sr_region_t){extent.first * SR_SECTOR_SIZE, (extent.end - extent.first) * SR_SECTOR_SIZE};
     migration->overwrite_content = content_size(&extent);
-    migration->overwrite_from = sr_map_find_free(&migration->map, record_sectors(migration->overwrite_content));
+    migration->overwrite_from =
+        sr_map_find_free(&migration->map, record_sectors(migration, migration->overwrite_content));
+    if (sr_migration_needs_mark(migration)) {
+        const uint32_t sectors = record_sectors(migration, migration->overwrite_content);
+        migration->mark.address = migration->overwrite_from + (sectors - 1) * SR_SECTOR_SIZE;
+    }
     plan->relocation = ESP_SELF_REFLASHER_RELOCATION_IN_PLACE;
     sr_map_times(extent.erases, extent.programs, &plan->relocation_ms_typical, &plan->relocation_ms_maximum);
 }
@@ -128,7 +134,10 @@ esp_err_t sr_overwrite_stage(sr_migration_t *migration)
     /* Its mark lets the next start clean up after a cut; without a seal it is never taken for the last step. */
     sr_stage_t record = {.flash = &migration->system.flash,
                          .header = {.sectors = migration->overwrite_content / SR_SECTOR_SIZE}};
-    migration->overwrite_from = sr_map_find_free(&migration->map, record_sectors(migration->overwrite_content));
+    const uint32_t sectors = record_sectors(migration, migration->overwrite_content);
+    if (migration->mark.address == SR_NO_ADDRESS) { /* Else it lies where it was planned, with the mark. */
+        migration->overwrite_from = sr_map_find_free(&migration->map, sectors);
+    }
     if (migration->overwrite_from == SR_NO_ADDRESS) {
         return ESP_ERR_INVALID_STATE;
     }
@@ -150,14 +159,14 @@ esp_err_t sr_overwrite_stage(sr_migration_t *migration)
 
 esp_err_t sr_overwrite_execute(sr_migration_t *migration, const sr_hold_t *hold)
 {
-    sr_copy_t copy = {
-        .flash = migration->system.flash,
-        .source = waiting_at(migration, migration->overwrite.address),
-        .length = migration->overwrite_content,
-        .destination = migration->overwrite,
-        .leftover = {migration->overwrite_from, record_sectors(migration->overwrite_content) * SR_SECTOR_SIZE},
-        .hold = *hold,
-        .workspace = heap_caps_malloc(sizeof(*copy.workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT)};
+    sr_copy_t copy = {.flash = migration->system.flash,
+                      .source = waiting_at(migration, migration->overwrite.address),
+                      .length = migration->overwrite_content,
+                      .destination = migration->overwrite,
+                      .leftover = {migration->overwrite_from,
+                                   record_sectors(migration, migration->overwrite_content) * SR_SECTOR_SIZE},
+                      .hold = *hold,
+                      .workspace = heap_caps_malloc(sizeof(*copy.workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT)};
     if (copy.workspace == NULL) {
         return ESP_ERR_NO_MEM;
     }

@@ -34,8 +34,8 @@ static void fill_plan(sr_migration_t *migration)
     sr_map_summary_t summary;
     esp_self_reflasher_plan_t *plan = migration->plan;
     sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
-    plan->sectors_total = summary.total + migration->left_out;
-    plan->sectors_right = summary.total - summary.wrong;
+    plan->sectors_total = summary.total + migration->left_out + migration->settled;
+    plan->sectors_right = summary.total - summary.wrong + migration->settled;
     plan->sectors_to_write = summary.wrong;
     plan->sectors_boot_path = summary.boot_path;
     plan->bytes_to_download = migration->config->http_config != NULL ? summary.bytes : 0;
@@ -43,6 +43,7 @@ static void fill_plan(sr_migration_t *migration)
     plan->flash_ms_maximum = summary.maximum_ms;
     plan->window_ms_typical = summary.window_typical_ms;
     plan->window_ms_maximum = summary.window_maximum_ms;
+    plan->installed = migration->installed || summary.wrong == 0;
     plan->must_relocate = summary.running > 0;
     plan->sectors_moved = summary.moved;
     if (migration->overwrite.size > 0) {
@@ -296,13 +297,16 @@ static esp_err_t check_work(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = check_signatures(migration);
     }
+    if (err == ESP_OK && migration->overwrite.size == 0) {
+        err = sr_migration_find_recovery(migration);
+    }
+    if (err == ESP_OK) {
+        err = sr_migration_reserve_mark(migration);
+    }
     if (err != ESP_OK || migration->overwrite.size > 0) {
         return err; /* In place nothing stands in, nothing moves, and no record lists what else is erased. */
     }
-    err = sr_migration_find_recovery(migration);
-    if (err == ESP_OK) {
-        err = claim_block(migration);
-    }
+    err = claim_block(migration);
     if (err == ESP_OK) {
         fill_plan(migration); /* Where the last step is staged depends on it. */
     }

@@ -6,6 +6,7 @@
 #include "sr_proof_esp_idf.h"
 #include "sr_stage.h"
 #include "sr_system_esp_idf.h"
+#include "sr_unfinished_esp_idf.h"
 
 #include "esp_check.h"
 #include "esp_heap_caps.h"
@@ -109,6 +110,9 @@ static esp_err_t finish_record(resume_t *resume)
     esp_err_t err = sr_proof_is_done(&resume->proof, &done);
     if (err == ESP_OK && !done) {
         err = commit(resume);
+    }
+    if (err == ESP_OK) {
+        err = sr_unfinished_settle(&resume->system, &resume->writer, resume->scratch);
     }
     if (err != ESP_OK) {
         return err;

@@ -30,6 +30,9 @@ static esp_err_t mark_running_system(sr_migration_t *migration)
 
 sr_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t address)
 {
+    if (migration->installed && sr_bundle_is_initial(&migration->manifest.bundle, address)) {
+        return (sr_wanted_t){.kind = SR_WANTED_AS_IT_IS};
+    }
     return sr_moves_wanted(&migration->moves, &migration->manifest.bundle, address);
 }
 
@@ -107,6 +110,9 @@ esp_err_t sr_migration_survey(sr_migration_t *migration)
         }
     }
     esp_err_t err = mark_running_system(migration);
+    if (err == ESP_OK) {
+        err = sr_migration_find_installed(migration);
+    }
     if (err == ESP_OK) {
         err = sr_migration_find_moves(migration);
     }

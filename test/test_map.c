@@ -509,6 +509,36 @@ static void times_are_sums_in_milliseconds(void **state)
     assert_int_equal(maximum, (3 * ERASE_MAX + 32 * PAGE_MAX + 999) / 1000);
 }
 
+static void place_for_a_mark_is_the_highest_that_costs_nobody_anything(void **state)
+{
+    (void)state;
+    assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), UINT32_MAX);
+    set(0, COUNT, SR_MAP_BLANK);
+    assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), 59 * SECTOR); /* Not in the last 16 KiB of a slot. */
+    assert_int_equal(sr_map_find_mark(&map, 59 * SECTOR), 58 * SECTOR);
+    assert_int_equal(sr_map_find_mark(&map, 48 * SECTOR), 43 * SECTOR);
+    static const uint8_t taken[] = {SR_MAP_BOOT_PATH, SR_MAP_RUNNING_APP, SR_MAP_DATA, SR_MAP_CONTENT, SR_MAP_NEW_DATA};
+    for (unsigned i = 0; i < sizeof(taken); i++) {
+        set(0, COUNT, taken[i] | SR_MAP_BLANK | SR_MAP_TARGET);
+        assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), UINT32_MAX);
+    }
+}
+
+static void place_for_a_mark_is_found_where_there_is_any(void **state)
+{
+    (void)state;
+    set(5, 1, SR_MAP_TARGET | SR_MAP_WRONG); /* To be blank. */
+    assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), 5 * SECTOR);
+    assert_int_equal(sr_map_find_mark(&map, 5 * SECTOR), UINT32_MAX);
+    set(1, 1, SR_MAP_BLANK);
+    set(2, 1, SR_MAP_BOOT_PATH | SR_MAP_WRONG);
+    assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), SECTOR); /* Erased with the boot path, but blank. */
+    set(31, 1, SR_MAP_BLANK);
+    assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), 31 * SECTOR);
+    set(17, 1, SR_MAP_BLANK | SR_MAP_TARGET);
+    assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), 17 * SECTOR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -520,6 +550,8 @@ int main(void)
         TEST(body_is_what_must_be_written_and_nobody_needs),
         TEST(free_flash_is_blank_or_will_be_and_nobody_needs_it),
         TEST(first_run_that_is_long_enough_is_found),
+        TEST(place_for_a_mark_is_the_highest_that_costs_nobody_anything),
+        TEST(place_for_a_mark_is_found_where_there_is_any),
         TEST(record_fills_a_block_where_erasing_it_is_quicker_then),
         TEST(record_stays_clear_of_the_ends_of_slots_that_are_not_known),
         TEST(block_is_erased_at_once_if_that_is_quicker_and_loses_nothing),

@@ -448,7 +448,7 @@ include(@INCLUDE@)
                                             "OPTIONS --keep-bootloader --erase nvs)")
         self.assertEqual(status, 0, output)
         report = self.run_json(0, "inspect", folder / "x.srb")
-        self.assertEqual([region["offset"] for region in report["regions"]], [0x8000, 0x210000])
+        self.assertEqual([region["offset"] for region in report["regions"]], [0x8000, 0x9000, 0x210000])
         self.assertEqual(run("verify", folder / "x.srb", "--public-key", self.public_key).returncode, 0)
 
     def test_embed(self):
@@ -914,6 +914,141 @@ class Checks(PackTest):
         app[end:] = hashlib.sha256(app[:end]).digest()
         report = self.pack(*self.system_with(at_0x210000=self.write("v3.1.bin", bytes(app))), "--skip-check", "app")[1]
         self.assertEqual(report["min_chip_revision"], 301)
+
+
+class Initial(PackTest):
+    """What the new system owns once it is installed."""
+
+    def flags(self, report):
+        return {region["offset"]: region["initial"] for region in report["regions"]}
+
+    def initial_sectors(self, report):
+        return {sector for region in report["regions"] if region["initial"]
+                for sector in range(region["offset"], region["offset"] + region["size"], SECTOR)}
+
+    def test_files_of_a_system(self):
+        _, report = self.pack(*self.system)
+        flags = self.flags(report)
+        self.assertEqual({place for place, initial in flags.items() if initial}, {0xD000})
+        self.assertGreater(len(flags), 3)
+
+    def test_whole_flash_is_split_at_partitions(self):
+        flash = bytearray(self.image)
+        partitions = read_table(self.image)
+        for label in ("nvs", "phy_init", "ota_1"):  # content across every boundary
+            if label in partitions:
+                address, size = partitions[label]
+                flash[address:address + size] = (b"data" * (size // 4))[:size]
+        _, report = self.pack("--merged", self.write("whole.bin", bytes(flash)))
+        expected = set()
+        for address, size in partitions.values():
+            if address != 0x210000:
+                expected |= set(range(address, address + size, SECTOR))
+        self.assertEqual(self.initial_sectors(report), expected)
+        self.assertNotIn(0x1000, expected)
+        self.assertNotIn(0x210000, expected)
+
+    def test_the_other_slot(self):
+        _, report = self.pack(*self.system, "0x10000", self.app)
+        self.assertEqual({place for place, initial in self.flags(report).items() if initial}, {0xD000, 0x10000})
+
+    def test_kept_table_tells_nothing(self):
+        _, report = self.pack("0xd000", self.otadata, "0x210000", self.app, warns=True)
+        self.assertFalse(any(self.flags(report).values()))
+
+    def test_data_alone_is_compared(self):
+        data = self.write("data.bin", b"data" * 3000)
+        for more in ((), ("--erase", "0x300000+64K")):
+            _, report = self.pack("0x9000", data, *more, "--partition-table", "none", warns=True)
+            self.assertFalse(any(self.flags(report).values()))
+
+    def test_slots_of_mcuboot(self):
+        _, report = self.pack("0x1000", self.mcuboot, "0x10000", self.slot, "--erase", "0x110000+1M", warns=True)
+        flags = self.flags(report)
+        self.assertFalse(flags[0x1000])
+        self.assertTrue(flags[0x10000])
+        self.assertTrue(flags[0x110000])
+
+    def test_the_user_says_otherwise(self):
+        _, report = self.pack(*self.system, "--always", "otadata")
+        self.assertFalse(any(self.flags(report).values()))
+        _, report = self.pack(*self.system, "--initial", "0x210000+8K")
+        self.assertEqual(self.initial_sectors(report), {0xD000, 0xE000, 0x210000, 0x211000})
+        _, report = self.pack(*self.system, "--initial", "0x210000+8K", "--always", "0x211000+4K")
+        self.assertEqual(self.initial_sectors(report), {0xD000, 0xE000, 0x210000})
+
+    def test_what_the_user_can_not_say(self):
+        self.assert_not_packed(2, ["--initial", "always compared"], *self.system, "--initial", "0x1000+4K")
+        self.assert_not_packed(2, ["--initial", "always compared"], *self.system, "--initial", "0x8000+4K")
+        self.assert_not_packed(2, ["nothing is packed"], *self.system, "--always", "0x3f0000+4K")
+        self.assert_not_packed(2, ["neither"], *self.system, "--always", "no-such-partition")
+        self.assert_not_packed(2, ["nothing is left"], "0x10000", self.slot, "--partition-table", "none", "--initial",
+                               "0x10000+1M")
+
+    def test_reports(self):
+        bundle, _ = self.pack(*self.system)
+        self.assertRegex(run("inspect", bundle).stdout, r"0x00d000  \w+ +8 KiB +initial\n")
+        difference = self.run_json(0, "diff", bundle, self.flash)
+        self.assertIn(True, [region["initial"] for region in difference["regions"]])
+
+    def test_diff_of_an_installed_one(self):
+        bundle, _ = self.pack(*self.system)
+        flash = bytearray(self.image)
+        self.assertTrue(self.run_json(0, "diff", bundle, self.write("new.bin", bytes(flash)))["installed"])
+        flash[0xD000:0xF000] = b"\x11" * 0x2000
+        difference = self.run_json(0, "diff", bundle, self.write("new.bin", bytes(flash)))
+        self.assertTrue(difference["installed"] and difference["same"])
+        flash[0x210100] ^= 1
+        difference = self.run_json(0, "diff", bundle, self.write("new.bin", bytes(flash)))
+        self.assertFalse(difference["installed"])
+        self.assertEqual(difference["sectors_wrong"], 3)
+
+    def test_installed_on_the_chip(self):
+        bundle, _ = self.pack(*self.system, "--sequence", 7)
+        words = ("simulate", "--chip", "esp32", "--bundle", bundle, "--allow-unsigned")
+        out = self.dir / "after.bin"
+        flash = bytearray(self.image)
+        flash[0x210000 + 0x5000] ^= 1
+        for place in (0xD000, 0x9000):
+            flash[place:place + SECTOR] = b"\x22" * SECTOR
+        flash[0x10000:0x10000 + self.app.stat().st_size] = self.app.read_bytes()
+        answer = self.run_json(0, *words, "--flash", self.write("device.bin", bytes(flash)), "--out", out)
+        self.assertEqual((answer["result"], answer["plan"]["installed"]), ("ESP_OK", False))
+        self.assertEqual(answer["plan"]["sequence"], 7)
+        after = bytearray(out.read_bytes())
+        self.assertEqual(after[0xD000:0xF000], self.image[0xD000:0xF000])
+        after[0xD018:0xD01C] = struct.pack("<I", 2)  # marked valid
+        after[0x9000] ^= 1
+        answer = self.run_json(0, *words, "--flash", self.write("device.bin", bytes(after)), "--out", out)
+        self.assertEqual((answer["plan"]["installed"], answer["plan"]["sectors_to_write"]), (True, 0))
+        self.assertEqual(out.read_bytes(), bytes(after))
+
+
+class Sequence(PackTest):
+    def test_sequence(self):
+        for number in (0, 1, 0xFFFFFFFF):
+            bundle, report = self.pack(*self.system, *(("--sequence", number) if number else ()), "--sign", self.key)
+            self.assertEqual(struct.unpack_from("<I", bundle.read_bytes(), 48)[0], number)
+            self.assertEqual(report["sequence"], number)
+            verified = self.run_json(0, "verify", bundle, "--public-key", self.public_key)
+            self.assertEqual((verified["verified"], verified["sequence"]), (True, number))
+            self.assertIn(f"sequence {number}\n", run("verify", bundle, "--public-key", self.public_key).stdout)
+            self.assertRegex(run("inspect", bundle).stdout, rf"sequence +{number}\n")
+
+    def test_no_number(self):
+        for word in ("-1", "x", "4294967296", ""):
+            self.assert_not_packed(2, ["sequence number"], *self.system, f"--sequence={word}")
+
+    def test_replay(self):
+        bundle, _ = self.pack(*self.system, "--sequence", 7, "--sign", self.key)
+        words = ("--flash", self.flash, "--chip", "esp32", "--bundle", bundle, "--public-key", self.public_key)
+        for command in ("simulate", "explore"):
+            result = run(command, *words, "--min-sequence", 8, "--json")
+            self.assertNotEqual(result.returncode, 0, result.stdout)
+        answer = self.run_json(1, "simulate", *words, "--min-sequence", 8)
+        self.assertEqual((answer["plan"]["refusal"], answer["plan"]["sequence"]), ("sequence", 7))
+        self.assertIn("7, this app takes 8", answer["plan"]["refusal_text"])
+        self.assertEqual(self.run_json(0, "simulate", *words, "--min-sequence", 7)["plan"]["refusal"], None)
 
 
 class Signing(PackTest):

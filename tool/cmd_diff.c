@@ -31,6 +31,7 @@ typedef struct diff {
     work_t moved[SR_BUNDLE_MAX_MOVES]; /**< To be done at the destinations of moves that are pending. */
     moves_t moves;
     work_t all;
+    bool installed; /**< What the new system owns is not looked at. */
 } diff_t;
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -94,6 +95,41 @@ static void sum_up(work_t *all, const work_t *work)
     all->bytes += work->bytes;
 }
 
+static bool has_content(const sr_bundle_t *bundle, sr_region_t place)
+{
+    for (uint32_t at = 0; at < place.size; at += SR_SECTOR_SIZE) {
+        if (sr_bundle_want(bundle, place.address + at, NULL) == SR_BUNDLE_CONTENT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** As the component finds out, but for a mark that an installation was cut off. */
+static void find_installed(const sr_bundle_t *bundle, diff_t *diff)
+{
+    bool content = false;
+    uint32_t wrong = 0; // with content
+    uint32_t blank = 0;
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(bundle, i);
+        if (!region.initial) {
+            content |= has_content(bundle, region.place);
+            wrong += diff->regions[i].wrong - diff->regions[i].blank;
+            blank += diff->regions[i].blank;
+        }
+    }
+    diff->installed = wrong == 0 && (content || blank == 0);
+    diff->all = (work_t){0};
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        work_t *work = &diff->regions[i];
+        if (diff->installed && sr_bundle_region(bundle, i).initial) {
+            *work = (work_t){.right = work->right + work->wrong};
+        }
+        sum_up(&diff->all, work);
+    }
+}
+
 static bool compare_regions(const sr_bundle_t *bundle, const uint8_t *flash, diff_t *diff)
 {
     uint32_t last_chunk = UINT32_MAX;
@@ -106,8 +142,8 @@ static bool compare_regions(const sr_bundle_t *bundle, const uint8_t *flash, dif
                 return false;
             }
         }
-        sum_up(&diff->all, work);
     }
+    find_installed(bundle, diff);
     return true;
 }
 
@@ -161,6 +197,7 @@ static void print_json(const bundle_file_t *bundle, const diff_t *diff, uint32_t
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddBoolToObject(json, "same", diff->all.wrong == 0);
+    cJSON_AddBoolToObject(json, "installed", diff->installed);
     add_work(json, &diff->all);
     cJSON_AddNumberToObject(json, "bytes_to_download", download);
     cJSON_AddNumberToObject(json, "bundle_size", bundle->bundle.bundle_size);
@@ -171,6 +208,7 @@ static void print_json(const bundle_file_t *bundle, const diff_t *diff, uint32_t
         cJSON_AddNumberToObject(item, "offset", region.place.address);
         cJSON_AddNumberToObject(item, "size", region.place.size);
         cJSON_AddStringToObject(item, "kind", region.kind == SR_BUNDLE_ERASED ? "erased" : "written");
+        cJSON_AddBoolToObject(item, "initial", region.initial);
         add_work(item, &diff->regions[i]);
         cJSON_AddItemToArray(list, item);
     }
@@ -223,7 +261,7 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
             printf(", %" PRIu32 " chunk%s of %s bytes", work->chunks, work->chunks == 1 ? "" : "s",
                    number_grouped(work->bytes, second));
         }
-        putchar('\n');
+        puts(!region.initial ? "" : diff->installed ? ", initial: the system's own by now" : ", initial");
     }
     print_moves(bundle, diff);
 }

@@ -7,6 +7,7 @@
 #include "inputs.h"
 #include "key_file.h"
 #include "number.h"
+#include "pack_initial.h"
 #include "pack_moves.h"
 #include "pack_result.h"
 #include "terminal.h"
@@ -34,6 +35,8 @@ enum {
     KEY_PARTITION_TABLE,
     KEY_SKIP_CHECK,
     KEY_SEQUENCE,
+    KEY_INITIAL,
+    KEY_ALWAYS,
 };
 
 /** Something on the command line that may stand there more than once. */
@@ -133,6 +136,8 @@ static error_t parse_word_option(int key, char *argument, struct argp_state *sta
     case KEY_ERASE:
     case KEY_KEEP:
     case KEY_MOVE:
+    case KEY_INITIAL:
+    case KEY_ALWAYS:
         add_word(arguments, key, argument, state);
         return 0;
     case KEY_SEQUENCE:
@@ -215,6 +220,9 @@ static const struct argp_option options[] = {
     {"flash-freq", KEY_FLASH_FREQ, "FREQ", 0, "The same: 40m, 80m, ... as the chip knows them", 2},
     {"erase", KEY_ERASE, "REGION", 0, "Erase this region where no input lies", 3},
     {"keep", KEY_KEEP, "REGION", 0, "Keep what the device has in this region, whatever the inputs say", 3},
+    {"always", KEY_ALWAYS, "REGION", 0, "Compare this region at every start, though the new system may write to it", 3},
+    {"initial", KEY_INITIAL, "REGION", 0,
+     "Write this region only with the change to the new system, which owns it then", 3},
     {"keep-bootloader", KEY_KEEP_BOOTLOADER, NULL, 0, "Keep all that lies in front of the partition table", 3},
     {"move", KEY_MOVE, "WHAT", 0, "Move data of the old system to its new place: LABEL, OLD=NEW or REGION=REGION", 3},
     {"old-layout", KEY_OLD_LAYOUT, "FILE", 0,
@@ -233,6 +241,8 @@ static const struct argp pack_argp = {
            "\vREGION is ADDR+SIZE, ADDR..END, or the name of a partition in the table that is packed, for example nvs. "
            "What moves is named as in the table of the old system, which the device looks up; inputs do not count at "
            "its new place, and the rest of that is blank. Data moves once: with the bundle's bootloader and table. "
+           "Data partitions, app partitions other than the one that boots, and MCUboot's slots are initial, unless "
+           "nothing else is packed: their content is written once. "
            "The bundle is checked as the chip will check it, and not written if the chip would not boot.",
 };
 
@@ -335,6 +345,22 @@ static int set_regions(const pack_arguments_t *arguments, const pack_result_t *r
     return STATUS_OK;
 }
 
+/** Which of it the new system owns: what lies where says so, then --initial, then --always. */
+static int set_initial(const pack_arguments_t *arguments, const pack_result_t *result, flash_layout_t *layout)
+{
+    static const int order[] = {KEY_INITIAL, KEY_ALWAYS};
+    int status = STATUS_OK;
+    pack_initial_find(result, layout);
+    for (size_t i = 0; i < 2 * arguments->word_count && status == STATUS_OK; i++) {
+        const int key = order[i / arguments->word_count];
+        const word_t *word = &arguments->words[i % arguments->word_count];
+        if (word->key == key) {
+            status = pack_initial_set(result, layout, word->text, key == KEY_INITIAL);
+        }
+    }
+    return status == STATUS_OK ? pack_initial_check(layout) : status;
+}
+
 static int check_not_kept(const pack_arguments_t *arguments, const pack_result_t *result, sr_region_t destination)
 {
     for (size_t i = 0; i < arguments->word_count; i++) {
@@ -410,6 +436,9 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
     }
     if (status == STATUS_OK) {
         status = set_moves(arguments, result, *layout, moves);
+    }
+    if (status == STATUS_OK) {
+        status = set_initial(arguments, result, *layout);
     }
     if (status == STATUS_OK) {
         pack_result_find_demands(result, &inputs->parts, flash_size);

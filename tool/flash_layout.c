@@ -139,6 +139,7 @@ static void add_region(finder_t *finder, uint32_t first, uint32_t end, bool eras
             .place = {address, size},
             .data = erased ? NULL : finder->layout->bytes + address,
             .length = erased ? 0 : size,
+            .initial = finder->layout->initial[first],
         };
     }
     finder->count++;
@@ -152,7 +153,7 @@ static uint32_t blank_run_end(const finder_t *finder, uint32_t first, uint32_t e
     return first;
 }
 
-/** Splits sectors that are not kept, with kept ones around them, into written and erased ones. */
+/** Splits adjacent sectors that are not kept, and all owned by the new system or none, into written and erased ones. */
 static void split_run(finder_t *finder, uint32_t first, uint32_t end)
 {
     uint32_t written = first; // start of what is not in a region yet
@@ -172,14 +173,15 @@ static void split_run(finder_t *finder, uint32_t first, uint32_t end)
 static void find_regions(finder_t *finder)
 {
     const sr_bundle_want_t *wants = finder->layout->wants;
+    const bool *initial = finder->layout->initial;
     finder->count = 0;
     for (uint32_t i = 0; i < FLASH_SECTORS;) {
         uint32_t end = i;
-        while (end < FLASH_SECTORS && wants[end] != SR_BUNDLE_KEEP) {
+        while (end < FLASH_SECTORS && wants[end] != SR_BUNDLE_KEEP && initial[end] == initial[i]) {
             end++;
         }
         split_run(finder, i, end);
-        i = end + 1;
+        i = end == i ? i + 1 : end;
     }
 }
 

@@ -14,6 +14,7 @@
 typedef struct flash_layout {
     uint8_t *bytes;                        /**< FLASH_LIMIT of them; 0xFF unless the sector's want is CONTENT. */
     sr_bundle_want_t wants[FLASH_SECTORS]; /**< Where a file lies: CONTENT, even if it is blank. */
+    bool initial[FLASH_SECTORS];           /**< Owned by the new system once it is installed. */
 } flash_layout_t;
 
 /** Puts arranged parts into an otherwise kept flash. @return NULL without memory. */

@@ -81,6 +81,15 @@ bool pack_result_boot_reads(const pack_result_t *result, sr_region_t region)
     return try_boot(&trial, result->chip, table, FLASH_LIMIT) && trial.saw_watched;
 }
 
+bool pack_result_app(const pack_result_t *result, uint32_t *address)
+{
+    trial_t trial = {.layout = result->layout};
+    const uint32_t table = result->table_offset == SR_BUNDLE_NO_TABLE ? 0 : result->table_offset;
+    const bool boots = try_boot(&trial, result->chip, table, FLASH_LIMIT) && boot_succeeds(&trial.boot);
+    *address = trial.boot.app_offset;
+    return boots;
+}
+
 void pack_result_read_table(pack_result_t *result)
 {
     result->table = (sr_table_t){0};

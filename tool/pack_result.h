@@ -32,6 +32,9 @@ void pack_result_read_table(pack_result_t *result);
 /** True if a boot of what is packed reads in this region. */
 bool pack_result_boot_reads(const pack_result_t *result, sr_region_t region);
 
+/** Address of the app that is chosen by what is packed. @return false if none boots from that alone. */
+bool pack_result_app(const pack_result_t *result, uint32_t *address);
+
 /** Finds flash_size and min_revision. @param flash_size As told by the user; 0: not told. */
 void pack_result_find_demands(pack_result_t *result, const flash_parts_t *parts, uint32_t flash_size);
 

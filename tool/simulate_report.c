@@ -85,6 +85,14 @@ static void print_plan(const esp_self_reflasher_plan_t *plan)
         terminal_key("left");
         printf("%" PRIu32 " sectors under the app that shall be blank\n", plan->sectors_left);
     }
+    if (plan->installed) {
+        terminal_key("installed");
+        puts("yes: what the system owns is not looked at");
+    }
+    if (plan->sequence != 0) {
+        terminal_key("sequence");
+        printf("%" PRIu32 "\n", plan->sequence);
+    }
     terminal_key("planned");
     printf("%s bytes, flash %.3f s, at most %.3f s\n", number_grouped(plan->bytes_to_download, text),
            plan->flash_ms_typical / 1e3, plan->flash_ms_maximum / 1e3);

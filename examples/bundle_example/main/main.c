@@ -65,6 +65,7 @@ void app_main(void)
         .http_config = &http,
         .public_key = public_key,
         .event_cb = on_event,
+        .min_sequence = CONFIG_EXAMPLE_MIN_SEQUENCE,
     };
 
     /* First of all, and without network: the last step may have been interrupted. */
