@@ -82,6 +82,6 @@ esp_err_t app_bundle(const app_job_t *job)
         .embedded = region_of(job->scenario->bundle_source),
         .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED,
     };
-    esp_err_t error = esp_self_reflasher_resume();
+    esp_err_t error = esp_self_reflasher_resume(&config);
     return error != ESP_OK ? error : esp_self_reflasher_apply_bundle(&config, NULL);
 }

@@ -43,7 +43,11 @@ CALLBACKS = {
     "wanted": ("sr_map_is_body", "sr_map_is_moved_body", "is_data"),
     "allowed": ("sr_migration_leaves_alone", "gets_no_content", "sr_transfer_leaves_alone"),
     "judge": ("src/sr_way_esp_idf.c:judge_room", "src/self_reflasher.c:judge_room"),
-    "visit": ("find_new_app", "look_at_partition", "mark_data", "mark_partition", "open_slot", "take_otadata"),
+    "visit": ("find_new_app", "look_at_app", "look_at_partition", "mark_data", "mark_partition", "open_slot", "own_partition",
+              "stay_in_partition", "take_otadata"),
+    "prove": tuple("src/sr_proof_esp_idf.c:" + name for name in (
+        "check_place", "load_list", "check_app", "load_manifest", "check_device", "check_list", "check_encryption",
+        "confirm_data", "spares_running_app", "check_moves", "check_rest", "check_result")),
     "begin": ("sink_begin",),
     "data": ("sink_data",),
     "progress": ("copy_progress",),

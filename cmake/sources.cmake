@@ -4,6 +4,7 @@ set(SR_SOURCES
     src/self_reflasher.c
     src/self_reflasher_bundle.c
     src/self_reflasher_err.c
+    src/sr_abandon_esp_idf.c
     src/sr_admit_esp_idf.c
     src/sr_apply_esp_idf.c
     src/sr_boot_choice.c
@@ -39,6 +40,7 @@ set(SR_SOURCES
     src/sr_overwrite_esp_idf.c
     src/sr_partition_table.c
     src/sr_plan_esp_idf.c
+    src/sr_proof_esp_idf.c
     src/sr_read_only_esp_idf.c
     src/sr_record_esp_idf.c
     src/sr_recovery_esp_idf.c
@@ -52,6 +54,7 @@ set(SR_SOURCES
     src/sr_signature.c
     src/sr_source_esp_idf.c
     src/sr_stage.c
+    src/sr_stage_format.c
     src/sr_staging_esp_idf.c
     src/sr_survey_esp_idf.c
     src/sr_system_esp_idf.c
@@ -59,6 +62,7 @@ set(SR_SOURCES
     src/sr_transfer_esp_idf.c
     src/sr_unfinished.c
     src/sr_unfinished_esp_idf.c
+    src/sr_verdict_esp_idf.c
     src/sr_watchdog_esp_idf.c
     src/sr_way_esp_idf.c
     src/sr_window.c

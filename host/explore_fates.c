@@ -66,6 +66,58 @@ static void free_used(const explore_config_t *config, const explore_trail_t *tra
     }
 }
 
+/** Marks the sectors that a partition of this flash's table has. */
+static void mark_owned(const explore_config_t *config, const uint8_t *flash, uint8_t *owned)
+{
+    const uint32_t offset =
+        config->chip.partition_table != 0 ? config->chip.partition_table : SR_PARTITION_TABLE_OFFSET;
+    sr_table_t table;
+    if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, config->size)) {
+        return;
+    }
+    const sr_reader_t reader = {.context = (void *)(flash + offset), .read = view_read, .size = SR_SECTOR_SIZE};
+    if (sr_table_parse(&reader, config->size, &table) == SR_TABLE_OK) {
+        for (unsigned i = 0; i < table.count; i++) {
+            set_all(owned, config->size, table.entries[i].address, table.entries[i].size, 1);
+        }
+    }
+}
+
+/** True if the run erases the block at once as part of its commit. */
+static bool commit_erases(const explore_trail_t *trail, uint32_t block)
+{
+    for (uint32_t i = 0; i < trail->count; i++) {
+        const nor_op_t *op = &trail->operations[i].op;
+        if (trail->operations[i].in_commit && op->kind == NOR_OP_ERASE_BLOCK && op->address == block) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** The commit may erase the whole block of the boot path. What was blank there and is in no partition of either system
+ *  may be anything after a cut: an erase that is cut short leaves it torn, and no manifest vouches for it. */
+static bool free_neighbours(const explore_config_t *config, const explore_trail_t *trail, const uint8_t *final,
+                            uint8_t *fate)
+{
+    uint8_t *owned = calloc(config->size / SR_SECTOR_SIZE, 1);
+    if (owned == NULL) {
+        return false;
+    }
+    mark_owned(config, config->flash, owned);
+    mark_owned(config, final, owned);
+    for (uint32_t block = 0; block < config->size; block += SR_BLOCK_SIZE) {
+        const bool erased = commit_erases(trail, block);
+        for (uint32_t at = block; erased && at < block + SR_BLOCK_SIZE && at < config->size; at += SR_SECTOR_SIZE) {
+            if (owned[at / SR_SECTOR_SIZE] == 0 && explore_is_blank(config->flash + at)) {
+                fate[at / SR_SECTOR_SIZE] = EXPLORE_FATE_FREE;
+            }
+        }
+    }
+    free(owned);
+    return true;
+}
+
 uint8_t *explore_fates(const explore_config_t *config, const explore_trail_t *trail, const uint8_t *final)
 {
     const uint32_t count = config->size / SR_SECTOR_SIZE;
@@ -80,6 +132,10 @@ uint8_t *explore_fates(const explore_config_t *config, const explore_trail_t *tr
     keep_data(config, config->flash, fate);
     keep_data(config, final, fate);
     free_used(config, trail, fate);
+    if (!free_neighbours(config, trail, final, fate)) {
+        free(fate);
+        return NULL;
+    }
     for (unsigned i = 0; i < config->target_count; i++) {
         const sr_region_t *target = &config->targets[i];
         set_all(fate, config->size, target->address, target->size, EXPLORE_FATE_TARGET);

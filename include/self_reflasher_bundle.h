@@ -240,19 +240,35 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
 /**
  * @brief Finish what a power cut interrupted, without network, NVS or server. The first call in app_main().
  *
- * The last step of esp_self_reflasher_apply_bundle() is staged in free flash before it begins. If it lies there
- * complete, this function does it, and restarts the chip: then it does not return. It looks at one small piece of each
- * sector, and so takes some milliseconds where there is nothing to do. What lies in a data partition is never taken for
- * it.
+ * The last step of esp_self_reflasher_apply_bundle() is staged in free flash before it begins, together with the signed
+ * manifest. If it lies there complete, this function does it, and restarts the chip: then it does not return. It looks
+ * at one small piece of each sector, and so takes some milliseconds where there is nothing to do.
  *
+ * Free flash is full of bytes that strangers put there, as any OTA upload does before it is verified. So what lies
+ * there has to prove itself: with a signature of `public_key` over the manifest, and with the manifest's digest for
+ * every sector; only where the signed manifest moves data is the list's own digest enough. What does not is left alone,
+ * with a line in the log, and is no error.
+ *
+ * With ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED and no key, none of this protects: whoever can write to free flash, by
+ * an OTA upload that is refused for instance, can have anything written anywhere at the next start, the bootloader
+ * included.
+ *
+ * A step that fails although the old system is whole is given up: the call returns the cause, and the next call of
+ * esp_self_reflasher_apply_bundle() starts anew. With the boot path half written, or with the only copy of data that
+ * moves in flash, it is tried again at each start.
+ *
+ * @param[in] config As for esp_self_reflasher_apply_bundle(), of which it uses public_key, flags, min_sequence,
+ * skip_checks, may_commit and user_ctx. No source needs to be named.
  * @return
  *  - ESP_OK: nothing is left to be finished
- *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: the last reset was a brownout; the next start will do it. What is written until
- *    then to data that moves is lost: the staged copy is what counts
- *  - ESP_ERR_SELF_REFLASHER_VERIFY or an error of esp_flash: the step could not be finished; call again
- *  - ESP_ERR_NO_MEM
+ *  - ESP_ERR_INVALID_ARG: config is NULL, or there is neither a public key nor ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED
+ *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: may_commit() said no, or, without it, the last reset was a brownout; the next
+ * start will do it. What is written until then to data that moves is lost: the staged copy is what counts
+ *  - ESP_ERR_SELF_REFLASHER_VERIFY or an error of esp_flash: the step could not be finished; the log names the sector,
+ *    and whether the step was given up
+ *  - ESP_ERR_NO_MEM, or ESP_FAIL if the crypto library failed: nothing was changed; call again
  */
-esp_err_t esp_self_reflasher_resume(void);
+esp_err_t esp_self_reflasher_resume(const esp_self_reflasher_bundle_config_t *config);
 
 #ifdef __cplusplus
 }

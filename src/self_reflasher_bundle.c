@@ -126,8 +126,9 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
     own_config_t own;
     copy_config(&own, config);
     /* A record that is sealed may hold the only copy of data that moves: it is finished, never begun anew. */
-    esp_err_t err = sr_resume(own.config.may_commit, own.config.user_ctx);
-    if (err == ESP_OK) {
+    bool stuck;
+    esp_err_t err = sr_resume(&own.config, &stuck);
+    if (err == ESP_OK || stuck) {
         err = new_job(&job);
     }
     if (err == ESP_OK) {

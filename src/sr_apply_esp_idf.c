@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_migration_internal.h"
 
+#include "sr_abandon_esp_idf.h"
 #include "sr_commit.h"
 #include "sr_relocate_esp_idf.h"
 #include "sr_yield_esp_idf.h"
@@ -149,7 +150,8 @@ static esp_err_t commit(sr_migration_t *migration)
                         .fetch = staged ? fetch_from_stage : sr_migration_fetch,
                         .fetch_context = migration,
                         .scratch = migration->buffers->scratch,
-                        .readback = migration->buffers->readback};
+                        .readback = migration->buffers->readback,
+                        .claimed = sr_map_claimed(&migration->map)};
     esp_err_t err = sr_commit_prepare(&work);
     if (err == ESP_ERR_NO_MEM) { /* Rather fetch once more than give up. */
         sr_commit_release(&work);
@@ -167,10 +169,21 @@ static esp_err_t commit(sr_migration_t *migration)
         migration->progress.sectors_done = err == ESP_OK ? migration->progress.sectors_total : 0;
         sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
     }
+    sr_commit_release(&work);
+    if (err != ESP_OK && staged) {
+        const sr_abandon_t abandon = {.stage = &migration->stage,
+                                      .writer = &migration->writer,
+                                      .scratch = migration->buffers->scratch,
+                                      .moves = &migration->moves,
+                                      .moves_are_known = true,
+                                      .cause = err,
+                                      .failed_address = work.failed_address};
+        bool stuck;
+        return sr_abandon(&abandon, &stuck);
+    }
     if (err != ESP_OK) {
         ESP_LOGE(TAG, "commit, sector 0x%" PRIx32 ": %s", work.failed_address, esp_self_reflasher_err_to_name(err));
     }
-    sr_commit_release(&work);
     return err;
 }
 
@@ -220,13 +233,17 @@ static esp_err_t prepare(sr_migration_t *migration, bool *data_is_staged)
  * straight to its place, too: its source is whole until the record is sealed. */
 static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
 {
-    const uint32_t wanted_sectors = migration->stage.data_sectors;
+    sr_stage_header_t *header = &migration->stage.header;
     migration->plan->staging_address =
-        migration->stage.count > 0 ? sr_migration_find_place(migration, &migration->stage.data_sectors) : SR_NO_ADDRESS;
+        header->count > 0 ? sr_migration_find_place(migration, &header->sectors) : SR_NO_ADDRESS;
     const bool staged = migration->plan->staging_address != SR_NO_ADDRESS;
+    if (migration->moves.count > 0 && !staged) {
+        ESP_LOGE(TAG, "data is to be moved, and the free flash for it can not be used");
+        return ESP_ERR_INVALID_STATE;
+    }
     esp_err_t err = write_all(migration, sr_map_is_moved_body);
     if (err == ESP_OK && staged) {
-        err = sr_migration_stage_data(migration, wanted_sectors);
+        err = sr_migration_stage_data(migration);
     }
     if (err == ESP_OK && !data_is_staged) {
         err = write_all(migration, is_data);
@@ -247,7 +264,7 @@ static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
 static esp_err_t ask(const sr_migration_t *migration)
 {
     const bool may =
-        (migration->stage.count == 0 && migration->overwrite.size == 0) || sr_migration_may_commit(migration);
+        (migration->stage.header.count == 0 && migration->overwrite.size == 0) || sr_migration_may_commit(migration);
     if (!may) {
         ESP_LOGW(TAG, "commit of %" PRIu32 " boot path sectors is put off", migration->plan->sectors_boot_path);
     }

@@ -33,7 +33,7 @@ static esp_err_t hold_entry(sr_commit_t *commit, const sr_stage_entry_t *entry)
 static uint32_t count_boot_path(const sr_stage_t *stage)
 {
     uint32_t sectors = 0;
-    for (uint32_t i = 0; i < stage->count; i++) {
+    for (uint32_t i = 0; i < stage->header.count; i++) {
         const sr_stage_entry_t entry = sr_stage_entry(stage, i);
         sectors += entry.group != SR_STAGE_DATA ? entry.sectors : 0;
     }
@@ -43,8 +43,9 @@ static uint32_t count_boot_path(const sr_stage_t *stage)
 esp_err_t sr_commit_prepare(sr_commit_t *commit)
 {
     esp_err_t err = sr_hold_open(&commit->hold, count_boot_path(commit->stage));
-    commit->hold.guarded = commit->stage->guarded;
-    for (uint32_t i = 0; i < commit->stage->count && err == ESP_OK; i++) {
+    commit->hold.owned = commit->claimed;
+    commit->hold.guarded = commit->stage->header.guarded;
+    for (uint32_t i = 0; i < commit->stage->header.count && err == ESP_OK; i++) {
         const sr_stage_entry_t entry = sr_stage_entry(commit->stage, i);
         if (entry.group != SR_STAGE_DATA) {
             err = hold_entry(commit, &entry);
@@ -81,7 +82,7 @@ static esp_err_t put_all_data(sr_commit_t *commit)
 {
     sr_writer_t writer = {.flash = commit->stage->flash, .readback = commit->readback, .attempts = DATA_ATTEMPTS};
     esp_err_t err = ESP_OK;
-    for (uint32_t i = 0; i < commit->stage->count && err == ESP_OK; i++) {
+    for (uint32_t i = 0; i < commit->stage->header.count && err == ESP_OK; i++) {
         const sr_stage_entry_t entry = sr_stage_entry(commit->stage, i);
         if (entry.group == SR_STAGE_DATA) {
             err = put_data(commit, &writer, &entry);

@@ -26,6 +26,9 @@ typedef struct sr_commit {
     void *fetch_context;
     uint8_t *scratch;  /**< SR_SECTOR_SIZE bytes of internal RAM. */
     uint8_t *readback; /**< SR_WRITER_READBACK_SIZE bytes of internal RAM. */
+    /** Block that may be erased at once if its sectors are listed or blank, as sr_map_claimed(); empty: only blocks
+     *  whose sectors are all listed. */
+    sr_region_t claimed;
 
     sr_hold_t hold;          /**< Set by sr_commit_prepare(). */
     uint32_t failed_address; /**< Set by sr_commit_execute(). */

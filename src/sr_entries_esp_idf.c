@@ -28,8 +28,10 @@ bool sr_migration_group_of(const sr_migration_t *migration, uint32_t address, sr
     const uint8_t flags = sr_map_at(&migration->map, address);
     const bool wrong = (flags & SR_MAP_WRONG) != 0;
     if ((flags & SR_MAP_BOOT_PATH) != 0) {
+        /* Of those that are right in a claimed block, the commit holds what the bundle wants: to be blank. What else is
+         * blank there is nobody's, and so no record vouches for it. */
         *group = wrong ? boot_group_of(migration, address) : SR_STAGE_NEIGHBOURS;
-        return wrong || sr_map_is_claimed(&migration->map, address);
+        return wrong || (sr_map_is_claimed(&migration->map, address) && (flags & SR_MAP_TARGET) != 0);
     }
     *group = SR_STAGE_DATA;
     return wrong && (flags & SR_MAP_DATA) != 0;
@@ -50,7 +52,7 @@ static esp_err_t list_sector(sr_migration_t *migration, uint32_t address, sr_sta
 
 esp_err_t sr_migration_list_groups(sr_migration_t *migration, sr_stage_group_t first)
 {
-    sr_stage_start(&migration->stage);
+    sr_stage_start(&migration->stage, sr_migration_manifest_size(migration));
     for (unsigned group = first; group <= SR_STAGE_OTADATA; group++) {
         for (uint32_t i = 0; i < migration->map.count; i++) {
             sr_stage_group_t mine;
@@ -66,17 +68,22 @@ esp_err_t sr_migration_list_groups(sr_migration_t *migration, sr_stage_group_t f
     return ESP_OK;
 }
 
-uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *data_sectors)
+uint32_t sr_migration_manifest_size(const sr_migration_t *migration)
+{
+    return migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
+}
+
+uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *sectors)
 {
     const bool slots_are_known = migration->manifest.bundle.partition_table_offset != SR_BUNDLE_NO_TABLE;
-    return sr_map_find_record(&migration->map, SR_STAGE_OVERHEAD, slots_are_known, data_sectors);
+    return sr_map_find_record(&migration->map, SR_STAGE_OVERHEAD, slots_are_known, sectors);
 }
 
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged)
 {
     uint32_t sectors;
     *data_is_staged = sr_migration_list_groups(migration, SR_STAGE_DATA) == ESP_OK;
-    sectors = migration->stage.data_sectors;
+    sectors = migration->stage.header.sectors;
     *data_is_staged = *data_is_staged && sr_migration_find_place(migration, &sectors) != SR_NO_ADDRESS;
     return *data_is_staged ? ESP_OK : sr_migration_list_groups(migration, SR_STAGE_NEIGHBOURS);
 }

@@ -54,7 +54,7 @@ esp_err_t sr_migration_find_recovery(sr_migration_t *migration)
     keep_place(map, migration->recovery.place);
     map->flags[magic_at / SR_SECTOR_SIZE] |= SR_MAP_WRONG;
     map->guarded = path->bootloader;
-    migration->stage.guarded = true;
+    migration->stage.header.guarded = true;
     migration->plan->recovery_address = migration->recovery.place.address;
     return ESP_OK;
 }

@@ -185,8 +185,9 @@ static uint32_t find_place_for_mark(sr_migration_t *migration)
     sr_map_summary_t summary;
     sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
     const uint32_t best = sr_map_find_mark(&migration->map, UINT32_MAX);
+    const uint32_t sectors = sr_stage_manifest_sectors(sr_migration_manifest_size(migration)) + summary.staged;
     uint32_t place = best;
-    while (place != SR_NO_ADDRESS && !record_fits_beside(migration, place, summary.staged)) {
+    while (place != SR_NO_ADDRESS && !record_fits_beside(migration, place, sectors)) {
         place = sr_map_find_mark(&migration->map, place);
     }
     return place != SR_NO_ADDRESS ? place : best;

@@ -34,5 +34,25 @@ typedef struct sr_manifest {
  */
 esp_err_t sr_manifest_load(sr_manifest_t *manifest, sr_source_t *source, const char *public_key, bool allow_unsigned);
 
+/**
+ * Tells whether a manifest may be trusted: the one place where that is decided.
+ * @param digest SHA-256 over the manifest.
+ * @param block Its signature block.
+ * @param public_key, allow_unsigned As above.
+ * @return OK, NOT_SIGNED, OTHER_KEY, BAD_SIGNATURE, BAD_KEY or CRYPTO_FAILED.
+ */
+sr_bundle_status_t sr_manifest_trust(const uint8_t digest[SR_SHA256_SIZE],
+                                     const uint8_t block[SR_BUNDLE_SIGNATURE_SIZE], const char *public_key,
+                                     bool allow_unsigned);
+
+/**
+ * Loads, verifies and checks a manifest that lies in flash, as a staged record has it. Takes memory for it only after
+ * its signature was verified.
+ * @param place Manifest and signature block: more than the latter, and inside the flash.
+ * @return as sr_manifest_load(); ESP_FAIL if it can not be hashed. sr_manifest_free() is due in all cases.
+ */
+esp_err_t sr_manifest_load_record(sr_manifest_t *manifest, const sr_flash_t *flash, sr_region_t place,
+                                  const char *public_key, bool allow_unsigned);
+
 /** Frees the manifest. */
 void sr_manifest_free(sr_manifest_t *manifest);

@@ -80,18 +80,18 @@ typedef struct boot_block {
     bool loses_nothing;
 } boot_block_t;
 
-static void look_at_neighbour(uint8_t flags, boot_block_t *found)
+static void look_at_neighbour(uint8_t flags, bool owned, boot_block_t *found)
 {
     const bool to_be_blank = (flags & SR_MAP_TARGET) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_RUNNING_APP)) == 0;
     const bool stays_blank =
-        (flags & SR_MAP_BLANK) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_DATA | SR_MAP_RUNNING_APP)) == 0;
+        !owned && (flags & SR_MAP_BLANK) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_DATA | SR_MAP_RUNNING_APP)) == 0;
     const bool is_written = (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_WRONG) != 0 &&
                             (flags & SR_MAP_CONTENT) != 0 && (flags & SR_MAP_RUNNING_APP) == 0;
     found->extra += is_written;
     found->loses_nothing = found->loses_nothing && (to_be_blank || stays_blank || is_written);
 }
 
-static boot_block_t look_at_block(const sr_map_t *map, uint32_t first)
+static boot_block_t look_at_block(const sr_map_t *map, uint32_t first, uint16_t owned)
 {
     boot_block_t found = {.loses_nothing = first + SECTORS_PER_BLOCK <= map->count};
     for (uint32_t i = first; i < first + SECTORS_PER_BLOCK && found.loses_nothing; i++) {
@@ -101,21 +101,30 @@ static boot_block_t look_at_block(const sr_map_t *map, uint32_t first)
         } else if ((flags & SR_MAP_BOOT_PATH) != 0 && (flags & SR_MAP_WRONG) != 0) {
             found.dirty += (flags & SR_MAP_BLANK) == 0;
         } else {
-            look_at_neighbour(flags, &found);
+            look_at_neighbour(flags, (owned >> (i - first) & 1) != 0, &found);
         }
     }
     return found;
 }
 
-void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors)
+uint32_t sr_map_boot_block(const sr_map_t *map)
 {
-    uint32_t first = 0;
-    while (first < map->count &&
-           (map->flags[first] & (SR_MAP_BOOT_PATH | SR_MAP_WRONG)) != (SR_MAP_BOOT_PATH | SR_MAP_WRONG)) {
-        first++;
+    for (uint32_t i = 0; i < map->count; i++) {
+        if ((map->flags[i] & (SR_MAP_BOOT_PATH | SR_MAP_WRONG)) == (SR_MAP_BOOT_PATH | SR_MAP_WRONG)) {
+            return (i - i % SECTORS_PER_BLOCK) * SR_SECTOR_SIZE;
+        }
     }
-    first -= first % SECTORS_PER_BLOCK;
-    const boot_block_t found = look_at_block(map, first);
+    return UINT32_MAX;
+}
+
+void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors, uint16_t owned)
+{
+    const uint32_t block = sr_map_boot_block(map);
+    if (block == UINT32_MAX) {
+        return;
+    }
+    const uint32_t first = block / SR_SECTOR_SIZE;
+    const boot_block_t found = look_at_block(map, first, owned);
     if (!found.loses_nothing || found.extra > MAX_EXTRA || found.dirty < SR_WRITER_WORTH_A_BLOCK) {
         return;
     }
@@ -127,6 +136,11 @@ void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors)
         return;
     }
     map->claimed_end = (first + SECTORS_PER_BLOCK) * SR_SECTOR_SIZE;
+}
+
+sr_region_t sr_map_claimed(const sr_map_t *map)
+{
+    return map->claimed_end != 0 ? (sr_region_t){map->claimed_end - SR_BLOCK_SIZE, SR_BLOCK_SIZE} : (sr_region_t){0};
 }
 
 /* Erase and program times of one sector, block erases left aside. */

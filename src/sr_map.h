@@ -98,15 +98,22 @@ static inline bool sr_map_is_moved_body(uint8_t flags)
  */
 bool sr_map_block_erase(const sr_map_t *map, uint32_t block);
 
+/** Address of the 64 KiB block in which the boot path begins to change; UINT32_MAX if it does not. */
+uint32_t sr_map_boot_block(const sr_map_t *map);
+
 /**
- * Claims the 64 KiB block of the boot path for the commit, if one erase of the whole block is quicker than those of the
+ * Claims the block of sr_map_boot_block() for the commit, if one erase of the whole block is quicker than those of the
  * boot path in it, and none of its sectors has to keep what it holds: each is boot path that must be written, or is to
- * be blank, or is blank and no data of the running system, or gets content from the bundle, which two may. All of them
- * are boot path from then on, so that the commit writes them and its record lists them: what an erase that is cut short
- * leaves of blank ones is put right with the rest.
+ * be blank, or is blank and nobody's, or gets content from the bundle, which two may. All of them are boot path from
+ * then on: nothing else may lie there. What an erase that is cut short leaves of those that are to be blank is put
+ * right with the rest; of those that are nobody's it may leave anything.
  * @param record_sectors Free flash that the record needs. Without it nothing is claimed, because nobody would do that.
+ * @param owned Bit N: sector N of the block lies in a partition of the running or of the new system.
  */
-void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors);
+void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors, uint16_t owned);
+
+/** The claimed block; empty if there is none. */
+sr_region_t sr_map_claimed(const sr_map_t *map);
 
 /** True for a sector in the claimed block. */
 static inline bool sr_map_is_claimed(const sr_map_t *map, uint32_t address)

@@ -171,8 +171,10 @@ void sr_migration_close(sr_migration_t *migration)
     sr_decoder_close(&migration->decoder);
     sr_manifest_free(&migration->manifest);
     sr_source_close(&migration->source);
+    heap_caps_free(migration->stage.digests);
     heap_caps_free(migration->map.flags);
     heap_caps_free(migration->buffers);
+    migration->stage.digests = NULL;
     migration->map.flags = NULL;
     migration->buffers = NULL;
 }

@@ -83,12 +83,11 @@ esp_err_t sr_migration_list_groups(sr_migration_t *migration, sr_stage_group_t f
 esp_err_t sr_migration_fetch(void *context, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data);
 
 /**
- * Puts the data of all entries into free flash, at plan->staging_address. The record counts for nothing before it is
- * sealed.
- * @param wanted_sectors For the progress: those without what fills a block up.
- * @return ESP_OK; as sr_migration_fetch(); ESP_FAIL if it can not be hashed; or as sr_writer_put().
+ * Puts the manifest and the data of all entries into free flash, at plan->staging_address. The record counts for
+ * nothing before it is sealed.
+ * @return ESP_OK; as sr_migration_fetch(); ESP_FAIL if it can not be hashed; ESP_ERR_NO_MEM; or as sr_writer_put().
  */
-esp_err_t sr_migration_stage_data(sr_migration_t *migration, uint32_t wanted_sectors);
+esp_err_t sr_migration_stage_data(sr_migration_t *migration);
 
 /** Hashes the sources of what moves once more. @return ESP_OK; ESP_ERR_INVALID_STATE if one was written to since it was
  *  staged; or an error of the flash. */
@@ -106,9 +105,12 @@ esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_sta
  * @p address, too; UINT32_MAX: if it stays where it is. Changes no flash, and the list of entries. */
 bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address);
 
-/** Finds a place for the record. @param[in,out] data_sectors Those that it needs, and those that it takes.
- *  @return Its address, or UINT32_MAX. */
-uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *data_sectors);
+/** Bytes of the manifest and its signature block, as a record carries them. */
+uint32_t sr_migration_manifest_size(const sr_migration_t *migration);
+
+/** Finds a place for the record. @param[in,out] sectors After mark and list: those that it needs, manifest included,
+ *  and those that it takes. @return Its address, or UINT32_MAX. */
+uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *sectors);
 
 /** Compares one sector with what the bundle wants there. @return ESP_OK or an error of the flash. */
 esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right);

@@ -135,7 +135,7 @@ esp_err_t sr_overwrite_stage(sr_migration_t *migration)
 {
     /* Its mark lets the next start clean up after a cut; without a seal it is never taken for the last step. */
     sr_stage_t record = {.flash = &migration->system.flash,
-                         .data_sectors = migration->overwrite_content / SR_SECTOR_SIZE};
+                         .header = {.sectors = migration->overwrite_content / SR_SECTOR_SIZE}};
     const uint32_t sectors = record_sectors(migration, migration->overwrite_content);
     if (migration->mark.address == SR_NO_ADDRESS) { /* Else it lies where it was planned, with the mark. */
         migration->overwrite_from = sr_map_find_free(&migration->map, sectors);
@@ -146,8 +146,8 @@ esp_err_t sr_overwrite_stage(sr_migration_t *migration)
     esp_err_t err = sr_stage_open(&record, &migration->writer, migration->overwrite_from, migration->buffers->scratch);
     migration->plan->staging_address = migration->overwrite_from;
     migration->progress.sectors_done = 0;
-    migration->progress.sectors_total = record.data_sectors;
-    for (uint32_t i = 0; i < record.data_sectors && err == ESP_OK; i++) {
+    migration->progress.sectors_total = record.header.sectors;
+    for (uint32_t i = 0; i < record.header.sectors && err == ESP_OK; i++) {
         uint8_t *data;
         sr_yield(3u * SR_SECTOR_SIZE); /* Its source, what is there, and what was written. */
         err = get_sector(migration, migration->overwrite.address + i * SR_SECTOR_SIZE, &data);

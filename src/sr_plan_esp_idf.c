@@ -2,11 +2,11 @@
 #include "sr_migration_internal.h"
 
 #include "sr_boot_choice.h"
+#include "sr_partition_table.h"
 #include "sr_result.h"
+#include "sr_verdict_esp_idf.h"
 #include "sr_window.h"
 
-#include "esp_chip_info.h"
-#include "esp_flash.h"
 #include "esp_log.h"
 
 #include <inttypes.h>
@@ -31,6 +31,12 @@ static uint32_t bytes_to_download(const sr_migration_t *migration, uint32_t chun
     return migration->config->http_config != NULL ? manifest + chunks : 0;
 }
 
+/* Of a record, after mark and list. */
+static uint32_t record_sectors(const sr_migration_t *migration, const sr_map_summary_t *summary)
+{
+    return sr_stage_manifest_sectors(sr_migration_manifest_size(migration)) + summary->staged;
+}
+
 static void fill_plan(sr_migration_t *migration)
 {
     sr_map_summary_t summary;
@@ -51,22 +57,71 @@ static void fill_plan(sr_migration_t *migration)
     if (migration->overwrite.size > 0) {
         plan->staging_address = migration->overwrite_from;
     } else {
+        uint32_t sectors = record_sectors(migration, &summary);
         plan->staging_address = summary.staged > 0 || migration->moves.count > 0
-                                    ? sr_migration_find_place(migration, &summary.staged)
+                                    ? sr_migration_find_place(migration, &sectors)
                                     : SR_NO_ADDRESS;
     }
 }
 
+static bool read_table(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table)
+{
+    sr_window_t window;
+    const sr_reader_t reader = sr_window_reader(&window, flash, table_offset, SR_PARTITION_TABLE_SIZE);
+    return sr_table_parse(&reader, 0, table) == SR_TABLE_OK;
+}
+
+/** A block, and which of its sectors are somebody's. */
+typedef struct owned_block {
+    uint32_t address;
+    uint16_t owned; /**< Bit N for sector N. */
+} owned_block_t;
+
+static void own(owned_block_t *block, sr_region_t region)
+{
+    for (uint32_t i = 0; i < SR_BLOCK_SIZE / SR_SECTOR_SIZE; i++) {
+        const sr_region_t sector = {block->address + i * SR_SECTOR_SIZE, SR_SECTOR_SIZE};
+        block->owned = (uint16_t)(block->owned | (sr_region_overlaps(region, sector) ? 1u << i : 0));
+    }
+}
+
+static void own_partition(void *context, const esp_partition_t *partition)
+{
+    own(context, sr_partition_region(partition));
+}
+
+/* What lies in a partition of the running or of the new system. */
+static esp_err_t find_owners(sr_migration_t *migration, owned_block_t *block)
+{
+    const sr_reader_t flash = sr_migration_result(migration);
+    const uint32_t table_offset = migration->manifest.bundle.partition_table_offset;
+    const esp_err_t err = sr_system_visit_partitions(own_partition, block);
+    if (err != ESP_OK || table_offset == SR_BUNDLE_NO_TABLE) {
+        return err;
+    }
+    sr_table_t *table = (sr_table_t *)migration->buffers->scratch;
+    const uint8_t count = read_table(&flash, table_offset, table) ? table->count : 0;
+    for (uint8_t i = 0; i < count; i++) {
+        own(block, (sr_region_t){table->entries[i].address, table->entries[i].size});
+    }
+    return ESP_OK;
+}
+
 /* The commit erases the block of the boot path at once, if it has it to itself and its record finds a place elsewhere.
  */
-static void claim_block(sr_migration_t *migration)
+static esp_err_t claim_block(sr_migration_t *migration)
 {
     sr_map_summary_t summary;
-    if (migration->stage.guarded) {
-        return; /* The table would be gone for as long as the bootloader takes. */
+    owned_block_t block = {.address = sr_map_boot_block(&migration->map)};
+    if (migration->stage.header.guarded || block.address == SR_NO_ADDRESS) {
+        return ESP_OK; /* Guarded: the table would be gone for as long as the bootloader takes. */
     }
-    sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
-    sr_map_claim_block(&migration->map, SR_STAGE_OVERHEAD + summary.staged);
+    const esp_err_t err = find_owners(migration, &block);
+    if (err == ESP_OK) {
+        sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
+        sr_map_claim_block(&migration->map, SR_STAGE_OVERHEAD + record_sectors(migration, &summary), block.owned);
+    }
+    return err;
 }
 
 /* The commit may overwrite where data comes from. What goes on after a cut must not need it any more, nor take what is
@@ -81,7 +136,7 @@ static esp_err_t check_moves(sr_migration_t *migration)
     return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
                                "data is to be moved, and no free flash takes the %" PRIu32
                                " bytes that have to be staged for it",
-                               (SR_STAGE_OVERHEAD + summary.staged) * SR_SECTOR_SIZE);
+                               (SR_STAGE_OVERHEAD + record_sectors(migration, &summary)) * SR_SECTOR_SIZE);
 }
 
 /* A bundle that is linked into the app moves with it; one that lies elsewhere must not overwrite itself. */
@@ -100,13 +155,6 @@ static esp_err_t check_embedded_bundle(sr_migration_t *migration)
         }
     }
     return ESP_OK;
-}
-
-static bool read_table(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table)
-{
-    sr_window_t window;
-    const sr_reader_t reader = sr_window_reader(&window, flash, table_offset, SR_PARTITION_TABLE_SIZE);
-    return sr_table_parse(&reader, 0, table) == SR_TABLE_OK;
 }
 
 /* By the entry that counts. ESP-IDF tells the state of the first one that names the slot, which may be an old one that
@@ -157,75 +205,28 @@ static esp_self_reflasher_refusal_t refusal_of(uint32_t check)
     }
 }
 
-/* Header of the bootloader that works today; false if it can not be read. */
-static bool read_todays_bootloader(const sr_migration_t *migration, sr_image_t *image)
+static sr_verdict_t verdict_of(sr_migration_t *migration)
 {
-    const sr_boot_path_t *path = &migration->system.boot_path;
-    const sr_region_t place = path->recovery.size > 0 ? path->recovery : path->bootloader;
-    sr_flash_window_t window;
-    const sr_reader_t reader = sr_flash_reader(&window, &migration->system.flash, place.address, place.size);
-    return sr_image_parse(&reader, image) == SR_IMAGE_OK;
-}
-
-/* The checks need memory for as long as nothing else is done: the buffer of the sector in work. */
-static void *workspace_of(const sr_migration_t *migration)
-{
-    return sr_result_workspace_size() <= sizeof(migration->buffers->scratch) ? migration->buffers->scratch : NULL;
+    return (sr_verdict_t){.system = &migration->system,
+                          .flash = sr_migration_result(migration),
+                          .table_offset = migration->manifest.bundle.partition_table_offset};
 }
 
 static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app_follows, bool app_alone)
 {
-    sr_image_t today;
-    esp_chip_info_t info;
-    uint32_t physical_size = 0;
     char text[sizeof(migration->plan->refusal_text)];
-    const sr_reader_t reader = sr_migration_result(migration);
-    void *workspace = workspace_of(migration);
-    esp_err_t err =
-        workspace != NULL ? esp_flash_get_physical_size(esp_flash_default_chip, &physical_size) : ESP_ERR_NO_MEM;
-    if (err == ESP_OK) {
-        esp_chip_info(&info);
-        const sr_result_t result = {.flash = &reader,
-                                    .flash_size = physical_size,
-                                    .chip = migration->system.chip,
-                                    .chip_revision = info.revision,
-                                    .efuses = &migration->system.efuses,
-                                    .table_offset = migration->manifest.bundle.partition_table_offset,
-                                    .today = read_todays_bootloader(migration, &today) ? &today : NULL,
-                                    .app_follows = app_follows,
-                                    .app_alone = app_alone,
-                                    .skip = skip};
-        const uint32_t failed = sr_result_check(&result, workspace, text, sizeof(text));
-        err = failed == 0 ? ESP_OK : sr_migration_refuse(migration, refusal_of(failed), "%s", text);
-    }
-    return err;
-}
-
-/* Whose signature it is, the ROM and the bootloader will tell. */
-static bool is_signed(const sr_reader_t *flash, sr_region_t place, sr_secure_boot_t secure_boot)
-{
-    sr_image_t image;
-    sr_window_t window;
-    const sr_reader_t reader = sr_window_reader(&window, flash, place.address, place.size);
-    return sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_image_has_signature_block(&reader, &image, secure_boot);
-}
-
-/* The app that ESP-IDF's bootloader will choose; empty if it can not be told. */
-static sr_region_t chosen_app(const sr_reader_t *flash, uint32_t table_offset, sr_table_t *table)
-{
-    sr_boot_choice_t choice;
-    if (!sr_boot_choose_at(flash, table_offset, table, &choice)) {
-        return (sr_region_t){0};
-    }
-    return (sr_region_t){choice.app->address, choice.app->size};
+    uint32_t failed = 0;
+    const sr_verdict_t verdict = verdict_of(migration);
+    const esp_err_t err = sr_verdict_check(&verdict, skip, app_follows, app_alone, &failed, text, sizeof(text));
+    return err != ESP_OK || failed == 0 ? err : sr_migration_refuse(migration, refusal_of(failed), "%s", text);
 }
 
 /* Secure Boot V1: the ROM compares the bootloader with a digest at 0x0 that is keyed with an eFuse which nobody can
  * read. As long as both stay as they are, they are right. */
 static esp_err_t check_digest_of_v1(sr_migration_t *migration)
 {
-    const sr_region_t bootloader = migration->system.boot_path.bootloader;
-    for (uint32_t at = 0; at < bootloader.address + bootloader.size; at += SR_SECTOR_SIZE) {
+    const sr_region_t place = sr_verdict_v1_place(&migration->system);
+    for (uint32_t at = place.address; at < place.address + place.size; at += SR_SECTOR_SIZE) {
         if ((sr_map_at(&migration->map, at) & SR_MAP_WRONG) != 0) {
             return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
                                        "Secure Boot V1 is on: 0x%" PRIx32
@@ -236,26 +237,14 @@ static esp_err_t check_digest_of_v1(sr_migration_t *migration)
     return ESP_OK;
 }
 
-/* With Secure Boot on, an image without signature block does not boot. What MCUboot boots, it verifies itself. */
 static esp_err_t check_signatures(sr_migration_t *migration)
 {
-    const sr_reader_t flash = sr_migration_result(migration);
-    const sr_secure_boot_t secure_boot = migration->system.secure_boot;
-    const uint32_t table_offset = migration->manifest.bundle.partition_table_offset;
-    if (secure_boot == SR_SECURE_BOOT_OFF) {
-        return ESP_OK;
-    }
-    const esp_err_t err = secure_boot == SR_SECURE_BOOT_V1 ? check_digest_of_v1(migration) : ESP_OK;
-    bool passed = secure_boot == SR_SECURE_BOOT_V1 ||
-                  is_signed(&flash, (sr_region_t){migration->system.chip->bootloader_offset, UINT32_MAX}, secure_boot);
-    if (err == ESP_OK && passed && table_offset != SR_BUNDLE_NO_TABLE) {
-        sr_table_t *table = (sr_table_t *)migration->buffers->scratch;
-        passed = is_signed(&flash, chosen_app(&flash, table_offset, table), secure_boot);
-    }
-    return err != ESP_OK || passed
+    const sr_verdict_t verdict = verdict_of(migration);
+    const esp_err_t err = check_digest_of_v1(migration);
+    return err != ESP_OK || sr_verdict_is_signed(&verdict)
                ? err
                : sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
-                                     secure_boot == SR_SECURE_BOOT_V1
+                                     migration->system.secure_boot == SR_SECURE_BOOT_V1
                                          ? "Secure Boot V1 is on: the app needs a signature"
                                          : "Secure Boot is on: bootloader and app need signature blocks");
 }
@@ -353,9 +342,11 @@ static esp_err_t check_work(sr_migration_t *migration)
     if (err != ESP_OK || migration->overwrite.size > 0) {
         return err; /* In place nothing stands in, nothing moves, and no record lists what else is erased. */
     }
-    claim_block(migration);
-    fill_plan(migration); /* Where the last step is staged depends on it. */
-    return check_moves(migration);
+    err = claim_block(migration);
+    if (err == ESP_OK) {
+        fill_plan(migration); /* Where the last step is staged depends on it. */
+    }
+    return err == ESP_OK ? check_moves(migration) : err;
 }
 
 static esp_err_t check_all(sr_migration_t *migration)

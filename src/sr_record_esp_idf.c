@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_migration_internal.h"
 
+#include "sr_digest.h"
 #include "sr_yield_esp_idf.h"
 
+#include "esp_heap_caps.h"
 #include "esp_log.h"
 
 #include <inttypes.h>
@@ -26,45 +28,77 @@ esp_err_t sr_migration_fetch(void *context, const sr_stage_entry_t *entry, uint3
     return err;
 }
 
-/* Puts the sectors of one entry into free flash, and hashes them on the way. */
+/* Puts one sector into free flash, and notes its digest, without which the commit does not take it from there. */
+static esp_err_t stage_sector(sr_migration_t *migration, uint32_t data_index)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    uint8_t *scratch = migration->buffers->scratch;
+    if (!sr_digest(scratch, SR_SECTOR_SIZE, digest)) {
+        return ESP_FAIL;
+    }
+    memcpy(migration->stage.digests + data_index * SR_BUNDLE_DIGEST_SIZE, digest, SR_BUNDLE_DIGEST_SIZE);
+    return sr_migration_tell_record(migration,
+                                    sr_stage_put(&migration->stage, &migration->writer, data_index, scratch));
+}
+
+/* Puts the sectors of one entry into free flash. For what the manifest has no digest, the list has one. */
 static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
 {
-    sr_stage_t *stage = &migration->stage;
-    uint8_t *scratch = migration->buffers->scratch;
     uint8_t digest[SR_SHA256_SIZE];
     sr_sha256_t sha;
-    const sr_stage_entry_t entry = sr_stage_entry(stage, index);
+    const sr_stage_entry_t entry = sr_stage_entry(&migration->stage, index);
     esp_err_t err = ESP_OK;
     sr_sha256_start(&sha);
     for (uint32_t i = 0; i < entry.sectors && err == ESP_OK; i++) {
-        err = sr_migration_fetch(migration, &entry, i, scratch);
+        err = sr_migration_fetch(migration, &entry, i, migration->buffers->scratch);
         if (err == ESP_OK) {
-            sr_sha256_update(&sha, scratch, SR_SECTOR_SIZE);
-            err = sr_stage_put(stage, &migration->writer, entry.data_index + i, scratch);
-            err = sr_migration_tell_record(migration, err);
+            sr_sha256_update(&sha, migration->buffers->scratch, SR_SECTOR_SIZE);
+            err = stage_sector(migration, entry.data_index + i);
         }
         migration->progress.sectors_done++;
     }
     const bool hashed = sr_sha256_finish(&sha, digest) == 0;
-    sr_stage_set_digest(stage, index, digest);
+    if (sr_map_is_moved(sr_map_at(&migration->map, entry.address))) {
+        sr_stage_set_digest(&migration->stage, index, digest);
+    }
     return err == ESP_OK && !hashed ? ESP_FAIL : err;
 }
 
-esp_err_t sr_migration_stage_data(sr_migration_t *migration, uint32_t wanted_sectors)
+/* What resume() has to know of the running system, to tell what has become of it since. */
+static esp_err_t describe_system(sr_migration_t *migration)
 {
     sr_stage_t *stage = &migration->stage;
     uint8_t *scratch = migration->buffers->scratch;
     uint8_t app_id[SR_SHA256_SIZE];
-    esp_err_t err = sr_system_app_id(&migration->system, scratch, app_id);
+    const esp_err_t err = sr_system_app_id(&migration->system, scratch, app_id);
     if (err != ESP_OK) {
         return err;
     }
-    memcpy(stage->app_id, app_id, sizeof(stage->app_id));
-    err = sr_stage_open(stage, &migration->writer, migration->plan->staging_address, scratch);
-    err = sr_migration_tell_record(migration, err);
+    memcpy(stage->header.app_id, app_id, sizeof(stage->header.app_id));
+    return sr_stage_digest_first_part(stage, scratch, stage->header.before);
+}
+
+esp_err_t sr_migration_stage_data(sr_migration_t *migration)
+{
+    sr_stage_t *stage = &migration->stage;
+    uint8_t *scratch = migration->buffers->scratch;
+    if (stage->data_sectors > 0) {
+        stage->digests = heap_caps_malloc(stage->data_sectors * SR_BUNDLE_DIGEST_SIZE, MALLOC_CAP_8BIT);
+    }
+    if (stage->data_sectors > 0 && stage->digests == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    esp_err_t err = describe_system(migration);
+    if (err == ESP_OK) {
+        err = sr_stage_open(stage, &migration->writer, migration->plan->staging_address, scratch);
+        if (err == ESP_OK) {
+            err = sr_stage_put_manifest(stage, &migration->writer, migration->manifest.bytes, scratch);
+        }
+        err = sr_migration_tell_record(migration, err);
+    }
     migration->progress.sectors_done = 0;
-    migration->progress.sectors_total = wanted_sectors;
-    for (uint32_t i = 0; i < stage->count && err == ESP_OK; i++) {
+    migration->progress.sectors_total = stage->data_sectors;
+    for (uint32_t i = 0; i < stage->header.count && err == ESP_OK; i++) {
         err = sr_stage_entry(stage, i).blank ? ESP_OK : stage_entry(migration, i);
     }
     sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_STAGE);
@@ -90,7 +124,7 @@ static esp_err_t moved_is_the_same(sr_migration_t *migration, uint32_t *where, b
 {
     esp_err_t err = ESP_OK;
     *same = true;
-    for (uint32_t i = 0; i < migration->stage.count && err == ESP_OK && *same; i++) {
+    for (uint32_t i = 0; i < migration->stage.header.count && err == ESP_OK && *same; i++) {
         const sr_stage_entry_t entry = sr_stage_entry(&migration->stage, i);
         *where = entry.address;
         if (sr_map_is_moved(sr_map_at(&migration->map, entry.address))) {

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_resume_esp_idf.h"
 
+#include "sr_abandon_esp_idf.h"
 #include "sr_commit.h"
+#include "sr_proof_esp_idf.h"
 #include "sr_stage.h"
 #include "sr_system_esp_idf.h"
 #include "sr_unfinished_esp_idf.h"
 
+#include "esp_check.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "esp_system.h"
 
 #include <inttypes.h>
-#include <string.h>
+#include <stddef.h>
 
 #define ATTEMPTS 4u
 
@@ -22,8 +25,11 @@ typedef struct resume {
     sr_system_t system;
     sr_stage_t stage;
     sr_writer_t writer;
+    sr_proof_t proof;
+    bool finished; /**< The chip has to be restarted. */
+    bool stuck;
     uint8_t list[SR_SECTOR_SIZE];
-    uint8_t scratch[SR_SECTOR_SIZE];
+    _Alignas(max_align_t) uint8_t scratch[SR_SECTOR_SIZE];
     uint8_t readback[SR_WRITER_READBACK_SIZE];
 } resume_t;
 
@@ -33,64 +39,46 @@ static esp_err_t fetch(void *context, const sr_stage_entry_t *entry, uint32_t in
     return sr_stage_read(&resume->stage, entry, index, data);
 }
 
-/** A record, and whether a data partition has part of it. */
-typedef struct place {
-    sr_region_t region;
-    bool is_data;
-} place_t;
-
-static void look_at_partition(void *context, const esp_partition_t *partition)
+static void free_digests(resume_t *resume)
 {
-    place_t *place = context;
-    place->is_data |=
-        sr_partition_is_data(partition) && sr_region_overlaps(sr_partition_region(partition), place->region);
+    heap_caps_free(resume->stage.digests);
+    resume->stage.digests = NULL;
 }
 
-/* Nothing is staged in a data partition of the running system. What looks like a record there may come from anyone who
- * can store a file, and would write the bootloader. */
-static esp_err_t load(resume_t *resume)
+static esp_err_t prove(resume_t *resume, sr_stage_status_t *status)
 {
-    const sr_stage_t *stage = &resume->stage;
-    place_t place = {.region = {stage->address, (SR_STAGE_OVERHEAD + stage->data_sectors) * SR_SECTOR_SIZE}};
-    const esp_err_t err = sr_system_visit_partitions(look_at_partition, &place);
-    if (err != ESP_OK) {
-        return err;
+    const esp_err_t err = sr_proof_check(&resume->proof, status);
+    sr_proof_release(&resume->proof);
+    if (err == ESP_OK && *status != SR_STAGE_OK) {
+        ESP_LOGW(TAG, "record at 0x%" PRIx32 " is not believed: it %s%s%s", resume->stage.address,
+                 sr_stage_status_text(*status), resume->proof.reason[0] != '\0' ? ": " : "", resume->proof.reason);
     }
-    return place.is_data ? ESP_ERR_NOT_FINISHED : sr_stage_load(&resume->stage, resume->scratch);
+    if (err != ESP_OK || *status != SR_STAGE_OK) {
+        free_digests(resume);
+    }
+    return err;
 }
 
-/* Finds a record that is complete, and that this very app has written. */
+/* Finds a record that proves itself. */
 static esp_err_t find_record(resume_t *resume)
 {
-    uint8_t app_id[SR_SHA256_SIZE];
-    esp_err_t err = sr_system_app_id(&resume->system, resume->scratch, app_id);
+    sr_stage_status_t status = SR_STAGE_NOT_SEALED;
+    esp_err_t err = sr_system_app_id(&resume->system, resume->scratch, resume->proof.app_id);
     if (err == ESP_OK) {
         err = sr_stage_find(&resume->stage);
     }
     while (err == ESP_OK) {
-        err = load(resume);
-        if (err == ESP_OK && memcmp(resume->stage.app_id, app_id, sizeof(resume->stage.app_id)) == 0) {
-            return ESP_OK;
+        err = prove(resume, &status);
+        if (err != ESP_OK || status == SR_STAGE_OK) {
+            return err;
         }
-        if (err == ESP_OK || err == ESP_ERR_NOT_FINISHED) {
-            resume->stage.address += SR_SECTOR_SIZE;
-            err = sr_stage_find(&resume->stage);
-        }
+        resume->stage.address += SR_SECTOR_SIZE;
+        err = sr_stage_find(&resume->stage);
     }
     return err;
 }
 
-static esp_err_t discard(resume_t *resume)
-{
-    const esp_err_t err = sr_stage_discard(&resume->stage, &resume->writer, resume->scratch);
-    if (err != ESP_OK) {
-        ESP_LOGE(TAG, "staging, sector 0x%" PRIx32 ": %s", resume->writer.failed_address,
-                 esp_self_reflasher_err_to_name(err));
-    }
-    return err;
-}
-
-static esp_err_t finish_record(resume_t *resume)
+static esp_err_t commit(resume_t *resume)
 {
     sr_commit_t commit = {.stage = &resume->stage,
                           .fetch = fetch,
@@ -101,48 +89,85 @@ static esp_err_t finish_record(resume_t *resume)
     if (err == ESP_OK) {
         err = sr_commit_execute(&commit);
     }
-    if (err != ESP_OK) {
-        ESP_LOGE(TAG, "resume, sector 0x%" PRIx32 ": %s", commit.failed_address, esp_self_reflasher_err_to_name(err));
-    }
     sr_commit_release(&commit);
+    if (err == ESP_OK) {
+        return ESP_OK;
+    }
+    const sr_abandon_t abandon = {.stage = &resume->stage,
+                                  .writer = &resume->writer,
+                                  .scratch = resume->scratch,
+                                  .moves = &resume->proof.moves,
+                                  .moves_are_known = resume->proof.moves_are_known,
+                                  .cause = err,
+                                  .failed_address = commit.failed_address};
+    return sr_abandon(&abandon, &resume->stuck);
+}
+
+/* A record that can not be erased was finished all the same. At the next start nothing of it is left to do, and it is
+ * no reason to restart again. */
+static esp_err_t finish_record(resume_t *resume)
+{
+    bool done = false;
+    esp_err_t err = sr_proof_is_done(&resume->proof, &done);
+    if (err == ESP_OK && !done) {
+        err = commit(resume);
+    }
     if (err == ESP_OK) {
         err = sr_unfinished_settle(&resume->system, &resume->writer, resume->scratch);
     }
-    return err == ESP_OK ? discard(resume) : err;
+    if (err != ESP_OK) {
+        return err;
+    }
+    const esp_err_t discarded = sr_stage_discard(&resume->stage, &resume->writer, resume->scratch);
+    if (discarded != ESP_OK) {
+        ESP_LOGE(TAG, "staging, sector 0x%" PRIx32 ": %s", resume->writer.failed_address,
+                 esp_self_reflasher_err_to_name(discarded));
+    }
+    resume->finished = !done || discarded == ESP_OK;
+    return ESP_OK;
 }
 
-static esp_err_t run(resume_t *resume, esp_self_reflasher_may_commit_t may_commit, void *user_ctx, bool *finished)
+static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t *config)
 {
-    *finished = false;
+    resume->finished = false;
+    resume->stuck = false;
     esp_err_t err = sr_system_look(&resume->system);
     if (err != ESP_OK) {
         return err;
     }
     resume->stage = (sr_stage_t){.flash = &resume->system.flash, .list = resume->list};
     resume->writer = (sr_writer_t){.flash = &resume->system.flash, .readback = resume->readback, .attempts = ATTEMPTS};
+    resume->proof = (sr_proof_t){.config = config,
+                                 .system = &resume->system,
+                                 .stage = &resume->stage,
+                                 .writer = &resume->writer,
+                                 .scratch = resume->scratch};
     err = find_record(resume);
     if (err == ESP_ERR_NOT_FOUND) {
         return ESP_OK;
     }
-    if (err == ESP_OK && !(may_commit != NULL ? may_commit(user_ctx) : sr_system_supply_is_steady())) {
-        return ESP_ERR_SELF_REFLASHER_NOT_NOW;
+    if (err == ESP_OK &&
+        !(config->may_commit != NULL ? config->may_commit(config->user_ctx) : sr_system_supply_is_steady())) {
+        err = ESP_ERR_SELF_REFLASHER_NOT_NOW;
     }
     if (err == ESP_OK) {
         ESP_LOGW(TAG, "finishing what was interrupted, from the record at 0x%" PRIx32, resume->stage.address);
         err = finish_record(resume);
-        *finished = err == ESP_OK;
     }
+    free_digests(resume);
     return err;
 }
 
-esp_err_t sr_resume(esp_self_reflasher_may_commit_t may_commit, void *user_ctx)
+esp_err_t sr_resume(const esp_self_reflasher_bundle_config_t *config, bool *stuck)
 {
+    *stuck = false;
     resume_t *resume = heap_caps_malloc(sizeof(*resume), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
     if (resume == NULL) {
         return ESP_ERR_NO_MEM;
     }
-    bool finished;
-    const esp_err_t err = run(resume, may_commit, user_ctx, &finished);
+    const esp_err_t err = run(resume, config);
+    const bool finished = resume->finished;
+    *stuck = resume->stuck;
     heap_caps_free(resume);
     if (finished) {
         esp_restart(); /* Table and otadata are others now: what the app knows of them is stale. */
@@ -150,7 +175,12 @@ esp_err_t sr_resume(esp_self_reflasher_may_commit_t may_commit, void *user_ctx)
     return err;
 }
 
-esp_err_t esp_self_reflasher_resume(void)
+esp_err_t esp_self_reflasher_resume(const esp_self_reflasher_bundle_config_t *config)
 {
-    return sr_resume(NULL, NULL);
+    bool stuck;
+    ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
+    ESP_RETURN_ON_FALSE(config->public_key != NULL || (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) != 0,
+                        ESP_ERR_INVALID_ARG, TAG,
+                        "refused: neither a public key nor ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED");
+    return sr_resume(config, &stuck);
 }

@@ -6,9 +6,12 @@
 
 #include "self_reflasher_bundle.h"
 
+#include <stdbool.h>
+
 /**
  * Does what esp_self_reflasher_resume() does.
- * @param may_commit Asked if there is something to finish; NULL: whether the last reset was a brownout is asked.
+ * @param config Not NULL, with a key or unsigned bundles allowed.
+ * @param[out] stuck A step was given up whose record can not be made unusable: who has something else to do may do it.
  * @return as esp_self_reflasher_resume()
  */
-esp_err_t sr_resume(esp_self_reflasher_may_commit_t may_commit, void *user_ctx);
+esp_err_t sr_resume(const esp_self_reflasher_bundle_config_t *config, bool *stuck);

@@ -1,81 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sr_stage.h"
 
-#include "sr_bytes.h"
 #include "sr_digest.h"
 
 #include <string.h>
 
-#define ENTRY_SIZE  32u
-#define FIRST_ENTRY SR_PAGE_SIZE
-#define AT_DIGEST   16u /**< In an entry. */
-#define AT_COUNT    0u  /**< In the list's first page. */
-#define AT_SECTORS  4u
-#define AT_GUARDED  8u /**< 0 if so, else erased. */
-#define AT_APP_ID   16u
-#define AT_SEAL     (SR_SECTOR_SIZE - SR_PAGE_SIZE)
-
-/** A mark: 8 bytes of magic, version, data sectors, and those once more with all bits flipped. */
-#define MARK_SIZE    20u
-#define MARK_VERSION 8u
-#define MARK_SECTORS 12u
-#define MARK_FLIPPED 16u
-
-static const uint8_t magic[8] = {'S', 'R', 'S', 'T', 'A', 'G', 'E', 0x1A};
-
-void sr_stage_start(sr_stage_t *stage)
+void sr_stage_start(sr_stage_t *stage, uint32_t manifest_size)
 {
     memset(stage->list, 0xFF, SR_SECTOR_SIZE);
-    stage->count = 0;
     stage->data_sectors = 0;
+    stage->header.count = 0;
+    stage->header.manifest_size = manifest_size;
+    stage->header.sectors = sr_stage_manifest_sectors(manifest_size);
 }
 
 esp_err_t sr_stage_add(sr_stage_t *stage, const sr_stage_entry_t *entry)
 {
-    if (stage->count == SR_STAGE_MAX_ENTRIES) {
+    sr_stage_entry_t row = *entry;
+    if (stage->header.count == SR_STAGE_MAX_ENTRIES) {
         return ESP_ERR_INVALID_SIZE;
     }
-    uint8_t *row = stage->list + FIRST_ENTRY + stage->count * ENTRY_SIZE;
-    sr_put_le32(row, entry->address);
-    sr_put_le32(row + 4, entry->sectors);
-    row[8] = (uint8_t)entry->group;
-    row[9] = entry->blank;
-    sr_put_le32(row + 12, entry->blank ? UINT32_MAX : stage->data_sectors);
-    memcpy(row + AT_DIGEST, entry->digest, SR_BUNDLE_DIGEST_SIZE);
+    row.data_index = stage->data_sectors;
+    sr_stage_write_entry(stage->list, stage->header.count, &row);
     stage->data_sectors += entry->blank ? 0 : entry->sectors;
-    stage->count++;
+    stage->header.sectors += entry->blank ? 0 : entry->sectors;
+    stage->header.count++;
     return ESP_OK;
 }
 
 bool sr_stage_extend(sr_stage_t *stage, sr_stage_group_t group, uint32_t address, bool blank)
 {
-    if (stage->count == 0 || group > SR_STAGE_NEIGHBOURS) {
+    if (stage->header.count == 0 || group > SR_STAGE_NEIGHBOURS) {
         return false;
     }
-    const sr_stage_entry_t last = sr_stage_entry(stage, stage->count - 1);
+    sr_stage_entry_t last = sr_stage_entry(stage, stage->header.count - 1);
     if (last.blank != blank || last.group != group || last.address + last.sectors * SR_SECTOR_SIZE != address) {
         return false;
     }
-    sr_put_le32(stage->list + FIRST_ENTRY + (stage->count - 1) * ENTRY_SIZE + 4, last.sectors + 1);
+    last.sectors++;
+    sr_stage_write_entry(stage->list, stage->header.count - 1, &last);
     stage->data_sectors += !blank;
+    stage->header.sectors += !blank;
     return true;
 }
 
 sr_stage_entry_t sr_stage_entry(const sr_stage_t *stage, uint32_t index)
 {
-    const uint8_t *row = stage->list + FIRST_ENTRY + index * ENTRY_SIZE;
-    sr_stage_entry_t entry = {.address = sr_get_le32(row),
-                              .sectors = sr_get_le32(row + 4),
-                              .group = (sr_stage_group_t)row[8],
-                              .blank = row[9] != 0,
-                              .data_index = sr_get_le32(row + 12)};
-    memcpy(entry.digest, row + AT_DIGEST, SR_BUNDLE_DIGEST_SIZE);
-    return entry;
+    return sr_stage_read_entry(stage->list, index);
 }
 
 void sr_stage_set_digest(sr_stage_t *stage, uint32_t index, const uint8_t digest[SR_BUNDLE_DIGEST_SIZE])
 {
-    memcpy(stage->list + FIRST_ENTRY + index * ENTRY_SIZE + AT_DIGEST, digest, SR_BUNDLE_DIGEST_SIZE);
+    sr_stage_entry_t entry = sr_stage_entry(stage, index);
+    memcpy(entry.digest, digest, sizeof(entry.digest));
+    sr_stage_write_entry(stage->list, index, &entry);
+}
+
+sr_region_t sr_stage_place(const sr_stage_t *stage)
+{
+    return (sr_region_t){stage->address, sr_stage_record_sectors(stage->header.sectors) * SR_SECTOR_SIZE};
+}
+
+uint32_t sr_stage_manifest_address(const sr_stage_t *stage)
+{
+    return stage->address + SR_STAGE_OVERHEAD * SR_SECTOR_SIZE;
+}
+
+uint32_t sr_stage_data_address(const sr_stage_t *stage, uint32_t data_index)
+{
+    const uint32_t manifest_sectors = sr_stage_manifest_sectors(stage->header.manifest_size);
+    return sr_stage_manifest_address(stage) + (manifest_sectors + data_index) * SR_SECTOR_SIZE;
+}
+
+static uint32_t list_address(const sr_stage_t *stage)
+{
+    return stage->address + SR_SECTOR_SIZE;
 }
 
 static esp_err_t put(sr_writer_t *writer, uint32_t address, uint8_t *data, uint32_t used)
@@ -88,131 +87,99 @@ esp_err_t sr_stage_open(sr_stage_t *stage, sr_writer_t *writer, uint32_t address
 {
     stage->address = address;
     memset(scratch, 0xFF, SR_SECTOR_SIZE);
-    memcpy(scratch, magic, sizeof(magic));
-    sr_put_le32(scratch + MARK_VERSION, SR_STAGE_VERSION);
-    sr_put_le32(scratch + MARK_SECTORS, stage->data_sectors);
-    sr_put_le32(scratch + MARK_FLIPPED, ~stage->data_sectors);
-    return put(writer, address, scratch, MARK_SIZE);
+    sr_stage_write_mark(scratch, stage->header.sectors);
+    return put(writer, address, scratch, SR_STAGE_MARK_SIZE);
 }
 
-static uint32_t list_address(const sr_stage_t *stage)
+esp_err_t sr_stage_put_manifest(const sr_stage_t *stage, sr_writer_t *writer, const uint8_t *manifest, uint8_t *scratch)
 {
-    return stage->address + SR_SECTOR_SIZE;
-}
-
-static uint32_t data_address(const sr_stage_t *stage, uint32_t data_index)
-{
-    return stage->address + (SR_STAGE_OVERHEAD + data_index) * SR_SECTOR_SIZE;
+    const uint32_t size = stage->header.manifest_size;
+    esp_err_t err = ESP_OK;
+    for (uint32_t offset = 0; offset < size && err == ESP_OK; offset += SR_SECTOR_SIZE) {
+        const uint32_t used = size - offset < SR_SECTOR_SIZE ? size - offset : SR_SECTOR_SIZE;
+        memset(scratch, 0xFF, SR_SECTOR_SIZE);
+        memcpy(scratch, manifest + offset, used);
+        err = put(writer, sr_stage_manifest_address(stage) + offset, scratch, used);
+    }
+    return err;
 }
 
 esp_err_t sr_stage_put(const sr_stage_t *stage, sr_writer_t *writer, uint32_t data_index, uint8_t *data)
 {
-    return put(writer, data_address(stage, data_index), data, SR_SECTOR_SIZE);
+    return put(writer, sr_stage_data_address(stage, data_index), data, SR_SECTOR_SIZE);
 }
 
 esp_err_t sr_stage_seal(sr_stage_t *stage, sr_writer_t *writer)
 {
-    sr_put_le32(stage->list + AT_COUNT, stage->count);
-    sr_put_le32(stage->list + AT_SECTORS, stage->data_sectors);
-    sr_put_le32(stage->list + AT_GUARDED, stage->guarded ? 0 : UINT32_MAX);
-    memcpy(stage->list + AT_APP_ID, stage->app_id, sizeof(stage->app_id));
-    if (!sr_digest(stage->list, AT_SEAL, stage->list + AT_SEAL)) {
+    if (!sr_stage_write_header(stage->list, &stage->header)) {
         return ESP_FAIL;
     }
     return put(writer, list_address(stage), stage->list, SR_SECTOR_SIZE);
 }
 
-/* Half of a mark may tell any number. There is nothing behind it then: it is written first and erased last. */
-static bool is_mark(const sr_stage_t *stage, uint32_t address, const uint8_t *mark, uint32_t *data_sectors)
-{
-    const uint32_t told = sr_get_le32(mark + MARK_SECTORS);
-    *data_sectors = sr_get_le32(mark + MARK_FLIPPED) == ~told ? told : 0;
-    return memcmp(mark, magic, sizeof(magic)) == 0 && sr_get_le32(mark + MARK_VERSION) == SR_STAGE_VERSION &&
-           *data_sectors < stage->flash->size / SR_SECTOR_SIZE &&
-           sr_region_fits((sr_region_t){address, (SR_STAGE_OVERHEAD + *data_sectors) * SR_SECTOR_SIZE},
-                          stage->flash->size);
-}
-
 esp_err_t sr_stage_find(sr_stage_t *stage)
 {
     for (uint32_t address = stage->address; address < stage->flash->size; address += SR_SECTOR_SIZE) {
-        uint8_t mark[MARK_SIZE];
-        uint32_t data_sectors;
+        uint8_t mark[SR_STAGE_MARK_SIZE];
+        uint32_t sectors;
         const esp_err_t err = sr_flash_read(stage->flash, address, mark, sizeof(mark));
         if (err != ESP_OK) {
             return err;
         }
-        if (is_mark(stage, address, mark, &data_sectors)) {
+        if (sr_stage_read_mark(mark, address, stage->flash->size, &sectors)) {
             stage->address = address;
-            stage->data_sectors = data_sectors;
+            stage->header = (sr_stage_header_t){.sectors = sectors};
             return ESP_OK;
         }
     }
     return ESP_ERR_NOT_FOUND;
 }
 
-static bool list_is_sealed(const sr_stage_t *stage)
+esp_err_t sr_stage_load(sr_stage_t *stage, sr_stage_status_t *status)
 {
-    uint8_t seal[SR_SHA256_SIZE];
-    return sr_digest(stage->list, AT_SEAL, seal) && memcmp(seal, stage->list + AT_SEAL, sizeof(seal)) == 0 &&
-           sr_get_le32(stage->list + AT_COUNT) <= SR_STAGE_MAX_ENTRIES &&
-           sr_get_le32(stage->list + AT_SECTORS) == stage->data_sectors;
-}
-
-/* Hashes what the record holds for an entry. */
-static esp_err_t confirm(const sr_stage_t *stage, const sr_stage_entry_t *entry, uint8_t *scratch)
-{
-    uint8_t digest[SR_SHA256_SIZE];
-    sr_sha256_t sha;
-    esp_err_t err = ESP_OK;
-    sr_sha256_start(&sha);
-    for (uint32_t i = 0; i < entry->sectors && err == ESP_OK; i++) {
-        err = sr_flash_read(stage->flash, data_address(stage, entry->data_index + i), scratch, SR_SECTOR_SIZE);
-        sr_sha256_update(&sha, scratch, SR_SECTOR_SIZE);
-    }
-    const bool hashed = sr_sha256_finish(&sha, digest) == 0;
+    sr_stage_header_t header;
+    const esp_err_t err = sr_flash_read(stage->flash, list_address(stage), stage->list, SR_SECTOR_SIZE);
     if (err != ESP_OK) {
         return err;
     }
-    if (!hashed) {
-        return ESP_FAIL;
+    *status = sr_stage_read_header(stage->list, stage->header.sectors, &header);
+    if (*status == SR_STAGE_OK) {
+        stage->header = header;
     }
-    return memcmp(digest, entry->digest, SR_BUNDLE_DIGEST_SIZE) == 0 ? ESP_OK : ESP_ERR_NOT_FINISHED;
-}
-
-/* The seal vouches for the list, but not for a version of this code that has made it of nonsense. */
-static bool is_inside(const sr_stage_t *stage, const sr_stage_entry_t *entry)
-{
-    return entry->sectors <= stage->data_sectors && entry->data_index <= stage->data_sectors - entry->sectors;
-}
-
-esp_err_t sr_stage_load(sr_stage_t *stage, uint8_t *scratch)
-{
-    esp_err_t err = sr_flash_read(stage->flash, list_address(stage), stage->list, SR_SECTOR_SIZE);
-    if (err != ESP_OK) {
-        return err;
-    }
-    if (!list_is_sealed(stage)) {
-        return ESP_ERR_NOT_FINISHED;
-    }
-    stage->count = sr_get_le32(stage->list + AT_COUNT);
-    stage->guarded = sr_get_le32(stage->list + AT_GUARDED) == 0;
-    memcpy(stage->app_id, stage->list + AT_APP_ID, sizeof(stage->app_id));
-    for (uint32_t i = 0; i < stage->count && err == ESP_OK; i++) {
-        const sr_stage_entry_t entry = sr_stage_entry(stage, i);
-        if (!entry.blank) {
-            err = is_inside(stage, &entry) ? confirm(stage, &entry, scratch) : ESP_ERR_NOT_FINISHED;
-        }
-    }
-    return err;
+    return ESP_OK;
 }
 
 esp_err_t sr_stage_read(const sr_stage_t *stage, const sr_stage_entry_t *entry, uint32_t index, uint8_t *data)
 {
-    if (entry->sectors == 1) {
-        return confirm(stage, entry, data);
+    uint8_t digest[SR_SHA256_SIZE];
+    const uint32_t data_index = entry->data_index + index;
+    const uint8_t *wanted = stage->digests + data_index * SR_BUNDLE_DIGEST_SIZE;
+    const esp_err_t err = sr_flash_read(stage->flash, sr_stage_data_address(stage, data_index), data, SR_SECTOR_SIZE);
+    if (err != ESP_OK) {
+        return err;
     }
-    return sr_flash_read(stage->flash, data_address(stage, entry->data_index + index), data, SR_SECTOR_SIZE);
+    if (!sr_digest(data, SR_SECTOR_SIZE, digest)) {
+        return ESP_FAIL;
+    }
+    return memcmp(digest, wanted, SR_BUNDLE_DIGEST_SIZE) == 0 ? ESP_OK : ESP_ERR_NOT_FINISHED;
+}
+
+esp_err_t sr_stage_digest_first_part(const sr_stage_t *stage, uint8_t *scratch, uint8_t digest[SR_BUNDLE_DIGEST_SIZE])
+{
+    uint8_t whole[SR_SHA256_SIZE];
+    sr_sha256_t sha;
+    esp_err_t err = ESP_OK;
+    sr_sha256_start(&sha);
+    for (uint32_t i = 0; i < stage->header.count && err == ESP_OK; i++) {
+        const sr_stage_entry_t entry = sr_stage_entry(stage, i);
+        if (sr_stage_is_first_part(stage->list, stage->header.count, &entry)) {
+            err = sr_flash_read(stage->flash, entry.address, scratch, SR_SECTOR_SIZE); /* Entries of one sector. */
+            sr_sha256_update(&sha, scratch, SR_SECTOR_SIZE);
+        }
+    }
+    const bool hashed = sr_sha256_finish(&sha, whole) == 0;
+    memcpy(digest, whole, SR_BUNDLE_DIGEST_SIZE);
+    return err == ESP_OK && !hashed ? ESP_FAIL : err;
 }
 
 static esp_err_t erase(sr_writer_t *writer, uint32_t address, uint8_t *scratch)
@@ -223,9 +190,16 @@ static esp_err_t erase(sr_writer_t *writer, uint32_t address, uint8_t *scratch)
 
 esp_err_t sr_stage_discard(const sr_stage_t *stage, sr_writer_t *writer, uint8_t *scratch)
 {
-    esp_err_t err = erase(writer, list_address(stage), scratch);
-    if (err == ESP_OK) {
-        err = sr_writer_clear(writer, data_address(stage, 0), stage->data_sectors, scratch);
+    if (stage->header.sectors == 0) {
+        return erase(writer, stage->address, scratch);
     }
-    return err == ESP_OK ? erase(writer, stage->address, scratch) : err;
+    const esp_err_t err = erase(writer, list_address(stage), scratch);
+    if (err != ESP_OK) {
+        const bool gone =
+            erase(writer, stage->address, scratch) == ESP_OK ||
+            (stage->header.manifest_size > 0 && erase(writer, sr_stage_manifest_address(stage), scratch) == ESP_OK);
+        return gone ? ESP_OK : err;
+    }
+    const esp_err_t rest = sr_writer_clear(writer, sr_stage_manifest_address(stage), stage->header.sectors, scratch);
+    return rest == ESP_OK ? erase(writer, stage->address, scratch) : rest;
 }

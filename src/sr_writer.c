@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+#ifndef ESP_ERR_NOT_ALLOWED
+#define ESP_ERR_NOT_ALLOWED 0x10D /* ESP-IDF 5.1.0 has no name for it. */
+#endif
+
 static bool all_blank(const uint8_t *data, uint32_t length)
 {
     for (uint32_t i = 0; i < length; i++) {
@@ -221,27 +225,32 @@ esp_err_t sr_writer_clear(sr_writer_t *writer, uint32_t address, uint32_t sector
     return err;
 }
 
-/* Erases those sectors that hold something wrong. Errors are left to the programming pass, which looks again. */
-static void erase_group(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count)
+/* Erases those sectors that hold something wrong. Errors are left to the programming pass, which looks again; but where
+ * the driver does not allow the first erase, all of them are as they were, and stay so. */
+static esp_err_t erase_group(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count)
 {
+    bool begun = false;
     for (uint32_t i = 0; i < count; i++) {
         sr_sector_look_t look;
         if (sr_writer_look(writer, &sectors[i], &look) == ESP_OK && !look.right && !look.blank) {
-            (void)sr_flash_erase(writer->flash, sectors[i].address, SR_SECTOR_SIZE);
+            const esp_err_t err = sr_flash_erase(writer->flash, sectors[i].address, SR_SECTOR_SIZE);
+            if (err == ESP_ERR_NOT_ALLOWED && !begun) {
+                writer->failed_address = sectors[i].address;
+                return err;
+            }
+            begun = true;
         }
     }
+    return ESP_OK;
 }
 
 esp_err_t sr_writer_put_group(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count)
 {
-    erase_group(writer, sectors, count);
-    for (uint32_t i = count; i > 0; i--) {
-        const esp_err_t err = sr_writer_put(writer, &sectors[i - 1]);
-        if (err != ESP_OK) {
-            return err;
-        }
+    esp_err_t err = erase_group(writer, sectors, count);
+    for (uint32_t i = count; i > 0 && err == ESP_OK; i--) {
+        err = sr_writer_put(writer, &sectors[i - 1]);
     }
-    return ESP_OK;
+    return err;
 }
 
 static esp_err_t all_right(sr_writer_t *writer, const sr_sector_t *sectors, uint32_t count, bool *right)

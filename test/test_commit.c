@@ -74,7 +74,7 @@ static int setup(void **state)
                                    .fetch_context = &fixture,
                                    .scratch = fixture.scratch,
                                    .readback = fixture.readback};
-    sr_stage_start(&fixture.stage);
+    sr_stage_start(&fixture.stage, 0);
     nor_flash_set_observer(fixture.nor, note, &fixture);
     return 0;
 }
@@ -124,7 +124,7 @@ static int part_of(uint32_t address)
 static void assert_in_place(void)
 {
     const uint8_t *now = nor_flash_view(fixture.nor);
-    for (uint32_t i = 0; i < fixture.stage.count; i++) {
+    for (uint32_t i = 0; i < fixture.stage.header.count; i++) {
         const sr_stage_entry_t entry = sr_stage_entry(&fixture.stage, i);
         uint8_t expected[SECTOR];
         memset(expected, 0xFF, SECTOR);
@@ -279,7 +279,7 @@ static void boot_path_is_tried_more_often_than_data(void **state)
     assert_int_equal(sr_commit_execute(&fixture.commit), ESP_ERR_SELF_REFLASHER_VERIFY);
     sr_commit_release(&fixture.commit);
 
-    sr_stage_start(&fixture.stage);
+    sr_stage_start(&fixture.stage, 0);
     add(SMALL_OTADATA, SR_STAGE_OTADATA, 0);
     at.address = SMALL_OTADATA;
     nor_flash_set_faults(fixture.nor, at);

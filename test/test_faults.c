@@ -67,7 +67,7 @@ static esp_err_t migrate(void)
 static void app_main(void)
 {
     job->err = ESP_ERR_NOT_FINISHED;
-    job->err = esp_self_reflasher_resume();
+    job->err = job->use_bundle ? esp_self_reflasher_resume(&job->bundle) : ESP_OK;
     if (job->err == ESP_OK) {
         job->err = migrate();
     }

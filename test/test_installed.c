@@ -57,7 +57,7 @@ static bool may_commit(void *unused)
 
 static esp_err_t apply(esp_self_reflasher_plan_t *plan)
 {
-    const esp_err_t err = esp_self_reflasher_resume();
+    const esp_err_t err = esp_self_reflasher_resume(&job->bundle);
     return err == ESP_OK ? esp_self_reflasher_apply_bundle(&job->bundle, plan) : err;
 }
 

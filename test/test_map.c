@@ -257,13 +257,13 @@ static void set_boot_path(void)
     map.claimed_end = 0;
 }
 
-static bool claims_with(uint8_t other)
+static bool claims_with(uint8_t other, uint16_t owned)
 {
     uint8_t before[COUNT];
     set_boot_path();
     flags[31] = other;
     memcpy(before, flags, sizeof(before));
-    sr_map_claim_block(&map, 6);
+    sr_map_claim_block(&map, 6, owned);
     if (map.claimed_end == 0) {
         assert_memory_equal(flags, before, sizeof(before));
         return false;
@@ -313,7 +313,7 @@ static void block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it(void **
         {SR_MAP_TARGET | SR_MAP_WRONG, true},
         {SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_DATA, true}, /* To be blank, and staying so. */
         {BOOT, true},
-        {SR_MAP_BLANK, true}, /* Nobody's: the record vouches for it. */
+        {SR_MAP_BLANK, true}, /* Nobody's. */
         {0, false},
         {SR_MAP_BLANK | SR_MAP_DATA, false}, /* The running system may write to it at any moment. */
         {SR_MAP_BLANK | SR_MAP_RUNNING_APP, false},
@@ -325,7 +325,11 @@ static void block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it(void **
         {SR_MAP_BOOT_PATH, false},                             /* Boot path that stays. */
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_int_equal(claims_with(cases[i].other), cases[i].claimed);
+        assert_int_equal(claims_with(cases[i].other, 0), cases[i].claimed);
+        /* In a partition of either system: nobody would put right what is left of it. But what the bundle wants. */
+        const bool stays = cases[i].other == SR_MAP_BLANK;
+        assert_int_equal(claims_with(cases[i].other, 0x8000), cases[i].claimed && !stays);
+        assert_int_equal(claims_with(cases[i].other, 0x7FFF), cases[i].claimed);
     }
 }
 
@@ -333,34 +337,34 @@ static void block_is_not_claimed_if_it_does_not_pay_or_the_record_has_no_place(v
 {
     (void)state;
     set_boot_path();
-    sr_map_claim_block(&map, 17); /* One more than there is free flash outside of the block. */
+    sr_map_claim_block(&map, 17, 0); /* One more than there is free flash outside of the block. */
     assert_int_equal(map.claimed_end, 0);
     assert_int_equal(flags[16], SR_MAP_TARGET | SR_MAP_BLANK);
     set_boot_path();
     flags[20] = SR_MAP_TARGET | SR_MAP_BLANK; /* Three erases are quicker than that of the block. */
-    sr_map_claim_block(&map, 5);
+    sr_map_claim_block(&map, 5, 0);
     assert_int_equal(map.claimed_end, 0);
     set(21, 5, SR_MAP_TARGET | SR_MAP_WRONG); /* Nor does it help that others need one: they can have it before. */
-    sr_map_claim_block(&map, 5);
+    sr_map_claim_block(&map, 5, 0);
     assert_int_equal(map.claimed_end, 0);
     set_boot_path();
     set(21, 3, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* Too much would wait in RAM. */
-    sr_map_claim_block(&map, 5);
+    sr_map_claim_block(&map, 5, 0);
     assert_int_equal(map.claimed_end, 0);
     set_boot_path();
     set(21, 2, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* Has to be staged, too. */
-    sr_map_claim_block(&map, 15);
+    sr_map_claim_block(&map, 15, 0);
     assert_int_equal(map.claimed_end, 0);
-    sr_map_claim_block(&map, 14);
+    sr_map_claim_block(&map, 14, 0);
     assert_int_equal(map.claimed_end, 2 * SR_BLOCK_SIZE);
     map.claimed_end = 0;
     set(0, COUNT, SR_MAP_BLANK);
-    sr_map_claim_block(&map, 2); /* There is no boot path to be written. */
+    sr_map_claim_block(&map, 2, 0); /* There is no boot path to be written. */
     assert_int_equal(map.claimed_end, 0);
     const uint32_t all = map.count;
     set_boot_path();
     map.count = 31; /* The flash ends inside the block. */
-    sr_map_claim_block(&map, 0);
+    sr_map_claim_block(&map, 0, 0);
     map.count = all;
     assert_int_equal(map.claimed_end, 0);
 }
@@ -497,7 +501,7 @@ static void summary_has_one_erase_for_a_claimed_block(void **state)
     sr_map_summary_t summary;
     set_boot_path();
     flags[25] = SR_MAP_TARGET | SR_MAP_WRONG;
-    sr_map_claim_block(&map, 6);
+    sr_map_claim_block(&map, 6, 0);
     sr_map_summarize(&map, &bundle, &summary);
     assert_int_equal(summary.boot_path, 5);
     assert_int_equal(summary.window_typical_ms, ms(BLOCK_US + 4 * 16 * PAGE_US));

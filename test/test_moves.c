@@ -76,7 +76,7 @@ static void app_main(void)
     job->resumed = ESP_ERR_NOT_FINISHED;
     job->applied = ESP_ERR_NOT_FINISHED;
     sim_heap_fail_at(job->fails_at);
-    job->resumed = job->applies_only ? ESP_OK : esp_self_reflasher_resume();
+    job->resumed = job->applies_only ? ESP_OK : esp_self_reflasher_resume(&config);
     if (job->resumed == ESP_OK) {
         job->applied = esp_self_reflasher_apply_bundle(&config, &plan);
         job->plan = plan;
@@ -430,7 +430,7 @@ static void no_flash_to_stage_in_is_refused(void **state)
 {
     (void)state;
     memset(nor_flash_bytes(flash) + FREE, 0x55, BUNDLE - FREE);
-    memset(nor_flash_bytes(flash) + FREE, 0xFF, 7 * SECTOR); /* One less than it takes. */
+    memset(nor_flash_bytes(flash) + FREE, 0xFF, 8 * SECTOR); /* One less than it takes. */
     prepare(&exchange);
     expect_refused("no free flash takes the");
     memset(nor_flash_bytes(flash) + FREE, 0xFF, 11 * SECTOR);
@@ -438,7 +438,7 @@ static void no_flash_to_stage_in_is_refused(void **state)
     expect_applied();
 }
 
-/* The only free flash is in the slot that the app moves to: a record of four sectors, after an app of three. */
+/* The only free flash is in the slot that the app moves to: a record of five sectors, after an app of three. */
 static void room_that_the_app_takes_is_none_to_stage_in(void **state)
 {
     (void)state;
@@ -450,7 +450,7 @@ static void room_that_the_app_takes_is_none_to_stage_in(void **state)
     uint8_t *bytes = nor_flash_bytes(flash);
     memset(bytes + FREE, 0x55, BUNDLE - FREE);
     small_app("1", bytes + SLOT_1);
-    memset(bytes + SLOT_0, 0xFF, 6 * SECTOR);
+    memset(bytes + SLOT_0, 0xFF, 7 * SECTOR);
     memset(bytes + SMALL_OTADATA, 0xFF, 2 * SECTOR);
     sr_otadata_encode(2, SR_OTA_UNDEFINED, bytes + SMALL_OTADATA);
     prepare(&target);
@@ -459,7 +459,7 @@ static void room_that_the_app_takes_is_none_to_stage_in(void **state)
     assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_MOVE);
     assert_int_equal(nor_flash_stats(flash).operations, 0);
 
-    memset(bytes + SLOT_0, 0xFF, 7 * SECTOR);
+    memset(bytes + SLOT_0, 0xFF, 8 * SECTOR);
     prepare(&target);
     assert_int_equal(start_at(SLOT_1, false), SIM_END_RESTART);
     assert_int_equal(start_at(SLOT_0, false), SIM_END_RETURNED);
@@ -483,7 +483,7 @@ static void room_that_otadata_takes_is_none_to_stage_in(void **state)
     uint8_t *bytes = nor_flash_bytes(flash);
     small_put_table(bytes, entries, small_table(&(small_layout_t){.slots = 2, .factory = true}, entries));
     memset(bytes + FREE, 0x55, BUNDLE - FREE);
-    memset(bytes + FREE, 0xFF, 5 * SECTOR);
+    memset(bytes + FREE, 0xFF, 6 * SECTOR);
     small_app("1", bytes + SMALL_FACTORY);
     bytes[SLOT_0] = 0;
     memset(bytes + SMALL_OTADATA, 0xFF, 2 * SECTOR);
@@ -495,7 +495,7 @@ static void room_that_otadata_takes_is_none_to_stage_in(void **state)
     assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_MOVE);
     assert_int_equal(nor_flash_stats(flash).operations, 0);
 
-    memset(bytes + FREE, 0xFF, 7 * SECTOR); /* A mark that is torn costs one. */
+    memset(bytes + FREE, 0xFF, 8 * SECTOR); /* A mark that is torn costs one. */
     prepare(&target);
     explore_all(1, false);
 }

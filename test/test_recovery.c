@@ -185,8 +185,8 @@ static int close_chip(void **state)
 static void bundle_main(void)
 {
     esp_self_reflasher_plan_t plan;
-    if (esp_self_reflasher_resume() == ESP_OK && esp_self_reflasher_apply_bundle(&job.bundle, &plan) == ESP_OK &&
-        plan.sectors_to_write > 0) {
+    if (esp_self_reflasher_resume(&job.bundle) == ESP_OK &&
+        esp_self_reflasher_apply_bundle(&job.bundle, &plan) == ESP_OK && plan.sectors_to_write > 0) {
         esp_restart();
     }
 }
@@ -728,13 +728,14 @@ typedef enum record { NO_RECORD, MARKED, SEALED } record_t;
 
 static record_t record_in_the_place(void)
 {
-    static uint8_t list[SECTOR], scratch[SECTOR];
+    static uint8_t list[SECTOR];
+    sr_stage_status_t status = SR_STAGE_NOT_SEALED;
     const sim_config_t config = {.chip = chip, .flash = flash, .running_app = SLOT_0, .quiet = true};
     assert_true(sim_chip_attach(&config));
     const sr_flash_t whole = {.size = FLASH_SIZE};
     sr_stage_t stage = {.flash = &whole, .list = list, .address = RECOVERY};
     const bool marked = sr_stage_find(&stage) == ESP_OK && stage.address < RECOVERY + ROOM;
-    const bool sealed = marked && sr_stage_load(&stage, scratch) == ESP_OK;
+    const bool sealed = marked && sr_stage_load(&stage, &status) == ESP_OK && status == SR_STAGE_OK;
     sim_chip_detach();
     return sealed ? SEALED : marked ? MARKED : NO_RECORD;
 }

@@ -10,18 +10,17 @@
 
 #include "bundle_writer.h"
 #include "self_reflasher_bundle.h"
+#include "support_record.h"
 #include "support_small.h"
 
-#include "sr_digest.h"
-#include "sr_stage.h"
-
-#define SECTOR  SR_SECTOR_SIZE
-#define SLOT_0  SMALL_SLOTS
-#define SLOT_1  (SMALL_SLOTS + SMALL_SLOT_SIZE)
-#define RECORD  0xE0000u
-#define OTHER   0xF0000u
-#define DATA    2u /**< Data sectors of the record: one of NVS, one of otadata; a third one with a table. */
-#define STORAGE 0xA0000u
+#define SECTOR   SR_SECTOR_SIZE
+#define SLOT_0   SMALL_SLOTS
+#define SLOT_1   (SMALL_SLOTS + SMALL_SLOT_SIZE)
+#define RECORD   0xE0000u
+#define OTHER    0xF0000u
+#define MANIFEST 1u /**< Sectors of its manifest. */
+#define DATA     2u /**< Data sectors of the record: one of NVS, one of otadata; a third one with a table. */
+#define STORAGE  0xA0000u
 
 /** What the app does, and what came of it; shared with the processes that run it. */
 typedef struct job {
@@ -37,7 +36,7 @@ static void app_main(void)
 {
     job->applied = ESP_ERR_NOT_FINISHED;
     job->resumed = ESP_ERR_NOT_FINISHED;
-    job->resumed = esp_self_reflasher_resume();
+    job->resumed = esp_self_reflasher_resume(&job->bundle);
     if (job->apply && job->resumed == ESP_OK) {
         job->applied = esp_self_reflasher_apply_bundle(&job->bundle, NULL);
     }
@@ -93,7 +92,7 @@ static int open_chip(void **state)
     if (job == NULL) {
         job = small_shared(sizeof(*job));
     }
-    *job = (job_t){0};
+    *job = (job_t){.bundle = {.flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED}};
     flash = small_flash_new(&(small_layout_t){.slots = 2, .sequences = {1, 0}});
     uint8_t *bytes = nor_flash_bytes(flash);
     small_app("1", bytes + SLOT_0);
@@ -110,15 +109,6 @@ static int close_chip(void **state)
 }
 
 /* Records. */
-
-typedef struct maker {
-    sr_flash_t flash;
-    sr_stage_t stage;
-    sr_writer_t writer;
-    uint8_t list[SECTOR];
-    uint8_t scratch[SECTOR];
-    uint8_t readback[SR_WRITER_READBACK_SIZE];
-} maker_t;
 
 /* What the record puts to NVS, and to the table. */
 static void new_nvs(uint8_t data[SECTOR])
@@ -141,64 +131,36 @@ static void new_otadata(uint8_t data[SECTOR])
     sr_otadata_encode(1, SR_OTA_VALID, data);
 }
 
-static void make_data(sr_stage_group_t group, uint8_t data[SECTOR])
-{
-    if (group == SR_STAGE_DATA) {
-        new_nvs(data);
-    } else if (group == SR_STAGE_TABLE) {
-        new_table(data);
-    } else {
-        new_otadata(data);
-    }
-}
-
-static void add(maker_t *maker, uint32_t address, sr_stage_group_t group)
-{
-    uint8_t digest[SR_SHA256_SIZE];
-    sr_stage_entry_t entry = {.address = address, .sectors = 1, .group = group};
-    make_data(group, maker->scratch);
-    assert_true(sr_digest(maker->scratch, SECTOR, digest));
-    memcpy(entry.digest, digest, sizeof(entry.digest));
-    assert_int_equal(sr_stage_add(&maker->stage, &entry), ESP_OK);
-}
-
-static void put_data(maker_t *maker)
-{
-    for (uint32_t i = 0; i < maker->stage.count; i++) {
-        const sr_stage_entry_t entry = sr_stage_entry(&maker->stage, i);
-        if (!entry.blank) {
-            make_data(entry.group, maker->scratch);
-            assert_int_equal(sr_stage_put(&maker->stage, &maker->writer, entry.data_index, maker->scratch), ESP_OK);
-        }
-    }
-}
-
-/* One sector of NVS, two blank ones, perhaps the table, and otadata. */
+/* What the running app would stage for a bundle of NVS, otadata, and perhaps a table: one sector of NVS, two blank
+ * ones, the table, and otadata. */
 static void put_record(uint32_t address, uint32_t app, bool with_table, bool sealed)
 {
-    static maker_t maker;
-    uint8_t id[SR_SHA256_SIZE];
-    const sim_config_t config = chip_config(SLOT_0);
-    assert_true(sim_chip_attach(&config));
-    maker = (maker_t){.flash = {.size = SMALL_FLASH_SIZE}};
-    maker.stage = (sr_stage_t){.flash = &maker.flash, .list = maker.list};
-    maker.writer = (sr_writer_t){.flash = &maker.flash, .readback = maker.readback, .attempts = 1};
-    assert_true(sr_digest(nor_flash_view(flash) + app, SECTOR, id));
-    sr_stage_start(&maker.stage);
-    memcpy(maker.stage.app_id, id, sizeof(maker.stage.app_id));
-    add(&maker, SMALL_NVS, SR_STAGE_DATA);
-    const sr_stage_entry_t blank = {.address = SMALL_NVS + SECTOR, .sectors = 2, .blank = true};
-    assert_int_equal(sr_stage_add(&maker.stage, &blank), ESP_OK);
+    static record_t record;
+    uint8_t nvs[SECTOR], table[SECTOR], otadata[SECTOR];
+    size_t size = 0;
+    new_nvs(nvs);
+    new_table(table);
+    new_otadata(otadata);
+    const bundle_region_t regions[] = {
+        {.place = {SR_PARTITION_TABLE_OFFSET, SECTOR}, .data = table, .length = SECTOR},
+        {.place = {SMALL_NVS, 3 * SECTOR}, .data = nvs, .length = SECTOR},
+        {.place = {SMALL_OTADATA, SECTOR}, .data = otadata, .length = SECTOR},
+    };
+    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
+                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
+                                .regions = with_table ? regions : regions + 1,
+                                .region_count = with_table ? 3 : 2};
+    uint8_t *bundle = record_bundle(&spec, NULL, &size);
+    record_start(&record, bundle, size, nor_flash_view(flash) + app);
+    record_add(&record, SR_STAGE_DATA, SMALL_NVS, 1, nvs);
+    record_add(&record, SR_STAGE_DATA, SMALL_NVS + SECTOR, 2, NULL);
     if (with_table) {
-        add(&maker, SR_PARTITION_TABLE_OFFSET, SR_STAGE_TABLE);
+        record_add(&record, SR_STAGE_TABLE, SR_PARTITION_TABLE_OFFSET, 1, table);
     }
-    add(&maker, SMALL_OTADATA, SR_STAGE_OTADATA);
-    assert_int_equal(sr_stage_open(&maker.stage, &maker.writer, address, maker.scratch), ESP_OK);
-    put_data(&maker);
-    if (sealed) {
-        assert_int_equal(sr_stage_seal(&maker.stage, &maker.writer), ESP_OK);
-    }
-    sim_chip_detach();
+    record_add(&record, SR_STAGE_OTADATA, SMALL_OTADATA, 1, otadata);
+    record_note_boot_path(&record, nor_flash_view(flash));
+    record_put(&record, nor_flash_bytes(flash), address, sealed);
+    free(bundle);
 }
 
 /* The flash after a record was finished and discarded. */
@@ -213,7 +175,7 @@ static uint8_t *finished(const uint8_t *before, bool with_table)
     if (with_table) {
         new_table(flash_then + SR_PARTITION_TABLE_OFFSET);
     }
-    memset(flash_then + RECORD, 0xFF, (SR_STAGE_OVERHEAD + DATA + with_table) * SECTOR);
+    memset(flash_then + RECORD, 0xFF, (SR_STAGE_OVERHEAD + MANIFEST + DATA + with_table) * SECTOR);
     return flash_then;
 }
 
@@ -260,7 +222,7 @@ static void app_that_has_moved_finishes_its_record(void **state)
     uint8_t *bytes = nor_flash_bytes(flash);
     put_record(RECORD, SLOT_0, false, true);
     memcpy(bytes + SLOT_1, bytes + SLOT_0, SMALL_APP_SIZE);
-    memset(bytes + SLOT_0, 0, SMALL_APP_SIZE);
+    small_app("2", bytes + SLOT_0);
     sr_otadata_encode(2, SR_OTA_VALID, bytes + SMALL_OTADATA);
     assert_int_equal(start_once(), SIM_END_RESTART);
     uint8_t nvs[SECTOR];
@@ -297,18 +259,23 @@ static void damaged_record_is_ignored(void **state)
     static const uint32_t places[] = {
         0,                       /* Mark: magic, */
         8,                       /* version, */
-        12,                      /* data sectors. */
+        12,                      /* sectors. */
         SECTOR + 0,              /* List: entries, */
-        SECTOR + 4,              /* data sectors, */
+        SECTOR + 4,              /* sectors, */
+        SECTOR + 12,             /* bytes of manifest, */
         SECTOR + 16,             /* app, */
         SECTOR + 31,             /* the end of that, */
         SECTOR + 256,            /* first entry, */
         SECTOR + 256 + 3 * 32,   /* behind the last one. */
         2 * SECTOR - 256,        /* Seal, */
         2 * SECTOR - 225,        /* the end of that. */
-        2 * SECTOR,              /* Data, */
-        2 * SECTOR + 0x7FF,      /* in the middle, */
-        (2 + DATA) * SECTOR - 1, /* and the last byte. */
+        2 * SECTOR,              /* Manifest: magic, */
+        2 * SECTOR + 24,         /* chip, */
+        2 * SECTOR + 64,         /* a region, */
+        2 * SECTOR + 64 + 48,    /* a digest. */
+        3 * SECTOR,              /* Data, */
+        3 * SECTOR + 0x7FF,      /* in the middle, */
+        (3 + DATA) * SECTOR - 1, /* and the last byte. */
     };
     put_record(RECORD, SLOT_0, false, true);
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
@@ -327,7 +294,7 @@ static void record_that_would_not_fit_into_the_flash_is_ignored(void **state)
     put_record(RECORD, SLOT_0, false, true);
     uint8_t *bytes = nor_flash_bytes(flash);
     memcpy(bytes + SMALL_FLASH_SIZE - SECTOR, bytes + RECORD, SECTOR);
-    memset(bytes + RECORD, 0xFF, (SR_STAGE_OVERHEAD + DATA) * SECTOR);
+    memset(bytes + RECORD, 0xFF, (SR_STAGE_OVERHEAD + MANIFEST + DATA) * SECTOR);
     expect_ignored();
 }
 
@@ -337,6 +304,16 @@ static void record_in_a_data_partition_is_ignored(void **state)
     (void)state;
     put_record(SMALL_NVS, SLOT_0, false, true);
     expect_ignored();
+}
+
+/* True if the record at RECORD is sealed. */
+static bool is_sealed(void)
+{
+    uint32_t sectors = 0;
+    sr_stage_header_t header;
+    const uint8_t *at = nor_flash_view(flash) + RECORD;
+    return sr_stage_read_mark(at, RECORD, SMALL_FLASH_SIZE, &sectors) && sectors > 0 &&
+           sr_stage_read_header(at + SECTOR, sectors, &header) == SR_STAGE_OK;
 }
 
 /* Failures. */
@@ -366,16 +343,19 @@ static void without_memory_nothing_is_changed(void **state)
     free(before);
 }
 
-static void flash_that_fails_is_told_and_the_record_stays(void **state)
+static void record_stays_if_flash_fails_half_way(void **state)
 {
     (void)state;
-    put_record(RECORD, SLOT_0, false, true);
+    put_record(RECORD, SLOT_0, true, true);
+    /* The table is there, otadata is not: half of the boot path. */
+    new_table(nor_flash_bytes(flash) + SR_PARTITION_TABLE_OFFSET);
     nor_flash_set_faults(flash, (nor_faults_t){.program_per_million = 1000000, .single = true, .address = SMALL_NVS});
     assert_int_equal(start_once(), SIM_END_RETURNED);
     assert_int_equal(job->resumed, ESP_ERR_SELF_REFLASHER_VERIFY);
     small_assert_boots(flash, false, SLOT_0);
+    assert_true(is_sealed());
     nor_flash_set_faults(flash, (nor_faults_t){0});
-    expect_finished(false);
+    expect_finished(true);
 }
 
 /* Power cuts. */
@@ -518,19 +498,6 @@ static void power_may_go_anywhere_in_a_migration(void **state)
     free(then);
 }
 
-/* True if the record at RECORD is complete. */
-static bool is_sealed(void)
-{
-    static maker_t maker;
-    const sim_config_t config = chip_config(SLOT_0);
-    assert_true(sim_chip_attach(&config));
-    maker.flash = (sr_flash_t){.size = SMALL_FLASH_SIZE};
-    maker.stage = (sr_stage_t){.flash = &maker.flash, .address = RECORD, .list = maker.list, .data_sectors = DATA};
-    const bool sealed = sr_stage_load(&maker.stage, maker.scratch) == ESP_OK;
-    sim_chip_detach();
-    return sealed;
-}
-
 static void apply_only(void *unused)
 {
     (void)unused;
@@ -613,7 +580,7 @@ int main(void)
         TEST(record_that_would_not_fit_into_the_flash_is_ignored),
         TEST(record_in_a_data_partition_is_ignored),
         TEST(without_memory_nothing_is_changed),
-        TEST(flash_that_fails_is_told_and_the_record_stays),
+        TEST(record_stays_if_flash_fails_half_way),
         TEST(power_may_go_while_it_is_finished),
         TEST(power_may_go_outside_of_the_window_of_the_table),
         TEST(power_may_go_anywhere_in_a_migration),

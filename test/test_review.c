@@ -13,10 +13,10 @@
 #include "bundle_writer.h"
 #include "self_reflasher_bundle.h"
 #include "support_reader.h"
+#include "support_record.h"
 #include "support_small.h"
 
 #include "sr_boot_path.h"
-#include "sr_stage.h"
 
 #define SECTOR      SR_SECTOR_SIZE
 #define SLOT(index) (SMALL_SLOTS + (index)*SMALL_SLOT_SIZE)
@@ -42,7 +42,7 @@ static void apply(void *unused)
 static void resume(void *unused)
 {
     (void)unused;
-    job->resumed = esp_self_reflasher_resume();
+    job->resumed = esp_self_reflasher_resume(&job->bundle);
 }
 
 static sim_end_t run_at(uint32_t running_app, void (*call)(void *))
@@ -68,7 +68,9 @@ static int new_job(void **state)
     if (job == NULL) {
         job = small_shared(sizeof(*job));
     }
-    *job = (job_t){.applied = ESP_ERR_NOT_FINISHED, .resumed = ESP_ERR_NOT_FINISHED};
+    *job = (job_t){.applied = ESP_ERR_NOT_FINISHED,
+                   .resumed = ESP_ERR_NOT_FINISHED,
+                   .bundle = {.flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED}};
     return 0;
 }
 
@@ -222,39 +224,21 @@ static void factory_app_that_runs_as_a_fallback_is_started_until_the_commit(void
     small_assert_boots(flash, false, SLOT(1));
 }
 
-typedef struct maker {
-    sr_flash_t flash;
-    sr_stage_t stage;
-    sr_writer_t writer;
-    uint8_t list[SECTOR];
-    uint8_t scratch[SECTOR];
-    uint8_t readback[SR_WRITER_READBACK_SIZE];
-} maker_t;
-
-/* A record, signed as the running app would, of one entry: NVS becomes blank. */
+/* A record as the running app would stage it, of one entry: NVS becomes blank. */
 static void put_record(uint32_t address, uint32_t running_app)
 {
-    static maker_t maker;
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .quiet = true, .running_app = running_app};
-    sr_sha256_t sha;
-    uint8_t digest[SR_SHA256_SIZE];
-    memset(nor_flash_bytes(flash) + address, 0xFF, SR_STAGE_OVERHEAD * SECTOR);
-    assert_true(sim_chip_attach(&config));
-    maker = (maker_t){.flash = {.size = SMALL_FLASH_SIZE}};
-    maker.stage = (sr_stage_t){.flash = &maker.flash, .list = maker.list};
-    maker.writer = (sr_writer_t){.flash = &maker.flash, .readback = maker.readback, .attempts = 1};
-    sr_sha256_start(&sha);
-    sr_sha256_update(&sha, nor_flash_view(flash) + running_app, SECTOR);
-    assert_int_equal(sr_sha256_finish(&sha, digest), 0);
-    memcpy(maker.stage.app_id, digest, sizeof(maker.stage.app_id));
-    sr_stage_start(&maker.stage);
-    const sr_stage_entry_t entry = {
-        .address = SMALL_NVS, .sectors = SMALL_NVS_SIZE / SECTOR, .group = SR_STAGE_DATA, .blank = true};
-    assert_int_equal(sr_stage_add(&maker.stage, &entry), ESP_OK);
-    assert_int_equal(sr_stage_open(&maker.stage, &maker.writer, address, maker.scratch), ESP_OK);
-    assert_int_equal(sr_stage_seal(&maker.stage, &maker.writer), ESP_OK);
-    sim_chip_detach();
+    static record_t record;
+    size_t size = 0;
+    const bundle_region_t regions[] = {{.place = {SMALL_NVS, SMALL_NVS_SIZE}}};
+    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
+                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
+                                .regions = regions,
+                                .region_count = 1};
+    uint8_t *bundle = record_bundle(&spec, NULL, &size);
+    record_start(&record, bundle, size, nor_flash_view(flash) + running_app);
+    record_add(&record, SR_STAGE_DATA, SMALL_NVS, SMALL_NVS_SIZE / SECTOR, NULL);
+    record_put(&record, nor_flash_bytes(flash), address, true);
+    free(bundle);
 }
 
 /* The copy may go where that record's system has its app: to finish it then would start something that is gone. */

@@ -21,11 +21,16 @@ typedef struct fixture {
     sr_writer_t writer;
     sr_stage_t stage;
     uint8_t list[SECTOR];
+    uint8_t digests[16 * SR_BUNDLE_DIGEST_SIZE];
     uint8_t scratch[SECTOR];
     uint8_t readback[SR_WRITER_READBACK_SIZE];
 } fixture_t;
 
 static fixture_t fixture;
+
+/** Stands for a manifest and its signature: of two sectors, the second one not full. */
+#define MANIFEST 2u
+static uint8_t manifest[SECTOR + 100];
 
 static int setup(void **state)
 {
@@ -36,8 +41,9 @@ static int setup(void **state)
     assert_true(sim_chip_attach(&config));
     assert_int_equal(sr_flash_open(&fixture.flash), ESP_OK);
     fixture.writer = (sr_writer_t){.flash = &fixture.flash, .readback = fixture.readback, .attempts = 2};
-    fixture.stage = (sr_stage_t){.flash = &fixture.flash, .list = fixture.list};
-    sr_stage_start(&fixture.stage);
+    fixture.stage = (sr_stage_t){.flash = &fixture.flash, .list = fixture.list, .digests = fixture.digests};
+    stand_in_fill(manifest, sizeof(manifest), 77);
+    sr_stage_start(&fixture.stage, sizeof(manifest));
     return 0;
 }
 
@@ -50,6 +56,8 @@ static int teardown(void **state)
     return 0;
 }
 
+static uint32_t dead_first = UINT32_MAX, dead_second = UINT32_MAX, dead_third = UINT32_MAX;
+
 /* Content of the data sector with this index. */
 static void fill(uint32_t index)
 {
@@ -58,25 +66,25 @@ static void fill(uint32_t index)
 
 static esp_err_t add(uint32_t address, uint32_t sectors, sr_stage_group_t group, bool blank)
 {
-    uint8_t digest[SR_SHA256_SIZE];
-    sr_stage_entry_t entry = {.address = address, .sectors = sectors, .group = group, .blank = blank};
-    fill(fixture.stage.data_sectors);
-    assert_true(sr_digest(fixture.scratch, SECTOR, digest));
-    memcpy(entry.digest, digest, sizeof(entry.digest));
+    const sr_stage_entry_t entry = {.address = address, .sectors = sectors, .group = group, .blank = blank};
     return sr_stage_add(&fixture.stage, &entry);
 }
 
 /* Writes a record with @p data sectors at @p address, and seals it. */
 static void put_record(uint32_t address, uint32_t data)
 {
-    sr_stage_start(&fixture.stage);
-    memset(fixture.stage.app_id, 0x5A, sizeof(fixture.stage.app_id));
+    sr_stage_start(&fixture.stage, sizeof(manifest));
+    memset(fixture.stage.header.app_id, 0x5A, sizeof(fixture.stage.header.app_id));
     for (uint32_t i = 0; i < data; i++) {
         assert_int_equal(add(SMALL_NVS + i * SECTOR, 1, SR_STAGE_DATA, false), ESP_OK);
     }
     assert_int_equal(sr_stage_open(&fixture.stage, &fixture.writer, address, fixture.scratch), ESP_OK);
+    assert_int_equal(sr_stage_put_manifest(&fixture.stage, &fixture.writer, manifest, fixture.scratch), ESP_OK);
     for (uint32_t i = 0; i < data; i++) {
+        uint8_t digest[SR_SHA256_SIZE];
         fill(i);
+        assert_true(sr_digest(fixture.scratch, SECTOR, digest));
+        memcpy(fixture.digests + i * SR_BUNDLE_DIGEST_SIZE, digest, SR_BUNDLE_DIGEST_SIZE);
         assert_int_equal(sr_stage_put(&fixture.stage, &fixture.writer, i, fixture.scratch), ESP_OK);
     }
     assert_int_equal(sr_stage_seal(&fixture.stage, &fixture.writer), ESP_OK);
@@ -86,14 +94,19 @@ static void put_record(uint32_t address, uint32_t data)
 static esp_err_t find_from(uint32_t address)
 {
     memset(fixture.list, 0, sizeof(fixture.list));
-    fixture.stage = (sr_stage_t){.flash = &fixture.flash, .list = fixture.list, .address = address};
+    fixture.stage =
+        (sr_stage_t){.flash = &fixture.flash, .list = fixture.list, .digests = fixture.digests, .address = address};
     return sr_stage_find(&fixture.stage);
 }
 
 static esp_err_t load(void)
 {
-    const esp_err_t err = find_from(0);
-    return err == ESP_OK ? sr_stage_load(&fixture.stage, fixture.scratch) : err;
+    sr_stage_status_t status = SR_STAGE_OK;
+    esp_err_t err = find_from(0);
+    if (err == ESP_OK) {
+        err = sr_stage_load(&fixture.stage, &status);
+    }
+    return err == ESP_OK && status != SR_STAGE_OK ? ESP_ERR_NOT_FINISHED : err;
 }
 
 /* The list. */
@@ -104,7 +117,7 @@ static void data_sectors_are_numbered_in_order(void **state)
     assert_int_equal(add(0x1000, 1, SR_STAGE_BOOTLOADER, false), ESP_OK);
     assert_int_equal(add(0x2000, 1, SR_STAGE_BOOTLOADER, true), ESP_OK);
     assert_int_equal(add(0x8000, 1, SR_STAGE_TABLE, false), ESP_OK);
-    assert_int_equal(fixture.stage.count, 3);
+    assert_int_equal(fixture.stage.header.count, 3);
     assert_int_equal(fixture.stage.data_sectors, 2);
     assert_int_equal(sr_stage_entry(&fixture.stage, 0).data_index, 0);
     assert_int_equal(sr_stage_entry(&fixture.stage, 2).data_index, 1);
@@ -113,8 +126,8 @@ static void data_sectors_are_numbered_in_order(void **state)
     assert_int_equal(blank.address, 0x2000);
     assert_int_equal(blank.sectors, 1);
     assert_int_equal(blank.group, SR_STAGE_BOOTLOADER);
-    sr_stage_start(&fixture.stage);
-    assert_int_equal(fixture.stage.count, 0);
+    sr_stage_start(&fixture.stage, sizeof(manifest));
+    assert_int_equal(fixture.stage.header.count, 0);
     assert_int_equal(fixture.stage.data_sectors, 0);
 }
 
@@ -127,7 +140,7 @@ static void list_has_room_for_so_many_entries_and_no_more(void **state)
     uint8_t before[SECTOR];
     memcpy(before, fixture.list, SECTOR);
     assert_int_equal(add(0, 1, SR_STAGE_DATA, true), ESP_ERR_INVALID_SIZE);
-    assert_int_equal(fixture.stage.count, SR_STAGE_MAX_ENTRIES);
+    assert_int_equal(fixture.stage.header.count, SR_STAGE_MAX_ENTRIES);
     assert_int_equal(fixture.stage.data_sectors, SR_STAGE_MAX_ENTRIES / 2);
     assert_memory_equal(fixture.list, before, SECTOR);
     for (uint32_t i = 0; i < SR_STAGE_MAX_ENTRIES; i++) {
@@ -148,7 +161,7 @@ static void only_adjacent_sectors_of_one_kind_are_joined(void **state)
     assert_true(sr_stage_extend(stage, SR_STAGE_DATA, 0xA000, true));
     assert_true(sr_stage_extend(stage, SR_STAGE_DATA, 0xB000, true));
     assert_int_equal(sr_stage_entry(stage, 0).sectors, 3);
-    assert_int_equal(stage->count, 1);
+    assert_int_equal(stage->header.count, 1);
     assert_int_equal(stage->data_sectors, 0);
     assert_int_equal(add(0xC000, 1, SR_STAGE_DATA, false), ESP_OK);
     assert_false(sr_stage_extend(stage, SR_STAGE_DATA, 0xD000, true));
@@ -172,16 +185,20 @@ static void record_is_read_back_as_it_was_written(void **state)
     (void)state;
     static const uint32_t counts[] = {0, 1, 2, 9};
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-        memset(nor_flash_bytes(fixture.nor) + PLACE, 0xA5, 12 * SECTOR);
-        fixture.stage.guarded = i % 2 != 0;
+        memset(nor_flash_bytes(fixture.nor) + PLACE, 0xA5, 14 * SECTOR);
+        fixture.stage.header.guarded = i % 2 != 0;
         put_record(PLACE, counts[i]);
         assert_int_equal(load(), ESP_OK);
-        assert_int_equal(fixture.stage.guarded, i % 2 != 0);
+        assert_int_equal(fixture.stage.header.guarded, i % 2 != 0);
         assert_int_equal(fixture.stage.address, PLACE);
-        assert_int_equal(fixture.stage.count, counts[i]);
-        assert_int_equal(fixture.stage.data_sectors, counts[i]);
-        for (size_t k = 0; k < sizeof(fixture.stage.app_id); k++) {
-            assert_int_equal(fixture.stage.app_id[k], 0x5A);
+        assert_int_equal(fixture.stage.header.count, counts[i]);
+        assert_int_equal(fixture.stage.header.sectors, MANIFEST + counts[i]);
+        assert_int_equal(fixture.stage.header.manifest_size, sizeof(manifest));
+        assert_memory_equal(nor_flash_view(fixture.nor) + sr_stage_manifest_address(&fixture.stage), manifest,
+                            sizeof(manifest));
+        assert_int_equal(nor_flash_view(fixture.nor)[PLACE + 2 * SECTOR + sizeof(manifest)], 0xFF);
+        for (size_t k = 0; k < sizeof(fixture.stage.header.app_id); k++) {
+            assert_int_equal(fixture.stage.header.app_id[k], 0x5A);
         }
         for (uint32_t k = 0; k < counts[i]; k++) {
             uint8_t data[SECTOR];
@@ -202,11 +219,11 @@ static void record_takes_its_sectors_and_no_others(void **state)
     put_record(PLACE, 3);
     const uint8_t *now = nor_flash_view(fixture.nor);
     small_assert_same(now, before, 0, PLACE);
-    small_assert_same(now, before, PLACE + 5 * SECTOR, END - PLACE - 5 * SECTOR);
+    small_assert_same(now, before, PLACE + 7 * SECTOR, END - PLACE - 7 * SECTOR);
     assert_int_equal(sr_stage_discard(&fixture.stage, &fixture.writer, fixture.scratch), ESP_OK);
     small_assert_same(now, before, 0, PLACE);
-    small_assert_same(now, before, PLACE + 5 * SECTOR, END - PLACE - 5 * SECTOR);
-    for (uint32_t i = PLACE; i < PLACE + 5 * SECTOR; i++) {
+    small_assert_same(now, before, PLACE + 7 * SECTOR, END - PLACE - 7 * SECTOR);
+    for (uint32_t i = PLACE; i < PLACE + 7 * SECTOR; i++) {
         assert_int_equal(now[i], 0xFF);
     }
     free(before);
@@ -217,11 +234,11 @@ static void only_the_seal_makes_it_valid(void **state)
     (void)state;
     assert_int_equal(add(SMALL_NVS, 1, SR_STAGE_DATA, false), ESP_OK);
     assert_int_equal(load(), ESP_ERR_NOT_FOUND);
-    sr_stage_start(&fixture.stage);
+    sr_stage_start(&fixture.stage, sizeof(manifest));
     assert_int_equal(add(SMALL_NVS, 1, SR_STAGE_DATA, false), ESP_OK);
     assert_int_equal(sr_stage_open(&fixture.stage, &fixture.writer, PLACE, fixture.scratch), ESP_OK);
     assert_int_equal(load(), ESP_ERR_NOT_FINISHED);
-    assert_int_equal(fixture.stage.data_sectors, 1); /* So much is known, to clean it up. */
+    assert_int_equal(fixture.stage.header.sectors, MANIFEST + 1); /* So much is known, to clean it up. */
 }
 
 static void damage_is_noticed_wherever_it_is(void **state)
@@ -229,8 +246,8 @@ static void damage_is_noticed_wherever_it_is(void **state)
     (void)state;
     put_record(PLACE, 2);
     uint8_t *bytes = nor_flash_bytes(fixture.nor);
-    for (uint32_t offset = SECTOR; offset < 4 * SECTOR; offset += 37) {
-        const bool behind_the_seal = offset >= 2 * SECTOR - SR_PAGE_SIZE + SR_SHA256_SIZE && offset < 2 * SECTOR;
+    for (uint32_t offset = SECTOR; offset < 2 * SECTOR; offset += 37) {
+        const bool behind_the_seal = offset >= 2 * SECTOR - SR_PAGE_SIZE + SR_SHA256_SIZE;
         bytes[PLACE + offset] ^= 0x10;
         const esp_err_t err = load();
         bytes[PLACE + offset] ^= 0x10;
@@ -239,12 +256,23 @@ static void damage_is_noticed_wherever_it_is(void **state)
         }
     }
     assert_int_equal(load(), ESP_OK);
+    for (uint32_t k = 0; k < 2; k++) {
+        const sr_stage_entry_t entry = sr_stage_entry(&fixture.stage, k);
+        for (uint32_t offset = k; offset < SECTOR; offset += 37) {
+            uint8_t *byte = bytes + sr_stage_data_address(&fixture.stage, k) + offset;
+            *byte ^= 0x10;
+            assert_int_equal(sr_stage_read(&fixture.stage, &entry, 0, fixture.scratch), ESP_ERR_NOT_FINISHED);
+            *byte ^= 0x10;
+        }
+        assert_int_equal(sr_stage_read(&fixture.stage, &entry, 0, fixture.scratch), ESP_OK);
+    }
+    assert_int_equal(load(), ESP_OK);
     for (uint32_t offset = 0; offset < 12; offset++) {
         bytes[PLACE + offset] ^= 0x10;
         assert_int_equal(load(), ESP_ERR_NOT_FOUND);
         bytes[PLACE + offset] ^= 0x10;
     }
-    /* A mark that tells another number of data sectors belongs to no list. */
+    /* A mark that tells another number of sectors belongs to no list. */
     bytes[PLACE + 12] ^= 0x03;
     assert_int_equal(load(), ESP_ERR_NOT_FINISHED);
 }
@@ -267,15 +295,18 @@ static void search_starts_where_it_is_told_to(void **state)
 static void record_may_end_with_the_flash_and_not_behind_it(void **state)
 {
     (void)state;
-    put_record(END - 4 * SECTOR, 2);
+    put_record(END - 6 * SECTOR, 2);
     assert_int_equal(load(), ESP_OK);
     uint8_t *bytes = nor_flash_bytes(fixture.nor);
-    memmove(bytes + END - 3 * SECTOR, bytes + END - 4 * SECTOR, 3 * SECTOR);
-    memset(bytes + END - 4 * SECTOR, 0xFF, SECTOR);
+    memmove(bytes + END - 5 * SECTOR, bytes + END - 6 * SECTOR, 5 * SECTOR);
+    memset(bytes + END - 6 * SECTOR, 0xFF, SECTOR);
     assert_int_equal(load(), ESP_ERR_NOT_FOUND);
-    memset(bytes + END - 3 * SECTOR + 12, 0xFF, 4); /* 2^32 - 1 data sectors. */
-    memset(bytes + END - 3 * SECTOR + 16, 0, 4);
-    assert_int_equal(load(), ESP_ERR_NOT_FOUND);
+    static const uint32_t sectors[] = {UINT32_MAX, UINT32_MAX - 1, 0x7FFFFFFF,   0x40000000, 0x15555556,
+                                       0x00100000, 0x000FFFFE,     END / SECTOR, 4};
+    for (size_t i = 0; i < sizeof(sectors) / sizeof(sectors[0]); i++) {
+        sr_stage_write_mark(bytes + END - 5 * SECTOR, sectors[i]);
+        assert_int_equal(load(), ESP_ERR_NOT_FOUND);
+    }
 }
 
 /* Who cleans up believes what the mark says. */
@@ -292,8 +323,9 @@ static void half_a_mark_tells_nothing_of_what_follows(void **state)
         memset(mark, 0xFF, sizeof(whole));
         nor_tear(&op, seed, mark, whole);
         const esp_err_t err = find_from(0);
-        assert_true(err == ESP_ERR_NOT_FOUND || fixture.stage.data_sectors == 0 || fixture.stage.data_sectors == 3);
-        found += err == ESP_OK && fixture.stage.data_sectors == 0;
+        assert_true(err == ESP_ERR_NOT_FOUND || fixture.stage.header.sectors == 0 ||
+                    fixture.stage.header.sectors == MANIFEST + 3);
+        found += err == ESP_OK && fixture.stage.header.sectors == 0;
     }
     assert_true(found > 0);
 }
@@ -319,26 +351,67 @@ static void note(void *context, const nor_op_t *op, const nor_flash_t *flash)
 static void mark_comes_first_and_goes_last_and_the_seal_the_other_way_round(void **state)
 {
     (void)state;
-    static const uint32_t written[] = {PLACE, PLACE + 2 * SECTOR, PLACE + 3 * SECTOR, PLACE + SECTOR};
-    static const uint32_t erased[] = {PLACE + SECTOR, PLACE + 2 * SECTOR, PLACE + 3 * SECTOR, PLACE};
+    static const uint32_t written[] = {
+        PLACE, PLACE + 2 * SECTOR, PLACE + 3 * SECTOR, PLACE + 4 * SECTOR, PLACE + 5 * SECTOR, PLACE + SECTOR};
+    static const uint32_t erased[] = {PLACE + SECTOR,     PLACE + 2 * SECTOR, PLACE + 3 * SECTOR,
+                                      PLACE + 4 * SECTOR, PLACE + 5 * SECTOR, PLACE};
     order_t order = {.count = 0};
     nor_flash_set_observer(fixture.nor, note, &order);
     put_record(PLACE, 2);
-    assert_int_equal(order.count, 4);
+    assert_int_equal(order.count, 6);
     assert_memory_equal(order.addresses, written, sizeof(written));
     order.count = 0;
     assert_int_equal(sr_stage_discard(&fixture.stage, &fixture.writer, fixture.scratch), ESP_OK);
     nor_flash_set_observer(fixture.nor, NULL, NULL);
-    assert_int_equal(order.count, 4);
+    assert_int_equal(order.count, 6);
     assert_memory_equal(order.addresses, erased, sizeof(erased));
+}
+
+/* Whichever of them can still be changed. */
+static void record_that_can_not_be_erased_is_made_none(void **state)
+{
+    (void)state;
+    for (uint32_t dead = 1; dead <= 3; dead++) {
+        put_record(PLACE, 1);
+        uint8_t *bytes = nor_flash_bytes(fixture.nor);
+        uint8_t kept[3][SECTOR];
+        const uint32_t sectors[] = {PLACE + SECTOR, PLACE, PLACE + 2 * SECTOR};
+        for (uint32_t i = 0; i < 3; i++) {
+            memcpy(kept[i], bytes + sectors[i], SECTOR);
+        }
+        fixture.stage.header.sectors = MANIFEST + 1;
+        dead_first = sectors[0];
+        dead_second = dead > 1 ? sectors[1] : UINT32_MAX;
+        dead_third = dead > 2 ? sectors[2] : UINT32_MAX;
+        const esp_err_t err = sr_stage_discard(&fixture.stage, &fixture.writer, fixture.scratch);
+        dead_first = dead_second = dead_third = UINT32_MAX;
+        assert_int_equal(err, dead == 3 ? ESP_ERR_TIMEOUT : ESP_OK);
+        const bool changed =
+            memcmp(bytes + PLACE, kept[1], SECTOR) != 0 || memcmp(bytes + PLACE + 2 * SECTOR, kept[2], SECTOR) != 0;
+        assert_int_equal(changed, dead < 3);
+    }
+}
+
+/* It takes one sector, and nobody looks for a list after it. */
+static void mark_alone_is_one_sector(void **state)
+{
+    (void)state;
+    uint8_t *before = small_copy(fixture.nor);
+    sr_stage_start(&fixture.stage, 0);
+    assert_int_equal(sr_stage_open(&fixture.stage, &fixture.writer, END - SECTOR, fixture.scratch), ESP_OK);
+    assert_int_equal(find_from(0), ESP_OK);
+    assert_int_equal(fixture.stage.address, END - SECTOR);
+    assert_int_equal(sr_stage_place(&fixture.stage).size, SECTOR);
+    assert_int_equal(sr_stage_discard(&fixture.stage, &fixture.writer, fixture.scratch), ESP_OK);
+    assert_int_equal(find_from(0), ESP_ERR_NOT_FOUND);
+    small_assert_same(nor_flash_view(fixture.nor), before, 0, END - SECTOR);
+    free(before);
 }
 
 static void flash_that_fails_is_told(void **state)
 {
     (void)state;
     put_record(PLACE, 1);
-    nor_flash_set_faults(fixture.nor, (nor_faults_t){.erase_per_million = 1000000});
-    assert_int_equal(sr_stage_discard(&fixture.stage, &fixture.writer, fixture.scratch), ESP_ERR_TIMEOUT);
     nor_flash_set_faults(fixture.nor, (nor_faults_t){.program_per_million = 1000000});
     assert_int_equal(sr_stage_open(&fixture.stage, &fixture.writer, PLACE + 0x8000, fixture.scratch),
                      ESP_ERR_SELF_REFLASHER_VERIFY);
@@ -346,6 +419,15 @@ static void flash_that_fails_is_told(void **state)
     assert_int_equal(sr_stage_put(&fixture.stage, &fixture.writer, 0, fixture.scratch), ESP_ERR_SELF_REFLASHER_VERIFY);
     assert_int_equal(sr_stage_seal(&fixture.stage, &fixture.writer), ESP_ERR_SELF_REFLASHER_VERIFY);
     nor_flash_set_faults(fixture.nor, (nor_faults_t){0});
+}
+
+/* Sectors that can not be erased. */
+esp_err_t __real_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length);
+esp_err_t __wrap_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length);
+esp_err_t __wrap_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length)
+{
+    const bool dead = address == dead_first || address == dead_second || address == dead_third;
+    return dead ? ESP_ERR_TIMEOUT : __real_sr_flash_erase(flash, address, length);
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -364,6 +446,8 @@ int main(void)
         TEST(record_may_end_with_the_flash_and_not_behind_it),
         TEST(half_a_mark_tells_nothing_of_what_follows),
         TEST(mark_comes_first_and_goes_last_and_the_seal_the_other_way_round),
+        TEST(record_that_can_not_be_erased_is_made_none),
+        TEST(mark_alone_is_one_sector),
         TEST(flash_that_fails_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,6 +60,7 @@ static bool run_steps(void)
 static bool apply_bundle(void)
 {
     esp_self_reflasher_plan_t plan;
+    must(esp_self_reflasher_resume(chosen->bundle) == ESP_OK);
     must(esp_self_reflasher_apply_bundle(chosen->bundle, &plan) == ESP_OK);
     return plan.sectors_to_write > 0;
 }
@@ -70,7 +71,6 @@ void field_app_main(void)
     if (silence >= 0) {
         dup2(silence, STDERR_FILENO);
     }
-    must(esp_self_reflasher_resume() == ESP_OK);
     if (chosen->bundle != NULL ? apply_bundle() : run_steps()) {
         esp_restart();
     }

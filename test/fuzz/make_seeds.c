@@ -4,6 +4,7 @@
 #include "bundle_writer.h"
 #include "fuzz_chunk_content.h"
 #include "image_writer.h"
+#include "sr_stage_format.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -35,6 +36,32 @@ static void require(bool condition, const char *what)
     }
 }
 
+/** The list of a record for a bundle, after the manifest: as fuzz_record takes them. */
+static void save_record(const char *folder, const char *name, const uint8_t *bundle, size_t size, uint32_t entries)
+{
+    static uint8_t list[SR_SECTOR_SIZE];
+    sr_bundle_t parsed;
+    require(sr_bundle_parse(bundle, (uint32_t)size, &parsed) == SR_BUNDLE_OK, "record");
+    const sr_stage_entry_t rows[] = {
+        {.address = 0x9000, .sectors = 5, .group = SR_STAGE_DATA, .blank = true},
+        {.address = 0x14000, .sectors = 2, .group = SR_STAGE_DATA, .digest = {1}},
+        {.address = 0x1000, .sectors = 1, .group = SR_STAGE_BOOTLOADER, .data_index = entries > 2 ? 2 : 0},
+    };
+    sr_stage_header_t header = {.count = entries, .manifest_size = parsed.manifest_size + SR_BUNDLE_SIGNATURE_SIZE};
+    memset(list, 0xFF, sizeof(list));
+    sr_stage_write_entry(list, 0, &rows[0]);
+    sr_stage_write_entry(list, 1, entries > 2 ? &rows[1] : &rows[2]);
+    sr_stage_write_entry(list, 2, &rows[2]);
+    header.sectors = sr_stage_manifest_sectors(header.manifest_size) + (entries > 2 ? 3 : 1);
+    require(sr_stage_write_header(list, &header), "record");
+    bytes[0] = 1;
+    bytes[1] = (uint8_t)parsed.manifest_size;
+    bytes[2] = (uint8_t)(parsed.manifest_size >> 8);
+    memcpy(bytes + 3, bundle, parsed.manifest_size);
+    memcpy(bytes + 3 + parsed.manifest_size, list, SR_PAGE_SIZE + 4 * 32);
+    save(folder, "fuzz_record", name, bytes, 3 + parsed.manifest_size + SR_PAGE_SIZE + 4 * 32);
+}
+
 static void make_bundles(const char *folder)
 {
     uint8_t content[3 * SR_SECTOR_SIZE];
@@ -59,6 +86,7 @@ static void make_bundles(const char *folder)
     require(bundle_keygen(private_pem, public_pem) == SR_BUNDLE_OK, "keygen");
     require(bundle_write(&spec, &bundle, &size) == BUNDLE_WRITE_OK, "bundle");
     save(folder, "fuzz_bundle", "unsigned", bundle, size);
+    save_record(folder, "record", bundle, size, 2);
     require(bundle_sign(bundle, size, private_pem) == SR_BUNDLE_OK, "sign");
     save(folder, "fuzz_bundle", "signed", bundle, size);
     save(folder, "fuzz_bundle", "public.pem", public_pem, strlen(public_pem));
@@ -71,6 +99,7 @@ static void make_bundles(const char *folder)
     spec.move_count = 2;
     require(bundle_write(&spec, &bundle, &size) == BUNDLE_WRITE_OK, "bundle");
     save(folder, "fuzz_bundle", "moves", bundle, size);
+    save_record(folder, "moves", bundle, size, 3);
     free(bundle);
     spec.move_count = 0;
     spec.region_count = 2;

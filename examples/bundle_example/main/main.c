@@ -56,12 +56,6 @@ static void on_event(void *user_ctx, esp_self_reflasher_event_t event, const esp
 
 void app_main(void)
 {
-    /* First of all, and without network: the last step may have been interrupted. */
-    ESP_ERROR_CHECK_WITHOUT_ABORT(esp_self_reflasher_resume());
-
-    go_online();
-    end_probation();
-
     const esp_http_client_config_t http = {
         .url = CONFIG_EXAMPLE_BUNDLE_URL,
         .crt_bundle_attach = esp_crt_bundle_attach,
@@ -73,6 +67,13 @@ void app_main(void)
         .event_cb = on_event,
         .min_sequence = CONFIG_EXAMPLE_MIN_SEQUENCE,
     };
+
+    /* First of all, and without network: the last step may have been interrupted. */
+    ESP_ERROR_CHECK_WITHOUT_ABORT(esp_self_reflasher_resume(&config));
+
+    go_online();
+    end_probation();
+
     esp_self_reflasher_plan_t plan;
     const esp_err_t err = esp_self_reflasher_apply_bundle(&config, &plan);
     if (err == ESP_ERR_SELF_REFLASHER_REFUSED) {
