@@ -209,7 +209,8 @@ static sr_verdict_t verdict_of(sr_migration_t *migration)
 {
     return (sr_verdict_t){.system = &migration->system,
                           .flash = sr_migration_result(migration),
-                          .table_offset = migration->manifest.bundle.partition_table_offset};
+                          .table_offset = migration->manifest.bundle.partition_table_offset,
+                          .workspace = migration->buffers->scratch};
 }
 
 static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app_follows, bool app_alone)
