@@ -746,7 +746,9 @@ static void app_that_nothing_can_select_does_not_write_another(void **state)
     pack(0);
     job->bundle.skip_checks = ESP_SELF_REFLASHER_CHECK_APP;
     assert_int_equal(start_at(SLOT(0)), SIM_END_RETURNED);
-    assert_int_equal(job->err, ESP_ERR_INVALID_STATE);
+    assert_int_equal(job->err, ESP_ERR_SELF_REFLASHER_REFUSED);
+    assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP);
+    assert_text("otadata can not select it");
     assert_int_equal(nor_flash_stats(flash).operations, 0);
     close_chip();
 }
