@@ -11,9 +11,9 @@
 
 static uint32_t heap_left(const sr_migration_t *migration)
 {
-    const uint32_t used = (uint32_t)(sizeof(*migration) + sizeof(*migration->buffers)) + HEAP_SLACK +
-                          migration->map.count + SR_DECODER_MAX_HEAP + migration->manifest.bundle.manifest_size +
-                          SR_BUNDLE_SIGNATURE_SIZE;
+    const uint32_t used = (uint32_t)(sizeof(*migration) + sizeof(*migration->plan) + sizeof(*migration->buffers)) +
+                          HEAP_SLACK + migration->map.count + SR_MAP_CLOSED_SIZE(migration->map.count) +
+                          SR_DECODER_MAX_HEAP + migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
     return used < HEAP_GOAL ? HEAP_GOAL - used : 0;
 }
 

@@ -153,8 +153,8 @@ static void print_more_downloaded(const simulate_report_t *report)
     char more[NUMBER_TEXT_SIZE];
     char text[160];
     snprintf(text, sizeof(text),
-             "%s more than planned: the manifest, and what is read once more to check, for the "
-             "last step, or after a restart",
+             "%s more than planned: what is fetched once more after a restart, for the checks, or for the "
+             "last step",
              number_grouped(downloaded - planned, more));
     terminal_key("");
     terminal_wrap(text, 15, 15);
