@@ -25,6 +25,7 @@ import time
 import unittest
 
 import flash_dumps
+import runner
 
 PROGRAM, DEMO_IMAGES = (os.path.abspath(path) for path in sys.argv[1:3])
 ROOT = pathlib.Path(sys.argv[3])
@@ -770,4 +771,4 @@ class Words(MannersTest):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], verbosity=2)
+    runner.main(sys.argv[4:])
