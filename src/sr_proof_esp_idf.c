@@ -413,8 +413,8 @@ esp_err_t sr_proof_check(sr_proof_t *proof, sr_stage_status_t *status)
     static const struct {
         esp_err_t (*prove)(sr_proof_t *proof, sr_stage_status_t *status);
     } steps[] = {
-        {check_place},      {load_list},    {check_app},          {load_manifest}, {check_device}, {check_list},
-        {check_security},   {confirm_data}, {spares_running_app}, {check_moves},   {check_rest},   {check_result},
+        {check_place},    {load_list},    {check_app},          {load_manifest}, {check_device}, {check_list},
+        {check_security}, {confirm_data}, {spares_running_app}, {check_moves},   {check_rest},   {check_result},
     };
     esp_err_t err = ESP_OK;
     *status = SR_STAGE_OK;
