@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define INPUT_SIZE 512u
+#define INPUT_SIZE 256u
 #define NO_CHUNK   UINT32_MAX
 #define NO_DIGEST  UINT32_MAX
-#define KEPT       6u /**< Chunks at once: bootloader, table, otadata, an app's beginning, and some to spare. */
+#define KEPT       4u /**< Chunks at once: bootloader, table, otadata, the beginning of an app. */
 #define TRIES      2u /**< A chunk that is damaged on the way is fetched once more. */
 
 static const char *TAG = "self_reflasher";
@@ -72,6 +72,15 @@ void sr_decoder_drop(sr_decoder_t *decoder)
 {
     for (unsigned i = 0; decoder->state != NULL && i < KEPT; i++) {
         drop(&decoder->state->kept[i]);
+    }
+}
+
+void sr_decoder_give_back(sr_decoder_t *decoder)
+{
+    for (unsigned i = 0; decoder->state != NULL && i < KEPT; i++) {
+        if (decoder->state->kept[i].lent > 0) {
+            drop(&decoder->state->kept[i]);
+        }
     }
 }
 

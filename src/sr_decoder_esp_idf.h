@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 /** Bytes of heap that a decoder needs at the most, on the chip. */
-#define SR_DECODER_MAX_HEAP (16u * 1024u)
+#define SR_DECODER_MAX_HEAP (15u * 1024u + 512u)
 
 typedef struct sr_decoder {
     const sr_bundle_t *bundle;
@@ -47,14 +47,17 @@ esp_err_t sr_decoder_get(sr_decoder_t *decoder, uint32_t digest_index, uint32_t 
  * fetched again. Without memory for that nothing happens.
  * @param most Bytes to keep at the most.
  * @param fetch_end As for sr_decoder_get(): offset behind what will be wanted right after.
- * @param lent SR_SECTOR_SIZE bytes of the caller's that take the first ones until sr_decoder_drop(); NULL: none.
+ * @param lent SR_SECTOR_SIZE bytes of the caller's that take the first ones until sr_decoder_give_back(); NULL: none.
  * @param[out] length Bytes that are kept now and were not before.
  * @return ESP_OK or an error of the source
  */
 esp_err_t sr_decoder_keep(sr_decoder_t *decoder, uint32_t chunk_index, uint32_t most, uint32_t fetch_end, uint8_t *lent,
                           uint32_t *length);
 
-/** Frees what is kept. */
+/** Gives memory back that was lent: forgets the chunk that was kept in it. */
+void sr_decoder_give_back(sr_decoder_t *decoder);
+
+/** Forgets all that is kept, and frees it. */
 void sr_decoder_drop(sr_decoder_t *decoder);
 
 /** Frees what sr_decoder_open() allocated, and what is kept. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define HEAP_GOAL     (48u * 1024u) /**< What a migration takes at the most on 4 MiB of flash. */
-#define HEAP_SLACK    256u          /**< For a timer, and what ESP-IDF takes to search the table. */
+#define HEAP_SLACK    320u          /**< For a timer, and what ESP-IDF takes to search the table. */
 #define APP_BEGINNING 3072u         /**< Encoded bytes that hold the first sector of an app, most likely. */
 
 static uint32_t heap_left(const sr_migration_t *migration)
@@ -73,7 +73,7 @@ esp_err_t sr_migration_keep(sr_migration_t *migration)
 void sr_migration_end_keeping(sr_migration_t *migration)
 {
     if (migration->keeps_for_checks) {
-        sr_decoder_drop(&migration->decoder);
+        sr_decoder_give_back(&migration->decoder);
     }
 }
 

@@ -25,10 +25,15 @@ _Static_assert(ESP_SELF_REFLASHER_CHECK_APP == SR_RESULT_APP, "names of one chec
 _Static_assert(ESP_SELF_REFLASHER_CHECK_SECURE_VERSION == SR_RESULT_VERSION, "names of one check");
 /* NOLINTEND(misc-redundant-expression) */
 
+/* An app that moves starts again from there, and then with nothing of what was fetched until now. */
 static uint32_t bytes_to_download(const sr_migration_t *migration, uint32_t chunks)
 {
+    const esp_self_reflasher_relocation_t relocation = migration->plan->relocation;
+    const bool restarts = relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT ||
+                          relocation == ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE;
     const uint32_t manifest = migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
-    return migration->config->http_config != NULL ? manifest + chunks : 0;
+    return migration->config->http_config != NULL ? manifest + chunks + (restarts ? migration->source.downloaded : 0)
+                                                  : 0;
 }
 
 /* Of a record, after mark and list. */
