@@ -164,12 +164,11 @@ typedef struct {
     uint32_t sectors_boot_path;                    /**< Of those: on the boot path of the running system, or erased with
                                                         it. */
     uint32_t bytes_to_download;                    /**< Over HTTP: the manifest with its signature, and each chunk that
-                                                        carries a sector to write, once. Where the app moves and the
-                                                        chip restarts, also what was fetched until then, which the next
-                                                        start fetches again. The chunk of the bootloader comes again
-                                                        where a long manifest leaves no room to keep it until the
-                                                        commit; so does what a broken connection has cost. Headers and
-                                                        TLS come on top. */
+                                                        carries a sector to write, once; the chunk of the bootloader
+                                                        twice where a long manifest leaves no room to keep it until the
+                                                        commit; and where the app moves and the chip restarts, what was
+                                                        fetched until then, which the next start fetches again. What a
+                                                        broken connection costs, headers and TLS come on top. */
     uint32_t flash_ms_typical, flash_ms_maximum;   /**< Erasing and programming, all of it. */
     uint32_t window_ms_typical, window_ms_maximum; /**< The part of it in which a power cut leaves a chip that does not
                                                         boot. */

@@ -44,7 +44,8 @@ typedef struct sr_migration {
     uint32_t overwrite_from;     /**< Free flash where these bytes wait, as a record that is never sealed. */
     esp_err_t result_err;        /**< First error that a reader of the flash as it will be has met. */
     uint32_t keep_room;          /**< Bytes of encoded chunks that may still be kept. */
-    bool keeps_for_checks;       /**< What is kept lies in the buffer of the commit's list, too. */
+    uint32_t kept_for_checks;    /**< Encoded bytes of a chunk that is kept in the buffer of the commit's list, too, until
+                                      the checks are over; then they are fetched again. */
     bool writes_app_partition;   /**< An app partition other than the running app's, too, before the commit. */
     bool must_stay;              /**< Otadata must select the running app before that. */
     bool installed;              /**< Own regions are right, and what the new system owns is not looked at. */

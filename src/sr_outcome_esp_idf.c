@@ -57,14 +57,14 @@ esp_err_t sr_migration_keep(sr_migration_t *migration)
     for (uint32_t i = 0; i < bundle->chunk_count && migration->config->http_config != NULL && err == ESP_OK; i++) {
         const uint32_t length = sr_bundle_chunk(bundle, i).length;
         const bool borrow =
-            !migration->keeps_for_checks && length > migration->keep_room && migration->moves.count == 0;
+            migration->kept_for_checks == 0 && length > migration->keep_room && migration->moves.count == 0;
         const uint32_t room = migration->keep_room + (borrow ? SR_SECTOR_SIZE : 0);
         if (length <= room && is_read_more_than_once(migration, i)) {
             uint32_t kept;
             err = sr_decoder_keep(&migration->decoder, i, length, keep_until(migration, i, room),
                                   borrow ? migration->buffers->list : NULL, &kept);
             migration->keep_room = room - kept;
-            migration->keeps_for_checks |= borrow && kept > 0;
+            migration->kept_for_checks += borrow ? kept : 0;
         }
     }
     return err;
@@ -72,7 +72,7 @@ esp_err_t sr_migration_keep(sr_migration_t *migration)
 
 void sr_migration_end_keeping(sr_migration_t *migration)
 {
-    if (migration->keeps_for_checks) {
+    if (migration->kept_for_checks > 0) {
         sr_decoder_give_back(&migration->decoder);
     }
 }

@@ -32,8 +32,8 @@ static uint32_t bytes_to_download(const sr_migration_t *migration, uint32_t chun
     const bool restarts = relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT ||
                           relocation == ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE;
     const uint32_t manifest = migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
-    return migration->config->http_config != NULL ? manifest + chunks + (restarts ? migration->source.downloaded : 0)
-                                                  : 0;
+    const uint32_t again = migration->kept_for_checks + (restarts ? migration->source.downloaded : 0);
+    return migration->config->http_config != NULL ? manifest + chunks + again : 0;
 }
 
 /* Of a record, after mark and list. */
