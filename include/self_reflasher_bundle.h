@@ -5,7 +5,8 @@
  * esp_self_reflasher_plan_bundle() looks and changes nothing. esp_self_reflasher_apply_bundle() does what is left to
  * do: called at every start of the app it goes on where the power was cut, and costs only reads when nothing is left.
  *
- * The functions run in the caller's task and are not thread-safe. They need about 4 KiB of its stack.
+ * The functions run in the caller's task, one at a time: a call from a callback, or from another task, is refused. They
+ * need about 4 KiB of its stack.
  * Format of a bundle: docs/bundle-format.md. How bundles are made: `self-reflasher pack`.
  */
 #pragma once
@@ -201,6 +202,7 @@ typedef struct {
  *  - ESP_ERR_SELF_REFLASHER_HTTP_STATUS, _SHORT_BODY, _TOO_SLOW or an error of esp_http_client, after all retries
  *  - ESP_ERR_SELF_REFLASHER_DOWNGRADE: a redirect leads from https to something else
  *  - ESP_ERR_SELF_REFLASHER_CHUNK: a chunk does not decode to what the manifest says, twice
+ *  - ESP_ERR_INVALID_STATE: another call of this API has not returned yet: of another task, or a callback calls
  *  - ESP_ERR_NO_MEM, or an error of esp_flash
  */
 esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_t *config,
@@ -228,9 +230,9 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
  *  - ESP_ERR_SELF_REFLASHER_REFUSED: nothing was changed, with one exception: over HTTP the app that will boot is read
  *    as a whole only when it is in place, and may be refused then; the old system boots
  *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: all but the last step is done, which was put off
- *  - ESP_ERR_INVALID_STATE: the running app has moved already, but the bootloader does not start it from there; or it
- *    tries another app first, and otadata can not make it try the running one; or data that moves was written to by
- *    another task while it was copied
+ *  - ESP_ERR_INVALID_STATE: another call has not returned yet; or the running app has moved already, but the bootloader
+ * does not start it from there; or it tries another app first, and otadata can not make it try the running one; or data
+ * that moves was written to by another task while it was copied
  *  - ESP_ERR_SELF_REFLASHER_VERIFY, or an error of esp_flash: a sector does not hold what was written, after all
  * retries; the log names it
  *  - else as esp_self_reflasher_plan_bundle(), at any time up to the last step; the same call goes on from there
@@ -263,6 +265,7 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
  * @return
  *  - ESP_OK: nothing is left to be finished
  *  - ESP_ERR_INVALID_ARG: config is NULL, or there is neither a public key nor ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED
+ *  - ESP_ERR_INVALID_STATE: another call of this API has not returned yet
  *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: may_commit() said no, or, without it, the last reset was a brownout; the next
  * start will do it. What is written until then to data that moves is lost: the staged copy is what counts
  *  - ESP_ERR_SELF_REFLASHER_VERIFY or an error of esp_flash: the step could not be finished; the log names the sector,

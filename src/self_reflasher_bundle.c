@@ -10,6 +10,7 @@
 #include "esp_system.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 
 static const char *TAG = "self_reflasher";
 
@@ -24,6 +25,21 @@ typedef struct job {
     esp_self_reflasher_plan_t plan;
     sr_migration_t migration;
 } job_t;
+
+/* One call at a time, callbacks included: what a second one changes, the first one would not know of. */
+static atomic_flag busy = ATOMIC_FLAG_INIT;
+
+static esp_err_t enter(void)
+{
+    ESP_RETURN_ON_FALSE(!atomic_flag_test_and_set(&busy), ESP_ERR_INVALID_STATE, TAG,
+                        "refused: another call of this API has not returned yet");
+    return ESP_OK;
+}
+
+static void leave(void)
+{
+    atomic_flag_clear(&busy);
+}
 
 static const esp_self_reflasher_plan_t nothing_known = {
     .relocate_to = UINT32_MAX, .staging_address = UINT32_MAX, .recovery_address = UINT32_MAX};
@@ -87,13 +103,18 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
     ESP_RETURN_ON_FALSE(config != NULL && plan != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config or plan is NULL");
     own_config_t own;
     copy_config(&own, config);
-    esp_err_t err = new_job(&job);
+    esp_err_t err = enter();
+    if (err != ESP_OK) {
+        return err;
+    }
+    err = new_job(&job);
     if (err == ESP_OK) {
         err = look(job, &own);
         tell_plan(job, plan);
         sr_migration_close(&job->migration);
     }
     heap_caps_free(job);
+    leave();
     return err;
 }
 
@@ -125,9 +146,13 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
     ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
     own_config_t own;
     copy_config(&own, config);
+    esp_err_t err = enter();
+    if (err != ESP_OK) {
+        return err;
+    }
     /* A record that is sealed may hold the only copy of data that moves: it is finished, never begun anew. */
     bool stuck;
-    esp_err_t err = sr_resume(&own.config, &stuck);
+    err = sr_resume(&own.config, &stuck);
     if (err == ESP_OK || stuck) {
         err = new_job(&job);
     }
@@ -135,5 +160,21 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
         err = apply(job, &own, plan);
     }
     heap_caps_free(job);
+    leave();
+    return err;
+}
+
+esp_err_t esp_self_reflasher_resume(const esp_self_reflasher_bundle_config_t *config)
+{
+    bool stuck;
+    ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
+    ESP_RETURN_ON_FALSE(config->public_key != NULL || (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) != 0,
+                        ESP_ERR_INVALID_ARG, TAG,
+                        "refused: neither a public key nor ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED");
+    esp_err_t err = enter();
+    if (err == ESP_OK) {
+        err = sr_resume(config, &stuck);
+        leave();
+    }
     return err;
 }

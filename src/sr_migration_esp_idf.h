@@ -44,15 +44,15 @@ typedef struct sr_migration {
     uint32_t overwrite_from;     /**< Free flash where these bytes wait, as a record that is never sealed. */
     esp_err_t result_err;        /**< First error that a reader of the flash as it will be has met. */
     uint32_t keep_room;          /**< Bytes of encoded chunks that may still be kept. */
-    uint32_t kept_for_checks;    /**< Encoded bytes of a chunk that is kept in the buffer of the commit's list, too, until
-                                      the checks are over; then they are fetched again. */
-    bool writes_app_partition;   /**< An app partition other than the running app's, too, before the commit. */
-    bool must_stay;              /**< Otadata must select the running app before that. */
-    bool installed;              /**< Own regions are right, and what the new system owns is not looked at. */
-    bool has_initial;            /**< There are regions that the new system owns afterwards. */
-    uint32_t settled;            /**< Sectors of the target that the map does not have, and that count as right. */
-    sr_unfinished_t mark;        /**< That this installation is not done; its address is UINT32_MAX: none is needed. */
-    uint32_t mark_found; /**< Where an earlier attempt has left one for the same manifest; UINT32_MAX: nowhere. */
+    uint32_t kept_for_checks;  /**< Encoded bytes of a chunk that is kept in the buffer of the commit's list, too, until
+                                    the checks are over; then they are fetched again. */
+    bool writes_app_partition; /**< An app partition other than the running app's, too, before the commit. */
+    bool must_stay;            /**< Otadata must select the running app before that. */
+    bool installed;            /**< Own regions are right, and what the new system owns is not looked at. */
+    bool has_initial;          /**< There are regions that the new system owns afterwards. */
+    uint32_t settled;          /**< Sectors of the target that the map does not have, and that count as right. */
+    sr_unfinished_t mark;      /**< That this installation is not done; its address is UINT32_MAX: none is needed. */
+    uint32_t mark_found;       /**< Where an earlier attempt has left one for the same manifest; UINT32_MAX: nowhere. */
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;
 } sr_migration_t;

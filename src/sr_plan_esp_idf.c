@@ -29,8 +29,8 @@ _Static_assert(ESP_SELF_REFLASHER_CHECK_SECURE_VERSION == SR_RESULT_VERSION, "na
 static uint32_t bytes_to_download(const sr_migration_t *migration, uint32_t chunks)
 {
     const esp_self_reflasher_relocation_t relocation = migration->plan->relocation;
-    const bool restarts = relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT ||
-                          relocation == ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE;
+    const bool restarts =
+        relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT || relocation == ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE;
     const uint32_t manifest = migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
     const uint32_t again = migration->kept_for_checks + (restarts ? migration->source.downloaded : 0);
     return migration->config->http_config != NULL ? manifest + chunks + again : 0;

@@ -74,8 +74,22 @@ static esp_err_t check_app(sr_proof_t *proof, sr_stage_status_t *status)
     return ESP_OK;
 }
 
+/* Rows for each sector that this flash has: one for another device could ask for all memory. */
+static uint32_t largest_manifest(const sr_proof_t *proof)
+{
+    const uint32_t rows = SR_BUNDLE_MAX_REGIONS + 2u * (proof->system->flash.size / SR_SECTOR_SIZE);
+    return SR_BUNDLE_HEADER_SIZE + rows * SR_BUNDLE_ROW_SIZE + SR_BUNDLE_MAX_MOVES * SR_BUNDLE_MOVE_SIZE +
+           SR_BUNDLE_SIGNATURE_SIZE;
+}
+
 static esp_err_t load_manifest(sr_proof_t *proof, sr_stage_status_t *status)
 {
+    if (proof->stage->header.manifest_size > largest_manifest(proof)) {
+        (void)snprintf(proof->reason, sizeof(proof->reason), "more than this flash has sectors for");
+        *status = SR_STAGE_BAD_MANIFEST;
+        return ESP_OK;
+    }
+    sr_yield(SR_YIELD_BYTES); /* A signature takes as long to verify, and there may be many such records. */
     const esp_self_reflasher_bundle_config_t *config = proof->config;
     const bool unsigned_ok = (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) != 0;
     const sr_region_t place = {sr_stage_manifest_address(proof->stage), proof->stage->header.manifest_size};

@@ -8,7 +8,6 @@
 #include "sr_system_esp_idf.h"
 #include "sr_unfinished_esp_idf.h"
 
-#include "esp_check.h"
 #include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "esp_system.h"
@@ -173,14 +172,4 @@ esp_err_t sr_resume(const esp_self_reflasher_bundle_config_t *config, bool *stuc
         esp_restart(); /* Table and otadata are others now: what the app knows of them is stale. */
     }
     return err;
-}
-
-esp_err_t esp_self_reflasher_resume(const esp_self_reflasher_bundle_config_t *config)
-{
-    bool stuck;
-    ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
-    ESP_RETURN_ON_FALSE(config->public_key != NULL || (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) != 0,
-                        ESP_ERR_INVALID_ARG, TAG,
-                        "refused: neither a public key nor ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED");
-    return sr_resume(config, &stuck);
 }

@@ -144,6 +144,38 @@ static void what_callbacks_write_makes_no_difference(void **state)
     assert_int_equal(hostile.plan.relocate_to, UINT32_MAX);
 }
 
+/* One call at a time: what a second one changes, the first one would not know of. */
+static unsigned refused_calls;
+
+static void calling_event(void *user_ctx, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)
+{
+    (void)user_ctx;
+    (void)event;
+    (void)data;
+    esp_self_reflasher_plan_t plan;
+    assert_int_equal(esp_self_reflasher_plan_bundle(&fixture.config, &plan), ESP_ERR_INVALID_STATE);
+    assert_int_equal(esp_self_reflasher_apply_bundle(&fixture.config, NULL), ESP_ERR_INVALID_STATE);
+    assert_int_equal(esp_self_reflasher_resume(&fixture.config), ESP_ERR_INVALID_STATE);
+    refused_calls++;
+}
+
+static void calls_from_callbacks_are_refused(void **state)
+{
+    (void)state;
+    esp_self_reflasher_plan_t plan;
+    serve_system();
+    refused_calls = 0;
+    fixture.config.event_cb = calling_event;
+    assert_int_equal(esp_self_reflasher_plan_bundle(&fixture.config, &plan), ESP_OK);
+    assert_int_equal(esp_self_reflasher_apply_bundle(&fixture.config, NULL), ESP_OK);
+    assert_true(refused_calls > 4);
+    const sr_region_t changed[] = {{API_BOOTLOADER, BOOTLOADER_ROOM}, {API_OTA_0, API_SLOT_SIZE}};
+    api_assert_holds(&fixture.chip, changed[0], fixture.bootloader);
+    api_assert_same_outside(&fixture.chip, changed, 2);
+    fixture.config.event_cb = NULL;
+    assert_int_equal(esp_self_reflasher_resume(&fixture.config), ESP_OK);
+}
+
 static void assert_nothing_known(const esp_self_reflasher_plan_t *plan)
 {
     esp_self_reflasher_plan_t nothing;
@@ -219,6 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_callbacks_write_makes_no_difference, setup, teardown),
+        cmocka_unit_test_setup_teardown(calls_from_callbacks_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_plan_is_defined_after_every_error, setup, teardown),
         cmocka_unit_test_setup_teardown(a_plan_is_defined_without_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bundle_is_applied_and_then_costs_only_reads, setup, teardown),

@@ -557,6 +557,34 @@ static void stranger_gets_no_memory(void **state)
     sim_chip_detach();
 }
 
+/* Nor for a manifest of ours that is for devices with more flash: on this one it might be too much for ever. */
+static void manifest_for_more_flash_gets_no_memory(void **state)
+{
+    (void)state;
+    const uint32_t size = 0x300000;
+    uint8_t *content = malloc(size);
+    assert_non_null(content);
+    memset(content, 0xFF, size);
+    content[size - 1] = 0;
+    const bundle_region_t region = {.place = {SMALL_FLASH_SIZE, size}, .data = content, .length = size};
+    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE + size,
+                                .partition_table_offset = SR_BUNDLE_NO_TABLE,
+                                .regions = &region,
+                                .region_count = 1,
+                                .sequence = 7};
+    bundle = record_bundle(&spec, own_private, &bundle_size);
+    record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+    record_put(&record, nor_flash_bytes(flash), MOVED, true);
+    const sim_config_t config = {
+        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
+    assert_true(sim_chip_attach(&config));
+    assert_int_equal(sim_call(resume, NULL), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    assert_true(sim_counters()->heap_peak < 16384);
+    sim_chip_detach();
+    free(content);
+}
+
 /* What waits in RAM is no more than a boot path and a block. */
 static void list_can_not_ask_for_all_memory(void **state)
 {
@@ -907,6 +935,7 @@ int main(void)
         TEST(every_byte_of_an_entry_counts),
         TEST(no_number_is_too_large),
         TEST(stranger_gets_no_memory),
+        TEST(manifest_for_more_flash_gets_no_memory),
         TEST(list_can_not_ask_for_all_memory),
         TEST(running_app_is_not_written_over),
         TEST(guard_needs_somebody_who_stands_in),
