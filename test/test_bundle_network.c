@@ -8,6 +8,7 @@
 #include "bundle_writer.h"
 #include "image_writer.h"
 #include "self_reflasher_bundle.h"
+#include "sim_state.h"
 #include "sr_yield_esp_idf.h"
 
 #include <stdlib.h>
@@ -205,6 +206,35 @@ static void each_byte_travels_once_from_other_servers(void **state)
     }
 }
 
+/* What is kept so that it need not be fetched again is given up where the commit needs the memory. */
+static void rather_fetched_again_than_given_up(void **state)
+{
+    (void)state;
+    bool again = false;
+    for (uint32_t limit = 80; limit > 30; limit--) {
+        esp_self_reflasher_plan_t plan;
+        add_bootloader();
+        serve();
+        fixture.chip.config.heap_limit = limit * 1024u;
+        sim_state.config.heap_limit = limit * 1024u;
+        const uint64_t before = sim_counters()->bytes_downloaded;
+        const esp_err_t err = esp_self_reflasher_apply_bundle(&fixture.config, &plan);
+        const uint64_t took = sim_counters()->bytes_downloaded - before;
+        again = again || (err == ESP_OK && took > plan.bytes_to_download + fixture.bootloader.length / 2);
+        if (err != ESP_OK) {
+            assert_int_equal(err, ESP_ERR_NO_MEM);
+            assert_memory_equal(nor_flash_view(fixture.chip.flash) + API_BOOTLOADER,
+                                fixture.chip.before + API_BOOTLOADER, fixture.bootloader.length);
+        }
+        assert_int_equal(teardown(NULL), 0);
+        assert_int_equal(setup(NULL), 0);
+        if (err != ESP_OK) {
+            break;
+        }
+    }
+    assert_true(again);
+}
+
 /* What a server says of ranges and lengths is not believed: the digests decide. */
 
 static void assert_old_or_new(void)
@@ -278,6 +308,7 @@ int main(void)
         TEST(idle_task_runs_often_enough),
         TEST(each_byte_travels_once),
         TEST(each_byte_travels_once_from_other_servers),
+        TEST(rather_fetched_again_than_given_up),
         TEST(server_that_lies_about_ranges_writes_nothing_wrong),
         TEST(bundle_that_changes_on_the_way_is_noticed),
     };
