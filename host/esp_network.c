@@ -117,7 +117,7 @@ esp_err_t esp_netif_get_netif_impl_name(esp_netif_t *esp_netif, char *name)
     if (esp_netif == NULL || name == NULL) {
         return ESP_ERR_ESP_NETIF_INVALID_PARAMS;
     }
-    strcpy(name, "lo");
+    memcpy(name, "lo", sizeof("lo"));
     return ESP_OK;
 }
 
@@ -132,7 +132,7 @@ esp_err_t esp_netif_set_hostname(esp_netif_t *esp_netif, const char *hostname)
     if (esp_netif == NULL || hostname == NULL || strlen(hostname) >= sizeof(name)) {
         return ESP_ERR_ESP_NETIF_INVALID_PARAMS;
     }
-    strcpy(name, hostname);
+    memcpy(name, hostname, strlen(hostname) + 1);
     esp_netif->hostname = name;
     return ESP_OK;
 }

@@ -10,7 +10,6 @@
 #include "esp_system.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 
 static const char *TAG = "self_reflasher";
 
@@ -27,18 +26,18 @@ typedef struct job {
 } job_t;
 
 /* One call at a time, callbacks included: what a second one changes, the first one would not know of. */
-static atomic_flag busy = ATOMIC_FLAG_INIT;
+static bool busy;
 
 static esp_err_t enter(void)
 {
-    ESP_RETURN_ON_FALSE(!atomic_flag_test_and_set(&busy), ESP_ERR_INVALID_STATE, TAG,
+    ESP_RETURN_ON_FALSE(!__atomic_test_and_set(&busy, __ATOMIC_ACQUIRE), ESP_ERR_INVALID_STATE, TAG,
                         "refused: another call of this API has not returned yet");
     return ESP_OK;
 }
 
 static void leave(void)
 {
-    atomic_flag_clear(&busy);
+    __atomic_clear(&busy, __ATOMIC_RELEASE);
 }
 
 static const esp_self_reflasher_plan_t nothing_known = {
