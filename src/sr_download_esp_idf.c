@@ -76,7 +76,7 @@ static esp_err_t request(sr_http_t *http, sr_http_answer_t *answer)
 /* Only a whole body will do: nobody asked for a range. */
 static esp_err_t fetch(sr_http_t *http, const sr_download_sink_t *sink, char *piece)
 {
-    sr_http_answer_t answer;
+    sr_http_answer_t answer = {0};
     const esp_err_t err = request(http, &answer);
     if (err != ESP_OK) {
         return err;

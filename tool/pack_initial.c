@@ -37,8 +37,9 @@ static bool compares_content(const flash_layout_t *layout)
 static void find_slots(flash_layout_t *layout)
 {
     uint32_t first = 0;
-    while (first < FLASH_SECTORS && (layout->wants[first] != SR_BUNDLE_CONTENT ||
-                                     memcmp(layout->bytes + first * SR_SECTOR_SIZE, slot_magic, sizeof(slot_magic)))) {
+    while (first < FLASH_SECTORS &&
+           (layout->wants[first] != SR_BUNDLE_CONTENT ||
+            memcmp(layout->bytes + first * SR_SECTOR_SIZE, slot_magic, sizeof(slot_magic)) != 0)) {
         first++;
     }
     set_region(layout, (sr_region_t){first * SR_SECTOR_SIZE, FLASH_LIMIT - first * SR_SECTOR_SIZE}, true);
