@@ -5,7 +5,7 @@
 #pragma once
 
 #include "esp_err.h"
-#include "local_server.h"
+#include "tool/run/local_server.h"
 #include "scenario.h"
 
 /** What app_main(), which has no parameters, works on. */

@@ -3,7 +3,7 @@
 """What the component costs on a chip: code, constants, static RAM, deepest stack.
 
 Compiles src/ for a RISC-V chip with Debian's gcc-riscv64-unknown-elf and picolibc. The simulated chip's headers stand in
-for ESP-IDF's, so what only ESP-IDF's own headers declare (src/sr_in_place_esp_idf.c, most of it) is not in the figures.
+for ESP-IDF's, so what only ESP-IDF's own headers declare (src/port/sr_in_place.c, most of it) is not in the figures.
 
 Sizes are those of the sections that the linker keeps (--gc-sections) for the public functions of one header, or of both.
 
@@ -35,17 +35,17 @@ USER = ()  # the caller's own functions
 
 # Whom a call through a struct's member can reach, by the member's name.
 CALLBACKS = {
-    "read": ("memory_read", "result_read", "flash_window_read", "overlay_read", "window_read"),
+    "read": ("memory_read", "target_read", "flash_window_read", "overlay_read", "window_read"),
     "fetch": ("sr_migration_fetch", "fetch_from_stage", "fetch"),
     "feed": ("sr_watchdog_feed",),
-    "passes": ("src/sr_result.c:check_bootloader", "sr_result_check_flash_size", "sr_result_check_flash_mode",
-               "check_revision", "sr_result_check_table", "sr_result_check_app"),
+    "passes": ("src/preflight/sr_preflight.c:check_bootloader", "sr_preflight_check_flash_size", "sr_preflight_check_flash_mode",
+               "check_revision", "sr_preflight_check_table", "sr_preflight_check_app"),
     "wanted": ("sr_map_is_body", "sr_map_is_moved_body", "is_data"),
     "allowed": ("sr_migration_leaves_alone", "gets_no_content", "sr_transfer_leaves_alone"),
-    "judge": ("src/sr_way_esp_idf.c:judge_room", "src/self_reflasher.c:judge_room"),
+    "classifier": ("src/bundle/sr_migration_relocation.c:classify_room", "src/image/self_reflasher.c:classify_room"),
     "visit": ("find_new_app", "look_at_app", "look_at_partition", "mark_data", "mark_partition", "open_slot", "own_partition",
               "stay_in_partition", "take_otadata"),
-    "prove": tuple("src/sr_proof_esp_idf.c:" + name for name in (
+    "prove": tuple("src/journal/sr_verification.c:" + name for name in (
         "check_place", "load_list", "check_app", "load_manifest", "check_device", "check_list", "check_encryption",
         "confirm_data", "spares_running_app", "check_moves", "check_rest", "check_result")),
     "begin": ("sink_begin",),
@@ -68,7 +68,7 @@ def run(*command):
 
 def sources():
     text = (ROOT / "cmake" / "sources.cmake").read_text()
-    return [ROOT / name for name in re.findall(r"src/\w+\.c", text)]
+    return [ROOT / name for name in re.findall(r"src/\w+/\w+\.c", text)]
 
 
 def make_includes(folder):
@@ -85,12 +85,12 @@ def make_includes(folder):
 def compile_all(folder):
     include = make_includes(folder / "include")
     paths = ["-I", ROOT / "include", "-I", ROOT / "src"]
-    for path in (ROOT / "host/include", ROOT / "bench/include", include):
+    for path in (ROOT / "sim/idf/include", ROOT / "bench/include", include):
         paths += ["-isystem", path]
 
     def compile_one(source):
         output = folder / (source.stem + ".o")
-        subprocess.run([TOOLS + "gcc", *TARGET, *OPTIONS, *map(str, paths), "-c", f"src/{source.name}", "-o", str(output)],
+        subprocess.run([TOOLS + "gcc", *TARGET, *OPTIONS, *map(str, paths), "-c", source.relative_to(ROOT), "-o", str(output)],
                        cwd=ROOT, check=True)
         return output
 

@@ -3,7 +3,7 @@
  * Measures what migrations cost: this component, the classic way, and the least that is possible, on the same simulated
  * flash and the same images.
  */
-#include "command.h"
+#include "tool/base/command.h"
 #include "report.h"
 
 #include <stdio.h>
@@ -62,7 +62,7 @@ static bool run_scenario(const arguments_t *arguments, const char *name, cJSON *
     scenario_t scenario;
     measurement_t results[METHOD_COUNT];
     const bool made = scenario_make(name, arguments->fixtures, &scenario);
-    for (method_t method = METHOD_FLOOR; made && method < METHOD_COUNT; method++) {
+    for (method_t method = METHOD_LOWER_BOUND; made && method < METHOD_COUNT; method++) {
         measure(&scenario, method, arguments->timing, &results[method]);
     }
     if (made && arguments->json) {

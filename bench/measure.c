@@ -2,10 +2,10 @@
 #include "measure.h"
 
 #include "app.h"
-#include "command.h"
-#include "floor.h"
-#include "local_server.h"
-#include "sim_chip.h"
+#include "tool/base/command.h"
+#include "lower_bound.h"
+#include "sim/chip/sim_chip.h"
+#include "tool/run/local_server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,8 +181,8 @@ static void measure_app(const scenario_t *scenario, method_t method, const nor_t
 void measure(const scenario_t *scenario, method_t method, const nor_timing_t *timing, measurement_t *result)
 {
     *result = (measurement_t){0};
-    if (method == METHOD_FLOOR) {
-        floor_measure(scenario, timing, result);
+    if (method == METHOD_LOWER_BOUND) {
+        lower_bound_measure(scenario, timing, result);
     } else {
         measure_app(scenario, method, timing, result);
     }

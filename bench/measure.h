@@ -4,15 +4,15 @@
  */
 #pragma once
 
-#include "boot_window.h"
+#include "sim/boot/boot_window.h"
 #include "esp_err.h"
-#include "nor_flash.h"
+#include "sim/nor/nor_flash.h"
 #include "scenario.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum method { METHOD_FLOOR, METHOD_CLASSIC, METHOD_IMAGES, METHOD_BUNDLE, METHOD_COUNT } method_t;
+typedef enum method { METHOD_LOWER_BOUND, METHOD_CLASSIC, METHOD_IMAGES, METHOD_BUNDLE, METHOD_COUNT } method_t;
 
 /** "floor", "classic", "images", "bundle". */
 const char *method_name(method_t method);

@@ -18,16 +18,16 @@ static double mean_wear(const measurement_t *result)
 }
 
 /* "1.05", or "-" where there is nothing to compare with. */
-static void print_ratio(uint64_t value, uint64_t floor)
+static void print_ratio(uint64_t value, uint64_t lower_bound)
 {
-    if (floor == 0) {
+    if (lower_bound == 0) {
         printf(" %6s", value == 0 ? "=" : "-");
     } else {
-        printf(" %6.2f", (double)value / (double)floor);
+        printf(" %6.2f", (double)value / (double)lower_bound);
     }
 }
 
-static void print_row(method_t method, const measurement_t *result, const measurement_t *floor)
+static void print_row(method_t method, const measurement_t *result, const measurement_t *lower_bound)
 {
     printf("  %-8s", method_name(method));
     if (!result->done) {
@@ -36,13 +36,13 @@ static void print_row(method_t method, const measurement_t *result, const measur
     }
     printf(" %8.2f %8.2f", milliseconds(result->flash_typical_us) / 1000,
            milliseconds(result->flash_maximum_us) / 1000);
-    print_ratio(result->flash_typical_us, floor->flash_typical_us);
+    print_ratio(result->flash_typical_us, lower_bound->flash_typical_us);
     printf(" %6.2f", milliseconds(result->read_us) / 1000);
     printf(" %5" PRIu32 " %7.3f", result->wear_maximum, mean_wear(result));
     printf(" %8.1f", (double)result->network_bytes / 1024);
     printf(" %8.1f %8.1f", milliseconds(result->window_typical_us), milliseconds(result->window_maximum_us));
-    print_ratio(result->window_typical_us, floor->window_typical_us);
-    if (method == METHOD_FLOOR) {
+    print_ratio(result->window_typical_us, lower_bound->window_typical_us);
+    if (method == METHOD_LOWER_BOUND) {
         printf(" %8s\n", "-");
     } else {
         printf(" %8.1f\n", (double)result->heap_peak / 1024);
@@ -56,8 +56,8 @@ void report_print(const scenario_t *scenario, const measurement_t results[METHOD
            "window ms", "/floor", "heap KiB");
     printf("  %-8s %8s %8s %6s %6s %5s %7s %8s %8s %8s %6s %8s\n", "", "typical", "maximum", "", "", "max", "mean",
            "KiB", "typical", "maximum", "", "peak");
-    for (method_t method = METHOD_FLOOR; method < METHOD_COUNT; method++) {
-        print_row(method, &results[method], &results[METHOD_FLOOR]);
+    for (method_t method = METHOD_LOWER_BOUND; method < METHOD_COUNT; method++) {
+        print_row(method, &results[method], &results[METHOD_LOWER_BOUND]);
     }
     printf("\n");
 }
@@ -103,7 +103,7 @@ cJSON *report_json(const scenario_t *scenario, const measurement_t results[METHO
     cJSON_AddStringToObject(object, "title", scenario->title);
     cJSON_AddStringToObject(object, "firmware", scenario->firmware);
     cJSON *methods = cJSON_AddObjectToObject(object, "methods");
-    for (method_t method = METHOD_FLOOR; method < METHOD_COUNT; method++) {
+    for (method_t method = METHOD_LOWER_BOUND; method < METHOD_COUNT; method++) {
         cJSON_AddItemToObject(methods, method_name(method), method_json(&results[method]));
     }
     return object;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenario.h"
 
-#include "bundle_writer.h"
-#include "command.h"
-#include "image_writer.h"
-#include "stand_in.h"
+#include "make/bundle_writer.h"
+#include "make/dummy_image.h"
+#include "make/image_writer.h"
+#include "tool/base/command.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #define USED_OF_SLOT 0xE0000u /* What an earlier app takes of a slot of 1 MiB. */
 
 /* Where MCUboot's second slot lies between the two slots of the old system. */
-static const sr_partition_t idf_table[] = {
+static const sr_partition_table_entry_t idf_table[] = {
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, NVS, 0x4000, 0, "nvs"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, 0xD000, 0x2000, 0, "otadata"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_PHY, 0xF000, 0x1000, 0, "phy_init"},
@@ -25,7 +25,7 @@ static const sr_partition_t idf_table[] = {
 };
 
 /* The same with a file system in what the running app does not need. */
-static const sr_partition_t idf_table_with_storage[] = {
+static const sr_partition_table_entry_t idf_table_with_storage[] = {
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, NVS, 0x4000, 0, "nvs"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, 0xD000, 0x2000, 0, "otadata"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_PHY, 0xF000, 0x1000, 0, "phy_init"},
@@ -35,7 +35,7 @@ static const sr_partition_t idf_table_with_storage[] = {
 };
 
 /* The app that has the new system inside runs from behind the place of the new one. */
-static const sr_partition_t embedded_table[] = {
+static const sr_partition_table_entry_t embedded_table[] = {
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, NVS, 0x4000, 0, "nvs"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, 0xD000, 0x2000, 0, "otadata"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_PHY, 0xF000, 0x1000, 0, "phy_init"},
@@ -44,14 +44,14 @@ static const sr_partition_t embedded_table[] = {
 };
 
 /* As published for ESPHome 2022.3 and WLED 0.14. */
-static const sr_partition_t esphome_table[] = {
+static const sr_partition_table_entry_t esphome_table[] = {
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, NVS, 0x5000, 0, "nvs"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, 0xE000, 0x2000, 0, "otadata"},
     {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_OTA_0, 0x10000, 0x1C0000, 0, "app0"},
     {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_OTA_0 + 1, 0x1D0000, 0x1C0000, 0, "app1"},
     {SR_PARTITION_TYPE_DATA, 0x82, 0x391000, 0xF000, 0, "spiffs"},
 };
-static const sr_partition_t wled_table[] = {
+static const sr_partition_table_entry_t wled_table[] = {
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, NVS, 0x5000, 0, "nvs"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, 0xE000, 0x2000, 0, "otadata"},
     {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_OTA_0, 0x10000, 0x180000, 0, "app0"},
@@ -101,31 +101,31 @@ static bool finish(image_file_t *file, image_write_status_t status, size_t lengt
     return status == IMAGE_WRITE_OK || fails(image_write_status_text(status));
 }
 
-static bool make_stand_in_mcuboot(image_file_t *mcuboot, image_file_t *app)
+static bool make_dummy_mcuboot(image_file_t *mcuboot, image_file_t *app)
 {
     size_t length = 0;
     if (!allocate(mcuboot, 0xF000) || !allocate(app, STAND_IN_SLOT_SIZE)) {
         return false;
     }
-    image_write_status_t status = stand_in_mcuboot(mcuboot->bytes, mcuboot->size, &length);
+    image_write_status_t status = dummy_image_mcuboot(mcuboot->bytes, mcuboot->size, &length);
     return finish(mcuboot, status, length) &&
-           finish(app, stand_in_mcuboot_app(IMAGE_WRITE_TRAILER_CONFIRMED, app->bytes, app->size), app->size);
+           finish(app, dummy_image_mcuboot_app(IMAGE_WRITE_TRAILER_CONFIRMED, app->bytes, app->size), app->size);
 }
 
 static image_write_status_t put_app(uint8_t *out, size_t capacity, const char *name, const uint8_t *embedded,
                                     uint32_t embedded_size, size_t *length)
 {
-    const stand_in_app_t app = {.chip = sr_chip_by_name("esp32"),
-                                .spi_size = 2,
-                                .project_name = name,
-                                .version = "1.0.0",
-                                .code_size = APP_CODE,
-                                .embedded = embedded,
-                                .embedded_size = embedded_size};
-    return stand_in_app(&app, out, capacity, length);
+    const dummy_image_app_t app = {.chip = sr_chip_by_name("esp32"),
+                                   .spi_size = 2,
+                                   .project_name = name,
+                                   .version = "1.0.0",
+                                   .code_size = APP_CODE,
+                                   .embedded = embedded,
+                                   .embedded_size = embedded_size};
+    return dummy_image_app(&app, out, capacity, length);
 }
 
-static bool make_stand_in_app(const char *name, uint32_t padding, image_file_t *file)
+static bool make_dummy_app(const char *name, uint32_t padding, image_file_t *file)
 {
     size_t length = 0;
     if (!allocate(file, 0x180000)) {
@@ -135,13 +135,13 @@ static bool make_stand_in_app(const char *name, uint32_t padding, image_file_t *
     if (data == NULL) {
         return fails("an app");
     }
-    stand_in_fill(data, padding, 9);
+    dummy_image_fill(data, padding, 9);
     image_write_status_t status = put_app(file->bytes, file->size, name, data, padding, &length);
     free(data);
     return finish(file, status, length);
 }
 
-/* A bootloader of ESP-IDF's kind, of which every sector is another than in stand_in_bootloader(). */
+/* A bootloader of ESP-IDF's kind, of which every sector is another than in dummy_image_bootloader(). */
 static bool make_other_bootloader(image_file_t *file)
 {
     enum { DATA = 0x1800, CODE = 0x3C00 };
@@ -151,7 +151,7 @@ static bool make_other_bootloader(image_file_t *file)
         free(bytes);
         return false;
     }
-    stand_in_fill(bytes, DATA + CODE, 10);
+    dummy_image_fill(bytes, DATA + CODE, 10);
     static const uint8_t loop[] = {0x36, 0x41, 0x00, 0x06, 0xFF, 0xFF}; /* entry a1, 32; j . */
     memcpy(bytes + DATA, loop, sizeof(loop));
     image_write_status_t status = image_write_bootloader_desc("v6.0.2", 2, bytes);
@@ -174,7 +174,7 @@ static bool make_other_bootloader(image_file_t *file)
 }
 
 /* The first 64 KiB of a system: bootloader, table, otadata that selects the first slot. */
-static bool make_stand_in_system(const sr_partition_t *table, unsigned count, bool other, image_file_t *file)
+static bool make_dummy_system(const sr_partition_table_entry_t *table, unsigned count, bool other, image_file_t *file)
 {
     image_file_t loader = {0};
     size_t length = 0;
@@ -186,7 +186,7 @@ static bool make_stand_in_system(const sr_partition_t *table, unsigned count, bo
         }
         free(loader.bytes);
     } else if (made) {
-        made = stand_in_bootloader(sr_chip_by_name("esp32"), 2, file->bytes + BOOTLOADER, 0x7000, &length) ==
+        made = dummy_image_bootloader(sr_chip_by_name("esp32"), 2, file->bytes + BOOTLOADER, 0x7000, &length) ==
                IMAGE_WRITE_OK;
     }
     made = made && image_write_partition_table(table, count, file->bytes + SR_PARTITION_TABLE_OFFSET) == IMAGE_WRITE_OK;
@@ -202,21 +202,21 @@ static bool make_stand_in_system(const sr_partition_t *table, unsigned count, bo
 
 static void use_slot(uint8_t *flash, uint32_t address, uint32_t seed)
 {
-    stand_in_fill(flash + address, USED_OF_SLOT, seed);
+    dummy_image_fill(flash + address, USED_OF_SLOT, seed);
 }
 
 /* Bootloader, table, NVS, PHY data and otadata of a stand-in, with the app that carries @p embedded at @p running. */
-static uint8_t *idf_flash(const sr_partition_t *table, unsigned count, uint32_t running, uint32_t sequence,
+static uint8_t *idf_flash(const sr_partition_table_entry_t *table, unsigned count, uint32_t running, uint32_t sequence,
                           const uint8_t *embedded, uint32_t embedded_size)
 {
     image_file_t system = {0};
     size_t length = 0;
     uint8_t *flash = blank(SCENARIO_FLASH_SIZE);
-    bool made = flash != NULL && make_stand_in_system(table, count, false, &system);
+    bool made = flash != NULL && make_dummy_system(table, count, false, &system);
     if (made) {
         memcpy(flash, system.bytes, system.size);
-        stand_in_fill(flash + NVS, 0x2000, 0x100);
-        stand_in_fill(flash + 0xF000, 0x100, 0x101);
+        dummy_image_fill(flash + NVS, 0x2000, 0x100);
+        dummy_image_fill(flash + 0xF000, 0x100, 0x101);
         image_write_otadata(sequence, SR_OTA_VALID, flash + 0xD000);
         made = put_app(flash + running, SCENARIO_FLASH_SIZE - running, "old", embedded, embedded_size, &length) ==
                IMAGE_WRITE_OK;
@@ -240,7 +240,7 @@ static bool make_mcuboot_download(const char *fixtures, scenario_t *scenario)
 {
     image_file_t *app = &scenario->files[0];
     image_file_t *mcuboot = &scenario->files[1];
-    bool made = fixtures == NULL ? make_stand_in_mcuboot(mcuboot, app)
+    bool made = fixtures == NULL ? make_dummy_mcuboot(mcuboot, app)
                                  : load(fixtures, "mcuboot-nuttx/app_upd.bin", app) &&
                                        load(fixtures, "mcuboot-nuttx/mcuboot-esp32.bin", mcuboot);
     scenario->flash = idf_flash(idf_table, COUNT(idf_table), 0x210000, 1, NULL, 0);
@@ -263,7 +263,7 @@ static bool make_merged(const char *fixtures, image_file_t *file)
     image_file_t mcuboot = {0};
     image_file_t app = {0};
     size_t length = 0;
-    bool made = make_stand_in_mcuboot(&mcuboot, &app) && allocate(file, 0x10F000);
+    bool made = make_dummy_mcuboot(&mcuboot, &app) && allocate(file, 0x10F000);
     if (made) {
         const image_write_part_t parts[] = {{BOOTLOADER, mcuboot.bytes, mcuboot.size},
                                             {STAND_IN_PRIMARY, app.bytes, app.size}};
@@ -288,7 +288,7 @@ static bool make_mcuboot_embedded(const char *fixtures, scenario_t *scenario)
     }
     use_slot(scenario->flash, 0x10000, 21);
     scenario->embedded = true;
-    scenario->source = (sr_region_t){running + stand_in_embedded_offset(), merged->size};
+    scenario->source = (sr_region_t){running + dummy_image_embedded_offset(), merged->size};
     scenario->parts[0] = part_of(merged, BOOTLOADER, 0x10F000);
     scenario->part_count = 1;
     return true;
@@ -304,7 +304,7 @@ static bool embed_bundle(scenario_t *scenario)
         return false;
     }
     use_slot(scenario->flash_with_bundle, 0x10000, 21);
-    scenario->bundle_source = (sr_region_t){running + stand_in_embedded_offset(), scenario->bundle_size};
+    scenario->bundle_source = (sr_region_t){running + dummy_image_embedded_offset(), scenario->bundle_size};
     return true;
 }
 
@@ -316,8 +316,8 @@ typedef struct system_files {
 static bool load_esphome(const char *fixtures, system_files_t *files)
 {
     if (fixtures == NULL) {
-        return make_stand_in_system(esphome_table, COUNT(esphome_table), false, &files->system) &&
-               make_stand_in_app("esphome", 0x90000, &files->app);
+        return make_dummy_system(esphome_table, COUNT(esphome_table), false, &files->system) &&
+               make_dummy_app("esphome", 0x90000, &files->app);
     }
     image_file_t merged = {0};
     if (!load(fixtures, "esphome/esp32.bin", &merged)) {
@@ -335,8 +335,8 @@ static bool load_esphome(const char *fixtures, system_files_t *files)
 static bool load_wled(const char *fixtures, system_files_t *files)
 {
     if (fixtures == NULL) {
-        return make_stand_in_system(wled_table, COUNT(wled_table), true, &files->system) &&
-               make_stand_in_app("wled", 0x50000, &files->app);
+        return make_dummy_system(wled_table, COUNT(wled_table), true, &files->system) &&
+               make_dummy_app("wled", 0x50000, &files->app);
     }
     return load(fixtures, "wled/binaries/esp32_bootloader_v4.bin", &files->system) &&
            load(fixtures, "wled/binaries/WLED_0.14.2_Dig-Uno-V3.bin", &files->app);
@@ -350,8 +350,8 @@ static uint8_t *two_slots(const system_files_t *files, uint32_t second, unsigned
     if (flash != NULL) {
         memcpy(flash, files->system.bytes, files->system.size);
         memcpy(flash + slots[running], files->app.bytes, files->app.size);
-        stand_in_fill(flash + slots[1 - running], files->app.size, 23);
-        stand_in_fill(flash + NVS, 0x3000, 0x100);
+        dummy_image_fill(flash + slots[1 - running], files->app.size, 23);
+        dummy_image_fill(flash + NVS, 0x3000, 0x100);
         image_write_otadata(running + 1, UINT32_MAX, flash + 0xE000);
     }
     return flash;
@@ -455,7 +455,7 @@ static bool make_app_only(const char *fixtures, scenario_t *scenario)
 {
     (void)fixtures;
     scenario->flash = idf_flash(idf_table, COUNT(idf_table), 0x210000, 1, NULL, 0);
-    if (scenario->flash == NULL || !make_stand_in_app("new", 0x1234, &scenario->files[0])) {
+    if (scenario->flash == NULL || !make_dummy_app("new", 0x1234, &scenario->files[0])) {
         return false;
     }
     use_slot(scenario->flash, 0x10000, 21);

@@ -7,9 +7,9 @@
  */
 #pragma once
 
-#include "boot_model.h"
-#include "image_file.h"
-#include "sr_region.h"
+#include "format/sr_region.h"
+#include "sim/boot/boot_model.h"
+#include "tool/base/image_file.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -35,13 +35,20 @@ if(SR_FUZZ)
     target_link_options(sr_options INTERFACE -fsanitize=address,undefined)
 endif()
 
-add_subdirectory(host)
+# Headers are named with their folder: "format/sr_image.h" in src, "sim/boot/boot_model.h" elsewhere.
+target_include_directories(sr_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/src)
 
-add_library(self_reflasher STATIC ${SR_SOURCES})
-target_include_directories(self_reflasher PUBLIC include src)
-# The component calls ESP-IDF's functions, which the simulated chip has; the chip's boot model uses the component's parsers.
-target_link_libraries(self_reflasher PUBLIC sr_options sr_esp_idf_api sr_host ${MBEDCRYPTO})
+add_subdirectory(sim)
 
+add_library(sr_format STATIC ${SR_FORMAT_SOURCES})
+target_link_libraries(sr_format PUBLIC sr_options sr_esp_idf_api ${MBEDCRYPTO})
+
+add_library(self_reflasher STATIC ${SR_ENGINE_SOURCES})
+target_include_directories(self_reflasher PUBLIC include)
+# The component calls ESP-IDF's functions, which the simulated chip has.
+target_link_libraries(self_reflasher PUBLIC sr_format sr_sim)
+
+add_subdirectory(make)
 add_subdirectory(tool)
 add_subdirectory(examples/host)
 add_subdirectory(bench)

@@ -155,7 +155,7 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
 esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle);
 
 /**
- * @brief Check the staged image once more and make the destination region hold it, blank (0xFF) behind its end.
+ * @brief Check the staged image once more and make the destination region hold it, blank (0xFF) past its end.
  *
  * Sectors that are right already are not touched. Sectors of the boot path come last, without pause. After an error
  * the same call may be repeated, and should be: the destination may be half written.
@@ -200,7 +200,7 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  * If the destination covers sectors of the running app that must change, the app first moves out of the way: it is
  * copied to an OTA slot that neither the image nor the destination touches, selected there as a valid app, and the chip
  * restarts. The same call of its next start does the rest. Where there is no such slot, it moves to other free flash,
- * if ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE is set. Where that can not be, the copy runs from RAM with the
+ * if ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE is set. Where that cannot be, the copy runs from RAM with the
  * scheduler stopped, and ends in a chip reset instead of a return, because there is nothing left to return to. This
  * needs CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP, and a power cut during such a copy leaves a chip that does not
  * boot.

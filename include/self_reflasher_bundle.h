@@ -103,11 +103,11 @@ typedef enum {
     ESP_SELF_REFLASHER_REFUSED_APP,
     ESP_SELF_REFLASHER_REFUSED_ROLLBACK,    /**< Call esp_ota_mark_app_valid_cancel_rollback() first. */
     ESP_SELF_REFLASHER_REFUSED_RUNNING_APP, /**< The running app lies where other content must go; or the bootloader
-                                                 would start another one after a power cut, and otadata can not change
+                                                 would start another one after a power cut, and otadata cannot change
                                                  that: a test app that a pin has started. */
     ESP_SELF_REFLASHER_REFUSED_SECURITY,    /**< Flash encryption, Secure Boot or anti-rollback forbids it. */
     ESP_SELF_REFLASHER_REFUSED_SOURCE,      /**< The embedded bundle lies where other content must go. */
-    ESP_SELF_REFLASHER_REFUSED_MOVE,        /**< What shall move is not there, does not fit, or can not be staged. */
+    ESP_SELF_REFLASHER_REFUSED_MOVE,        /**< What shall move is not there, does not fit, or cannot be staged. */
     ESP_SELF_REFLASHER_REFUSED_READ_ONLY,   /**< A partition that is flagged `readonly` would have to be written. */
     ESP_SELF_REFLASHER_REFUSED_SEQUENCE,    /**< Older than `min_sequence` allows. */
     ESP_SELF_REFLASHER_REFUSED_NO_ROOM, /**< No sector of flash is free to note that the installation is not done. */
@@ -179,7 +179,7 @@ typedef struct {
     uint32_t recovery_address; /**< Recovery bootloader that boots the chip while the bootloader is written, so that
                                   this is no part of the window; UINT32_MAX: none. */
     uint32_t sectors_moved;    /**< Of sectors_to_write: with content that the flash has elsewhere. */
-    esp_self_reflasher_relocation_t relocation;            /**< How it gets out of the way; NONE also if it can not. */
+    esp_self_reflasher_relocation_t relocation;            /**< How it gets out of the way; NONE also if it cannot. */
     uint32_t relocation_ms_typical, relocation_ms_maximum; /**< What that adds to the window. */
     uint32_t sectors_left; /**< To be blank, but under the running app, where it is or will go, as no slot is free for
                               it: they stay as they are, and are erased when an app elsewhere applies the bundle again.
@@ -231,7 +231,7 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
  *    as a whole only when it is in place, and may be refused then; the old system boots
  *  - ESP_ERR_SELF_REFLASHER_NOT_NOW: all but the last step is done, which was put off
  *  - ESP_ERR_INVALID_STATE: another call has not returned yet; or the running app has moved already, but the bootloader
- * does not start it from there; or it tries another app first, and otadata can not make it try the running one; or data
+ * does not start it from there; or it tries another app first, and otadata cannot make it try the running one; or data
  * that moves was written to by another task while it was copied
  *  - ESP_ERR_SELF_REFLASHER_VERIFY, or an error of esp_flash: a sector does not hold what was written, after all
  * retries; the log names it

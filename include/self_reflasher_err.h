@@ -12,7 +12,7 @@ extern "C" {
 
 #define ESP_ERR_SELF_REFLASHER_BASE 0x5F00
 
-/** Region ends behind the end of the flash. */
+/** Region ends past the end of the flash. */
 #define ESP_ERR_SELF_REFLASHER_PAST_END (ESP_ERR_SELF_REFLASHER_BASE + 0x01)
 /** Region does not start and end on a sector boundary (4 KiB). */
 #define ESP_ERR_SELF_REFLASHER_UNALIGNED (ESP_ERR_SELF_REFLASHER_BASE + 0x02)
@@ -44,12 +44,12 @@ extern "C" {
 /** Image for the bootloader's place: appended SHA-256 wrong. */
 #define ESP_ERR_SELF_REFLASHER_DIGEST (ESP_ERR_SELF_REFLASHER_BASE + 0x0F)
 /** Secure Boot is on, and the image carries no signature block. Or version 1 of it is, and the image is for the place
- * of the bootloader or of its digest: whether the ROM would take that can not be checked. */
+ * of the bootloader or of its digest: whether the ROM would take that cannot be checked. */
 #define ESP_ERR_SELF_REFLASHER_NOT_SIGNED (ESP_ERR_SELF_REFLASHER_BASE + 0x10)
 /** A sector does not hold what was written, after all retries; the log names the address. */
 #define ESP_ERR_SELF_REFLASHER_VERIFY (ESP_ERR_SELF_REFLASHER_BASE + 0x11)
 
-/** A bundle can not be applied; the plan says why. */
+/** A bundle cannot be applied; the plan says why. */
 #define ESP_ERR_SELF_REFLASHER_REFUSED (ESP_ERR_SELF_REFLASHER_BASE + 0x12)
 /** A chunk of a bundle does not decode to the sectors that the manifest names. */
 #define ESP_ERR_SELF_REFLASHER_CHUNK (ESP_ERR_SELF_REFLASHER_BASE + 0x13)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Writes the flash contents and images that the demonstration works with into a folder. All of them are stand-ins:
- * valid by format, with an endless loop for a program (see stand_in.h). The same program always writes the same bytes.
+ * valid by format, with an endless loop for a program (see dummy_image.h). The same program always writes the same
+ * bytes.
  */
-#include "stand_in.h"
+#include "make/dummy_image.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,13 +22,13 @@ typedef struct old_system {
     const char *app_name;
     uint32_t app_offset;
     uint32_t otadata_sequence;
-    const sr_partition_t *table;
+    const sr_partition_table_entry_t *table;
     unsigned table_count;
 } old_system_t;
 
 /** As in examples/boot_swap_download_example/partitions.csv: MCUboot's second slot is between the two of this system.
  */
-static const sr_partition_t download_table[] = {
+static const sr_partition_table_entry_t download_table[] = {
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, 0x9000, 0x4000, 0, "nvs"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, 0xD000, 0x2000, 0, "otadata"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_PHY, 0xF000, 0x1000, 0, "phy_init"},
@@ -37,7 +38,7 @@ static const sr_partition_t download_table[] = {
 
 /** As in examples/boot_swap_embedded_example/partitions.csv: the app that carries the new system is in its way, and
  * moves to the second slot first. */
-static const sr_partition_t embedded_table[] = {
+static const sr_partition_table_entry_t embedded_table[] = {
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, 0x9000, 0x4000, 0, "nvs"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, 0xD000, 0x2000, 0, "otadata"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_PHY, 0xF000, 0x1000, 0, "phy_init"},
@@ -72,11 +73,12 @@ typedef struct new_system {
 
 static image_write_status_t make_new_system(new_system_t *system)
 {
-    image_write_status_t status = stand_in_mcuboot(system->mcuboot, sizeof(system->mcuboot), &system->mcuboot_length);
+    image_write_status_t status =
+        dummy_image_mcuboot(system->mcuboot, sizeof(system->mcuboot), &system->mcuboot_length);
     if (status != IMAGE_WRITE_OK) {
         return status;
     }
-    status = stand_in_mcuboot_app(IMAGE_WRITE_TRAILER_CONFIRMED, system->app, sizeof(system->app));
+    status = dummy_image_mcuboot_app(IMAGE_WRITE_TRAILER_CONFIRMED, system->app, sizeof(system->app));
     if (status != IMAGE_WRITE_OK) {
         return status;
     }
@@ -92,14 +94,14 @@ static image_write_status_t make_new_system(new_system_t *system)
 static void fill_data_partitions(const old_system_t *system, uint8_t *flash)
 {
     for (unsigned i = 0; i < system->table_count; i++) {
-        const sr_partition_t *entry = &system->table[i];
+        const sr_partition_table_entry_t *entry = &system->table[i];
         if (entry->type != SR_PARTITION_TYPE_DATA) {
             continue;
         }
         if (entry->subtype == SR_PARTITION_DATA_OTA) {
             image_write_otadata(system->otadata_sequence, SR_OTA_VALID, flash + entry->address);
         } else {
-            stand_in_fill(flash + entry->address, entry->size / 2, 0x100 + i);
+            dummy_image_fill(flash + entry->address, entry->size / 2, 0x100 + i);
         }
     }
 }
@@ -110,8 +112,8 @@ static image_write_status_t make_old_system(const old_system_t *system, const ui
     const sr_chip_t *chip = sr_chip_by_name("esp32");
     size_t length = 0;
     memset(flash, 0xFF, FLASH_SIZE);
-    image_write_status_t status = stand_in_bootloader(chip, FLASH_SPI_SIZE, flash + BOOTLOADER_OFFSET,
-                                                      SR_PARTITION_TABLE_OFFSET - BOOTLOADER_OFFSET, &length);
+    image_write_status_t status = dummy_image_bootloader(chip, FLASH_SPI_SIZE, flash + BOOTLOADER_OFFSET,
+                                                         SR_PARTITION_TABLE_OFFSET - BOOTLOADER_OFFSET, &length);
     if (status != IMAGE_WRITE_OK) {
         return status;
     }
@@ -120,7 +122,7 @@ static image_write_status_t make_old_system(const old_system_t *system, const ui
         return status;
     }
     fill_data_partitions(system, flash);
-    const stand_in_app_t app = {
+    const dummy_image_app_t app = {
         .chip = chip,
         .spi_size = FLASH_SPI_SIZE,
         .project_name = system->app_name,
@@ -129,7 +131,7 @@ static image_write_status_t make_old_system(const old_system_t *system, const ui
         .embedded = embedded,
         .embedded_size = (uint32_t)embedded_size,
     };
-    return stand_in_app(&app, flash + system->app_offset, FLASH_SIZE - system->app_offset, &length);
+    return dummy_image_app(&app, flash + system->app_offset, FLASH_SIZE - system->app_offset, &length);
 }
 
 static bool write_file(const char *folder, const char *name, const char *what, const uint8_t *data, size_t length)
@@ -182,7 +184,7 @@ static bool read_image(const char *path, uint8_t *out, size_t capacity, size_t *
     bool whole = !ferror(file) && fgetc(file) == EOF;
     fclose(file);
     if (!whole) {
-        fprintf(stderr, "demo-images: %s: can not be read, or has more than %zu bytes\n", path, capacity);
+        fprintf(stderr, "demo-images: %s: cannot be read, or has more than %zu bytes\n", path, capacity);
     }
     return whole;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program: finds the subcommand and hands over.
-#include "command.h"
-#include "process.h"
+#include "tool/base/command.h"
+#include "tool/base/process.h"
 
 #include <locale.h>
 #include <stdio.h>

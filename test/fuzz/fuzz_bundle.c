@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as the start of a bundle, and as a public key. Of a manifest that is accepted, all lookups must agree.
 #include "fuzz_input.h"
-#include "sr_bundle.h"
-#include "sr_signature.h"
+#include "format/sr_bundle.h"
+#include "format/sr_signature.h"
 
 static void check_digests(const sr_bundle_t *bundle)
 {
@@ -95,8 +95,8 @@ static void fuzz_public_key(const uint8_t *data, size_t size)
     CHECK(text != NULL);
     memcpy(text, data, size);
     text[size] = '\0';
-    sr_public_key_t key;
-    if (sr_public_key_read(text, &key) == SR_BUNDLE_OK) {
+    sr_signature_public_key_t key;
+    if (sr_signature_public_key_read(text, &key) == SR_BUNDLE_OK) {
         CHECK(key.point[0] == 0x04);
     }
     free(text);

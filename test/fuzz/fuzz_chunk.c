@@ -3,9 +3,9 @@
 // decoder hands out must be what the manifest asks for, and it must not work on a chunk longer than its size allows.
 #include "fuzz_chunk_content.h"
 #include "fuzz_input.h"
-#include "sim_chip.h"
-#include "sr_decoder_esp_idf.h"
-#include "sr_digest.h"
+#include "bundle/sr_decoder.h"
+#include "format/sr_digest.h"
+#include "sim/chip/sim_chip.h"
 
 #include "esp_log.h"
 #include "miniz.h"

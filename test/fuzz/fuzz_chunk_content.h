@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "bundle_writer.h"
+#include "make/bundle_writer.h"
 
 #include <string.h>
 

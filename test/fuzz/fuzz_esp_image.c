@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a bootloader or app.
 #include "fuzz_input.h"
-#include "sr_image.h"
+#include "format/sr_image.h"
 
 static void check_segments(const sr_image_t *image, uint32_t room)
 {
@@ -25,10 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_segments(&image, reader.size);
     uint8_t digest[SR_SHA256_SIZE];
     (void)sr_image_verify(&reader, &image, digest);
-    (void)sr_image_has_signature_block(&reader, &image, SR_SECURE_BOOT_OFF);
+    (void)sr_image_has_signature_block(&reader, &image, SR_IMAGE_SECURE_BOOT_OFF);
     sr_image_demands_t demands;
     (void)sr_image_read_demands(&reader, &demands);
-    sr_app_desc_t desc;
+    sr_image_app_desc_t desc;
     if (sr_image_app_desc(&reader, &image, &desc)) {
         CHECK(strnlen(desc.version, sizeof(desc.version)) < sizeof(desc.version));
         CHECK(strnlen(desc.project_name, sizeof(desc.project_name)) < sizeof(desc.project_name));

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "sr_reader.h"
+#include "format/sr_reader.h"
 
 #include <stdint.h>
 #include <stdlib.h>

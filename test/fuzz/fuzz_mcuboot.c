@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a slot of MCUboot's.
 #include "fuzz_input.h"
-#include "sr_mcuboot.h"
+#include "format/sr_mcuboot.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

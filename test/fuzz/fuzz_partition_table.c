@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a partition table, and as otadata.
 #include "fuzz_input.h"
-#include "sr_otadata.h"
-#include "sr_partition_table.h"
-#include "sr_region.h"
+#include "format/sr_otadata.h"
+#include "format/sr_partition_table.h"
+#include "format/sr_region.h"
 
 #define FLASH_SIZE 0x400000u
 
 static void fuzz_table(const sr_reader_t *reader, uint32_t flash_size)
 {
-    static sr_table_t table;
-    const sr_table_status_t status = sr_table_parse(reader, flash_size, &table);
+    static sr_partition_table_t table;
+    const sr_partition_table_status_t status = sr_partition_table_parse(reader, flash_size, &table);
     CHECK(table.count <= SR_PARTITION_MAX_ENTRIES);
-    CHECK(status == SR_TABLE_READ_FAILED || reader->size >= SR_PARTITION_TABLE_SIZE);
+    CHECK(status == SR_PARTITION_TABLE_READ_FAILED || reader->size >= SR_PARTITION_TABLE_SIZE);
     for (uint8_t i = 0; i < table.count; i++) {
-        const sr_partition_t *entry = &table.entries[i];
+        const sr_partition_table_entry_t *entry = &table.entries[i];
         CHECK(strnlen(entry->label, sizeof(entry->label)) < sizeof(entry->label));
         CHECK(flash_size == 0 || sr_region_fits((sr_region_t){entry->address, entry->size}, flash_size));
-        CHECK(sr_table_find(&table, entry->type, entry->subtype) != NULL);
-        CHECK(sr_table_find_label(&table, entry->label) != NULL);
+        CHECK(sr_partition_table_find(&table, entry->type, entry->subtype) != NULL);
+        CHECK(sr_partition_table_find_label(&table, entry->label) != NULL);
     }
-    CHECK(sr_table_ota_slots(&table) <= table.count);
+    CHECK(sr_partition_table_ota_slots(&table) <= table.count);
 }
 
 static void fuzz_otadata(const sr_reader_t *reader)

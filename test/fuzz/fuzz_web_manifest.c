@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a manifest of ESP Web Tools. The files that it lists are not opened: what stands for the file system
 // here gives out the input, and notes what was asked for. A second look at the JSON must come to the same.
-#include "command.h"
+#include "tool/base/command.h"
 #include "fuzz_input.h"
-#include "inputs.h"
-#include "json_file.h"
+#include "tool/base/json_file.h"
+#include "tool/pack/inputs.h"
 
 #include <stdarg.h>
 #include <stdbool.h>

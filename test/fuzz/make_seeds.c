@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes valid inputs for the fuzz targets, a few KiB each: make_seeds FOLDER. Each target has its own folder in there.
-#include "bundle_signer.h"
-#include "bundle_writer.h"
+#include "make/bundle_signer.h"
+#include "make/bundle_writer.h"
 #include "fuzz_chunk_content.h"
-#include "image_writer.h"
-#include "sr_stage_format.h"
+#include "format/sr_record.h"
+#include "make/image_writer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -42,18 +42,18 @@ static void save_record(const char *folder, const char *name, const uint8_t *bun
     static uint8_t list[SR_SECTOR_SIZE];
     sr_bundle_t parsed;
     require(sr_bundle_parse(bundle, (uint32_t)size, &parsed) == SR_BUNDLE_OK, "record");
-    const sr_stage_entry_t rows[] = {
-        {.address = 0x9000, .sectors = 5, .group = SR_STAGE_DATA, .blank = true},
-        {.address = 0x14000, .sectors = 2, .group = SR_STAGE_DATA, .digest = {1}},
-        {.address = 0x1000, .sectors = 1, .group = SR_STAGE_BOOTLOADER, .data_index = entries > 2 ? 2 : 0},
+    const sr_record_entry_t rows[] = {
+        {.address = 0x9000, .sectors = 5, .group = SR_RECORD_DATA, .blank = true},
+        {.address = 0x14000, .sectors = 2, .group = SR_RECORD_DATA, .digest = {1}},
+        {.address = 0x1000, .sectors = 1, .group = SR_RECORD_BOOTLOADER, .data_index = entries > 2 ? 2 : 0},
     };
-    sr_stage_header_t header = {.count = entries, .manifest_size = parsed.manifest_size + SR_BUNDLE_SIGNATURE_SIZE};
+    sr_record_header_t header = {.count = entries, .manifest_size = parsed.manifest_size + SR_BUNDLE_SIGNATURE_SIZE};
     memset(list, 0xFF, sizeof(list));
-    sr_stage_write_entry(list, 0, &rows[0]);
-    sr_stage_write_entry(list, 1, entries > 2 ? &rows[1] : &rows[2]);
-    sr_stage_write_entry(list, 2, &rows[2]);
-    header.sectors = sr_stage_manifest_sectors(header.manifest_size) + (entries > 2 ? 3 : 1);
-    require(sr_stage_write_header(list, &header), "record");
+    sr_record_write_entry(list, 0, &rows[0]);
+    sr_record_write_entry(list, 1, entries > 2 ? &rows[1] : &rows[2]);
+    sr_record_write_entry(list, 2, &rows[2]);
+    header.sectors = sr_record_manifest_sectors(header.manifest_size) + (entries > 2 ? 3 : 1);
+    require(sr_record_write_header(list, &header), "record");
     bytes[0] = 1;
     bytes[1] = (uint8_t)parsed.manifest_size;
     bytes[2] = (uint8_t)(parsed.manifest_size >> 8);
@@ -132,7 +132,7 @@ static void make_chunks(const char *folder)
 
 static void make_tables(const char *folder)
 {
-    const sr_partition_t entries[] = {
+    const sr_partition_table_entry_t entries[] = {
         {.type = 1, .subtype = 2, .address = 0x9000, .size = 0x5000, .label = "nvs"},
         {.type = 1, .subtype = 0, .address = 0xE000, .size = 0x2000, .label = "otadata"},
         {.type = 0, .subtype = 0x10, .address = 0x10000, .size = 0x100000, .label = "app0"},

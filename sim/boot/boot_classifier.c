@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/boot/boot_classifier.h"
+
+#include "format/sr_region.h"
+#include "sim/nor/flash_buffer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void mark_read(void *context, uint32_t address, uint32_t length)
+{
+    boot_classifier_t *classifier = context;
+    const uint32_t pages = classifier->size / SR_PAGE_SIZE;
+    const uint64_t end = (uint64_t)address + length;
+    for (uint64_t page = address / SR_PAGE_SIZE; page * SR_PAGE_SIZE < end && page < pages; page++) {
+        classifier->read[page] = 1;
+    }
+}
+
+static void boot(boot_classifier_t *classifier, const uint8_t *flash, boot_result_t *result)
+{
+    flash_buffer_copy(classifier->scratch, flash, classifier->size);
+    memset(classifier->read, 0, classifier->size / SR_PAGE_SIZE);
+    boot_run(classifier->chip, classifier->scratch, classifier->size, mark_read, classifier, result);
+    classifier->boots++;
+}
+
+/** Boots one of the two systems; @return a copy of its bootloader, NULL without memory. */
+static uint8_t *boot_system(boot_classifier_t *classifier, const uint8_t *flash, boot_result_t *system)
+{
+    boot(classifier, flash, system);
+    const boot_code_t *code = &system->bootloader;
+    uint8_t *loader = malloc(code->length + 1u);
+    if (loader != NULL && boot_succeeds(system)) {
+        memcpy(loader, classifier->scratch + code->address, code->length);
+    }
+    return loader;
+}
+
+bool boot_classifier_open(boot_classifier_t *classifier, const boot_chip_t *chip, uint32_t size, const uint8_t *before,
+                          const uint8_t *after)
+{
+    *classifier = (boot_classifier_t){.chip = chip, .size = size};
+    classifier->scratch = flash_buffer_new(size);
+    classifier->looked_at = flash_buffer_new(size);
+    classifier->read = malloc(size / SR_PAGE_SIZE);
+    if (classifier->scratch == NULL || classifier->looked_at == NULL || classifier->read == NULL) {
+        return false;
+    }
+    classifier->old_loader = boot_system(classifier, before, &classifier->old_system);
+    classifier->new_loader = boot_system(classifier, after, &classifier->new_system);
+    return classifier->old_loader != NULL && classifier->new_loader != NULL;
+}
+
+void boot_classifier_close(boot_classifier_t *classifier)
+{
+    flash_buffer_delete(classifier->scratch, classifier->size);
+    flash_buffer_delete(classifier->looked_at, classifier->size);
+    free(classifier->old_loader);
+    free(classifier->new_loader);
+    free(classifier->read);
+    *classifier = (boot_classifier_t){0};
+}
+
+void boot_classifier_accept(boot_classifier_t *classifier, const boot_code_t *app)
+{
+    classifier->other_app = app != NULL ? *app : (boot_code_t){0};
+}
+
+bool boot_same_code(const boot_code_t *a, const boot_code_t *b)
+{
+    return a->length == b->length && memcmp(a->sha256, b->sha256, sizeof(a->sha256)) == 0;
+}
+
+static bool holds_loader_at(const boot_classifier_t *classifier, const uint8_t *flash, uint32_t address,
+                            uint32_t length, const uint8_t *loader)
+{
+    return sr_region_fits((sr_region_t){address, length}, classifier->size) &&
+           memcmp(flash + address, loader, length) == 0;
+}
+
+/** A cheap question that settles most states in the middle of a rewrite: is this bootloader there at all? */
+static bool holds_loader(const boot_classifier_t *classifier, const uint8_t *flash, const boot_result_t *system,
+                         const uint8_t *loader)
+{
+    const uint32_t length = system->bootloader.length;
+    return boot_succeeds(system) &&
+           (holds_loader_at(classifier, flash, classifier->chip->chip->bootloader_offset, length, loader) ||
+            (classifier->chip->recovery != 0 &&
+             holds_loader_at(classifier, flash, classifier->chip->recovery, length, loader)));
+}
+
+/** In whichever of the places where the ROM looks. */
+static bool is_loader_of(const boot_result_t *result, const boot_result_t *system)
+{
+    return boot_succeeds(system) && boot_same_code(&result->bootloader, &system->bootloader);
+}
+
+static boot_verdict_t verdict_on(const boot_classifier_t *classifier, const boot_result_t *result)
+{
+    const boot_result_t *old_system = &classifier->old_system;
+    const boot_result_t *new_system = &classifier->new_system;
+    if (!boot_succeeds(result) || !(is_loader_of(result, old_system) || is_loader_of(result, new_system))) {
+        return BOOT_NEITHER;
+    }
+    if (boot_succeeds(old_system) &&
+        (boot_same_code(&result->app, &old_system->app) ||
+         (classifier->other_app.length > 0 && boot_same_code(&result->app, &classifier->other_app)))) {
+        return BOOT_OLD;
+    }
+    return boot_succeeds(new_system) && boot_same_code(&result->app, &new_system->app) ? BOOT_NEW : BOOT_NEITHER;
+}
+
+static bool reads_the_same(const boot_classifier_t *classifier, const uint8_t *flash)
+{
+    for (uint32_t page = 0; page < classifier->size / SR_PAGE_SIZE; page++) {
+        const uint32_t address = page * SR_PAGE_SIZE;
+        if (classifier->read[page] && memcmp(flash + address, classifier->looked_at + address, SR_PAGE_SIZE) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+boot_verdict_t boot_classifier_classify(boot_classifier_t *classifier, const uint8_t *flash, boot_result_t *result)
+{
+    if (!holds_loader(classifier, flash, &classifier->old_system, classifier->old_loader) &&
+        !holds_loader(classifier, flash, &classifier->new_system, classifier->new_loader)) {
+        classifier->has_looked = false; // any operation may be the one that repairs it
+        return BOOT_NEITHER;
+    }
+    if (!classifier->has_looked || !reads_the_same(classifier, flash)) {
+        flash_buffer_copy(classifier->looked_at, flash, classifier->size);
+        boot(classifier, flash, &classifier->last);
+        classifier->last_verdict = verdict_on(classifier, &classifier->last);
+        classifier->has_looked = true;
+    }
+    if (result != NULL) {
+        *result = classifier->last;
+    }
+    return classifier->last_verdict;
+}
+
+bool boot_classifier_depends_on(const boot_classifier_t *classifier, uint32_t address, uint32_t length)
+{
+    if (!classifier->has_looked || length == 0) {
+        return !classifier->has_looked;
+    }
+    const uint32_t first = address / SR_PAGE_SIZE;
+    const uint32_t last = (address + length - 1) / SR_PAGE_SIZE;
+    return memchr(classifier->read + first, 1, last - first + 1) != NULL;
+}

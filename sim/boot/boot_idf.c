@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/boot/boot_internal.h"
+
+#include "format/sr_bytes.h"
+#include "format/sr_md5.h"
+#include "format/sr_otadata.h"
+#include "format/sr_partition_table.h"
+#include "format/sr_region.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ENTRY_MAGIC    0x50AAu
+#define MD5_MAGIC      0xEBEBu
+#define MD5_OFFSET     16u
+#define OTA_SLOTS      16u
+#define FACTORY        (-1) // the index below ota_0, as the bootloader counts
+#define SIXTEEN_MIB    0x1000000u
+#define PAST_REACH     "ends past 16 MB, which this chip does not map"
+#define FIRST_RAM      0x10000000u // load addresses below are padding and such, and are skipped
+#define STACK_HEADROOM 0x8000u
+#define CHECKSUM_SEED  0xEFu
+#define HEADER_SIZE    24u
+#define CHIP_ID        12u
+#define HASH_APPENDED  23u
+#define DESC_PAGE_SIZE 180u // offset in the app descriptor of log2 of the MMU's page size
+#define MMU_PAGE_SIZE  0x10000u
+#define DESC_SECURE    4u // further offsets there
+#define DESC_MIN_BLOCK 176u
+#define DESC_MAX_BLOCK 178u
+#define DESC_USED      180u
+
+typedef struct partition {
+    uint32_t offset, size; // size 0: there is none
+} partition_t;
+
+/** What the bootloader keeps of a partition table. */
+typedef struct layout {
+    partition_t factory, test, otadata;
+    partition_t ota[OTA_SLOTS];
+    unsigned ota_count;
+} layout_t;
+
+/** How an attempt to load an app ends. */
+typedef enum load_result {
+    LOADED,
+    REFUSED, // the bootloader tries the next slot
+    CRASHED, // the bootloader never comes back
+} load_result_t;
+
+/** An attempt to load an app. */
+typedef struct app {
+    partition_t partition;
+    uint8_t header[HEADER_SIZE];
+    uint32_t page_size;
+    uint32_t length; // as far as the image has been read
+    uint8_t checksum;
+    bool entry_found;
+    char why[100];
+} app_t;
+
+/** What the bootloader starts with. */
+typedef struct selection {
+    int index;
+    bool write_sequence; // otadata is to be written once an app is loaded
+    bool stop;           // it gives up at once
+    char why[64];
+} selection_t;
+
+/** The flash size that the bootloader believes in: its header's field. */
+static uint32_t believed_size(const boot_t *boot)
+{
+    const uint8_t code = boot->loader.header[3] >> 4;
+    return sr_chip_flash_size(boot->chip, code, boot_loader_size_message(boot, code));
+}
+
+static bool md5_matches(const uint8_t *table, unsigned entry)
+{
+    sr_md5_t md5;
+    uint8_t digest[SR_MD5_SIZE];
+    sr_md5_start(&md5);
+    sr_md5_update(&md5, table, (size_t)entry * SR_PARTITION_ENTRY_SIZE);
+    return sr_md5_finish(&md5, digest) == 0 &&
+           memcmp(digest, table + entry * SR_PARTITION_ENTRY_SIZE + MD5_OFFSET, SR_MD5_SIZE) == 0;
+}
+
+/**
+ * Counts the entries as the bootloader does, 32 bit overflow included. It is more lenient than
+ * sr_partition_table_parse(): that one says which tables are good, this one which tables pass.
+ *
+ * @return Entries, without the one that holds the MD5; or -1 after ending the boot.
+ */
+static int verify_table(boot_t *boot, const uint8_t *table)
+{
+    uint32_t size = believed_size(boot);
+    bool md5_seen = false;
+    for (unsigned i = 0; i < SR_PARTITION_TABLE_SIZE / SR_PARTITION_ENTRY_SIZE; i++) {
+        const uint8_t *entry = table + i * SR_PARTITION_ENTRY_SIZE;
+        uint16_t magic = sr_bytes_get_le16(entry);
+        uint32_t offset = sr_bytes_get_le32(entry + 4);
+        uint32_t end = offset + sr_bytes_get_le32(entry + 8);
+        if (magic == ENTRY_MAGIC) {
+            if (offset > size || end > size) {
+                boot_end(boot, BOOT_BOOTLOADER_REJECTS,
+                         "partition %u ends at 0x%" PRIx32 ", past the %u MB of the bootloader's header", i, end,
+                         (unsigned)(size >> 20));
+                return -1;
+            }
+        } else if (magic == MD5_MAGIC) {
+            if (md5_seen || !md5_matches(table, i)) {
+                boot_end(boot, BOOT_BOOTLOADER_REJECTS, "partition table: MD5 in entry %u is wrong", i);
+                return -1;
+            }
+            md5_seen = true;
+        } else if (magic == 0xFFFF && entry[2] == 0xFF && entry[3] == 0xFF) {
+            return (int)i - (md5_seen ? 1 : 0);
+        } else {
+            boot_end(boot, BOOT_BOOTLOADER_REJECTS, "partition table: entry %u has the magic 0x%04x", i, magic);
+            return -1;
+        }
+    }
+    boot_end(boot, BOOT_BOOTLOADER_REJECTS, "partition table has no end marker");
+    return -1;
+}
+
+static bool read_table(boot_t *boot, layout_t *layout)
+{
+    uint8_t table[SR_PARTITION_TABLE_SIZE];
+    boot_read(boot, boot->table_offset, table, sizeof(table));
+    int count = verify_table(boot, table);
+    for (int i = 0; i < count; i++) {
+        const uint8_t *entry = table + (unsigned)i * SR_PARTITION_ENTRY_SIZE;
+        const partition_t partition = {sr_bytes_get_le32(entry + 4), sr_bytes_get_le32(entry + 8)};
+        uint8_t subtype = entry[3];
+        if (entry[2] == SR_PARTITION_TYPE_DATA && subtype == SR_PARTITION_DATA_OTA) {
+            layout->otadata = partition;
+        } else if (entry[2] != SR_PARTITION_TYPE_APP) {
+            continue;
+        } else if (subtype == SR_PARTITION_APP_FACTORY) {
+            layout->factory = partition;
+        } else if (subtype == SR_PARTITION_APP_TEST) {
+            layout->test = partition;
+        } else if (subtype >= SR_PARTITION_APP_OTA_0 && subtype <= SR_PARTITION_APP_OTA_LAST) {
+            layout->ota[subtype - SR_PARTITION_APP_OTA_0] = partition;
+            layout->ota_count++; // entries, not slots: with a gap between them the last slots are out of reach
+        }
+    }
+    return count >= 0;
+}
+
+static bool not_selectable(const sr_otadata_entry_t *entry)
+{
+    return entry->sequence == UINT32_MAX || entry->state == SR_OTA_INVALID || entry->state == SR_OTA_ABORTED;
+}
+
+static bool no_sequence(const sr_otadata_entry_t *entry)
+{
+    return entry->sequence == UINT32_MAX || entry->crc != sr_otadata_crc(entry->sequence);
+}
+
+/** Erases a sector of otadata and programs an entry. Flash is programmed in words: elsewhere the entry stays erased. */
+static void write_entry(boot_t *boot, uint32_t address, const uint8_t raw[SR_OTADATA_ENTRY_SIZE])
+{
+    boot_erase(boot, address, 1);
+    if (sr_region_is_aligned(address, 4)) {
+        boot_program(boot, address, raw, SR_OTADATA_ENTRY_SIZE);
+    }
+}
+
+/** Writes an entry as it is, with another state. */
+static void write_state(boot_t *boot, uint32_t address, sr_otadata_entry_t *entry, uint32_t state)
+{
+    uint8_t raw[SR_OTADATA_ENTRY_SIZE];
+    boot_read(boot, address, raw, sizeof(raw));
+    sr_bytes_put_le32(raw + 24, state);
+    entry->state = state;
+    write_entry(boot, address, raw);
+}
+
+static void read_otadata(boot_t *boot, uint32_t address, sr_otadata_t *otadata)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        uint8_t raw[SR_OTADATA_ENTRY_SIZE];
+        boot_read(boot, address + i * SR_SECTOR_SIZE, raw, sizeof(raw));
+        otadata->entries[i] =
+            (sr_otadata_entry_t){sr_bytes_get_le32(raw), sr_bytes_get_le32(raw + 24), sr_bytes_get_le32(raw + 28)};
+    }
+}
+
+/** An app that did not confirm itself in its first run is not started again. */
+static void abort_unconfirmed(boot_t *boot, uint32_t address, sr_otadata_t *otadata)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        if (otadata->entries[i].state == SR_OTA_PENDING_VERIFY) {
+            write_state(boot, address + i * SR_SECTOR_SIZE, &otadata->entries[i], SR_OTA_ABORTED);
+        }
+    }
+}
+
+static selection_t select_active(boot_t *boot, const layout_t *layout, sr_otadata_t *otadata)
+{
+    selection_t selection = {.index = FACTORY, .why = "otadata has no valid entry"};
+    int active = sr_otadata_active(otadata);
+    if (active >= 0) {
+        sr_otadata_entry_t *entry = &otadata->entries[active];
+        selection.index = (int)((entry->sequence - 1u) % layout->ota_count);
+        (void)snprintf(selection.why, sizeof(selection.why), "otadata selects slot %d (sequence %" PRIu32 ")",
+                       selection.index, entry->sequence);
+        if (boot->rollback && entry->state == SR_OTA_NEW) {
+            write_state(boot, layout->otadata.offset + (uint32_t)active * SR_SECTOR_SIZE, entry, SR_OTA_PENDING_VERIFY);
+        }
+    }
+    return selection;
+}
+
+static selection_t select_app(boot_t *boot, const layout_t *layout)
+{
+    if (layout->otadata.offset == 0) {
+        return (selection_t){.index = FACTORY, .why = "no otadata partition"};
+    }
+    if (layout->otadata.size < 2 * SR_SECTOR_SIZE) {
+        return (selection_t){.stop = true, .why = "otadata partition is smaller than two sectors"};
+    }
+    if (sr_chip_out_of_reach(boot->chip, layout->otadata.offset, 2 * SR_SECTOR_SIZE)) {
+        return (selection_t){.stop = true, .why = "otadata lies past 16 MB, where this chip reads nothing"};
+    }
+    sr_otadata_t otadata;
+    read_otadata(boot, layout->otadata.offset, &otadata);
+    if (boot->rollback) {
+        abort_unconfirmed(boot, layout->otadata.offset, &otadata);
+    }
+    const sr_otadata_entry_t *entries = otadata.entries;
+    if (layout->ota_count != 0 && !(not_selectable(&entries[0]) && not_selectable(&entries[1]))) {
+        return select_active(boot, layout, &otadata);
+    }
+    if (layout->factory.offset != 0) {
+        return (selection_t){.index = FACTORY, .why = "otadata selects nothing: factory"};
+    }
+    return (selection_t){.index = 0,
+                         .write_sequence = no_sequence(&entries[0]) && no_sequence(&entries[1]),
+                         .why = "otadata selects nothing, no factory: slot 0"};
+}
+
+static load_result_t refuse(app_t *app, load_result_t how, const char *why)
+{
+    (void)snprintf(app->why, sizeof(app->why), "app at 0x%" PRIx32 ": %s", app->partition.offset, why);
+    return how;
+}
+
+/**
+ * True for the bootloader's data and for that part of its code that loads the app; what only starts the chip up may be
+ * overwritten. Linked in this order from low to high: start-up, loader, data. Only the ESP32 has its loader elsewhere,
+ * where no app may load anyway.
+ */
+static bool still_needed(const boot_t *boot, const boot_segment_t *segment)
+{
+    const boot_memory_t *memory = boot->memory;
+    bool one_bus = memory->dram.low == memory->iram.low;
+    if (!one_bus && boot_range_has(memory->dram, segment->load_address)) {
+        return true;
+    }
+    unsigned higher = 0;
+    for (unsigned i = 0; i < boot->loader.segment_count; i++) {
+        const boot_segment_t *other = &boot->loader.segments[i];
+        bool counts = other->length != 0 && boot_range_has(memory->iram, other->load_address);
+        higher += counts && other->load_address > segment->load_address ? 1 : 0;
+    }
+    return memory->chip_id != 0 && higher < (one_bus ? 2u : 1u);
+}
+
+/** True if the app's segment would overwrite what the bootloader still needs: its data, its stack, its loader. */
+static bool hits_bootloader(const boot_t *boot, sr_region_t target)
+{
+    const boot_memory_t *memory = boot->memory;
+    sr_region_t stack = {memory->rom_stack - STACK_HEADROOM, memory->rom_stack == 0 ? 0 : STACK_HEADROOM};
+    uint64_t end = (uint64_t)target.address + target.size;
+    if (!boot->loader.checks_ranges && end <= memory->dram.high) {
+        return end > stack.address; // the old check: nothing of the stack or above it
+    }
+    if (sr_region_overlaps(target, stack)) {
+        return true;
+    }
+    for (unsigned i = 0; i < boot->loader.segment_count; i++) {
+        const boot_segment_t *segment = &boot->loader.segments[i];
+        if (still_needed(boot, segment) &&
+            sr_region_overlaps(target, (sr_region_t){segment->load_address, segment->length})) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Loads a segment to RAM, if it is one for RAM. */
+static load_result_t load_segment(const boot_t *boot, app_t *app, const boot_segment_t *segment)
+{
+    const boot_memory_t *memory = boot->memory;
+    uint32_t address = segment->load_address;
+    if (segment->length == 0 || address < FIRST_RAM || boot_is_mapped(memory, address)) {
+        return LOADED;
+    }
+    bool in_range = boot_range_holds(memory->dram, address, segment->length) ||
+                    boot_range_holds(memory->iram, address, segment->length) ||
+                    boot_range_holds(memory->rtc_fast, address, segment->length) ||
+                    boot_range_holds(memory->rtc_slow, address, segment->length);
+    if (boot->loader.checks_ranges && !in_range) {
+        return refuse(app, REFUSED, "a segment's load address is no RAM");
+    }
+    if (hits_bootloader(boot, (sr_region_t){address, segment->length})) {
+        return refuse(app, REFUSED, "a segment overlaps the bootloader in RAM");
+    }
+    // Old bootloaders store wherever the header says.
+    if (!boot_is_ram(memory, address, segment->length)) {
+        return refuse(app, CRASHED, "loading a segment to what is no RAM crashes the bootloader");
+    }
+    return LOADED;
+}
+
+/** The size of the MMU's pages that the app was linked for. */
+static uint32_t page_size_of(const boot_t *boot, uint32_t first_data)
+{
+    uint8_t magic[4], log2_size;
+    boot_read(boot, first_data, magic, sizeof(magic));
+    boot_read(boot, first_data + DESC_PAGE_SIZE, &log2_size, 1);
+    bool told = boot->memory->page_variable && sr_bytes_get_le32(magic) == SR_APP_DESC_MAGIC;
+    return told && log2_size >= 13 && log2_size <= 16 ? 1u << log2_size : MMU_PAGE_SIZE;
+}
+
+/**
+ * What the start of the first segment demands of the eFuses. Bootloaders that look at the block's revision do so
+ * whatever lies there; where they do not, an app that says it by a descriptor does when it starts.
+ */
+static const char *demand_fault(const boot_t *boot, const app_t *app)
+{
+    const sr_chip_efuses_t *efuses = &boot->efuses;
+    uint8_t desc[DESC_USED];
+    boot_read(boot, app->partition.offset + HEADER_SIZE + 8, desc, sizeof(desc));
+    const bool descriptor = sr_bytes_get_le32(desc) == SR_APP_DESC_MAGIC;
+    const unsigned minimum = sr_bytes_get_le16(desc + DESC_MIN_BLOCK),
+                   maximum = sr_bytes_get_le16(desc + DESC_MAX_BLOCK);
+    const unsigned block = efuses->block_revision;
+    const bool compared = boot->memory->chip_id != 0 && block != 0 && (descriptor || boot->loader.checks_block);
+    const bool below = minimum != 0xFFFF && block < minimum;
+    const bool above = maximum != 0 && maximum != 0xFFFF && block > maximum && !efuses->ignores_max_block;
+    if (compared && (below || above)) {
+        return "built for another revision of the eFuse block";
+    }
+    const uint32_t version = descriptor ? sr_bytes_get_le32(desc + DESC_SECURE) : 0;
+    return version < efuses->secure_version ? "secure version is below that of the eFuse" : NULL;
+}
+
+/** Reads one segment; the image's length moves behind it. */
+static load_result_t read_segment(const boot_t *boot, app_t *app, bool first)
+{
+    uint8_t raw[8];
+    uint32_t base = app->partition.offset;
+    boot_read(boot, base + app->length, raw, sizeof(raw));
+    const boot_segment_t segment = {sr_bytes_get_le32(raw), sr_bytes_get_le32(raw + 4), app->length + sizeof(raw)};
+    if (!sr_region_is_aligned(segment.length, 4) || segment.length >= SIXTEEN_MIB) {
+        return refuse(app, REFUSED, "invalid segment length");
+    }
+    const char *fault = first ? demand_fault(boot, app) : NULL;
+    if (fault != NULL) {
+        return refuse(app, REFUSED, fault);
+    }
+    if (first) {
+        app->page_size = page_size_of(boot, base + segment.data_offset);
+    }
+    bool mapped = boot_is_mapped(boot->memory, segment.load_address);
+    if (mapped && ((segment.load_address ^ (base + segment.data_offset)) & (app->page_size - 1)) != 0) {
+        return refuse(app, REFUSED, "a mapped segment's address does not match its place in flash");
+    }
+    if (segment.data_offset > app->partition.size || segment.length > app->partition.size - segment.data_offset) {
+        return refuse(app, REFUSED, "image is longer than its partition");
+    }
+    load_result_t result = load_segment(boot, app, &segment);
+    if (result == LOADED) {
+        boot_traced(boot, base + segment.data_offset, segment.length);
+        app->checksum ^= boot_xor(boot, base + segment.data_offset, segment.length);
+        app->length = segment.data_offset + segment.length;
+        uint32_t entry = sr_bytes_get_le32(app->header + 4);
+        app->entry_found |= entry >= segment.load_address && entry - segment.load_address < segment.length;
+    }
+    return result;
+}
+
+/** The checks on header alone. */
+static const char *header_fault(const boot_t *boot, const app_t *app)
+{
+    if (app->header[0] != SR_IMAGE_MAGIC) {
+        return "invalid magic byte";
+    }
+    if (sr_bytes_get_le16(app->header + CHIP_ID) != boot->chip->image_chip_id) {
+        return "built for another chip";
+    }
+    if (!boot_revision_fits(boot, app->header, true)) {
+        return "built for another revision of the chip";
+    }
+    return app->header[1] > SR_IMAGE_MAX_SEGMENTS ? "too many segments" : NULL;
+}
+
+/** Checksum, appended digest and length; the image's length becomes final. */
+static const char *end_fault(const boot_t *boot, app_t *app)
+{
+    uint32_t base = app->partition.offset;
+    app->length = (uint32_t)sr_region_align_up(app->length + 1, 16);
+    uint8_t stored;
+    boot_read(boot, base + app->length - 1, &stored, 1);
+    if (stored != app->checksum) {
+        return "checksum does not match";
+    }
+    // Of an app at the bootloader's own place no digest is checked: the size field there is patched by tools.
+    bool has_digest = app->header[HASH_APPENDED] != 0;
+    if (has_digest && base != boot->chip->bootloader_offset) {
+        uint8_t expected[SR_SHA256_SIZE], actual[SR_SHA256_SIZE];
+        boot_read(boot, base + app->length, expected, sizeof(expected));
+        if (!boot_digest(boot, base, app->length, actual) || memcmp(expected, actual, sizeof(actual)) != 0) {
+            return "SHA-256 does not match";
+        }
+    }
+    app->length += has_digest ? SR_SHA256_SIZE : 0;
+    if (sr_chip_out_of_reach(boot->chip, base, app->length)) {
+        return PAST_REACH;
+    }
+    return app->length > app->partition.size ? "image is longer than its partition" : NULL;
+}
+
+static load_result_t load_app(const boot_t *boot, app_t *app)
+{
+    if (app->partition.size > SIXTEEN_MIB) {
+        return refuse(app, REFUSED, "partition is larger than 16 MB");
+    }
+    if (!sr_region_is_aligned(app->partition.offset, 4)) {
+        return refuse(app, REFUSED, "partition does not start at a whole word"); // flash is read in words
+    }
+    // With 24 address bits the chip reads something else instead; what that comes to is not worth knowing.
+    if (sr_chip_out_of_reach(boot->chip, app->partition.offset, HEADER_SIZE)) {
+        return refuse(app, REFUSED, PAST_REACH);
+    }
+    boot_read(boot, app->partition.offset, app->header, HEADER_SIZE);
+    const char *fault = header_fault(boot, app);
+    if (fault != NULL) {
+        return refuse(app, REFUSED, fault);
+    }
+    app->length = HEADER_SIZE;
+    app->checksum = CHECKSUM_SEED;
+    for (unsigned i = 0; i < app->header[1]; i++) {
+        load_result_t result = read_segment(boot, app, i == 0);
+        if (result != LOADED) {
+            return result;
+        }
+    }
+    fault = end_fault(boot, app);
+    return fault != NULL ? refuse(app, REFUSED, fault) : LOADED;
+}
+
+/** Writes the first sequence number for an app that was found without any. */
+static void write_first_sequence(boot_t *boot, const layout_t *layout, int index)
+{
+    uint8_t raw[SR_OTADATA_ENTRY_SIZE];
+    sr_otadata_encode((uint32_t)index + 1, SR_OTA_VALID, raw);
+    write_entry(boot, layout->otadata.offset, raw);
+}
+
+/** Tries one partition. @return True if the boot ends here, for good or bad. */
+static bool try_app(boot_t *boot, const layout_t *layout, const selection_t *selection, partition_t partition,
+                    int index, char why[100])
+{
+    if (partition.size == 0) {
+        return false;
+    }
+    app_t app = {.partition = partition};
+    load_result_t result = load_app(boot, &app);
+    if (result == REFUSED) {
+        memcpy(why, app.why, sizeof(app.why));
+        return false;
+    }
+    if (result == LOADED && index > FACTORY && selection->write_sequence) {
+        write_first_sequence(boot, layout, index);
+    }
+    if (result == LOADED && !app.entry_found) {
+        // Nobody checks the entry point before jumping there.
+        result = refuse(&app, CRASHED, "its entry point is not in the image");
+    }
+    if (result == CRASHED) {
+        boot_end(boot, BOOT_BOOTLOADER_REJECTS, "%s", app.why);
+        return true;
+    }
+    boot_enter_app(boot, partition.offset, app.length);
+    boot_end(boot, BOOT_BOOTS, "%s; %s%sapp at 0x%" PRIx32 " verified", selection->why, why, why[0] != '\0' ? "; " : "",
+             partition.offset);
+    return true;
+}
+
+static partition_t partition_at(const layout_t *layout, int index)
+{
+    if (index == FACTORY) {
+        return layout->factory;
+    }
+    bool exists = index < (int)OTA_SLOTS && index < (int)layout->ota_count;
+    return exists ? layout->ota[index] : (partition_t){0};
+}
+
+void boot_idf(boot_t *boot)
+{
+    layout_t layout = {0};
+    if (!read_table(boot, &layout)) {
+        return;
+    }
+    const selection_t selection = select_app(boot, &layout);
+    if (selection.stop) {
+        boot_end(boot, BOOT_BOOTLOADER_REJECTS, "%s", selection.why);
+        return;
+    }
+    char why[100] = "";
+    for (int index = selection.index; index >= FACTORY; index--) {
+        if (try_app(boot, &layout, &selection, partition_at(&layout, index), index, why)) {
+            return;
+        }
+    }
+    for (int index = selection.index + 1; index < (int)layout.ota_count; index++) {
+        if (try_app(boot, &layout, &selection, partition_at(&layout, index), index, why)) {
+            return;
+        }
+    }
+    if (try_app(boot, &layout, &selection, layout.test, FACTORY, why)) {
+        return;
+    }
+    boot_end(boot, BOOT_BOOTLOADER_REJECTS, "no bootable app: %s", why[0] != '\0' ? why : "the table has none");
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * What the parts of the boot model share: one boot in progress, and the flash as the chip sees it.
+ */
+#pragma once
+
+#include "sim/boot/boot_model.h"
+
+#include <stddef.h>
+
+/** Half-open range of addresses in the memory of the chip. */
+typedef struct boot_range {
+    uint32_t low, high;
+} boot_range_t;
+
+/** Memory of one chip: soc.h of ESP-IDF's component `soc`. */
+typedef struct boot_memory {
+    uint16_t chip_id;
+    boot_range_t drom, irom;         /**< Mapped flash. Equal where instructions and data share a bus. */
+    boot_range_t dram, iram;         /**< What an app may be loaded to. Equal likewise. */
+    boot_range_t rtc_fast, rtc_slow; /**< Empty where the chip has none. */
+    uint32_t rom_stack;              /**< Where the stack of ROM and bootloader starts, growing down; 0: not known. */
+    bool windowed;              /**< Xtensa with register windows: every function starts with the instruction ENTRY. */
+    bool page_variable;         /**< The MMU's page size may differ from 64 KiB; then the app's descriptor tells. */
+    uint16_t recovery_revision; /**< From which on the ROM knows a recovery bootloader; 0: it does not. */
+    bool knows_version;         /**< The ROM looks at the bootloader's secure version. */
+    bool old_rev_minor; /**< ESP-IDF before 4.4.3 took the minor revision for the chip's revision, not the major. */
+} boot_memory_t;
+
+typedef struct boot_segment {
+    uint32_t load_address, length, data_offset; /**< Offset of the data from the start of the image. */
+} boot_segment_t;
+
+#define BOOT_ROM_MAX_SEGMENTS 32u
+
+/** A second-stage bootloader that the ROM has loaded. */
+typedef struct boot_loader {
+    uint32_t offset, length; /**< In flash; the length includes an appended digest. */
+    uint8_t header[24];
+    unsigned segment_count;
+    boot_segment_t segments[BOOT_ROM_MAX_SEGMENTS];
+    bool full_revision; /**< Reads the 16 bit revision fields, not the old one of 8 bits. */
+    bool checks_block;  /**< Compares the eFuse block's revision with what lies where an app has its descriptor. */
+    bool checks_ranges; /**< Refuses a segment that it cannot load, in place of crashing on it. */
+} boot_loader_t;
+
+/** One boot in progress. */
+typedef struct boot {
+    const sr_chip_t *chip;
+    const boot_memory_t *memory;
+    uint16_t revision;
+    bool any_revision; /**< The chip's revision is not known: every image's demand counts as met. */
+    uint32_t table_offset;
+    uint32_t recovery; /**< Offset of the recovery bootloader; 0: none. */
+    sr_chip_efuses_t efuses;
+    bool rollback;
+    uint8_t *flash;
+    uint32_t size;
+    boot_trace_t trace;
+    void *context;
+    boot_loader_t loader;
+    boot_result_t *result;
+} boot_t;
+
+static inline bool boot_range_has(boot_range_t range, uint32_t address)
+{
+    return address >= range.low && address < range.high;
+}
+
+/** True if all of [address, address + length) is in the range; length is not 0. */
+static inline bool boot_range_holds(boot_range_t range, uint32_t address, uint32_t length)
+{
+    return boot_range_has(range, address) && length <= range.high - address;
+}
+
+/** True if the address is where the MMU shows flash. */
+bool boot_is_mapped(const boot_memory_t *memory, uint32_t address);
+/** True if the chip can store to all of [address, address + length). */
+bool boot_is_ram(const boot_memory_t *memory, uint32_t address, uint32_t length);
+
+/**
+ * A piece of flash, as long as it is contiguous. Addresses past the end wrap: the chip ignores address bits that it
+ * does not have.
+ * @param[in,out] length Wanted; not more than that is returned, and at least 1 byte.
+ */
+const uint8_t *boot_view(const boot_t *boot, uint32_t address, uint32_t *length);
+/** Reads and reports the read to the trace. */
+void boot_read(const boot_t *boot, uint32_t address, void *out, uint32_t length);
+/** Reports a read. */
+void boot_traced(const boot_t *boot, uint32_t address, uint32_t length);
+/** SHA-256 over a range of flash; reports the read. False if the crypto library failed. */
+bool boot_digest(const boot_t *boot, uint32_t address, uint32_t length, uint8_t sha256[SR_SHA256_SIZE]);
+/** XOR over a range of flash. */
+uint8_t boot_xor(const boot_t *boot, uint32_t address, uint32_t length);
+/** Erases the sectors that hold the range. */
+void boot_erase(boot_t *boot, uint32_t address, uint32_t length);
+/** Programs: only clears bits. */
+void boot_program(boot_t *boot, uint32_t address, const void *data, uint32_t length);
+
+/** Sets outcome and reason; the reason is cut to what fits. */
+void boot_end(boot_t *boot, boot_outcome_t outcome, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** Fills result->app and app_offset. */
+void boot_enter_app(boot_t *boot, uint32_t address, uint32_t length);
+
+/** What the bootloader's messages tell of the flash size with this code. */
+sr_chip_size_message_t boot_loader_size_message(const boot_t *boot, uint8_t code);
+/** True if the header's demands on the chip's revision are met, as this bootloader reads them. */
+bool boot_revision_fits(const boot_t *boot, const uint8_t header[24], bool check_maximum);
+
+/**
+ * The mask ROM: loads the bootloader, or ends the boot.
+ * @return True if boot->loader is loaded and entered.
+ */
+bool boot_rom(boot_t *boot);
+/** ESP-IDF's bootloader, to the end of the boot. */
+void boot_idf(boot_t *boot);
+/** Espressif's port of MCUboot, to the end of the boot. */
+void boot_mcuboot(boot_t *boot);

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * What a power-on does with a flash content: mask ROM, second-stage bootloader (ESP-IDF's or MCUboot), app.
+ *
+ * A model of the documented behaviour and formats; it executes no code of the image. Checked against what the real
+ * mask ROM and real bootloaders did (test/sim/test_oracle.c).
+ */
+#pragma once
+
+#include "format/sr_chip.h"
+#include "format/sr_image.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum boot_outcome {
+    BOOT_BOOTS,              /**< An app was entered. */
+    BOOT_SWAPS_THEN_BOOTS,   /**< MCUboot swapped the slots, then entered the app. */
+    BOOT_ROM_REJECTS,        /**< The mask ROM found no bootloader to start (or hangs loading it). */
+    BOOT_BOOTLOADER_REJECTS, /**< The second-stage bootloader ran, and entered no app. */
+} boot_outcome_t;
+
+typedef enum boot_loader_kind { BOOT_LOADER_NONE, BOOT_LOADER_IDF, BOOT_LOADER_MCUBOOT } boot_loader_kind_t;
+
+/** The chip that boots, and what cannot be read from the flash. Zero members mean the defaults. */
+typedef struct boot_chip {
+    const sr_chip_t *chip;
+    uint16_t revision;        /**< major * 100 + minor; 0: 300 for esp32 (as in the oracle); for the others it means not
+                                   known, and every image's demand on the revision counts as met. */
+    uint32_t partition_table; /**< Offset; 0: 0x8000. */
+    bool rollback;            /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
+    uint32_t recovery; /**< Offset of the recovery bootloader as burnt into the eFuse, a multiple of 0x1000; 0: not
+                            burnt. Means nothing where boot_rom_knows_recovery() says no. */
+    sr_chip_efuses_t efuses; /**< Those that images are measured by. A block revision of 0 means not known: every
+                             image's demand counts as met. The bootloader is taken to look at an app's secure version,
+                             as one with CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK does: no file tells. */
+} boot_chip_t;
+
+/** A range of flash that executes, and a digest of its bytes. */
+typedef struct boot_code {
+    uint32_t address;
+    uint32_t length;                /**< 0: none. */
+    uint8_t sha256[SR_SHA256_SIZE]; /**< Over all `length` bytes. */
+} boot_code_t;
+
+typedef struct boot_result {
+    boot_outcome_t outcome;
+    boot_loader_kind_t loader;
+    uint32_t app_offset;    /**< Flash offset of the app that is entered; valid if it boots. */
+    boot_code_t bootloader; /**< Valid unless the ROM rejects. */
+    boot_code_t app;        /**< Valid if it boots. Image at its true length. */
+    bool recovered;         /**< The mask ROM did not take the bootloader in its place, but the recovery bootloader. */
+    bool flash_changed;     /**< The boot itself wrote to flash (otadata, a swap). */
+    char reason[160];       /**< One sentence: why this app, or why not. */
+} boot_result_t;
+
+/** The last value of the eFuse field, in sectors: like 0 it means that there is no recovery bootloader. */
+#define BOOT_RECOVERY_OFF 0xFFFu
+
+/** True if the ROM of this chip, from this revision on, looks for a recovery bootloader. Of a chip whose revision is
+ * not known it is taken to. */
+bool boot_rom_knows_recovery(const boot_chip_t *chip);
+
+/** True if the ROM of this chip compares the bootloader's secure version with an eFuse. */
+bool boot_rom_knows_version(const boot_chip_t *chip);
+
+/** Called for each range that the boot read, so that callers know on which bytes the outcome depends. */
+typedef void (*boot_trace_t)(void *context, uint32_t address, uint32_t length);
+
+/**
+ * Boots once.
+ *
+ * @param[in,out] flash Content; what the bootloader writes is written here.
+ * @param size Bytes.
+ * @param trace May be NULL.
+ */
+void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace_t trace, void *context,
+              boot_result_t *result);
+
+/** "boots", "swaps_then_boots", "rom_rejects" or "bootloader_rejects". */
+const char *boot_outcome_name(boot_outcome_t outcome);
+
+/** True for BOOTS and SWAPS_THEN_BOOTS. */
+static inline bool boot_succeeds(const boot_result_t *result)
+{
+    return result->outcome == BOOT_BOOTS || result->outcome == BOOT_SWAPS_THEN_BOOTS;
+}

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/boot/boot_internal.h"
+
+#include "format/sr_bytes.h"
+#include "format/sr_mcuboot.h"
+#include "format/sr_partition_table.h"
+#include "format/sr_region.h"
+#include "sim/boot/digest_memo.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ESP32_REVISION 300u // the one that the oracle was measured on
+#define CHIP_ID        12u  // offset in the image header
+#define DESC_MAGIC     0x50u
+#define DESC_VERSION   8u // offset of the ESP-IDF version in a bootloader's descriptor
+
+// From soc/soc.h and soc/soc_caps.h of each target in ESP-IDF v6.0. The stack of the ESP32-P4's ROM depends on the
+// revision of the silicon, so none is given. From which revision on a ROM knows a recovery bootloader: comments in
+// sdkconfig.ci.recovery_bootloader.* of ESP-IDF's examples/system/ota/partitions_ota.
+static const boot_memory_t memories[] = {
+    {.chip_id = 0x00,
+     .drom = {0x3F400000, 0x3F800000},
+     .irom = {0x400D0000, 0x40400000},
+     .dram = {0x3FFAE000, 0x40000000},
+     .iram = {0x40080000, 0x400AA000},
+     .rtc_fast = {0x400C0000, 0x400C2000},
+     .rtc_slow = {0x50000000, 0x50002000},
+     .rom_stack = 0x3FFE3F20,
+     .windowed = true},
+    {.chip_id = 0x02,
+     .drom = {0x3F000000, 0x3FF80000},
+     .irom = {0x40080000, 0x40800000},
+     .dram = {0x3FFB0000, 0x40000000},
+     .iram = {0x40020000, 0x40070000},
+     .rtc_fast = {0x40070000, 0x40072000},
+     .rtc_slow = {0x50000000, 0x50002000},
+     .rom_stack = 0x3FFFE70C,
+     .windowed = true},
+    {.chip_id = 0x05,
+     .drom = {0x3C000000, 0x3C800000},
+     .irom = {0x42000000, 0x42800000},
+     .dram = {0x3FC80000, 0x3FCE0000},
+     .iram = {0x4037C000, 0x403E0000},
+     .rtc_fast = {0x50000000, 0x50002000},
+     .rom_stack = 0x3FCDE710,
+     .old_rev_minor = true},
+    {.chip_id = 0x09,
+     .drom = {0x3C000000, 0x3E000000},
+     .irom = {0x42000000, 0x44000000},
+     .dram = {0x3FC88000, 0x3FD00000},
+     .iram = {0x40370000, 0x403E0000},
+     .rtc_fast = {0x600FE000, 0x60100000},
+     .rtc_slow = {0x50000000, 0x50002000},
+     .rom_stack = 0x3FCEB710,
+     .windowed = true,
+     .old_rev_minor = true},
+    {.chip_id = 0x0C,
+     .drom = {0x3C000000, 0x3C400000},
+     .irom = {0x42000000, 0x42400000},
+     .dram = {0x3FCA0000, 0x3FCE0000},
+     .iram = {0x4037C000, 0x403C0000},
+     .rom_stack = 0x3FCDEB70,
+     .page_variable = true},
+    {.chip_id = 0x0D,
+     .drom = {0x42000000, 0x43000000},
+     .irom = {0x42000000, 0x43000000},
+     .dram = {0x40800000, 0x40880000},
+     .iram = {0x40800000, 0x40880000},
+     .rtc_fast = {0x50000000, 0x50004000},
+     .rom_stack = 0x4087E610,
+     .page_variable = true},
+    {.chip_id = 0x10,
+     .drom = {0x42000000, 0x43000000},
+     .irom = {0x42000000, 0x43000000},
+     .dram = {0x40800000, 0x40850000},
+     .iram = {0x40800000, 0x40850000},
+     .rtc_fast = {0x50000000, 0x50001000},
+     .rom_stack = 0x4084F380,
+     .page_variable = true},
+    {.chip_id = 0x12,
+     .drom = {0x40000000, 0x44000000},
+     .irom = {0x40000000, 0x44000000},
+     .dram = {0x4FF00000, 0x4FFC0000},
+     .iram = {0x4FF00000, 0x4FFC0000},
+     .rtc_fast = {0x50108000, 0x50110000},
+     .rtc_slow = {0x30100000, 0x30102000}, // not RTC memory but the scratchpad, which takes segments likewise
+     .recovery_revision = 300},
+    {.chip_id = 0x14,
+     .drom = {0x42000000, 0x44000000},
+     .irom = {0x42000000, 0x44000000},
+     .dram = {0x40800000, 0x40850000},
+     .iram = {0x40800000, 0x40850000},
+     .rom_stack = 0x4084E670,
+     .page_variable = true,
+     .knows_version = true,
+     .recovery_revision = 100},
+    {.chip_id = 0x17,
+     .drom = {0x42000000, 0x44000000},
+     .irom = {0x42000000, 0x44000000},
+     .dram = {0x40800000, 0x40860000},
+     .iram = {0x40800000, 0x40860000},
+     .rtc_fast = {0x50000000, 0x50004000},
+     .rom_stack = 0x4085E5A0,
+     .knows_version = true,
+     .recovery_revision = 100},
+};
+
+static const boot_memory_t *memory_of(const sr_chip_t *chip)
+{
+    for (size_t i = 0; chip != NULL && i < sizeof(memories) / sizeof(memories[0]); i++) {
+        if (memories[i].chip_id == chip->image_chip_id) {
+            return &memories[i];
+        }
+    }
+    return NULL;
+}
+
+bool boot_rom_knows_recovery(const boot_chip_t *chip)
+{
+    const boot_memory_t *memory = memory_of(chip->chip);
+    return memory != NULL && memory->recovery_revision != 0 &&
+           (chip->revision == 0 || chip->revision >= memory->recovery_revision);
+}
+
+/* SOC_BOOTLOADER_ANTI_ROLLBACK_SUPPORTED. */
+bool boot_rom_knows_version(const boot_chip_t *chip)
+{
+    const boot_memory_t *memory = memory_of(chip->chip);
+    return memory != NULL && memory->knows_version;
+}
+
+bool boot_is_mapped(const boot_memory_t *memory, uint32_t address)
+{
+    return boot_range_has(memory->drom, address) || boot_range_has(memory->irom, address);
+}
+
+bool boot_is_ram(const boot_memory_t *memory, uint32_t address, uint32_t length)
+{
+    // The ESP32 bootloader's loader code goes where the second core will have its cache, below the IRAM of apps; and
+    // its IRAM goes on above it, as a second view of SRAM 1.
+    boot_range_t iram = memory->chip_id == 0 ? (boot_range_t){0x40078000, 0x400C0000} : memory->iram;
+    return boot_range_holds(memory->dram, address, length) || boot_range_holds(iram, address, length) ||
+           boot_range_holds(memory->rtc_fast, address, length) || boot_range_holds(memory->rtc_slow, address, length);
+}
+
+const uint8_t *boot_view(const boot_t *boot, uint32_t address, uint32_t *length)
+{
+    uint32_t start = address % boot->size;
+    if (*length > boot->size - start) {
+        *length = boot->size - start;
+    }
+    return boot->flash + start;
+}
+
+void boot_traced(const boot_t *boot, uint32_t address, uint32_t length)
+{
+    while (boot->trace != NULL && length != 0) {
+        uint32_t part = length;
+        (void)boot_view(boot, address, &part);
+        boot->trace(boot->context, address % boot->size, part);
+        address += part;
+        length -= part;
+    }
+}
+
+void boot_read(const boot_t *boot, uint32_t address, void *out, uint32_t length)
+{
+    boot_traced(boot, address, length);
+    for (uint8_t *to = out; length != 0;) {
+        uint32_t part = length;
+        const uint8_t *from = boot_view(boot, address, &part);
+        memcpy(to, from, part);
+        to += part;
+        address += part;
+        length -= part;
+    }
+}
+
+bool boot_digest(const boot_t *boot, uint32_t address, uint32_t length, uint8_t sha256[SR_SHA256_SIZE])
+{
+    boot_traced(boot, address, length);
+    uint32_t contiguous = length;
+    const uint8_t *bytes = boot_view(boot, address, &contiguous);
+    if (contiguous == length) {
+        return digest_memo(bytes, length, sha256);
+    }
+    sr_sha256_t sha;
+    sr_sha256_start(&sha);
+    while (length != 0) {
+        uint32_t part = length;
+        const uint8_t *from = boot_view(boot, address, &part);
+        sr_sha256_update(&sha, from, part);
+        address += part;
+        length -= part;
+    }
+    return sr_sha256_finish(&sha, sha256) == 0;
+}
+
+/* Eight at a time: this is done to whole apps, at each boot. */
+static uint8_t xor_bytes(const uint8_t *bytes, uint32_t length)
+{
+    uint64_t wide = 0;
+    uint32_t i = 0;
+    for (; i + sizeof(wide) <= length; i += sizeof(wide)) {
+        uint64_t next;
+        memcpy(&next, bytes + i, sizeof(next));
+        wide ^= next;
+    }
+    uint8_t sum = 0;
+    for (; i < length; i++) {
+        sum ^= bytes[i];
+    }
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+        sum ^= (uint8_t)(wide >> shift);
+    }
+    return sum;
+}
+
+uint8_t boot_xor(const boot_t *boot, uint32_t address, uint32_t length)
+{
+    uint8_t sum = 0;
+    while (length != 0) {
+        uint32_t part = length;
+        const uint8_t *from = boot_view(boot, address, &part);
+        sum ^= xor_bytes(from, part);
+        address += part;
+        length -= part;
+    }
+    return sum;
+}
+
+void boot_erase(boot_t *boot, uint32_t address, uint32_t length)
+{
+    uint32_t first = address / SR_SECTOR_SIZE * SR_SECTOR_SIZE;
+    uint32_t sectors = (uint32_t)(((uint64_t)address + length - first + SR_SECTOR_SIZE - 1) / SR_SECTOR_SIZE);
+    for (uint32_t i = 0; i < sectors; i++) {
+        uint32_t part = SR_SECTOR_SIZE;
+        uint8_t *sector = boot->flash + (boot_view(boot, first + i * SR_SECTOR_SIZE, &part) - boot->flash);
+        for (uint32_t k = 0; k < part; k++) {
+            boot->result->flash_changed |= sector[k] != 0xFF;
+            sector[k] = 0xFF;
+        }
+    }
+}
+
+void boot_program(boot_t *boot, uint32_t address, const void *data, uint32_t length)
+{
+    const uint8_t *bytes = data;
+    for (uint32_t i = 0; i < length; i++) {
+        uint8_t *cell = &boot->flash[(address + i) % boot->size];
+        boot->result->flash_changed |= (uint8_t)(*cell & bytes[i]) != *cell;
+        *cell &= bytes[i];
+    }
+}
+
+void boot_end(boot_t *boot, boot_outcome_t outcome, const char *format, ...)
+{
+    boot->result->outcome = outcome;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(boot->result->reason, sizeof(boot->result->reason), format, arguments);
+    va_end(arguments);
+}
+
+void boot_enter_app(boot_t *boot, uint32_t address, uint32_t length)
+{
+    boot->result->app_offset = address;
+    boot->result->app.address = address;
+    boot->result->app.length = length;
+    (void)boot_digest(boot, address, length, boot->result->app.sha256);
+}
+
+bool boot_revision_fits(const boot_t *boot, const uint8_t header[24], bool check_maximum)
+{
+    if (boot->any_revision) {
+        return true;
+    }
+    if (!boot->loader.full_revision) {
+        unsigned revision = boot->memory->old_rev_minor ? boot->revision % 100u : boot->revision / 100u;
+        return revision >= header[14];
+    }
+    unsigned minimum = header[15] | (unsigned)header[16] << 8;
+    unsigned maximum = header[17] | (unsigned)header[18] << 8;
+    const bool counts = check_maximum && !boot->efuses.ignores_max_revision && maximum != 0 && maximum != 0xFFFF;
+    if (counts && boot->revision > maximum) {
+        return false;
+    }
+    return boot->revision >= minimum;
+}
+
+static bool loader_contains(const boot_t *boot, const void *needle, size_t length)
+{
+    uint32_t room = boot->loader.length;
+    const uint8_t *image = boot_view(boot, boot->loader.offset, &room);
+    return memmem(image, room, needle, length) != NULL;
+}
+
+static bool loader_says(const boot_t *boot, const char *text)
+{
+    return loader_contains(boot, text, strlen(text));
+}
+
+/** ESP-IDF bootloaders since v5.2 start their data with a descriptor. */
+static bool has_descriptor(const boot_t *boot)
+{
+    uint8_t desc[DESC_VERSION + 2];
+    boot_read(boot, boot->loader.offset + boot->loader.segments[0].data_offset, desc, sizeof(desc));
+    return boot->loader.segments[0].length > sizeof(desc) && desc[0] == DESC_MAGIC && desc[DESC_VERSION] == 'v' &&
+           desc[DESC_VERSION + 1] >= '5' && desc[DESC_VERSION + 1] <= '9';
+}
+
+/**
+ * Which generation of ESP-IDF's bootloader code this is: from what it carries, as its version decides, and not every
+ * build prints or even contains its version.
+ */
+static void identify_generation(boot_t *boot)
+{
+    boot_loader_t *loader = &boot->loader;
+    // Assertions name their condition. Builds before v4.1 assert on the start-up stack, but know no range check yet.
+    bool range_assertion = loader_says(boot, "load_end > load_addr");
+    loader->checks_ranges = range_assertion || !loader_says(boot, "sp < &_bss_start");
+    // Chips that came with ESP-IDF v5, and bootloaders since v4.4.3, know the full revision only.
+    bool full = boot->memory->chip_id > 0x09 || has_descriptor(boot) || loader_says(boot, "chip rev >= v%") ||
+                loader_says(boot, "chip revision check failed. Required");
+    bool old = loader_says(boot, "on lower chip revision") || loader_says(boot, "configured for minimum revision") ||
+               !loader->checks_ranges;
+    // A build without messages that is not as old as that: far more of them are from v4.4.3 on than before.
+    loader->full_revision = full || !old;
+    loader->checks_block = boot->memory->chip_id != 0 && loader_says(boot, "efuse blk rev");
+}
+
+static bool loader_names(const boot_t *boot, const char *size)
+{
+    return loader_contains(boot, size, strlen(size) + 1);
+}
+
+sr_chip_size_message_t boot_loader_size_message(const boot_t *boot, uint8_t code)
+{
+    const char *name = sr_chip_size_name(code);
+    if (name != NULL && loader_names(boot, name)) {
+        return SR_CHIP_SIZE_NAMED;
+    }
+    return loader_names(boot, sr_chip_size_name(SR_CHIP_SIZE_CODE_ALL_KNOW)) ? SR_CHIP_SIZE_NOT_NAMED
+                                                                             : SR_CHIP_SIZE_NO_WORD;
+}
+
+static void enter_loader(boot_t *boot)
+{
+    identify_generation(boot);
+    bool mcuboot = loader_contains(boot, sr_mcuboot_trailer_magic, SR_MCUBOOT_TRAILER_MAGIC_SIZE);
+    boot->result->loader = mcuboot ? BOOT_LOADER_MCUBOOT : BOOT_LOADER_IDF;
+    if (sr_bytes_get_le16(boot->loader.header + CHIP_ID) != boot->chip->image_chip_id) {
+        boot_end(boot, BOOT_BOOTLOADER_REJECTS, "the bootloader's header says another chip"); // the ROM did not look
+    } else if (!boot_revision_fits(boot, boot->loader.header, false)) {
+        boot_end(boot, BOOT_BOOTLOADER_REJECTS, "the bootloader's header asks for a newer chip than revision v%u.%u",
+                 boot->revision / 100u, boot->revision % 100u);
+    } else if (mcuboot) {
+        boot_mcuboot(boot);
+    } else {
+        boot_idf(boot);
+    }
+}
+
+void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace_t trace, void *context,
+              boot_result_t *result)
+{
+    *result = (boot_result_t){.outcome = BOOT_ROM_REJECTS};
+    boot_t boot = {
+        .chip = chip->chip,
+        .memory = memory_of(chip->chip),
+        .table_offset = chip->partition_table != 0 ? chip->partition_table : SR_PARTITION_TABLE_OFFSET,
+        .rollback = chip->rollback,
+        .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
+        .efuses = chip->efuses,
+        .flash = flash,
+        .size = size,
+        .trace = trace,
+        .context = context,
+        .result = result,
+    };
+    if (boot.memory == NULL || size < SR_SECTOR_SIZE || !sr_region_is_aligned(size, SR_SECTOR_SIZE)) {
+        boot_end(&boot, BOOT_ROM_REJECTS, "no such chip, or a flash of %u bytes", (unsigned)size);
+        return;
+    }
+    boot.revision = chip->revision != 0 || boot.memory->chip_id != 0 ? chip->revision : ESP32_REVISION;
+    boot.any_revision = boot.revision == 0;
+    if (boot_rom(&boot)) {
+        enter_loader(&boot);
+    }
+}
+
+const char *boot_outcome_name(boot_outcome_t outcome)
+{
+    static const char *const names[] = {"boots", "swaps_then_boots", "rom_rejects", "bootloader_rejects"};
+    return (unsigned)outcome < sizeof(names) / sizeof(names[0]) ? names[outcome] : "?";
+}

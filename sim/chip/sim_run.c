@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/chip/sim_state.h"
+
+#include "format/sr_digest.h"
+#include "format/sr_image.h"
+#include "sim/nor/flash_buffer.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* How a child tells its parent why it ended: no other way to end gives these exit statuses. */
+#define EXIT_STATUS_BASE 64
+
+static bool in_child;
+
+/* There if the program was built with AddressSanitizer. */
+void __lsan_do_leak_check(void) __attribute__((weak));
+
+void sim_end_boot(sim_end_t end)
+{
+    if (!in_child) {
+        fprintf(stderr, "The simulated chip stopped outside of sim_call() and sim_run()\n");
+        abort();
+    }
+    if (end == SIM_END_RESTART) {
+        sim_state.counters->restarts++;
+    }
+    fflush(NULL);
+    _exit(EXIT_STATUS_BASE + (int)end);
+}
+
+void sim_panic(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("Panic: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    sim_end_boot(SIM_END_PANIC);
+}
+
+static sim_end_t wait_for(pid_t child)
+{
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR) {
+            return SIM_END_PANIC;
+        }
+    }
+    const int told = WIFEXITED(status) ? WEXITSTATUS(status) - EXIT_STATUS_BASE : SIM_END_PANIC;
+    return told >= SIM_END_RESTART && told <= SIM_END_PANIC ? (sim_end_t)told : SIM_END_PANIC;
+}
+
+/* A crash is a result: it shall end the child, whatever handlers a test framework left, and needs no core dump. */
+static void let_crashes_end_the_process(void)
+{
+    static const int crashes[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+    for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++) {
+        signal(crashes[i], SIG_DFL);
+    }
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+}
+
+/* Forks; true in the child. */
+static bool start_child(pid_t *child)
+{
+    fflush(NULL);
+    *child = fork();
+    if (*child != 0) {
+        return false;
+    }
+    in_child = true;
+    /* What an app printed before it crashed is not lost. */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+    let_crashes_end_the_process();
+    return true;
+}
+
+sim_end_t sim_call(void (*body)(void *context), void *context)
+{
+    pid_t child;
+    if (start_child(&child)) {
+        body(context);
+        sim_tasks_run_out();
+        if (__lsan_do_leak_check != NULL) {
+            __lsan_do_leak_check();
+        }
+        sim_end_boot(SIM_END_RETURNED);
+    }
+    return child < 0 ? SIM_END_PANIC : wait_for(child);
+}
+
+static void scramble_all(const sim_config_t *config, uint8_t *bytes)
+{
+    if (config->flash_encryption) {
+        sim_scramble(0, bytes, nor_flash_size(config->flash));
+    }
+}
+
+/* Memory that each boot needs for a moment, kept because there are so many of them. Not shared with other processes,
+ * which run boots of their own. */
+static uint8_t *boot_buffer(uint32_t size)
+{
+    static uint8_t *buffer;
+    static uint32_t buffer_size;
+    if (size != buffer_size) {
+        free(buffer);
+        buffer = calloc(size, 1);
+        buffer_size = buffer != NULL ? size : 0;
+    }
+    return buffer;
+}
+
+/* Boots a copy of the flash; NULL if there is no memory. The copy holds what the boot wrote, until the next boot. */
+static const uint8_t *boot_copy(const sim_config_t *config, boot_result_t *result)
+{
+    const uint32_t size = nor_flash_size(config->flash);
+    uint8_t *copy = boot_buffer(size);
+    if (copy != NULL) {
+        flash_buffer_copy(copy, nor_flash_view(config->flash), size);
+        scramble_all(config, copy);
+        boot_run(&config->chip, copy, size, NULL, NULL, result);
+        scramble_all(config, copy);
+    }
+    return copy;
+}
+
+static bool same_app(const boot_code_t *a, const boot_code_t *b)
+{
+    return a->length == b->length && memcmp(a->sha256, b->sha256, sizeof(a->sha256)) == 0;
+}
+
+static int read_memory(void *context, uint32_t offset, void *buffer, size_t length)
+{
+    memcpy(buffer, (const uint8_t *)context + offset, length);
+    return 0;
+}
+
+/* The image at an offset, as the boot model tells it of one that boots; of length 0 if there is none. */
+static boot_code_t image_at(const sim_config_t *config, uint32_t address)
+{
+    boot_code_t code = {.address = address};
+    const uint32_t size = nor_flash_size(config->flash);
+    uint8_t *plain = address < size ? malloc(size) : NULL;
+    if (plain == NULL) {
+        return code;
+    }
+    memcpy(plain, nor_flash_view(config->flash), size);
+    scramble_all(config, plain);
+    sr_image_t image;
+    const sr_reader_t reader = {.context = plain + address, .read = read_memory, .size = size - address};
+    if (sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_digest(plain + address, image.length, code.sha256)) {
+        code.length = image.length;
+    }
+    free(plain);
+    return code;
+}
+
+static sim_end_t run_app(const sim_config_t *config, uint32_t app, bool recovered, sim_counters_t *counters,
+                         void (*app_main)(void))
+{
+    pid_t child;
+    if (start_child(&child)) {
+        sim_config_t running = *config;
+        running.running_app = app;
+        running.recovered = recovered;
+        if (!sim_attach_with(&running, counters)) {
+            sim_panic("the app at 0x%x cannot start: no valid partition table", app);
+        }
+        app_main();
+        sim_tasks_run_out();
+        sim_end_boot(SIM_END_RETURNED);
+    }
+    return child < 0 ? SIM_END_PANIC : wait_for(child);
+}
+
+/* One boot, and the app if it is the right one. False: the run is over. */
+static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsigned max_boots, sim_counters_t *counters,
+                      sim_report_t *report)
+{
+    boot_result_t result;
+    report->stopped = report->boots > 0 && report->last_end == SIM_END_RESTART && config->stop != NULL &&
+                      config->stop(config->stop_context);
+    const uint8_t *booted = report->stopped ? NULL : boot_copy(config, &result);
+    const bool forced = report->boots == 0 && config->running_app != UINT32_MAX;
+    if (booted == NULL) {
+        return false;
+    }
+    if (report->boots == 0) {
+        report->before = result;
+        report->app = forced ? image_at(config, config->running_app) : result.app;
+    }
+    report->after = result;
+    const bool boots = boot_succeeds(&result);
+    report->other_app = boots && !forced && !same_app(&report->app, &result.app);
+    const bool runs = (boots || forced) && !report->other_app && report->boots < max_boots;
+    if (!runs) {
+        return false;
+    }
+    flash_buffer_copy(nor_flash_bytes(config->flash), booted, nor_flash_size(config->flash));
+    report->last_end =
+        run_app(config, forced ? config->running_app : result.app_offset, result.recovered, counters, app_main);
+    report->boots++;
+    return true;
+}
+
+bool sim_run(const sim_config_t *config, void (*app_main)(void), unsigned max_boots, sim_report_t *report)
+{
+    *report = (sim_report_t){0};
+    sim_counters_t *counters = sim_counters_new();
+    if (counters == NULL) {
+        return false;
+    }
+    while (boot_once(config, app_main, max_boots, counters, report)) {
+        /* Only a restart is followed by the next boot; the last one is looked at, not run. */
+        max_boots = report->last_end == SIM_END_RESTART ? max_boots : 0;
+    }
+    report->counters = *counters;
+    sim_counters_delete(counters);
+    return report->boots > 0;
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * What the files of explore share. Not for anyone else.
+ */
+#pragma once
+
+#include "sim/boot/boot_classifier.h"
+#include "sim/explore/explore.h"
+#include "sim/nor/flash_record.h"
+
+#define EXPLORE_MAX_BOOTS 20u
+
+/** A run that was recorded. */
+typedef struct explore_trace {
+    flash_record_t *record;
+    explore_operation_t *operations; /**< Owned. */
+    uint32_t count;
+    sim_report_t report;
+} explore_trace_t;
+
+/** A place in a trail, to make the states of it one after another. */
+typedef struct explore_cursor {
+    const explore_trace_t *trace;
+    const boot_chip_t *chip;
+    flash_replay_t replay;
+    flash_step_t step; /**< The next operation; valid if there is one. */
+    uint32_t next;     /**< Its number. */
+    bool booted;       /**< `flash` has what the boot before the next operation wrote. */
+    uint8_t *flash;    /**< Owned. */
+    uint32_t size;
+} explore_cursor_t;
+
+/** Flashes that the chip was started with in a run, after its first start. What became of it then will do so again. */
+typedef struct explore_starts {
+    const nor_flash_t *flash; /**< The one that is compared with them. */
+    uint8_t *flashes;         /**< Owned. One behind the other. */
+    uint32_t count;
+} explore_starts_t;
+
+/** @return false without memory; free(starts->flashes) is due */
+bool explore_find_starts(const explore_trace_t *trace, const boot_chip_t *chip, explore_starts_t *starts);
+
+/**
+ * Runs the app from the content that @p flash has.
+ * @param starts If the chip is started again with one of these, the run stops.
+ * @return false without memory or if it does not start
+ */
+bool explore_run_on(const explore_config_t *config, nor_flash_t *flash, explore_starts_t *starts, sim_report_t *report);
+
+/** Runs an app from the content that @p flash has, and records it.
+ *  @param running_app Offset of the one that starts; UINT32_MAX: the one that boots.
+ *  @return false without memory or if it does not
+ *  start. explore_trace_free() is due in both cases, before the flash is deleted. */
+bool explore_trace_run(const explore_config_t *config, nor_flash_t *flash, uint32_t running_app,
+                       explore_trace_t *trace);
+void explore_trace_free(explore_trace_t *trace);
+
+/**
+ * Marks the operations that belong to a commit.
+ * @param final Flash of the new system.
+ * @return false without memory.
+ */
+bool explore_mark_commits(const explore_config_t *config, explore_trace_t *trace, const uint8_t *final);
+
+/** Starts at the first operation. @return false without memory; explore_cursor_close() is due in both cases. */
+bool explore_cursor_open(explore_cursor_t *cursor, const explore_trace_t *trace, const boot_chip_t *chip);
+void explore_cursor_close(explore_cursor_t *cursor);
+/** Makes the flash that a cut leaves. Cuts must not go back. */
+void explore_cursor_make(explore_cursor_t *cursor, const explore_power_loss_t *loss, uint8_t *flash);
+
+/** Makes the flash that a single cut leaves. @param[out] flash Of the trail's size. @return false without memory. */
+bool explore_make_state(const explore_trace_t *trace, const boot_chip_t *chip, const explore_power_loss_t *loss,
+                        uint8_t *flash);
+
+/** Where a system's boot code and what it decides by lie. */
+typedef struct explore_boot_path {
+    boot_result_t boot;
+    uint8_t *sectors; /**< Owned. A set of explore_part_t for each sector. */
+} explore_boot_path_t;
+
+typedef enum explore_part {
+    EXPLORE_BOOTLOADER = 1,
+    EXPLORE_TABLE = 2,
+    EXPLORE_OTADATA_0 = 4,
+    EXPLORE_OTADATA_1 = 8,
+    EXPLORE_APP = 16,
+} explore_part_t;
+
+#define EXPLORE_SHORT_PARTS (EXPLORE_BOOTLOADER | EXPLORE_TABLE | EXPLORE_OTADATA_0 | EXPLORE_OTADATA_1)
+
+/**
+ * True if a recovery bootloader can keep the chip booting while the bootloader is rewritten: its offset is burnt, its
+ * place has room for the bootloader that boots from @p flash, no partition of that system but one for a bootloader lies
+ * there, and either no target does or @p final has the new system's bootloader there, which boots @p flash as well.
+ * Told by addresses and by what is wanted, not by what is done about it.
+ */
+bool explore_has_recovery(const explore_config_t *config, const uint8_t *flash, const boot_code_t *loader,
+                          const uint8_t *final, const boot_code_t *new_loader);
+
+/** Boots a copy of a flash and finds the boot path. @return false without memory; free(path->sectors) is due. */
+bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, explore_boot_path_t *path);
+
+/** True if the chip may fail to boot after this cut. */
+bool explore_power_loss_in_commit(const explore_trace_t *trace, const explore_power_loss_t *loss);
+
+/** What may become of a sector. */
+typedef enum explore_role {
+    EXPLORE_ROLE_KEPT,   /**< As it was. */
+    EXPLORE_ROLE_FREE,   /**< Anything: it was blank and is nobody's data, or the uncut run used it. */
+    EXPLORE_ROLE_TARGET, /**< As the uncut run leaves it. */
+} explore_role_t;
+
+/** An explore_role_t for each sector. @return NULL without memory; free() is due. */
+uint8_t *explore_roles(const explore_config_t *config, const explore_trace_t *trace, const uint8_t *final);
+
+/** True if a sector is erased. */
+bool explore_is_blank(const uint8_t *sector);
+
+/** Lists the cuts that are to be tried. @return false without memory. */
+bool explore_list_states(const explore_config_t *config, const explore_trace_t *trace, explore_result_t *result);
+
+/** Computes the shortest window. @return false without memory. */
+bool explore_lower_bound(const explore_config_t *config, const explore_trace_t *trace, const uint8_t *final,
+                         explore_result_t *result);
+
+/** Tries all states of a result, by several processes. @return false without memory. */
+bool explore_states(const explore_config_t *config, const explore_trace_t *trace, explore_result_t *result);

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/explore/explore_internal.h"
+
+#include "format/sr_partition_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool explore_is_blank(const uint8_t *sector)
+{
+    for (uint32_t i = 0; i < SR_SECTOR_SIZE; i++) {
+        if (sector[i] != 0xFF) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** Sectors that a region touches, as far as the flash goes. */
+static void set_all(uint8_t *role, uint32_t size, uint64_t address, uint64_t length, explore_role_t value)
+{
+    const uint64_t end = address + length < size ? address + length : size;
+    for (uint64_t at = address & ~(uint64_t)(SR_SECTOR_SIZE - 1u); at < end; at += SR_SECTOR_SIZE) {
+        role[at / SR_SECTOR_SIZE] = (uint8_t)value;
+    }
+}
+
+static int view_read(void *context, uint32_t offset, void *buffer, size_t length)
+{
+    memcpy(buffer, (const uint8_t *)context + offset, length);
+    return 0;
+}
+
+/** Blank or not: what lies before the partitions, and data partitions, are no place for leftovers. */
+static void keep_data(const explore_config_t *config, const uint8_t *flash, uint8_t *role)
+{
+    const uint32_t offset =
+        config->chip.partition_table != 0 ? config->chip.partition_table : SR_PARTITION_TABLE_OFFSET;
+    sr_partition_table_t table;
+    if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, config->size)) {
+        return;
+    }
+    const sr_reader_t reader = {.context = (void *)(flash + offset), .read = view_read, .size = SR_SECTOR_SIZE};
+    set_all(role, config->size, 0, (uint64_t)offset + SR_SECTOR_SIZE, EXPLORE_ROLE_KEPT);
+    if (sr_partition_table_parse(&reader, config->size, &table) != SR_PARTITION_TABLE_OK) {
+        return;
+    }
+    for (unsigned i = 0; i < table.count; i++) {
+        const sr_partition_table_entry_t *entry = &table.entries[i];
+        if (entry->type == SR_PARTITION_TYPE_DATA) {
+            set_all(role, config->size, entry->address, entry->size, EXPLORE_ROLE_KEPT);
+        }
+    }
+}
+
+/** What the uncut run changes may hold anything meanwhile. An erase of a blank sector changes nothing. */
+static void free_used(const explore_config_t *config, const explore_trace_t *trace, uint8_t *role)
+{
+    for (uint32_t i = 0; i < trace->count; i++) {
+        const nor_op_t *op = &trace->operations[i].op;
+        for (uint32_t at = op->address & ~(SR_SECTOR_SIZE - 1u); at < op->address + op->length; at += SR_SECTOR_SIZE) {
+            if (op->kind == NOR_OP_PROGRAM || !explore_is_blank(config->flash + at)) {
+                role[at / SR_SECTOR_SIZE] = EXPLORE_ROLE_FREE;
+            }
+        }
+    }
+}
+
+/** Marks the sectors that a partition of this flash's table has. */
+static void mark_owned(const explore_config_t *config, const uint8_t *flash, uint8_t *owned)
+{
+    const uint32_t offset =
+        config->chip.partition_table != 0 ? config->chip.partition_table : SR_PARTITION_TABLE_OFFSET;
+    sr_partition_table_t table;
+    if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, config->size)) {
+        return;
+    }
+    const sr_reader_t reader = {.context = (void *)(flash + offset), .read = view_read, .size = SR_SECTOR_SIZE};
+    if (sr_partition_table_parse(&reader, config->size, &table) == SR_PARTITION_TABLE_OK) {
+        for (unsigned i = 0; i < table.count; i++) {
+            set_all(owned, config->size, table.entries[i].address, table.entries[i].size, 1);
+        }
+    }
+}
+
+/** True if the run erases the block at once as part of its commit. */
+static bool commit_erases(const explore_trace_t *trace, uint32_t block)
+{
+    for (uint32_t i = 0; i < trace->count; i++) {
+        const nor_op_t *op = &trace->operations[i].op;
+        if (trace->operations[i].in_commit && op->kind == NOR_OP_ERASE_BLOCK && op->address == block) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** The commit may erase the whole block of the boot path. What was blank there and is in no partition of either system
+ *  may be anything after a cut: an erase that is cut short leaves it torn, and no manifest vouches for it. */
+static bool free_neighbours(const explore_config_t *config, const explore_trace_t *trace, const uint8_t *final,
+                            uint8_t *role)
+{
+    uint8_t *owned = calloc(config->size / SR_SECTOR_SIZE, 1);
+    if (owned == NULL) {
+        return false;
+    }
+    mark_owned(config, config->flash, owned);
+    mark_owned(config, final, owned);
+    for (uint32_t block = 0; block < config->size; block += SR_BLOCK_SIZE) {
+        const bool erased = commit_erases(trace, block);
+        for (uint32_t at = block; erased && at < block + SR_BLOCK_SIZE && at < config->size; at += SR_SECTOR_SIZE) {
+            if (owned[at / SR_SECTOR_SIZE] == 0 && explore_is_blank(config->flash + at)) {
+                role[at / SR_SECTOR_SIZE] = EXPLORE_ROLE_FREE;
+            }
+        }
+    }
+    free(owned);
+    return true;
+}
+
+uint8_t *explore_roles(const explore_config_t *config, const explore_trace_t *trace, const uint8_t *final)
+{
+    const uint32_t count = config->size / SR_SECTOR_SIZE;
+    uint8_t *role = calloc(count, 1);
+    if (role == NULL) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const bool blank = explore_is_blank(config->flash + i * SR_SECTOR_SIZE);
+        role[i] = blank ? EXPLORE_ROLE_FREE : EXPLORE_ROLE_KEPT;
+    }
+    keep_data(config, config->flash, role);
+    keep_data(config, final, role);
+    free_used(config, trace, role);
+    if (!free_neighbours(config, trace, final, role)) {
+        free(role);
+        return NULL;
+    }
+    for (unsigned i = 0; i < config->target_count; i++) {
+        const sr_region_t *target = &config->targets[i];
+        set_all(role, config->size, target->address, target->size, EXPLORE_ROLE_TARGET);
+    }
+    return role;
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bundle/sr_map.h"
+
+#include "flash/sr_writer.h"
+
+#include <string.h>
+
+#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
+#define PAGES_PER_SECTOR  (SR_SECTOR_SIZE / SR_PAGE_SIZE)
+#define NEVER_FREE        (SR_MAP_CONTENT | SR_MAP_NEEDED)
+
+/** Times in microseconds: W25Q32JV, revision G, table 9.6 "AC Electrical Characteristics". */
+#define PAGE_TYPICAL   400u
+#define PAGE_MAXIMUM   3000u
+#define SECTOR_TYPICAL 45000u
+#define SECTOR_MAXIMUM 400000u
+#define BLOCK_TYPICAL  150000u
+#define BLOCK_MAXIMUM  2000000u
+
+void sr_map_mark(sr_map_t *map, sr_region_t region, uint8_t flag)
+{
+    const uint64_t end = ((uint64_t)region.address + region.size + SR_SECTOR_SIZE - 1u) / SR_SECTOR_SIZE;
+    for (uint64_t i = region.address / SR_SECTOR_SIZE; region.size > 0 && i < end && i < map->count; i++) {
+        map->flags[i] |= flag;
+    }
+}
+
+void sr_map_close(sr_map_t *map, sr_region_t region, uint8_t why)
+{
+    const uint64_t end = ((uint64_t)region.address + region.size + SR_SECTOR_SIZE - 1u) / SR_SECTOR_SIZE;
+    for (uint64_t i = region.address / SR_SECTOR_SIZE; region.size > 0 && i < end && i < map->count; i++) {
+        map->closed[i / 4u] = (uint8_t)(map->closed[i / 4u] | why << i % 4u * 2u);
+    }
+}
+
+static bool is_closed_now(const sr_map_t *map, uint32_t index)
+{
+    return (sr_map_closed(map, index * SR_SECTOR_SIZE) & SR_MAP_CLOSED_NOW) != 0;
+}
+
+bool sr_map_block_erase(const sr_map_t *map, uint32_t block)
+{
+    const uint32_t first = block / SR_SECTOR_SIZE;
+    uint32_t dirty = 0;
+    if (first + SECTORS_PER_BLOCK > map->count) {
+        return false;
+    }
+    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
+        const uint8_t flags = map->flags[i];
+        const bool loses_nothing = (flags & SR_MAP_BLANK) != 0 || (flags & SR_MAP_WRONG) != 0;
+        if (!loses_nothing || (flags & SR_MAP_TARGET) == 0 || (flags & SR_MAP_NEEDED) != 0 || is_closed_now(map, i)) {
+            return false;
+        }
+        dirty += (flags & SR_MAP_BLANK) == 0;
+    }
+    return dirty >= SR_WRITER_WORTH_A_BLOCK;
+}
+
+bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t chunk, uint8_t want, uint8_t without)
+{
+    const sr_bundle_chunk_t row = sr_bundle_chunk(bundle, chunk);
+    const uint32_t start = sr_bundle_address(bundle, row.first_digest);
+    for (uint32_t i = 0; i < row.sector_count; i++) {
+        const uint8_t flags = sr_map_at(map, start + i * SR_SECTOR_SIZE);
+        const bool blank = sr_bundle_is_blank(sr_bundle_digest(bundle, row.first_digest + i));
+        if (!blank && (flags & want) == want && (flags & without) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Sectors that the commit writes only because they share the block: each waits in RAM. */
+#define MAX_EXTRA 2u
+
+/** What lies in the block of the boot path. */
+typedef struct boot_block {
+    uint32_t dirty; /**< Boot path that needs an erase. */
+    uint32_t extra; /**< Content of the bundle that is no boot path. */
+    bool loses_nothing;
+} boot_block_t;
+
+static void look_at_neighbour(uint8_t flags, bool owned, boot_block_t *found)
+{
+    const bool to_be_blank = (flags & SR_MAP_TARGET) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_RUNNING_APP)) == 0;
+    const bool stays_blank =
+        !owned && (flags & SR_MAP_BLANK) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_DATA | SR_MAP_RUNNING_APP)) == 0;
+    const bool is_written = (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_WRONG) != 0 &&
+                            (flags & SR_MAP_CONTENT) != 0 && (flags & SR_MAP_RUNNING_APP) == 0;
+    found->extra += is_written;
+    found->loses_nothing = found->loses_nothing && (to_be_blank || stays_blank || is_written);
+}
+
+static boot_block_t look_at_block(const sr_map_t *map, uint32_t first, uint16_t owned)
+{
+    boot_block_t found = {.loses_nothing = first + SECTORS_PER_BLOCK <= map->count};
+    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK && found.loses_nothing; i++) {
+        const uint8_t flags = map->flags[i];
+        if (is_closed_now(map, i)) {
+            found.loses_nothing = false;
+        } else if ((flags & SR_MAP_BOOT_PATH) != 0 && (flags & SR_MAP_WRONG) != 0) {
+            found.dirty += (flags & SR_MAP_BLANK) == 0;
+        } else {
+            look_at_neighbour(flags, (owned >> (i - first) & 1) != 0, &found);
+        }
+    }
+    return found;
+}
+
+uint32_t sr_map_boot_block(const sr_map_t *map)
+{
+    for (uint32_t i = 0; i < map->count; i++) {
+        if ((map->flags[i] & (SR_MAP_BOOT_PATH | SR_MAP_WRONG)) == (SR_MAP_BOOT_PATH | SR_MAP_WRONG)) {
+            return (i - i % SECTORS_PER_BLOCK) * SR_SECTOR_SIZE;
+        }
+    }
+    return UINT32_MAX;
+}
+
+void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors, uint16_t owned)
+{
+    const uint32_t block = sr_map_boot_block(map);
+    if (block == UINT32_MAX) {
+        return;
+    }
+    const uint32_t first = block / SR_SECTOR_SIZE;
+    const boot_block_t found = look_at_block(map, first, owned);
+    if (!found.loses_nothing || found.extra > MAX_EXTRA || found.dirty < SR_WRITER_WORTH_A_BLOCK) {
+        return;
+    }
+    uint8_t before[SECTORS_PER_BLOCK];
+    memcpy(before, map->flags + first, sizeof(before));
+    sr_map_mark(map, (sr_region_t){first * SR_SECTOR_SIZE, SR_BLOCK_SIZE}, SR_MAP_BOOT_PATH);
+    if (sr_map_find_free(map, record_sectors + found.extra) == UINT32_MAX) {
+        memcpy(map->flags + first, before, sizeof(before));
+        return;
+    }
+    map->claimed_end = (first + SECTORS_PER_BLOCK) * SR_SECTOR_SIZE;
+}
+
+sr_region_t sr_map_claimed(const sr_map_t *map)
+{
+    return map->claimed_end != 0 ? (sr_region_t){map->claimed_end - SR_BLOCK_SIZE, SR_BLOCK_SIZE} : (sr_region_t){0};
+}
+
+/* Erase and program times of one sector, block erases left aside. */
+static void add_sector(const sr_map_t *map, uint32_t index, bool erased_with_block, uint64_t *typical,
+                       uint64_t *maximum)
+{
+    if ((map->flags[index] & SR_MAP_BLANK) == 0 && !erased_with_block) {
+        *typical += SECTOR_TYPICAL;
+        *maximum += SECTOR_MAXIMUM;
+    }
+    if ((map->flags[index] & SR_MAP_CONTENT) != 0) {
+        *typical += PAGES_PER_SECTOR * PAGE_TYPICAL;
+        *maximum += PAGES_PER_SECTOR * PAGE_MAXIMUM;
+    }
+}
+
+/* The sum of microseconds in milliseconds, rounded up. */
+static uint32_t to_ms(uint64_t microseconds)
+{
+    return (uint32_t)((microseconds + 999u) / 1000u);
+}
+
+static void summarize_times(const sr_map_t *map, sr_map_summary_t *summary)
+{
+    uint64_t typical = 0, maximum = 0, window_typical = 0, window_maximum = 0;
+    bool block_erase = false;
+    for (uint32_t i = 0; i < map->count; i++) {
+        const bool claimed = sr_map_is_claimed(map, i * SR_SECTOR_SIZE);
+        if (i % SECTORS_PER_BLOCK == 0) {
+            block_erase = claimed || sr_map_block_erase(map, i * SR_SECTOR_SIZE);
+            typical += block_erase ? BLOCK_TYPICAL : 0;
+            maximum += block_erase ? BLOCK_MAXIMUM : 0;
+            window_typical += claimed ? BLOCK_TYPICAL : 0;
+            window_maximum += claimed ? BLOCK_MAXIMUM : 0;
+        }
+        if ((map->flags[i] & SR_MAP_WRONG) == 0) {
+            continue;
+        }
+        add_sector(map, i, block_erase, &typical, &maximum);
+        const sr_region_t sector = {i * SR_SECTOR_SIZE, SR_SECTOR_SIZE};
+        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0 && !sr_region_overlaps(map->guarded, sector)) {
+            add_sector(map, i, claimed, &window_typical, &window_maximum);
+        }
+    }
+    summary->typical_ms = to_ms(typical);
+    summary->maximum_ms = to_ms(maximum);
+    summary->window_typical_ms = to_ms(window_typical);
+    summary->window_maximum_ms = to_ms(window_maximum);
+}
+
+void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_summary_t *summary)
+{
+    *summary = (sr_map_summary_t){0};
+    for (uint32_t i = 0; i < map->count; i++) {
+        const uint8_t flags = map->flags[i];
+        summary->total += (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0;
+        if ((flags & SR_MAP_WRONG) != 0) {
+            summary->wrong++;
+            summary->boot_path += (flags & SR_MAP_BOOT_PATH) != 0;
+            summary->running += (flags & SR_MAP_RUNNING_APP) != 0;
+            summary->moved += sr_map_is_moved(flags);
+            summary->staged += (flags & (SR_MAP_BOOT_PATH | SR_MAP_DATA)) != 0 && (flags & SR_MAP_CONTENT) != 0;
+        }
+    }
+    for (uint32_t i = 0; i < bundle->chunk_count; i++) {
+        summary->bytes += sr_map_chunk_has(map, bundle, i, SR_MAP_WRONG, 0) ? sr_bundle_chunk(bundle, i).length : 0;
+    }
+    summarize_times(map, summary);
+}
+
+/** Where a run of free sectors may lie. */
+typedef enum rule { ANYWHERE, DATA_STARTS_A_BLOCK, CLEAR_OF_TRAILERS } rule_t;
+
+/** MCUboot has its state at the end of a slot, in up to 12 KiB and a bit, and slots end with a block. */
+#define TRAILER_SECTORS 4u
+
+void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms)
+{
+    const uint64_t pages = (uint64_t)programs * PAGES_PER_SECTOR;
+    *typical_ms = to_ms((uint64_t)erases * SECTOR_TYPICAL + pages * PAGE_TYPICAL);
+    *maximum_ms = to_ms((uint64_t)erases * SECTOR_MAXIMUM + pages * PAGE_MAXIMUM);
+}
+
+static bool may_lie(rule_t rule, uint32_t first, uint32_t sectors, uint32_t overhead)
+{
+    switch (rule) {
+    case DATA_STARTS_A_BLOCK:
+        return (first + overhead) % SECTORS_PER_BLOCK == 0;
+    case CLEAR_OF_TRAILERS:
+        return first % SECTORS_PER_BLOCK + sectors <= SECTORS_PER_BLOCK - TRAILER_SECTORS;
+    default:
+        return true;
+    }
+}
+
+static bool is_free(const sr_map_t *map, uint32_t index, uint8_t without)
+{
+    const uint8_t flags = map->flags[index];
+    return (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0 && (flags & without) == 0 &&
+           sr_map_closed(map, index * SR_SECTOR_SIZE) == 0;
+}
+
+static uint32_t find_run(const sr_map_t *map, uint32_t sectors, rule_t rule, uint32_t overhead, uint8_t without)
+{
+    uint32_t run = 0;
+    for (uint32_t i = 0; i < map->count; i++) {
+        run = is_free(map, i, without) ? run + 1 : 0;
+        if (run >= sectors && may_lie(rule, i + 1 - sectors, sectors, overhead)) {
+            return (i + 1 - sectors) * SR_SECTOR_SIZE;
+        }
+    }
+    return UINT32_MAX;
+}
+
+uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
+{
+    const uint32_t best = find_run(map, sectors, ANYWHERE, 0, NEVER_FREE | SR_MAP_NEW_DATA);
+    return best != UINT32_MAX ? best : find_run(map, sectors, ANYWHERE, 0, NEVER_FREE);
+}
+
+/** How far the place for a mark may fall short of the best. */
+typedef enum compromise { NO_COMPROMISE, END_OF_BLOCK, WITH_BOOT_PATH, NOT_BLANK_YET, COMPROMISES } compromise_t;
+
+static bool has_boot_path(const sr_map_t *map, uint32_t block)
+{
+    for (uint32_t i = block; i < block + SECTORS_PER_BLOCK && i < map->count; i++) {
+        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool takes_mark(const sr_map_t *map, uint32_t index, compromise_t compromise)
+{
+    const uint8_t flags = map->flags[index];
+    const uint32_t in_block = index % SECTORS_PER_BLOCK;
+    return is_free(map, index, NEVER_FREE | SR_MAP_NEW_DATA) &&
+           (compromise >= NOT_BLANK_YET || (flags & SR_MAP_BLANK) != 0) &&
+           (compromise >= WITH_BOOT_PATH || !has_boot_path(map, index - in_block)) &&
+           (compromise >= END_OF_BLOCK || in_block < SECTORS_PER_BLOCK - TRAILER_SECTORS);
+}
+
+uint32_t sr_map_find_mark(const sr_map_t *map, uint32_t below)
+{
+    const uint32_t end = below / SR_SECTOR_SIZE < map->count ? below / SR_SECTOR_SIZE : map->count;
+    for (unsigned compromise = NO_COMPROMISE; compromise < COMPROMISES; compromise++) {
+        for (uint32_t i = end; i > 0; i--) {
+            if (takes_mark(map, i - 1, (compromise_t)compromise)) {
+                return (i - 1) * SR_SECTOR_SIZE;
+            }
+        }
+    }
+    return UINT32_MAX;
+}
+
+uint32_t sr_map_longest_free(const sr_map_t *map)
+{
+    uint32_t run = 0;
+    uint32_t longest = 0;
+    for (uint32_t i = 0; i < map->count; i++) {
+        run = is_free(map, i, NEVER_FREE) ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
+}
+
+/* Data sectors of a record that fills its last block, if one erase of that is quicker than those of what it needs. */
+static uint32_t filled_up(uint32_t data_sectors)
+{
+    const uint32_t rest = data_sectors % SECTORS_PER_BLOCK;
+    return rest >= SR_WRITER_WORTH_A_BLOCK ? data_sectors - rest + SECTORS_PER_BLOCK : data_sectors;
+}
+
+uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_are_known, uint32_t *data_sectors)
+{
+    const uint8_t without = NEVER_FREE | SR_MAP_NEW_DATA;
+    uint32_t sectors = *data_sectors;
+    uint32_t place = UINT32_MAX;
+    if (!slots_are_known) {
+        place = find_run(map, overhead + sectors, CLEAR_OF_TRAILERS, overhead, without);
+    } else if (filled_up(sectors) >= SECTORS_PER_BLOCK) {
+        sectors = filled_up(sectors);
+        place = find_run(map, overhead + sectors, DATA_STARTS_A_BLOCK, overhead, without);
+    }
+    if (place != UINT32_MAX) {
+        *data_sectors = sectors;
+        return place;
+    }
+    return sr_map_find_free(map, overhead + *data_sectors);
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bundle/sr_migration_internal.h"
+
+#include "self_reflasher_err.h"
+#include "format/sr_digest.h"
+#include "journal/sr_install_mark.h"
+
+#include "esp_log.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *TAG = "self_reflasher";
+
+/** What was found where the bundle is compared for good. */
+typedef struct own {
+    uint32_t content, content_wrong, blank_wrong;
+} own_t;
+
+static void count_region(const sr_migration_t *migration, sr_region_t place, own_t *own)
+{
+    for (uint32_t offset = 0; offset < place.size; offset += SR_SECTOR_SIZE) {
+        const uint8_t flags = sr_map_at(&migration->map, place.address + offset);
+        const bool wrong = (flags & SR_MAP_WRONG) != 0;
+        const bool content = (flags & SR_MAP_CONTENT) != 0;
+        own->content += content;
+        own->content_wrong += content && wrong;
+        own->blank_wrong += !content && wrong;
+    }
+}
+
+/* Blank sectors do not decide, unless there is nothing else: some may stay as they are under the old app, until the new
+ * one erases them, and by then it has data of its own. */
+static bool own_regions_are_right(const sr_migration_t *migration)
+{
+    const sr_bundle_t *bundle = &migration->manifest.bundle;
+    own_t own = {0};
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(bundle, i);
+        if (!region.initial) {
+            count_region(migration, region.place, &own);
+        }
+    }
+    return own.content_wrong == 0 && (own.content != 0 || own.blank_wrong == 0);
+}
+
+static bool has_initial(const sr_bundle_t *bundle)
+{
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        if (sr_bundle_region(bundle, i).initial) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* From here on what lies there is nobody's business but the new system's. */
+static void settle(sr_migration_t *migration, sr_region_t place)
+{
+    for (uint32_t offset = 0; offset < place.size; offset += SR_SECTOR_SIZE) {
+        uint8_t *flags = &migration->map.flags[(place.address + offset) / SR_SECTOR_SIZE];
+        *flags &= (uint8_t) ~(SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG);
+        migration->settled++;
+    }
+}
+
+/* Not where the running system needs the flash, nor where the bundle has content: there is no room for a mark, and what
+ * looks like one is something else. */
+static esp_err_t counts(const sr_migration_t *migration, uint32_t address, bool *yes)
+{
+    *yes = false;
+    if ((sr_map_at(&migration->map, address) & (SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0) {
+        return ESP_OK;
+    }
+    return sr_install_mark_counts(address, yes);
+}
+
+static esp_err_t find_mark(sr_migration_t *migration)
+{
+    sr_install_mark_t mark = {.address = 0};
+    const sr_flash_t *flash = &migration->system.flash;
+    esp_err_t err;
+    while ((err = sr_install_mark_find(flash, mark.address, migration->buffers->scratch, &mark)) == ESP_OK) {
+        bool yes = false;
+        err =
+            memcmp(mark.id, migration->mark.id, sizeof(mark.id)) == 0 ? counts(migration, mark.address, &yes) : ESP_OK;
+        if (yes) {
+            migration->mark_found = mark.address;
+        }
+        if (err != ESP_OK || yes) {
+            return err;
+        }
+        mark.address += SR_SECTOR_SIZE;
+    }
+    return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
+}
+
+/* A mark that was cut short is none, and may have taken the only sector: that can still be one. Where flash is
+ * encrypted, it cannot, and looks like nothing in particular. */
+static esp_err_t find_torn_marks(sr_migration_t *migration)
+{
+    esp_err_t err = ESP_OK;
+    sr_install_mark_t mark = migration->mark;
+    for (uint32_t i = 0; i < migration->map.count && err == ESP_OK; i++) {
+        bool fits = false;
+        mark.address = i * SR_SECTOR_SIZE;
+        if ((migration->map.flags[i] & (SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_BLANK)) == 0) {
+            err = sr_install_mark_fits(&migration->system.flash, &mark, migration->buffers->scratch, &fits);
+        }
+        migration->map.flags[i] |= fits ? SR_MAP_BLANK : 0;
+    }
+    return err;
+}
+
+/* Like data of the running system: nothing is written there, nothing moves there, and no record claims it. */
+static void keep_from_use(sr_migration_t *migration, uint32_t address)
+{
+    uint8_t *flags = &migration->map.flags[address / SR_SECTOR_SIZE];
+    migration->settled += (*flags & SR_MAP_TARGET) != 0;
+    *flags = SR_MAP_DATA;
+}
+
+static esp_err_t identify(sr_migration_t *migration)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    if (!sr_digest(migration->manifest.bytes, migration->manifest.bundle.manifest_size, digest)) {
+        return ESP_FAIL;
+    }
+    memcpy(migration->mark.id, digest, sizeof(migration->mark.id));
+    return ESP_OK;
+}
+
+esp_err_t sr_migration_find_installed(sr_migration_t *migration)
+{
+    const sr_bundle_t *bundle = &migration->manifest.bundle;
+    migration->has_initial = has_initial(bundle);
+    if (!migration->has_initial) {
+        return ESP_OK; /* Then it is installed as soon as nothing is wrong. */
+    }
+    esp_err_t err = identify(migration);
+    if (err == ESP_OK) {
+        err = find_mark(migration);
+    }
+    if (err != ESP_OK) {
+        return err;
+    }
+    const bool right = own_regions_are_right(migration);
+    if (migration->mark_found != SR_NO_ADDRESS && right) {
+        keep_from_use(migration, migration->mark_found);
+    } else if (migration->mark_found != SR_NO_ADDRESS) {
+        /* Nothing depends on it yet: its sector is as free as it was, and takes the new one. */
+        sr_map_mark(&migration->map, (sr_region_t){migration->mark_found, SR_SECTOR_SIZE}, SR_MAP_BLANK);
+        migration->mark_found = SR_NO_ADDRESS;
+    }
+    migration->installed = right && migration->mark_found == SR_NO_ADDRESS;
+    for (uint32_t i = 0; migration->installed && i < bundle->region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(bundle, i);
+        if (region.initial) {
+            settle(migration, region.place);
+        }
+    }
+    return migration->installed ? ESP_OK : find_torn_marks(migration);
+}
+
+bool sr_migration_needs_mark(const sr_migration_t *migration)
+{
+    return migration->has_initial && !migration->installed;
+}
+
+/* True if the record finds a place beside a mark at @p address. */
+static bool record_fits_beside(sr_migration_t *migration, uint32_t address, uint32_t sectors)
+{
+    uint8_t *flags = &migration->map.flags[address / SR_SECTOR_SIZE];
+    const uint8_t before = *flags;
+    *flags = SR_MAP_DATA;
+    const bool fits = sr_migration_find_place(migration, &sectors) != SR_NO_ADDRESS;
+    *flags = before;
+    return fits;
+}
+
+/* The highest place that leaves room for the record; without any such, the mark comes first: a commit from RAM needs
+ * it even more. */
+static uint32_t find_place_for_mark(sr_migration_t *migration)
+{
+    sr_map_summary_t summary;
+    sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
+    const uint32_t best = sr_map_find_mark(&migration->map, UINT32_MAX);
+    const uint32_t sectors = sr_record_manifest_sectors(sr_migration_manifest_size(migration)) + summary.staged;
+    uint32_t place = best;
+    while (place != SR_NO_ADDRESS && !record_fits_beside(migration, place, sectors)) {
+        place = sr_map_find_mark(&migration->map, place);
+    }
+    return place != SR_NO_ADDRESS ? place : best;
+}
+
+esp_err_t sr_migration_reserve_mark(sr_migration_t *migration)
+{
+    bool place_is_good;
+    if (!sr_migration_needs_mark(migration)) {
+        return ESP_OK;
+    }
+    if (migration->overwrite.size > 0) {
+        place_is_good = (sr_map_at(&migration->map, migration->mark.address) & SR_MAP_NEW_DATA) == 0;
+    } else if (migration->mark_found != SR_NO_ADDRESS) {
+        migration->mark.address = migration->mark_found;
+        return ESP_OK;
+    } else {
+        migration->mark.address = find_place_for_mark(migration);
+        place_is_good = migration->mark.address != SR_NO_ADDRESS;
+    }
+    if (!place_is_good) {
+        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_NO_ROOM,
+                                   "no sector of flash is free to note that the installation is not done: a power cut "
+                                   "could leave data of the old system for good; a bundle in which all is compared "
+                                   "(pack --always) needs no note");
+    }
+    if (migration->overwrite.size == 0) {
+        keep_from_use(migration, migration->mark.address);
+    }
+    return ESP_OK;
+}
+
+/* Of attempts with other bundles, or done with. */
+static esp_err_t clear_others(sr_migration_t *migration)
+{
+    sr_install_mark_t mark = {.address = 0};
+    uint8_t *scratch = migration->buffers->scratch;
+    esp_err_t err;
+    while ((err = sr_install_mark_find(&migration->system.flash, mark.address, scratch, &mark)) == ESP_OK) {
+        bool yes = mark.address == migration->mark_found;
+        if (!yes) {
+            err = counts(migration, mark.address, &yes);
+        }
+        if (err == ESP_OK && yes && mark.address != migration->mark.address) {
+            err = sr_install_mark_clear(&migration->writer, mark.address, scratch);
+        }
+        if (err != ESP_OK) {
+            return err;
+        }
+        mark.address += SR_SECTOR_SIZE;
+    }
+    return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
+}
+
+static esp_err_t tell(const sr_migration_t *migration, esp_err_t err)
+{
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "mark of the installation, sector 0x%" PRIx32 ": %s", migration->writer.failed_address,
+                 esp_self_reflasher_err_to_name(err));
+    }
+    return err;
+}
+
+esp_err_t sr_migration_put_mark(sr_migration_t *migration)
+{
+    esp_err_t err = ESP_OK;
+    if (migration->mark.address != SR_NO_ADDRESS) {
+        migration->map.flags[migration->mark.address / SR_SECTOR_SIZE] = SR_MAP_DATA;
+        err = sr_install_mark_put(&migration->writer, &migration->mark, migration->buffers->scratch);
+    }
+    return tell(migration, err == ESP_OK ? clear_others(migration) : err);
+}
+
+esp_err_t sr_migration_void_mark(sr_migration_t *migration)
+{
+    if (migration->mark.address == SR_NO_ADDRESS) {
+        return ESP_OK;
+    }
+    return tell(migration,
+                sr_install_mark_void(&migration->writer, migration->mark.address, migration->buffers->scratch));
+}
+
+esp_err_t sr_migration_clear_mark(sr_migration_t *migration)
+{
+    const uint32_t address = migration->mark.address != SR_NO_ADDRESS ? migration->mark.address : migration->mark_found;
+    if (address == SR_NO_ADDRESS) {
+        return ESP_OK;
+    }
+    return tell(migration, sr_install_mark_clear(&migration->writer, address, migration->buffers->scratch));
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Shared between the files of the migration, and nobody else.
+ */
+#pragma once
+
+#include "bundle/sr_migration.h"
+
+#include <stddef.h>
+
+#define SR_NO_ADDRESS UINT32_MAX
+
+struct sr_migration_buffers {
+    uint8_t list[SR_SECTOR_SIZE];                          /**< Entries of the commit. */
+    _Alignas(max_align_t) uint8_t scratch[SR_SECTOR_SIZE]; /**< Sector in work, or what the checks need. */
+    uint8_t readback[SR_WRITER_READBACK_SIZE];
+};
+
+/** Compares the flash with the manifest and marks what the running system needs.
+ *  @return ESP_OK or an error of the flash. */
+esp_err_t sr_migration_scan(sr_migration_t *migration);
+
+/** Does that once more for whole sectors that were written since.  @return as sr_migration_scan(). */
+esp_err_t sr_migration_rescan(sr_migration_t *migration, sr_region_t region);
+
+/**
+ * Finds the sources of the bundle's moves, and scans their destinations. Nothing moves any more once the boot path is
+ * that of the bundle: then what lies at the old places is the new system's.
+ * @return ESP_OK, ESP_ERR_SELF_REFLASHER_REFUSED, or an error of the flash.
+ */
+esp_err_t sr_migration_find_moves(sr_migration_t *migration);
+
+/**
+ * Finds out whether the bundle is installed, by the sectors that were compared. If so, what the new system owns is
+ * taken out of the map. If not, and an earlier attempt has left its mark, that is kept from use.
+ * @return ESP_OK, ESP_FAIL if the manifest cannot be hashed, or an error of the flash.
+ */
+esp_err_t sr_migration_find_installed(sr_migration_t *migration);
+
+/** True if a mark has to say that the installation is not done. Valid after the scan. */
+bool sr_migration_needs_mark(const sr_migration_t *migration);
+
+/** Tells the map where the mark will lie that the installation is not done, if it needs one. Changes no flash.
+ *  @return ESP_OK or ESP_ERR_SELF_REFLASHER_REFUSED: there is no room. */
+esp_err_t sr_migration_reserve_mark(sr_migration_t *migration);
+
+/** Writes the mark, and erases those of other attempts. Comes before anything that the bundle compares for good.
+ *  @return ESP_OK or as sr_writer_put(). */
+esp_err_t sr_migration_put_mark(sr_migration_t *migration);
+
+/** Voids the mark: all is done. @return ESP_OK or as sr_writer_put(). */
+esp_err_t sr_migration_void_mark(sr_migration_t *migration);
+
+/** Erases the mark. @return ESP_OK or as sr_writer_put(). */
+esp_err_t sr_migration_clear_mark(sr_migration_t *migration);
+
+/** Tells the map that the sectors of old records are free: sr_migration_discard_records() comes before anything else.
+ *  @return ESP_OK or an error of the flash. */
+esp_err_t sr_migration_mark_records(sr_migration_t *migration);
+
+/** Logs which sector of free flash failed under a record. @return @p err */
+esp_err_t sr_migration_tell_record(const sr_migration_t *migration, esp_err_t err);
+
+/** What one sector must hold. */
+sr_moves_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t address);
+
+/**
+ * Tells the part of the commit that a sector belongs to.
+ * @param[out] group Set if it belongs to one.
+ * @return false for a sector that is none of the commit's business.
+ */
+bool sr_migration_group_of(const sr_migration_t *migration, uint32_t address, sr_record_group_t *group);
+
+/** Lists what the commit has to write, from this group on. Changes no flash.
+ *  @return ESP_OK; or ESP_ERR_INVALID_SIZE if the list is full. */
+esp_err_t sr_migration_list_groups(sr_migration_t *migration, sr_record_group_t first);
+
+/**
+ * Gets one sector of an entry from where it has been so far, as sr_commit_fetch_t.
+ * @param context sr_migration_t
+ * @return as sr_decoder_get(), or an error of the flash.
+ */
+esp_err_t sr_migration_fetch(void *context, const sr_record_entry_t *entry, uint32_t index, uint8_t *data);
+
+/**
+ * Puts the manifest and the data of all entries into free flash, at plan->staging_address. The record counts for
+ * nothing before it is sealed.
+ * @return ESP_OK; as sr_migration_fetch(); ESP_FAIL if it cannot be hashed; ESP_ERR_NO_MEM; or as sr_writer_put().
+ */
+esp_err_t sr_migration_stage_data(sr_migration_t *migration);
+
+/** Hashes the sources of what moves once more. @return ESP_OK; ESP_ERR_INVALID_STATE if one was written to since it was
+ *  staged; or an error of the flash. */
+esp_err_t sr_migration_check_moved(sr_migration_t *migration);
+
+/**
+ * Lists what the commit has to write: data first, then the boot path in its order. Changes no flash.
+ * @param[out] data_is_staged Whether list and free flash have room for all of it. If not, data is not in the list: it
+ * is written straight from the bundle, after the rest and before the boot path.
+ * @return ESP_OK; or ESP_ERR_INVALID_SIZE if the list is full.
+ */
+esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged);
+
+/** True if all that the commit writes can be staged, whatever is in otadata by then, and once the running app lies at
+ * @p address, too; UINT32_MAX: if it stays where it is. Changes no flash, and the list of entries. */
+bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address);
+
+/** Bytes of the manifest and its signature block, as a record carries them. */
+uint32_t sr_migration_manifest_size(const sr_migration_t *migration);
+
+/** Finds a place for the record. @param[in,out] sectors After mark and list: those that it needs, manifest included,
+ *  and those that it takes. @return Its address, or UINT32_MAX. */
+uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *sectors);
+
+/** Compares one sector with what the bundle wants there. @return ESP_OK or an error of the flash. */
+esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right);
+
+/** Fetches what the checks read more than once, and the commit then writes, and keeps it in RAM as long as there is
+ *  room: bootloader, table, otadata. @return ESP_OK or an error of the source. */
+esp_err_t sr_migration_keep(sr_migration_t *migration);
+
+/** The checks are over: frees what is kept if there is no room for it any more. */
+void sr_migration_end_keeping(sr_migration_t *migration);
+
+/** The flash as it will be, as a reader for checks. */
+sr_reader_t sr_migration_target(sr_migration_t *migration);
+
+/** True if the target wants nothing in a room, and the bundle does not lie there. @param context sr_migration_t */
+bool sr_migration_leaves_alone(void *context, sr_region_t room);
+
+/** Looks for a recovery bootloader that stands in while the bootloader is written, and tells map, plan and stage.
+ * Changes no flash. @return ESP_OK, also without one; or ESP_ERR_SELF_REFLASHER_REFUSED */
+esp_err_t sr_migration_find_recovery(sr_migration_t *migration);
+
+/** Refuses what a chip that encrypts its flash would read with another eye than today's system.
+ *  @return ESP_OK or ESP_ERR_SELF_REFLASHER_REFUSED */
+esp_err_t sr_migration_check_encryption(sr_migration_t *migration);
+
+/** Tells whether the chip decrypts a sector that is to be blank when it reads it: then erased cells will not do, and
+ * 0xFF must be written as any other content. @return ESP_OK or ESP_ERR_NO_MEM */
+esp_err_t sr_migration_blank_is_read(const sr_migration_t *migration, uint32_t address, bool *is_read);
+
+/** Tells whether a sector that is to be blank is. @return ESP_OK, ESP_ERR_NO_MEM, or an error of the flash. */
+esp_err_t sr_migration_is_blank(sr_migration_t *migration, uint32_t address, bool *right);
+
+/** Looks for what must be written in a partition that is flagged `readonly`.
+ *  @return ESP_OK; ESP_ERR_SELF_REFLASHER_REFUSED; ESP_ERR_NO_MEM; or an error of the flash. */
+esp_err_t sr_migration_check_read_only(sr_migration_t *migration);
+
+/** Reads the whole app that will boot, if the first check saw only its header. @return as sr_migration_check(). */
+esp_err_t sr_migration_check_app(sr_migration_t *migration);
+
+/**
+ * Looks whether the bootloader will start the running app again until the commit, also while a new app is written to
+ * where it looks first. Where otadata has to select the running app for that, its sectors count as wrong.
+ * @return ESP_OK; ESP_ERR_SELF_REFLASHER_REFUSED if no otadata selects it; ESP_ERR_NO_MEM; or an error of the flash.
+ */
+esp_err_t sr_migration_check_start(sr_migration_t *migration);
+
+/** Finds a way for the running app to get out of the way, and fills the plan with it.
+ *  @return as sr_migration_check(). */
+esp_err_t sr_migration_find_relocation(sr_migration_t *migration);
+
+/** Copies the running app to where it was found that it can go, and selects it there; the caller restarts the chip.
+ *  @return ESP_OK, ESP_ERR_SELF_REFLASHER_NOT_NOW, or as sr_relocate() or sr_temporary_table_write(). */
+esp_err_t sr_migration_relocate(sr_migration_t *migration);
+
+/** Asks the caller, or looks at the reset reason. */
+bool sr_migration_may_commit(const sr_migration_t *migration);
+
+/** Bytes of free flash that are missing to overwrite the running app in place; 0: it can be done. */
+uint32_t sr_migration_in_place_missing(const sr_migration_t *migration);
+
+/** Plans to do it: what of the app, from where, and how long that takes. */
+void sr_migration_in_place_plan(sr_migration_t *migration);
+
+/** Puts what goes over the running app into free flash, and confirms it there.
+ *  @return ESP_OK; ESP_ERR_INVALID_STATE without room for it; as sr_decoder_get() or as sr_writer_put(). */
+esp_err_t sr_migration_in_place_stage(sr_migration_t *migration);
+
+/** Copies it from there, then writes the sectors that are held, cleans up, and resets the chip, all of it from RAM.
+ *  @return only if it cannot start: as sr_copy_execute_in_place(), or ESP_ERR_NO_MEM. */
+esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot_path_buffer_t *buffer);

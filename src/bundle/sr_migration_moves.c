@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bundle/sr_migration_internal.h"
+#include "system/sr_partition.h"
+
+#include "esp_log.h"
+#include "esp_partition.h"
+
+#include <inttypes.h>
+
+static const char *TAG = "self_reflasher";
+
+static bool is_wrong(const sr_migration_t *migration, sr_region_t region)
+{
+    for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
+        if ((sr_map_at(&migration->map, region.address + offset) & SR_MAP_WRONG) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Otadata does not count: it changes in the life of a system. */
+static bool boot_path_is_old(const sr_migration_t *migration)
+{
+    const sr_boot_path_t *path = &migration->system.boot_path;
+    return is_wrong(migration, path->bootloader) || is_wrong(migration, path->table);
+}
+
+static sr_region_t whole_sectors(const esp_partition_t *partition)
+{
+    return (sr_region_t){partition->address, (uint32_t)sr_region_align_up(partition->size, SR_SECTOR_SIZE)};
+}
+
+static esp_err_t find_source(sr_migration_t *migration, const sr_bundle_move_t *row, sr_region_t *source)
+{
+    *source = row->source;
+    if (row->label[0] == '\0') {
+        return ESP_OK;
+    }
+    const esp_partition_t *partition =
+        esp_partition_find_first(ESP_PARTITION_TYPE_ANY, ESP_PARTITION_SUBTYPE_ANY, row->label);
+    if (partition == NULL || !sr_partition_is_on_main_chip(partition)) {
+        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
+                                   "partition '%s' shall move, and this system has none", row->label);
+    }
+    if (!sr_region_is_aligned(partition->address, SR_SECTOR_SIZE)) {
+        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
+                                   "partition '%s' at 0x%" PRIx32 " is not aligned, and cannot move", row->label,
+                                   partition->address);
+    }
+    *source = whole_sectors(partition);
+    return ESP_OK;
+}
+
+static esp_err_t find_move(sr_migration_t *migration, uint32_t index)
+{
+    const sr_bundle_move_t row = sr_bundle_move(&migration->manifest.bundle, index);
+    struct sr_move *move = &migration->moves.list[index];
+    move->destination = row.destination;
+    const esp_err_t err = find_source(migration, &row, &move->source);
+    if (err != ESP_OK) {
+        return err;
+    }
+    if (!sr_region_fits(move->source, migration->system.flash.size) || move->source.size > move->destination.size) {
+        return sr_migration_refuse(
+            migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
+            "'%s', %" PRIu32 " bytes at 0x%" PRIx32 ", does not fit its new place: %" PRIu32 " bytes at 0x%" PRIx32,
+            row.label, move->source.size, move->source.address, move->destination.size, move->destination.address);
+    }
+    ESP_LOGI(TAG, "%" PRIu32 " bytes move from 0x%" PRIx32 " to 0x%" PRIx32, move->source.size, move->source.address,
+             move->destination.address);
+    return ESP_OK;
+}
+
+/* Sources are needed to the end, like data of the running system. Where they go is looked at only when all of them are
+ * known. */
+static esp_err_t scan_moves(sr_migration_t *migration)
+{
+    esp_err_t err = ESP_OK;
+    for (uint32_t i = 0; i < migration->moves.count; i++) {
+        sr_map_mark(&migration->map, migration->moves.list[i].source, SR_MAP_DATA);
+    }
+    for (uint32_t i = 0; i < migration->moves.count && err == ESP_OK; i++) {
+        err = sr_migration_rescan(migration, migration->moves.list[i].destination);
+    }
+    return err;
+}
+
+esp_err_t sr_migration_find_moves(sr_migration_t *migration)
+{
+    const uint32_t count = migration->manifest.bundle.move_count;
+    if (count == 0 || migration->installed || !boot_path_is_old(migration)) {
+        return ESP_OK;
+    }
+    if (migration->system.flash.encryption) {
+        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
+                                   "flash encryption is on: data cannot be moved");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const esp_err_t err = find_move(migration, i);
+        if (err != ESP_OK) {
+            return err;
+        }
+    }
+    migration->moves.count = count;
+    return scan_moves(migration);
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a bundle wants written, and the flash driver refuses to. */
+#include "bundle/sr_migration_internal.h"
+#include "system/sr_partition.h"
+
+#include <inttypes.h>
+
+/** A search for what must be written and cannot be. */
+typedef struct closed {
+    const sr_map_t *map;
+    bool with_otadata; /**< All of otadata counts as to be written. */
+    const esp_partition_t *partition;
+    uint32_t address;
+} closed_t;
+
+static void look_for_closed(void *context, const esp_partition_t *partition)
+{
+    closed_t *closed = context;
+    const sr_region_t region = sr_partition_region(partition);
+    const bool is_otadata =
+        partition->type == ESP_PARTITION_TYPE_DATA && partition->subtype == ESP_PARTITION_SUBTYPE_DATA_OTA;
+    if (!sr_partition_is_read_only(partition)) {
+        return;
+    }
+    for (uint64_t at = region.address; at < (uint64_t)region.address + region.size; at += SR_SECTOR_SIZE) {
+        const bool inside = at < (uint64_t)closed->map->count * SR_SECTOR_SIZE;
+        if (inside && closed->partition == NULL &&
+            ((sr_map_at(closed->map, (uint32_t)at) & SR_MAP_WRONG) != 0 || (is_otadata && closed->with_otadata))) {
+            closed->partition = partition;
+            closed->address = (uint32_t)at;
+        }
+    }
+}
+
+/* What goes on after a cut goes by the table that is in flash by then. Where flash is encrypted that is today's. */
+static esp_err_t check_new_otadata(sr_migration_t *migration)
+{
+    for (uint32_t i = 0; i < migration->map.count && !migration->system.flash.encryption; i++) {
+        sr_record_group_t group;
+        const uint32_t address = i * SR_SECTOR_SIZE;
+        if ((sr_map_closed(&migration->map, address) & SR_MAP_CLOSED_THEN) != 0 &&
+            sr_migration_group_of(migration, address, &group) && group == SR_RECORD_OTADATA) {
+            return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_READ_ONLY,
+                                       "otadata at 0x%" PRIx32 " is flagged readonly in the bundle's own table: with "
+                                       "that in place it could be written no more if the power was cut",
+                                       address);
+        }
+    }
+    return ESP_OK;
+}
+
+/* From ESP-IDF 5.2 on the flash driver writes to no partition that is flagged read-only. What the commit left undone
+ * for that could be finished by nobody. */
+esp_err_t sr_migration_check_read_only(sr_migration_t *migration)
+{
+    closed_t closed = {.map = &migration->map, .with_otadata = migration->must_stay};
+    const esp_err_t err = sr_partition_visit(look_for_closed, &closed);
+    if (err != ESP_OK) {
+        return err;
+    }
+    if (closed.partition != NULL) {
+        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_READ_ONLY,
+                                   "partition '%s' at 0x%" PRIx32 " is flagged readonly, and 0x%" PRIx32
+                                   " in it must be written: the flash driver refuses that until a table without the "
+                                   "flag is in place, which a bundle of its own can bring",
+                                   closed.partition->label, closed.partition->address, closed.address);
+    }
+    return check_new_otadata(migration);
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "journal/sr_resume.h"
+
+#include "journal/sr_abandon.h"
+#include "journal/sr_commit.h"
+#include "journal/sr_install_mark.h"
+#include "journal/sr_journal.h"
+#include "journal/sr_verification.h"
+#include "system/sr_system.h"
+
+#include "esp_heap_caps.h"
+#include "esp_log.h"
+#include "esp_system.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+
+#define ATTEMPTS 4u
+
+static const char *TAG = "self_reflasher";
+
+/** All that finishing a record needs, in internal RAM. */
+typedef struct resume {
+    sr_system_t system;
+    sr_journal_t journal;
+    sr_writer_t writer;
+    sr_verification_t verification;
+    bool finished; /**< The chip has to be restarted. */
+    bool stuck;
+    uint8_t list[SR_SECTOR_SIZE];
+    _Alignas(max_align_t) uint8_t scratch[SR_SECTOR_SIZE];
+    uint8_t readback[SR_WRITER_READBACK_SIZE];
+} resume_t;
+
+static esp_err_t fetch(void *context, const sr_record_entry_t *entry, uint32_t index, uint8_t *data)
+{
+    const resume_t *resume = context;
+    return sr_journal_read(&resume->journal, entry, index, data);
+}
+
+static void free_digests(resume_t *resume)
+{
+    heap_caps_free(resume->journal.digests);
+    resume->journal.digests = NULL;
+}
+
+static esp_err_t prove(resume_t *resume, sr_record_status_t *status)
+{
+    const esp_err_t err = sr_verification_check(&resume->verification, status);
+    sr_verification_release(&resume->verification);
+    if (err == ESP_OK && *status != SR_RECORD_OK) {
+        ESP_LOGW(TAG, "record at 0x%" PRIx32 " is not believed: it %s%s%s", resume->journal.address,
+                 sr_record_status_text(*status), resume->verification.reason[0] != '\0' ? ": " : "",
+                 resume->verification.reason);
+    }
+    if (err != ESP_OK || *status != SR_RECORD_OK) {
+        free_digests(resume);
+    }
+    return err;
+}
+
+/* Finds a record that proves itself. */
+static esp_err_t find_record(resume_t *resume)
+{
+    sr_record_status_t status = SR_RECORD_NOT_SEALED;
+    esp_err_t err = sr_system_app_id(&resume->system, resume->scratch, resume->verification.app_id);
+    if (err == ESP_OK) {
+        err = sr_journal_find(&resume->journal);
+    }
+    while (err == ESP_OK) {
+        err = prove(resume, &status);
+        if (err != ESP_OK || status == SR_RECORD_OK) {
+            return err;
+        }
+        resume->journal.address += SR_SECTOR_SIZE;
+        err = sr_journal_find(&resume->journal);
+    }
+    return err;
+}
+
+static esp_err_t commit(resume_t *resume)
+{
+    sr_commit_t commit = {.journal = &resume->journal,
+                          .fetch = fetch,
+                          .fetch_context = resume,
+                          .scratch = resume->scratch,
+                          .readback = resume->readback};
+    esp_err_t err = sr_commit_prepare(&commit);
+    if (err == ESP_OK) {
+        err = sr_commit_execute(&commit);
+    }
+    sr_commit_release(&commit);
+    if (err == ESP_OK) {
+        return ESP_OK;
+    }
+    const sr_abandon_t abandon = {.journal = &resume->journal,
+                                  .writer = &resume->writer,
+                                  .scratch = resume->scratch,
+                                  .moves = &resume->verification.moves,
+                                  .moves_are_known = resume->verification.moves_are_known,
+                                  .cause = err,
+                                  .failed_address = commit.failed_address};
+    return sr_abandon(&abandon, &resume->stuck);
+}
+
+/* A record that cannot be erased was finished all the same. At the next start nothing of it is left to do, and it is
+ * no reason to restart again. */
+static esp_err_t finish_record(resume_t *resume)
+{
+    bool done = false;
+    esp_err_t err = sr_verification_is_done(&resume->verification, &done);
+    if (err == ESP_OK && !done) {
+        err = commit(resume);
+    }
+    if (err == ESP_OK) {
+        err = sr_install_mark_remove(&resume->system, &resume->writer, resume->scratch);
+    }
+    if (err != ESP_OK) {
+        return err;
+    }
+    const esp_err_t discarded = sr_journal_discard(&resume->journal, &resume->writer, resume->scratch);
+    if (discarded != ESP_OK) {
+        ESP_LOGE(TAG, "staging, sector 0x%" PRIx32 ": %s", resume->writer.failed_address,
+                 esp_self_reflasher_err_to_name(discarded));
+    }
+    resume->finished = !done || discarded == ESP_OK;
+    return ESP_OK;
+}
+
+static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t *config)
+{
+    resume->finished = false;
+    resume->stuck = false;
+    esp_err_t err = sr_system_read(&resume->system);
+    if (err != ESP_OK) {
+        return err;
+    }
+    resume->journal = (sr_journal_t){.flash = &resume->system.flash, .list = resume->list};
+    resume->writer = (sr_writer_t){.flash = &resume->system.flash, .readback = resume->readback, .attempts = ATTEMPTS};
+    resume->verification = (sr_verification_t){.config = config,
+                                               .system = &resume->system,
+                                               .journal = &resume->journal,
+                                               .writer = &resume->writer,
+                                               .scratch = resume->scratch};
+    err = find_record(resume);
+    if (err == ESP_ERR_NOT_FOUND) {
+        return ESP_OK;
+    }
+    if (err == ESP_OK &&
+        !(config->may_commit != NULL ? config->may_commit(config->user_ctx) : sr_system_supply_is_steady())) {
+        err = ESP_ERR_SELF_REFLASHER_NOT_NOW;
+    }
+    if (err == ESP_OK) {
+        ESP_LOGW(TAG, "finishing what was interrupted, from the record at 0x%" PRIx32, resume->journal.address);
+        err = finish_record(resume);
+    }
+    free_digests(resume);
+    return err;
+}
+
+esp_err_t sr_resume(const esp_self_reflasher_bundle_config_t *config, bool *stuck)
+{
+    *stuck = false;
+    resume_t *resume = heap_caps_malloc(sizeof(*resume), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
+    if (resume == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    const esp_err_t err = run(resume, config);
+    const bool finished = resume->finished;
+    *stuck = resume->stuck;
+    heap_caps_free(resume);
+    if (finished) {
+        esp_restart(); /* Table and otadata are others now: what the app knows of them is stale. */
+    }
+    return err;
+}

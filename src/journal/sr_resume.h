@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Finishing what a power cut interrupted, from the record that was staged before.
+ */
+#pragma once
+
+#include "self_reflasher_bundle.h"
+
+#include <stdbool.h>
+
+/**
+ * Does what esp_self_reflasher_resume() does.
+ * @param config Not NULL, with a key or unsigned bundles allowed.
+ * @param[out] stuck A step was given up whose record cannot be made unusable: who has something else to do may do it.
+ * @return as esp_self_reflasher_resume()
+ */
+esp_err_t sr_resume(const esp_self_reflasher_bundle_config_t *config, bool *stuck);

@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "journal/sr_verification.h"
+
+#include "format/sr_digest.h"
+#include "port/sr_yield.h"
+#include "preflight/sr_admit.h"
+#include "preflight/sr_preflight_chip.h"
+#include "system/sr_partition.h"
+
+#include "esp_heap_caps.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool is_in(sr_region_t region, uint32_t address)
+{
+    return sr_region_overlaps(region, (sr_region_t){address, SR_SECTOR_SIZE});
+}
+
+static esp_err_t digest_of(sr_verification_t *verification, uint32_t address, uint8_t digest[SR_SHA256_SIZE])
+{
+    sr_yield(SR_SECTOR_SIZE);
+    const esp_err_t err = sr_flash_read(&verification->system->flash, address, verification->scratch, SR_SECTOR_SIZE);
+    if (err != ESP_OK) {
+        return err;
+    }
+    return sr_digest(verification->scratch, SR_SECTOR_SIZE, digest) ? ESP_OK : ESP_FAIL;
+}
+
+/* Compares a sector of the flash with half a SHA-256; NULL: is it blank? */
+static esp_err_t is_right(sr_verification_t *verification, uint32_t address, const uint8_t *wanted, bool *right)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    if (wanted == NULL) {
+        sr_yield(SR_SECTOR_SIZE);
+        return sr_writer_is_blank(verification->writer, address, right);
+    }
+    const esp_err_t err = digest_of(verification, address, digest);
+    *right = err == ESP_OK && memcmp(digest, wanted, SR_BUNDLE_DIGEST_SIZE) == 0;
+    return err;
+}
+
+/** A record, and whether a data partition has part of it. */
+typedef struct place {
+    sr_region_t region;
+    bool is_data;
+} place_t;
+
+static void look_at_partition(void *context, const esp_partition_t *partition)
+{
+    place_t *place = context;
+    place->is_data |=
+        sr_partition_is_data(partition) && sr_region_overlaps(sr_partition_region(partition), place->region);
+}
+
+/* Nothing is staged in a data partition of the running system: what looks like a record there, somebody has stored. */
+static esp_err_t check_place(sr_verification_t *verification, sr_record_status_t *status)
+{
+    place_t place = {.region = sr_journal_place(verification->journal)};
+    const esp_err_t err = sr_partition_visit(look_at_partition, &place);
+    *status = place.is_data                                ? SR_RECORD_IN_DATA
+              : verification->journal->header.sectors == 0 ? SR_RECORD_NOT_SEALED
+                                                           : SR_RECORD_OK;
+    return err;
+}
+
+static esp_err_t load_list(sr_verification_t *verification, sr_record_status_t *status)
+{
+    return sr_journal_load(verification->journal, status);
+}
+
+static esp_err_t check_app(sr_verification_t *verification, sr_record_status_t *status)
+{
+    const sr_record_header_t *header = &verification->journal->header;
+    *status =
+        memcmp(header->app_id, verification->app_id, sizeof(header->app_id)) == 0 ? SR_RECORD_OK : SR_RECORD_OTHER_APP;
+    return ESP_OK;
+}
+
+/* Rows for each sector that this flash has: one for another device could ask for all memory. */
+static uint32_t largest_manifest(const sr_verification_t *verification)
+{
+    const uint32_t rows = SR_BUNDLE_MAX_REGIONS + 2u * (verification->system->flash.size / SR_SECTOR_SIZE);
+    return SR_BUNDLE_HEADER_SIZE + rows * SR_BUNDLE_ROW_SIZE + SR_BUNDLE_MAX_MOVES * SR_BUNDLE_MOVE_SIZE +
+           SR_BUNDLE_SIGNATURE_SIZE;
+}
+
+static esp_err_t load_manifest(sr_verification_t *verification, sr_record_status_t *status)
+{
+    if (verification->journal->header.manifest_size > largest_manifest(verification)) {
+        (void)snprintf(verification->reason, sizeof(verification->reason), "more than this flash has sectors for");
+        *status = SR_RECORD_BAD_MANIFEST;
+        return ESP_OK;
+    }
+    sr_yield(SR_YIELD_BYTES); /* A signature takes as long to verify, and there may be many such records. */
+    const esp_self_reflasher_bundle_config_t *config = verification->config;
+    const bool unsigned_ok = (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) != 0;
+    const sr_region_t place = {sr_journal_manifest_address(verification->journal),
+                               verification->journal->header.manifest_size};
+    esp_err_t err = sr_manifest_load_record(&verification->manifest, &verification->system->flash, place,
+                                            config->public_key, unsigned_ok);
+    if (err == ESP_ERR_SELF_REFLASHER_REFUSED) {
+        (void)snprintf(verification->reason, sizeof(verification->reason), "%s",
+                       sr_bundle_status_text(verification->manifest.status));
+        *status = SR_RECORD_BAD_MANIFEST;
+        err = ESP_OK;
+    }
+    return err;
+}
+
+static esp_err_t check_device(sr_verification_t *verification, sr_record_status_t *status)
+{
+    const esp_self_reflasher_refusal_t refusal =
+        sr_admit(&verification->manifest.bundle, verification->system, verification->config->min_sequence,
+                 verification->reason, sizeof(verification->reason));
+    *status = refusal == ESP_SELF_REFLASHER_REFUSED_NOT ? SR_RECORD_OK : SR_RECORD_NOT_ADMITTED;
+    return ESP_OK;
+}
+
+static esp_err_t check_list(sr_verification_t *verification, sr_record_status_t *status)
+{
+    const sr_system_t *system = verification->system;
+    const sr_record_limits_t limits = {.flash_size = system->flash.size,
+                                       .record = sr_journal_place(verification->journal),
+                                       .bootloader = system->chip->bootloader_offset,
+                                       .table = system->boot_path.table.address,
+                                       .recovery = system->boot_path.recovery,
+                                       .can_be_guarded = system->recovery != UINT32_MAX && !system->flash.encryption};
+    *status = sr_record_check(verification->journal->list, &verification->journal->header,
+                              &verification->manifest.bundle, &limits);
+    return ESP_OK;
+}
+
+/* As in a plan: which regions are encrypted says the table, and what moves would have to be encrypted anew; and with
+ * Secure Boot V1 nobody can tell whether the ROM takes another bootloader. */
+static esp_err_t check_security(sr_verification_t *verification, sr_record_status_t *status)
+{
+    const char *forbidden = NULL;
+    const sr_region_t v1 = sr_preflight_chip_v1_place(verification->system);
+    for (uint32_t i = 0; i < verification->journal->header.count && forbidden == NULL; i++) {
+        const sr_record_entry_t entry = sr_journal_entry(verification->journal, i);
+        const bool encrypted = verification->system->flash.encryption;
+        if (encrypted &&
+            (entry.group == SR_RECORD_TABLE || sr_record_moves_to(&verification->manifest.bundle, entry.address))) {
+            forbidden = "flash encryption is on";
+        } else if (sr_region_overlaps(v1, (sr_region_t){entry.address, entry.sectors * SR_SECTOR_SIZE})) {
+            forbidden = "Secure Boot V1 is on";
+        }
+    }
+    if (forbidden != NULL) {
+        (void)snprintf(verification->reason, sizeof(verification->reason), "%s", forbidden);
+        *status = SR_RECORD_REFUSED;
+    }
+    return ESP_OK;
+}
+
+/* What the manifest says a data sector must be; NULL for one that moves. */
+static const uint8_t *signed_digest(const sr_verification_t *verification, uint32_t address)
+{
+    uint32_t index = 0;
+    const sr_bundle_t *bundle = &verification->manifest.bundle;
+    return sr_bundle_want(bundle, address, &index) == SR_BUNDLE_CONTENT ? sr_bundle_digest(bundle, index) : NULL;
+}
+
+/* Digests each data sector of an entry, and compares: with the manifest, or, where that moves something to, all of them
+ * together with the list. */
+static esp_err_t confirm_entry(sr_verification_t *verification, const sr_record_entry_t *entry, bool *confirmed)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    sr_sha256_t sha;
+    esp_err_t err = ESP_OK;
+    const bool moves = sr_record_moves_to(&verification->manifest.bundle, entry->address);
+    *confirmed = true;
+    sr_sha256_start(&sha);
+    for (uint32_t i = 0; i < entry->sectors && err == ESP_OK && *confirmed; i++) {
+        const uint32_t data_index = entry->data_index + i;
+        err = digest_of(verification, sr_journal_data_address(verification->journal, data_index), digest);
+        sr_sha256_update(&sha, verification->scratch, SR_SECTOR_SIZE);
+        memcpy(verification->journal->digests + data_index * SR_BUNDLE_DIGEST_SIZE, digest, SR_BUNDLE_DIGEST_SIZE);
+        const uint8_t *wanted = signed_digest(verification, entry->address + i * SR_SECTOR_SIZE);
+        *confirmed = moves || (wanted != NULL && memcmp(digest, wanted, SR_BUNDLE_DIGEST_SIZE) == 0);
+    }
+    const bool hashed = sr_sha256_finish(&sha, digest) == 0;
+    *confirmed = *confirmed && (!moves || memcmp(digest, entry->digest, SR_BUNDLE_DIGEST_SIZE) == 0);
+    return err == ESP_OK && !hashed ? ESP_FAIL : err;
+}
+
+/* What fills up a block was blank when the record was written: if it is not, it is somebody else's. */
+static esp_err_t fill_is_blank(sr_verification_t *verification, uint32_t data_sectors, bool *blank)
+{
+    const sr_record_header_t *header = &verification->journal->header;
+    const uint32_t used = sr_record_manifest_sectors(header->manifest_size) + data_sectors;
+    esp_err_t err = ESP_OK;
+    *blank = true;
+    for (uint32_t i = 0; i < header->sectors - used && err == ESP_OK && *blank; i++) {
+        err = sr_writer_is_blank(verification->writer, sr_journal_data_address(verification->journal, data_sectors + i),
+                                 blank);
+    }
+    return err;
+}
+
+static esp_err_t confirm_data(sr_verification_t *verification, sr_record_status_t *status)
+{
+    sr_journal_t *journal = verification->journal;
+    esp_err_t err = ESP_OK;
+    bool confirmed = true;
+    journal->data_sectors = 0;
+    for (uint32_t i = 0; i < journal->header.count; i++) {
+        const sr_record_entry_t entry = sr_journal_entry(journal, i);
+        journal->data_sectors += entry.blank ? 0 : entry.sectors;
+    }
+    /* One more, as nothing is no size. No overflow: there are fewer than the flash has. */
+    journal->digests = heap_caps_malloc((journal->data_sectors + 1u) * SR_BUNDLE_DIGEST_SIZE, MALLOC_CAP_8BIT);
+    if (journal->digests == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    for (uint32_t i = 0; i < journal->header.count && err == ESP_OK && confirmed; i++) {
+        const sr_record_entry_t entry = sr_journal_entry(journal, i);
+        if (!entry.blank) {
+            err = confirm_entry(verification, &entry, &confirmed);
+        }
+    }
+    if (err == ESP_OK && confirmed) {
+        err = fill_is_blank(verification, journal->data_sectors, &confirmed);
+    }
+    *status = confirmed ? SR_RECORD_OK : SR_RECORD_BAD_DATA;
+    return err;
+}
+
+static const uint8_t *digest_in_stage(const sr_verification_t *verification, const sr_record_entry_t *entry,
+                                      uint32_t index)
+{
+    return entry->blank ? NULL : verification->journal->digests + (entry->data_index + index) * SR_BUNDLE_DIGEST_SIZE;
+}
+
+/* Compares all sectors of an entry with the flash, or only those of a region. */
+static esp_err_t entry_is_done(sr_verification_t *verification, const sr_record_entry_t *entry, sr_region_t where,
+                               bool *done)
+{
+    esp_err_t err = ESP_OK;
+    *done = true;
+    for (uint32_t i = 0; i < entry->sectors && err == ESP_OK && *done; i++) {
+        const uint32_t address = entry->address + i * SR_SECTOR_SIZE;
+        if (is_in(where, address)) {
+            err = is_right(verification, address, digest_in_stage(verification, entry, i), done);
+        }
+    }
+    return err;
+}
+
+static esp_err_t list_is_done(sr_verification_t *verification, sr_region_t where, bool *done)
+{
+    esp_err_t err = ESP_OK;
+    *done = true;
+    for (uint32_t i = 0; i < verification->journal->header.count && err == ESP_OK && *done; i++) {
+        const sr_record_entry_t entry = sr_journal_entry(verification->journal, i);
+        err = entry_is_done(verification, &entry, where, done);
+    }
+    return err;
+}
+
+/* No record writes over the app that runs. Once the new system does, it may be the same app at a place that has been
+ * written. */
+static esp_err_t spares_running_app(sr_verification_t *verification, sr_record_status_t *status)
+{
+    bool spared = true;
+    const esp_err_t err = list_is_done(verification, verification->system->boot_path.running_app, &spared);
+    *status = spared ? SR_RECORD_OK : SR_RECORD_FORBIDDEN;
+    return err;
+}
+
+/* Moves are over when bootloader and table are those of the bundle. */
+static esp_err_t moves_are_over(sr_verification_t *verification, bool *over)
+{
+    const sr_bundle_t *bundle = &verification->manifest.bundle;
+    const uint32_t table = verification->system->boot_path.table.address;
+    esp_err_t err = ESP_OK;
+    *over = true;
+    for (uint32_t at = verification->system->chip->bootloader_offset; at <= table && err == ESP_OK && *over;
+         at += SR_SECTOR_SIZE) {
+        if (sr_bundle_want(bundle, at, NULL) != SR_BUNDLE_KEEP) {
+            err = is_right(verification, at, signed_digest(verification, at), over);
+        }
+    }
+    return err;
+}
+
+/* What has moved is the new system's by now, and is not put back. */
+static void drop_moved(sr_verification_t *verification)
+{
+    sr_journal_t *journal = verification->journal;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < journal->header.count; i++) {
+        const sr_record_entry_t entry = sr_journal_entry(journal, i);
+        if (!sr_record_moves_to(&verification->manifest.bundle, entry.address)) {
+            sr_record_write_entry(journal->list, kept++, &entry);
+        }
+    }
+    journal->header.count = kept;
+}
+
+/* Where what moves comes from, if the running system still tells. */
+static void find_sources(sr_verification_t *verification)
+{
+    const sr_bundle_t *bundle = &verification->manifest.bundle;
+    for (uint32_t i = 0; i < bundle->move_count; i++) {
+        const sr_bundle_move_t row = sr_bundle_move(bundle, i);
+        struct sr_move *move = &verification->moves.list[i];
+        *move = (struct sr_move){.source = row.source, .destination = row.destination};
+        if (row.label[0] != '\0') {
+            move->source = sr_partition_region(
+                esp_partition_find_first(ESP_PARTITION_TYPE_ANY, ESP_PARTITION_SUBTYPE_ANY, row.label));
+            move->source.size = (uint32_t)sr_region_align_up(move->source.size, SR_SECTOR_SIZE);
+        }
+        verification->moves_are_known = verification->moves_are_known && move->source.size > 0 &&
+                                        move->source.size <= move->destination.size &&
+                                        sr_region_is_aligned(move->source.address, SR_SECTOR_SIZE) &&
+                                        sr_region_fits(move->source, verification->system->flash.size);
+    }
+    verification->moves.count = bundle->move_count;
+}
+
+static esp_err_t check_moves(sr_verification_t *verification, sr_record_status_t *status)
+{
+    bool over = true;
+    (void)status;
+    verification->moves = (sr_moves_t){0};
+    verification->moves_are_known = true;
+    const esp_err_t err = moves_are_over(verification, &over);
+    if (over) {
+        drop_moved(verification);
+    } else {
+        find_sources(verification);
+    }
+    return err;
+}
+
+/* What the list does not have must be right by itself, or a record could leave half of a system. Blank sectors may wait
+ * under the app that runs, and the record itself will be gone. */
+static esp_err_t check_sector(sr_verification_t *verification, uint32_t address, bool *right)
+{
+    const sr_journal_t *journal = verification->journal;
+    const uint8_t *digest = signed_digest(verification, address);
+    *right = sr_record_entry_at(journal->list, journal->header.count, address) < SR_RECORD_MAX_ENTRIES ||
+             (digest == NULL && (is_in(sr_journal_place(journal), address) ||
+                                 is_in(verification->system->boot_path.running_app, address)));
+    return *right ? ESP_OK : is_right(verification, address, digest, right);
+}
+
+static esp_err_t check_region(sr_verification_t *verification, const sr_bundle_region_t *region,
+                              sr_record_status_t *status)
+{
+    for (uint32_t offset = 0; offset < region->place.size; offset += SR_SECTOR_SIZE) {
+        bool right = true;
+        const uint32_t address = region->place.address + offset;
+        /* What the new system owns from the step on may change at any time, but not what decides on who boots. */
+        const esp_err_t err = !region->initial || is_in(verification->system->boot_path.otadata, address)
+                                  ? check_sector(verification, address, &right)
+                                  : ESP_OK;
+        if (err != ESP_OK) {
+            return err;
+        }
+        if (!right) {
+            (void)snprintf(verification->reason, sizeof(verification->reason), "sector 0x%" PRIx32, address);
+            *status = SR_RECORD_INCOMPLETE;
+            return ESP_OK;
+        }
+    }
+    return ESP_OK;
+}
+
+static esp_err_t check_rest(sr_verification_t *verification, sr_record_status_t *status)
+{
+    esp_err_t err = ESP_OK;
+    for (uint32_t i = 0; i < verification->manifest.bundle.region_count && err == ESP_OK && *status == SR_RECORD_OK;
+         i++) {
+        const sr_bundle_region_t region = sr_bundle_region(&verification->manifest.bundle, i);
+        err = check_region(verification, &region, status);
+    }
+    return err;
+}
+
+/* One piece inside one sector of the flash as it will be. */
+static esp_err_t read_piece(sr_verification_t *verification, uint32_t address, uint8_t *out, uint32_t length)
+{
+    const sr_journal_t *journal = verification->journal;
+    const uint32_t sector = address & ~(SR_SECTOR_SIZE - 1u);
+    const uint32_t index = sr_record_entry_at(journal->list, journal->header.count, sector);
+    const sr_record_entry_t entry =
+        index < SR_RECORD_MAX_ENTRIES ? sr_journal_entry(journal, index) : (sr_record_entry_t){.blank = true};
+    if (!entry.blank) {
+        const uint32_t data_index = entry.data_index + (sector - entry.address) / SR_SECTOR_SIZE;
+        return sr_flash_read(journal->flash, sr_journal_data_address(journal, data_index) + (address - sector), out,
+                             length);
+    }
+    if (entry.sectors > 0 || sr_bundle_want(&verification->manifest.bundle, sector, NULL) == SR_BUNDLE_BLANK) {
+        memset(out, 0xFF, length);
+        return ESP_OK;
+    }
+    return sr_flash_read(journal->flash, address, out, length);
+}
+
+static int target_read(void *context, uint32_t address, void *buffer, size_t length)
+{
+    sr_verification_t *verification = context;
+    uint8_t *out = buffer;
+    while (length > 0) {
+        const uint32_t room = SR_SECTOR_SIZE - address % SR_SECTOR_SIZE;
+        const uint32_t step = length < room ? (uint32_t)length : room;
+        sr_yield(step);
+        const esp_err_t err = read_piece(verification, address, out, step);
+        if (err != ESP_OK) {
+            verification->read_err = verification->read_err == ESP_OK ? err : verification->read_err;
+            return err;
+        }
+        out += step;
+        address += step;
+        length -= step;
+    }
+    return 0;
+}
+
+/* A record with a good signature may still be another board's. */
+static esp_err_t check_result(sr_verification_t *verification, sr_record_status_t *status)
+{
+    uint32_t failed = 0;
+    const sr_preflight_chip_t verdict = {
+        .system = verification->system,
+        .flash = {.context = verification, .read = target_read, .size = verification->system->flash.size},
+        .table_offset = verification->manifest.bundle.partition_table_offset,
+        .workspace = verification->scratch};
+    const esp_err_t err = sr_preflight_chip_check(&verdict, verification->config->skip_checks, false, false, &failed,
+                                                  verification->reason, sizeof(verification->reason));
+    const bool passed = err == ESP_OK && failed == 0 && sr_preflight_chip_is_signed(&verdict);
+    *status = err == ESP_OK && !passed ? SR_RECORD_REFUSED : SR_RECORD_OK;
+    return err == ESP_OK ? verification->read_err : err; /* What cannot be read is no fault of the record. */
+}
+
+esp_err_t sr_verification_check(sr_verification_t *verification, sr_record_status_t *status)
+{
+    /* From what costs little to what costs much; nothing of a step is believed before those above it have passed. */
+    static const struct {
+        esp_err_t (*prove)(sr_verification_t *verification, sr_record_status_t *status);
+    } steps[] = {
+        {check_place},    {load_list},    {check_app},          {load_manifest}, {check_device}, {check_list},
+        {check_security}, {confirm_data}, {spares_running_app}, {check_moves},   {check_rest},   {check_result},
+    };
+    esp_err_t err = ESP_OK;
+    *status = SR_RECORD_OK;
+    verification->reason[0] = '\0';
+    verification->read_err = ESP_OK;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && err == ESP_OK && *status == SR_RECORD_OK; i++) {
+        err = steps[i].prove(verification, status);
+    }
+    return err;
+}
+
+void sr_verification_release(sr_verification_t *verification)
+{
+    sr_manifest_free(&verification->manifest);
+}
+
+esp_err_t sr_verification_is_done(sr_verification_t *verification, bool *done)
+{
+    return list_is_done(verification, (sr_region_t){0, verification->system->flash.size}, done);
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/sr_http.h"
+
+#include "self_reflasher_err.h"
+
+#include "esp_log.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define DEFAULT_MAX_REDIRECTS 10   /**< As esp_http_client, for a config that says 0. */
+#define DEFAULT_MAX_AUTH      2    /**< The second one is for a digest whose nonce has expired. */
+#define DEFAULT_TIMEOUT_MS    5000 /**< As esp_http_client. */
+#define SLACK_MS              20   /**< A wait may end a tick early. */
+#define SCHEME_SIZE           12   /**< Longer ones are cut: none of them is https. */
+
+static const char *TAG = "self_reflasher";
+
+/* Time. One call of esp_http_client waits once for each piece that the network brings, each time for all of its
+ * timeout, and its loop over the headers does not end before they do. The one thing that it looks at each time is the
+ * timeout itself. So when the time is over, a timer sets that to 0: the next piece that is not there yet is the last.
+ */
+
+static uint32_t stall_ms(const sr_http_t *http)
+{
+    return http->stall_ms != 0 ? http->stall_ms : SR_HTTP_STALL_MS;
+}
+
+static void on_time_over(void *context)
+{
+    const sr_http_t *http = context;
+    (void)esp_http_client_set_timeout_ms(http->client, 0);
+}
+
+/* The caller's timeout, but for one that alone would take longer than all may take. Then it is this that is over. */
+static int timeout_ms(const sr_http_t *http)
+{
+    const int wanted = http->config->timeout_ms != 0 ? http->config->timeout_ms : DEFAULT_TIMEOUT_MS;
+    const uint32_t most = INT32_MAX - SLACK_MS;
+    const uint32_t longest = stall_ms(http) < most ? stall_ms(http) : most;
+    return wanted < 0 || (uint32_t)wanted >= longest ? (int)(longest + SLACK_MS) : wanted;
+}
+
+static bool is_too_slow(const sr_http_t *http)
+{
+    return http->waited_us >= (int64_t)stall_ms(http) * 1000;
+}
+
+static void start_waiting(sr_http_t *http)
+{
+    const int64_t left = (int64_t)stall_ms(http) * 1000 - http->waited_us;
+    (void)esp_http_client_set_timeout_ms(http->client, timeout_ms(http));
+    http->waited_us -= esp_timer_get_time();
+    (void)esp_timer_start_once(http->timer, left > 0 ? (uint64_t)left : 1u);
+}
+
+static void stop_waiting(sr_http_t *http)
+{
+    (void)esp_timer_stop(http->timer); /* Fails if it has run out. */
+    http->waited_us += esp_timer_get_time();
+}
+
+static void note_progress(sr_http_t *http)
+{
+    http->waited_us = 0;
+    http->progress = 0;
+}
+
+static esp_err_t tell_too_slow(const sr_http_t *http)
+{
+    ESP_LOGE(TAG, "server is too slow: %" PRIu32 " bytes in %" PRIu32 " ms", http->progress, stall_ms(http));
+    return ESP_ERR_SELF_REFLASHER_TOO_SLOW;
+}
+
+/* The client. */
+
+static esp_err_t make_client(sr_http_t *http)
+{
+    http->redirected = false;
+    http->client = esp_http_client_init(http->config);
+    return http->client != NULL ? ESP_OK : ESP_ERR_NO_MEM;
+}
+
+esp_err_t sr_http_open(sr_http_t *http)
+{
+    const esp_timer_create_args_t timer = {.callback = on_time_over, .arg = http, .name = "sr_http"};
+    http->client = NULL;
+    http->timer = NULL;
+    note_progress(http);
+    const esp_err_t err = make_client(http);
+    return err == ESP_OK && esp_timer_create(&timer, &http->timer) != ESP_OK ? ESP_ERR_NO_MEM : err;
+}
+
+void sr_http_disconnect(sr_http_t *http)
+{
+    if (http->client != NULL) {
+        (void)esp_http_client_close(http->client);
+    }
+}
+
+static void free_client(sr_http_t *http)
+{
+    sr_http_disconnect(http);
+    if (http->client != NULL) {
+        (void)esp_http_client_cleanup(http->client);
+    }
+    http->client = NULL;
+}
+
+/* A new client, because the old one keeps more of where it was led to than the URL: user and password that it named. */
+esp_err_t sr_http_start_over(sr_http_t *http)
+{
+    if (http->client != NULL && !http->redirected) {
+        return ESP_OK;
+    }
+    free_client(http);
+    return make_client(http);
+}
+
+void sr_http_close(sr_http_t *http)
+{
+    if (http->timer != NULL) {
+        (void)esp_timer_delete(http->timer);
+    }
+    http->timer = NULL;
+    free_client(http);
+}
+
+/* Requests. */
+
+static bool is_redirect(int status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+static int limit(int configured, int fallback)
+{
+    return configured == 0 ? fallback : configured;
+}
+
+static void get_scheme(const sr_http_t *http, char scheme[SCHEME_SIZE])
+{
+    memset(scheme, 0, SCHEME_SIZE);
+    if (esp_http_client_get_url(http->client, scheme, SCHEME_SIZE) == ESP_OK) {
+        scheme[strcspn(scheme, ":")] = '\0';
+    }
+}
+
+/* @p name in small letters. */
+static bool is_scheme(const char *scheme, const char *name)
+{
+    size_t i = 0;
+    while (name[i] != '\0' && (scheme[i] | 0x20) == name[i]) {
+        i++;
+    }
+    return name[i] == '\0' && scheme[i] == '\0';
+}
+
+/* Compares what the client goes by before and after: nobody else's idea of what a Location means is of use here. */
+static esp_err_t follow_redirect(sr_http_t *http)
+{
+    char from[SCHEME_SIZE];
+    char to[SCHEME_SIZE];
+    get_scheme(http, from);
+    http->redirected = true;
+    const esp_err_t err = esp_http_client_set_redirection(http->client);
+#ifdef ESP_ERR_HTTP_REDIRECT_DOWNGRADE
+    if (err == ESP_ERR_HTTP_REDIRECT_DOWNGRADE) {
+        ESP_LOGE(TAG, "refused: ESP-IDF does not follow the redirect from %s to another scheme than https", from);
+        return ESP_ERR_SELF_REFLASHER_DOWNGRADE;
+    }
+#endif
+    if (err != ESP_OK) {
+        return err;
+    }
+    get_scheme(http, to);
+    const bool allowed = is_scheme(to, "https") || (http->allow_http && is_scheme(to, "http"));
+    if (is_scheme(from, "https") && !allowed) {
+        ESP_LOGE(TAG, "refused: a redirect leads from %s to %s", from, to);
+        return ESP_ERR_SELF_REFLASHER_DOWNGRADE;
+    }
+    return ESP_OK;
+}
+
+static esp_err_t wait_for_headers(sr_http_t *http, int64_t *announced)
+{
+    note_progress(http);
+    start_waiting(http);
+    const esp_err_t err = esp_http_client_open(http->client, 0);
+    *announced = err == ESP_OK ? esp_http_client_fetch_headers(http->client) : 0;
+    stop_waiting(http);
+    return err;
+}
+
+static esp_err_t request_once(sr_http_t *http, sr_http_answer_t *answer)
+{
+    int64_t announced;
+    const esp_err_t err = wait_for_headers(http, &announced);
+    if (err != ESP_OK) {
+        return err;
+    }
+    if (announced < 0 && is_too_slow(http)) {
+        return tell_too_slow(http);
+    }
+    if (announced == -ESP_ERR_HTTP_EAGAIN) {
+        return ESP_ERR_HTTP_EAGAIN;
+    }
+    if (announced < 0) {
+        return ESP_ERR_HTTP_FETCH_HEADER;
+    }
+    note_progress(http);
+    /* 0 stands for both: chunked, and no length given. An empty body is noticed when it has been read. */
+    answer->length = announced > 0 ? announced : -1;
+    answer->status = esp_http_client_get_status_code(http->client);
+    return ESP_OK;
+}
+
+/* What an answer without a body that counts asks for. @return ESP_OK if another request is to be sent */
+static esp_err_t go_on(sr_http_t *http, int status, int *redirects, int *authorizations)
+{
+    if (is_redirect(status) && !http->config->disable_auto_redirect) {
+        if ((*redirects)-- <= 0) {
+            ESP_LOGE(TAG, "too many redirects");
+            return ESP_ERR_HTTP_MAX_REDIRECT;
+        }
+        const esp_err_t err = follow_redirect(http);
+        if (err == ESP_OK || err == ESP_ERR_SELF_REFLASHER_DOWNGRADE) {
+            return err;
+        }
+    } else if (status == 401 && (*authorizations)-- > 0) {
+        esp_http_client_add_auth(http->client);
+        return ESP_OK;
+    }
+    ESP_LOGE(TAG, "server answered with status %d", status);
+    return ESP_ERR_SELF_REFLASHER_HTTP_STATUS;
+}
+
+esp_err_t sr_http_request(sr_http_t *http, sr_http_answer_t *answer)
+{
+    int redirects = limit(http->config->max_redirection_count, DEFAULT_MAX_REDIRECTS);
+    int authorizations = limit(http->config->max_authorization_retries, DEFAULT_MAX_AUTH);
+    *answer = (sr_http_answer_t){.length = -1};
+    for (;;) {
+        esp_err_t err = request_once(http, answer);
+        if (err != ESP_OK || answer->status == 200 || answer->status == 206) {
+            return err;
+        }
+        err = go_on(http, answer->status, &redirects, &authorizations);
+        if (err != ESP_OK) {
+            return err;
+        }
+        sr_http_disconnect(http);
+    }
+}
+
+esp_err_t sr_http_read(sr_http_t *http, void *out, uint32_t length, uint32_t *got)
+{
+    start_waiting(http);
+    const int read = esp_http_client_read(http->client, out, (int)length);
+    stop_waiting(http);
+    *got = read > 0 ? (uint32_t)read : 0;
+    http->progress += *got;
+    if (http->progress >= SR_HTTP_PROGRESS) {
+        note_progress(http);
+    } else if (read != 0 && is_too_slow(http)) {
+        return tell_too_slow(http);
+    }
+    if (read >= 0) {
+        return ESP_OK;
+    }
+    return read == -ESP_ERR_HTTP_EAGAIN ? ESP_ERR_HTTP_EAGAIN : ESP_ERR_SELF_REFLASHER_SHORT_BODY;
+}

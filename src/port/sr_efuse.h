@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * What the eFuses of this chip say about the images that it takes. Reads them, and never burns one.
+ */
+#pragma once
+
+#include "format/sr_chip.h"
+#include "format/sr_image.h"
+
+#include "sdkconfig.h"
+#include "soc/soc_caps.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Builds for the first revisions of the ESP32-P4 have no name for the eFuse field, and these chips do not have it. */
+#if SOC_RECOVERY_BOOTLOADER_SUPPORTED && !CONFIG_ESP32P4_SELECTS_REV_LESS_V3
+#define SR_EFUSE_KNOWS_RECOVERY 1 /**< The chip's ROM may know a recovery bootloader. */
+#else
+#define SR_EFUSE_KNOWS_RECOVERY 0
+#endif
+
+/** Which Secure Boot is on, by the eFuses: what the running app was built for does not count. */
+sr_image_secure_boot_t sr_efuse_secure_boot(const sr_chip_t *chip);
+
+/** What the eFuses demand of images. */
+sr_chip_efuses_t sr_efuse_read(const sr_chip_t *chip);
+
+/** Flash offset of the recovery bootloader that is burnt; UINT32_MAX if none is, or if chip or ESP-IDF know of no such
+ *  thing. */
+uint32_t sr_efuse_recovery_offset(void);
+
+/** True if the ROM started this boot from the recovery bootloader. @param offset As sr_efuse_recovery_offset(). */
+bool sr_efuse_recovery_started(uint32_t offset);

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preflight/sr_image_check.h"
+
+#include "format/sr_mcuboot.h"
+#include "format/sr_reader.h"
+
+#include <string.h>
+
+#define HASH_STEP 256u /**< Bytes read at once; they are on the stack. */
+
+sr_image_check_status_t sr_image_check_sha256(const sr_reader_t *image, const uint8_t expected[SR_SHA256_SIZE])
+{
+    uint8_t piece[HASH_STEP];
+    uint8_t digest[SR_SHA256_SIZE];
+    sr_sha256_t sha;
+    sr_sha256_start(&sha);
+    for (uint32_t offset = 0; offset < image->size; offset += HASH_STEP) {
+        const uint32_t left = image->size - offset;
+        const uint32_t length = left < HASH_STEP ? left : HASH_STEP;
+        if (image->read(image->context, offset, piece, length) != 0) {
+            (void)sr_sha256_finish(&sha, NULL);
+            return SR_IMAGE_CHECK_READ_FAILED;
+        }
+        sr_sha256_update(&sha, piece, length);
+    }
+    if (sr_sha256_finish(&sha, digest) != 0) {
+        return SR_IMAGE_CHECK_CRYPTO_FAILED;
+    }
+    return memcmp(digest, expected, SR_SHA256_SIZE) == 0 ? SR_IMAGE_CHECK_OK : SR_IMAGE_CHECK_SHA256;
+}
+
+static sr_image_check_status_t from_image_status(sr_image_status_t status)
+{
+    switch (status) {
+    case SR_IMAGE_OK:
+        return SR_IMAGE_CHECK_OK;
+    case SR_IMAGE_READ_FAILED:
+        return SR_IMAGE_CHECK_READ_FAILED;
+    case SR_IMAGE_CRYPTO_FAILED:
+        return SR_IMAGE_CHECK_CRYPTO_FAILED;
+    case SR_IMAGE_BAD_CHECKSUM:
+        return SR_IMAGE_CHECK_CHECKSUM;
+    case SR_IMAGE_BAD_DIGEST:
+        return SR_IMAGE_CHECK_DIGEST;
+    case SR_IMAGE_BAD_MAGIC:
+    case SR_IMAGE_BAD_SEGMENTS:
+    case SR_IMAGE_TRUNCATED:
+        break;
+    }
+    return SR_IMAGE_CHECK_NOT_BOOTLOADER;
+}
+
+static bool touches_bootloader(const sr_image_check_t *check)
+{
+    const sr_region_t place = {check->chip->bootloader_offset, SR_SECTOR_SIZE};
+    return sr_region_overlaps(check->destination, check->bootloader) || sr_region_overlaps(check->destination, place);
+}
+
+/* A block past the end of the image does not count: it signs the bootloader that runs today. Only where the image
+ * brings no more than the start of the bootloader, the rest of it and its block stay. */
+static bool has_signature(const sr_image_check_t *check, const sr_reader_t *result, const sr_image_t *image)
+{
+    const uint32_t offset = check->chip->bootloader_offset;
+    const uint64_t image_end = (uint64_t)check->destination.address + check->image->size;
+    const bool whole = image_end >= (uint64_t)offset + image->length;
+    sr_reader_window_t window;
+    const sr_reader_t reader =
+        sr_reader_window(&window, result, offset, whole ? (uint32_t)(image_end - offset) : UINT32_MAX);
+    return sr_image_has_signature_block(&reader, image, check->secure_boot);
+}
+
+/* The flash as it will be is what counts: an image may bring the bootloader in its middle, or only a part of it. */
+static sr_image_check_status_t check_bootloader(const sr_image_check_t *check, sr_image_check_detail_t *detail)
+{
+    sr_reader_overlay_t overlay = {.flash = check->flash, .image = check->image, .destination = check->destination};
+    const sr_reader_t result = sr_reader_overlay(&overlay);
+    sr_reader_window_t window;
+    const sr_reader_t reader = sr_reader_window(&window, &result, check->chip->bootloader_offset, UINT32_MAX);
+    sr_image_t image;
+
+    detail->image_status = sr_image_parse(&reader, &image);
+    if (detail->image_status != SR_IMAGE_BAD_MAGIC && detail->image_status != SR_IMAGE_READ_FAILED &&
+        image.chip_id != check->chip->image_chip_id) {
+        detail->chip_id = image.chip_id;
+        return SR_IMAGE_CHECK_WRONG_CHIP;
+    }
+    if (detail->image_status == SR_IMAGE_OK) {
+        detail->image_status = sr_image_verify(&reader, &image, NULL);
+    }
+    if (detail->image_status == SR_IMAGE_OK && check->secure_boot && !has_signature(check, &result, &image)) {
+        return SR_IMAGE_CHECK_NOT_SIGNED;
+    }
+    return from_image_status(detail->image_status);
+}
+
+/* With Secure Boot on, what is no bootloader must at least be a signed app of one of the two formats. */
+static sr_image_check_status_t check_signed(const sr_image_check_t *check)
+{
+    sr_image_t image;
+    if (sr_image_parse(check->image, &image) == SR_IMAGE_OK &&
+        sr_image_has_signature_block(check->image, &image, check->secure_boot)) {
+        return SR_IMAGE_CHECK_OK;
+    }
+    sr_mcuboot_image_t mcuboot;
+    if (sr_mcuboot_parse(check->image, &mcuboot) == SR_MCUBOOT_OK && mcuboot.has_signature) {
+        return SR_IMAGE_CHECK_OK;
+    }
+    return SR_IMAGE_CHECK_NOT_SIGNED;
+}
+
+sr_image_check_status_t sr_image_check_image(const sr_image_check_t *check, sr_image_check_detail_t *detail)
+{
+    *detail = (sr_image_check_detail_t){0};
+    const sr_region_t digest = {0, check->chip->bootloader_offset};
+    if (check->secure_boot == SR_IMAGE_SECURE_BOOT_V1 &&
+        (touches_bootloader(check) || sr_region_overlaps(check->destination, digest))) {
+        return SR_IMAGE_CHECK_KEYED;
+    }
+    if (touches_bootloader(check)) {
+        return check_bootloader(check, detail);
+    }
+    return check->secure_boot ? check_signed(check) : SR_IMAGE_CHECK_OK;
+}
+
+static int memory_read(void *context, uint32_t offset, void *buffer, size_t length)
+{
+    const uint8_t *bytes = context;
+    memcpy(buffer, bytes + offset, length);
+    return 0;
+}
+
+sr_image_check_status_t sr_image_check_start(const uint8_t *start, uint32_t length, sr_region_t destination,
+                                             const sr_chip_t *chip, sr_image_check_detail_t *detail)
+{
+    *detail = (sr_image_check_detail_t){0};
+    const sr_region_t place = {chip->bootloader_offset, SR_IMAGE_HEADER_SIZE};
+    const sr_region_t known = {destination.address, length};
+    if (!sr_region_contains(known, place)) {
+        return SR_IMAGE_CHECK_OK;
+    }
+    const sr_reader_t memory = {.context = (void *)(uintptr_t)start, .read = memory_read, .size = length};
+    sr_reader_window_t window;
+    const sr_reader_t reader = sr_reader_window(&window, &memory, place.address - destination.address, UINT32_MAX);
+    sr_image_t image;
+
+    detail->image_status = sr_image_parse(&reader, &image);
+    if (detail->image_status == SR_IMAGE_BAD_MAGIC) {
+        return SR_IMAGE_CHECK_NOT_BOOTLOADER;
+    }
+    detail->chip_id = image.chip_id;
+    return image.chip_id == chip->image_chip_id ? SR_IMAGE_CHECK_OK : SR_IMAGE_CHECK_WRONG_CHIP;
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Checks of a flash as it will be, before anything is changed: would the chip boot it?
+ *
+ * Shared by the chip, before it applies a bundle, and by the host, before it makes one. Pure: sees the flash through a
+ * reader, which may be an overlay over what is there now.
+ */
+#pragma once
+
+#include "format/sr_chip.h"
+#include "format/sr_image.h"
+#include "format/sr_reader.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** Checks that can be switched off by name; the bits of ESP_SELF_REFLASHER_CHECK_... */
+#define SR_PREFLIGHT_BOOTLOADER (1u << 0)
+#define SR_PREFLIGHT_FLASH_SIZE (1u << 1)
+#define SR_PREFLIGHT_FLASH_MODE (1u << 2)
+#define SR_PREFLIGHT_REVISION   (1u << 3)
+#define SR_PREFLIGHT_TABLE      (1u << 4)
+#define SR_PREFLIGHT_APP        (1u << 5)
+#define SR_PREFLIGHT_VERSION    (1u << 7)
+
+/** A flash as it will be, and the chip that it is for. */
+typedef struct sr_preflight {
+    const sr_reader_t *flash; /**< The whole flash as it will be, as plaintext. */
+    uint32_t flash_size;      /**< Bytes that the chip's flash really has; 0: not known (host). */
+    const sr_chip_t *chip;
+    uint16_t chip_revision;         /**< major * 100 + minor; UINT16_MAX: not known (host). */
+    const sr_chip_efuses_t *efuses; /**< What they demand of images; NULL: not known (host). */
+    uint32_t table_offset;   /**< Of the ESP-IDF partition table; UINT32_MAX: the result has none, and its bootloader
+                                  looks for apps by other rules, which are not checked here. */
+    const sr_image_t *today; /**< Header of the bootloader that works today; NULL: not known (host). */
+    bool app_alone;          /**< Bootloader and table have passed: only the app is looked at, and skip names all
+                                  other checks. */
+    bool app_follows;        /**< The content of the app is not at hand yet: only its header is read. */
+    uint32_t skip;           /**< SR_PREFLIGHT_... that are switched off. */
+} sr_preflight_t;
+
+/**
+ * Runs the checks in the order of their bits.
+ *
+ * - BOOTLOADER: at the chip's offset lies an image for this chip, intact, that ends before the table.
+ * - FLASH_SIZE: the size in its header covers the end of every partition, and is not more than the flash has.
+ * - FLASH_MODE: its flash mode needs no more data lines than today's (QIO and QOUT 4, DIO and DOUT 2, the others 1),
+ * and its clock is no faster.
+ * - REVISION: the bootloader's and the app's revision range includes the chip's, and the app's range of eFuse block
+ *   revisions that of the chip. A maximum does not count where an eFuse says so.
+ * - TABLE: magic, MD5 if there is one, every partition inside the flash, none over another one, over the bootloader or
+ *   over the table, apps at multiples of 64 KiB, data at multiples of 4 KiB, at least one app.
+ * - APP: the app that will boot (by otadata, else factory, else the first OTA slot, as the bootloader chooses) is an
+ *   intact image for this chip, fits its partition, and like otadata lies where the chip reaches it. The bootloader is
+ *   none that ignores the table, as MCUboot does.
+ * - VERSION: the secure versions of bootloader and app are not below what the eFuses demand. Whether the bootloader
+ * looks at that of the app is an option of it that no file tells; but the eFuse is burnt only by one that does.
+ *
+ * Needs about 4 KiB of heap-free memory for the table, given by the caller.
+ *
+ * @param workspace sr_preflight_workspace_size() bytes, aligned for any type.
+ * @param[out] text One sentence with the numbers, for a check that failed; empty otherwise.
+ * @return 0 if all checks passed, else the bit of the first one that failed. A reader that fails fails the check that
+ *         needed it.
+ */
+uint32_t sr_preflight_check(const sr_preflight_t *result, void *workspace, char *text, size_t text_size);
+
+/** Bytes of workspace that sr_preflight_check() needs. */
+size_t sr_preflight_workspace_size(void);

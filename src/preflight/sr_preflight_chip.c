@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preflight/sr_preflight_chip.h"
+
+#include "flash/sr_flash_reader.h"
+#include "format/sr_boot_choice.h"
+#include "format/sr_bundle.h"
+#include "format/sr_reader.h"
+#include "preflight/sr_preflight.h"
+
+#include "esp_chip_info.h"
+#include "esp_flash.h"
+
+/* The bootloader that works today; false if none is intact, as after a cut in the middle of it. */
+static bool read_todays_bootloader(const sr_system_t *system, sr_image_t *image)
+{
+    const sr_boot_path_t *path = &system->boot_path;
+    const sr_region_t place = path->recovery.size > 0 ? path->recovery : path->bootloader;
+    sr_flash_reader_window_t window;
+    const sr_reader_t reader = sr_flash_reader(&window, &system->flash, place.address, place.size);
+    return sr_image_parse(&reader, image) == SR_IMAGE_OK && sr_image_verify(&reader, image, NULL) == SR_IMAGE_OK;
+}
+
+esp_err_t sr_preflight_chip_check(const sr_preflight_chip_t *verdict, uint32_t skip, bool app_follows, bool app_alone,
+                                  uint32_t *failed, char *text, size_t text_size)
+{
+    sr_image_t today;
+    esp_chip_info_t info;
+    uint32_t physical_size = 0;
+    const esp_err_t err = sr_preflight_workspace_size() <= SR_SECTOR_SIZE
+                              ? esp_flash_get_physical_size(esp_flash_default_chip, &physical_size)
+                              : ESP_ERR_NO_MEM;
+    if (err == ESP_OK) {
+        esp_chip_info(&info);
+        const sr_preflight_t result = {.flash = &verdict->flash,
+                                       .flash_size = physical_size,
+                                       .chip = verdict->system->chip,
+                                       .chip_revision = info.revision,
+                                       .efuses = &verdict->system->efuses,
+                                       .table_offset = verdict->table_offset,
+                                       .today = read_todays_bootloader(verdict->system, &today) ? &today : NULL,
+                                       .app_follows = app_follows,
+                                       .app_alone = app_alone,
+                                       .skip = skip};
+        *failed = sr_preflight_check(&result, verdict->workspace, text, text_size);
+    }
+    return err;
+}
+
+/* Whose signature it is, the ROM and the bootloader will tell. */
+static bool is_signed(const sr_reader_t *flash, sr_region_t place, sr_image_secure_boot_t secure_boot)
+{
+    sr_image_t image;
+    sr_reader_window_t window;
+    const sr_reader_t reader = sr_reader_window(&window, flash, place.address, place.size);
+    return sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_image_has_signature_block(&reader, &image, secure_boot);
+}
+
+/* The app that ESP-IDF's bootloader will choose; empty if it cannot be told. */
+static sr_region_t chosen_app(const sr_preflight_chip_t *verdict)
+{
+    sr_boot_choice_t choice;
+    if (!sr_boot_choice_make_at(&verdict->flash, verdict->table_offset, (sr_partition_table_t *)verdict->workspace,
+                                &choice)) {
+        return (sr_region_t){0};
+    }
+    return (sr_region_t){choice.app->address, choice.app->size};
+}
+
+bool sr_preflight_chip_is_signed(const sr_preflight_chip_t *verdict)
+{
+    const sr_system_t *system = verdict->system;
+    const sr_image_secure_boot_t secure_boot = system->secure_boot;
+    if (secure_boot == SR_IMAGE_SECURE_BOOT_OFF) {
+        return true;
+    }
+    const sr_region_t bootloader = {system->chip->bootloader_offset, UINT32_MAX};
+    return (secure_boot == SR_IMAGE_SECURE_BOOT_V1 || is_signed(&verdict->flash, bootloader, secure_boot)) &&
+           (verdict->table_offset == SR_BUNDLE_NO_TABLE ||
+            is_signed(&verdict->flash, chosen_app(verdict), secure_boot));
+}
+
+sr_region_t sr_preflight_chip_v1_place(const sr_system_t *system)
+{
+    const sr_region_t bootloader = system->boot_path.bootloader;
+    const uint32_t end = system->secure_boot == SR_IMAGE_SECURE_BOOT_V1 ? bootloader.address + bootloader.size : 0;
+    return (sr_region_t){0, end};
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Would this chip boot a flash as it will be? The same questions for a bundle that is to be applied, and for a record
+ * that is to be finished.
+ */
+#pragma once
+
+#include "format/sr_reader.h"
+#include "system/sr_system.h"
+
+#include "esp_err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** A flash as it will be. */
+typedef struct sr_preflight_chip {
+    const sr_system_t *system; /**< That runs today. */
+    sr_reader_t flash;         /**< All of it, as plaintext. It must not use the workspace. */
+    uint32_t table_offset;     /**< As in sr_preflight_t. */
+    uint8_t *workspace;        /**< SR_SECTOR_SIZE bytes, aligned for any type: a caller may be short of memory. */
+} sr_preflight_chip_t;
+
+/**
+ * Runs sr_preflight_check() for this chip. What bootloader works today is read from flash.
+ * @param skip SR_PREFLIGHT_... that are switched off.
+ * @param app_follows, app_alone As in sr_preflight_t.
+ * @param[out] failed 0, or the bit of the check that failed.
+ * @param[out] text Why.
+ * @return ESP_OK, also if a check failed; or an error of esp_flash.
+ */
+esp_err_t sr_preflight_chip_check(const sr_preflight_chip_t *verdict, uint32_t skip, bool app_follows, bool app_alone,
+                                  uint32_t *failed, char *text, size_t text_size);
+
+/**
+ * With Secure Boot on, an image without signature block does not boot. What MCUboot boots, it verifies itself.
+ * @return true if bootloader and app have one each (with Secure Boot V1 the app), or if Secure Boot is off.
+ */
+bool sr_preflight_chip_is_signed(const sr_preflight_chip_t *verdict);
+
+/** With Secure Boot V1 on: what must stay as it is, since nobody can tell whether the ROM takes anything else there:
+ *  the digest at 0x0 and the bootloader. Else empty. */
+sr_region_t sr_preflight_chip_v1_place(const sr_system_t *system);

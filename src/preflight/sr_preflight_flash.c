@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preflight/sr_preflight_internal.h"
+
+#include "format/sr_reader.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define SCAN_STEP 128u
+
+/* Two halves of a buffer, so that what lies across the border of two steps is found. */
+sr_preflight_found_t sr_preflight_find_in_bootloader(const sr_preflight_work_t *work, const void *what, size_t length)
+{
+    uint8_t buffer[2 * SCAN_STEP];
+    sr_reader_window_t window;
+    const sr_reader_t reader = sr_reader_window(&window, work->result->flash, work->result->chip->bootloader_offset,
+                                                work->bootloader.image.length);
+    memset(buffer, 0xFF, sizeof(buffer));
+    for (uint32_t offset = 0; offset < reader.size; offset += SCAN_STEP) {
+        const uint32_t left = reader.size - offset;
+        const uint32_t step = left < SCAN_STEP ? left : SCAN_STEP;
+        memmove(buffer, buffer + SCAN_STEP, SCAN_STEP);
+        if (reader.read(reader.context, offset, buffer + SCAN_STEP, step) != 0) {
+            return SR_PREFLIGHT_NOT_READ;
+        }
+        for (size_t i = 0; i + length <= SCAN_STEP + step; i++) {
+            if (memcmp(buffer + i, what, length) == 0) {
+                return SR_PREFLIGHT_FOUND;
+            }
+        }
+    }
+    return SR_PREFLIGHT_NOT_FOUND;
+}
+
+static sr_preflight_found_t find_name(const sr_preflight_work_t *work, const char *name)
+{
+    return sr_preflight_find_in_bootloader(work, name, strlen(name) + 1);
+}
+
+/**
+ * The flash size that the bootloader goes by: the code in its header, if it knows that one. Past 16 MB most do not, and
+ * take the flash for 2 MB. Those that know more can say so when they start.
+ *
+ * @return 0 if the bootloader cannot be read.
+ */
+static uint32_t believed_size(const sr_preflight_work_t *work)
+{
+    const sr_chip_t *chip = work->result->chip;
+    const uint8_t code = work->bootloader.image.spi_size;
+    const char *name = sr_chip_size_name(code);
+    if (code <= SR_CHIP_SIZE_CODE_ALL_KNOW || name == NULL) {
+        return sr_chip_flash_size(chip, code, SR_CHIP_SIZE_NOT_NAMED);
+    }
+    const sr_preflight_found_t named = find_name(work, name);
+    const sr_preflight_found_t speaks =
+        named == SR_PREFLIGHT_NOT_FOUND ? find_name(work, sr_chip_size_name(SR_CHIP_SIZE_CODE_ALL_KNOW)) : named;
+    if (speaks == SR_PREFLIGHT_NOT_READ) {
+        return 0;
+    }
+    return sr_chip_flash_size(chip, code,
+                              named == SR_PREFLIGHT_FOUND    ? SR_CHIP_SIZE_NAMED
+                              : speaks == SR_PREFLIGHT_FOUND ? SR_CHIP_SIZE_NOT_NAMED
+                                                             : SR_CHIP_SIZE_NO_WORD);
+}
+
+static bool check_covers_table(sr_preflight_work_t *work, uint32_t size)
+{
+    if (work->table_status == SR_PARTITION_TABLE_READ_FAILED) {
+        return sr_preflight_refuse_table(work);
+    }
+    // What else is wrong with a table is a matter of the check that has its name.
+    for (uint8_t i = 0; work->table_status == SR_PARTITION_TABLE_OK && i < work->table.count; i++) {
+        const sr_partition_table_entry_t *entry = &work->table.entries[i];
+        if (!sr_region_fits((sr_region_t){entry->address, entry->size}, size)) {
+            return sr_preflight_refuse(work,
+                                       "Bootloader takes the flash for 0x%" PRIx32
+                                       " bytes (size code %u in its header), partition %u ends at 0x%" PRIx32,
+                                       size, work->bootloader.image.spi_size, i, entry->address + entry->size);
+        }
+    }
+    return true;
+}
+
+bool sr_preflight_check_flash_size(sr_preflight_work_t *work)
+{
+    const uint32_t flash_size = work->result->flash_size;
+    if (!work->bootloader.has_header) {
+        return sr_preflight_refuse_bootloader(work, work->bootloader.status);
+    }
+    const uint8_t code = work->bootloader.image.spi_size;
+    const uint32_t said = sr_chip_flash_size(work->result->chip, code, SR_CHIP_SIZE_NAMED);
+    if (flash_size != 0 && said > flash_size) {
+        return sr_preflight_refuse(
+            work, "Bootloader's header (size code %u) says 0x%" PRIx32 " bytes of flash, the chip has 0x%" PRIx32, code,
+            said, flash_size);
+    }
+    const uint32_t believed = believed_size(work);
+    if (believed == 0) {
+        return sr_preflight_refuse_bootloader(work, SR_IMAGE_READ_FAILED);
+    }
+    return !sr_preflight_has_table(work) || check_covers_table(work, believed);
+}
+
+static const char *mode_name(uint8_t mode)
+{
+    static const char *const names[] = {"QIO", "QOUT", "DIO", "DOUT", "fast read", "slow read"};
+    return mode < sizeof(names) / sizeof(names[0]) ? names[mode] : NULL;
+}
+
+/** Data lines that a mode needs; 0 for one that is not known. DIO and DOUT differ in how the address travels, not in
+ * what has to be wired, and so do QIO and QOUT. */
+static unsigned data_lines(uint8_t mode)
+{
+    static const uint8_t lines[] = {4, 4, 2, 2, 1, 1};
+    return mode < sizeof(lines) ? lines[mode] : 0;
+}
+
+/** What is not known is refused, unless it is what works today. */
+static bool check_mode(sr_preflight_work_t *work, uint8_t mode, uint8_t today)
+{
+    const char *name = mode_name(mode), *name_today = mode_name(today);
+    const bool timid = data_lines(mode) != 0 && data_lines(mode) <= data_lines(today);
+    return mode == today || timid ||
+           sr_preflight_refuse(work, "Bootloader's flash mode %u (%s) is bolder than %u (%s), which works today", mode,
+                               name != NULL ? name : "unknown", today, name_today != NULL ? name_today : "unknown");
+}
+
+/** Likewise. */
+static bool check_clock(sr_preflight_work_t *work, uint8_t speed, uint8_t today)
+{
+    const uint32_t khz = sr_chip_flash_khz(work->result->chip, speed);
+    const uint32_t khz_today = sr_chip_flash_khz(work->result->chip, today);
+    const bool timid = khz != 0 && khz_today != 0 && khz <= khz_today;
+    return speed == today || timid ||
+           sr_preflight_refuse(work,
+                               "Bootloader's flash clock %u (%" PRIu32 " kHz, 0: unknown) is bolder than %u (%" PRIu32
+                               " kHz), which works today",
+                               speed, khz, today, khz_today);
+}
+
+bool sr_preflight_check_flash_mode(sr_preflight_work_t *work)
+{
+    const sr_image_t *today = work->result->today;
+    const sr_image_t *loader = &work->bootloader.image;
+    if (today == NULL) {
+        return true;
+    }
+    if (!work->bootloader.has_header) {
+        return sr_preflight_refuse_bootloader(work, work->bootloader.status);
+    }
+    return check_mode(work, loader->spi_mode, today->spi_mode) &&
+           check_clock(work, loader->spi_speed, today->spi_speed);
+}

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * From chunks to sectors: every sector of real bundles in every order, damage anywhere, and memory.
+ */
+#include "test/support/api_support.h"
+
+#include "bundle/sr_decoder.h"
+
+#include "format/sr_digest.h"
+#include "make/bundle_writer.h"
+#include "make/dummy_image.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SECTOR  SR_SECTOR_SIZE
+#define SECTORS 40u
+#define REGION  API_OTA_0
+
+/** Sectors of every kind, the bundle of them in flash, and a decoder on it. */
+typedef struct fixture {
+    api_chip_t chip;
+    uint8_t data[SECTORS * SECTOR];
+    uint8_t *manifest;
+    uint32_t size;
+    sr_bundle_t bundle;
+    sr_source_t source;
+    sr_decoder_t decoder;
+} fixture_t;
+
+static fixture_t fixture;
+
+/* Text, zeroes, noise, blank ones in between and at the ends of chunks. */
+static void make_data(uint8_t *data)
+{
+    uint64_t random = 7;
+    memset(data, 0xFF, SECTORS * SECTOR);
+    for (uint32_t i = 0; i < SECTORS; i++) {
+        uint8_t *sector = data + i * SECTOR;
+        switch (i % 5) {
+        case 0:
+            for (uint32_t k = 0; k < SECTOR; k++) {
+                sector[k] = (uint8_t) "the same words again and again "[(k + i) % 31];
+            }
+            break;
+        case 1:
+            for (uint32_t k = 0; k < SECTOR; k++) {
+                sector[k] = (uint8_t)api_random(&random);
+            }
+            break;
+        case 2:
+            memset(sector, 0, SECTOR);
+            sector[i] = 1;
+            break;
+        case 3:
+            break; /* Blank. */
+        default:
+            memcpy(sector, sector - 4 * SECTOR, SECTOR); /* Like another one, further back than the window. */
+            sector[0] ^= 1;
+            break;
+        }
+    }
+    /* One chunk of nothing but noise, which is stored. */
+    for (uint32_t k = 16 * SECTOR; k < 32 * SECTOR; k++) {
+        data[k] = (uint8_t)api_random(&random);
+    }
+}
+
+static void open_decoder(void)
+{
+    fixture.source = (sr_source_t){.flash = {.size = API_FLASH_SIZE}, .region = {API_DATA, fixture.size}};
+    assert_int_equal(sr_source_open(&fixture.source), ESP_OK);
+    assert_int_equal(sr_decoder_open(&fixture.decoder, &fixture.bundle, &fixture.source), ESP_OK);
+}
+
+static void close_decoder(void)
+{
+    sr_decoder_close(&fixture.decoder);
+    sr_source_close(&fixture.source);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    size_t size = 0;
+    fixture = (fixture_t){.size = 0};
+    make_data(fixture.data);
+    const bundle_region_t region = {
+        .place = {REGION, SECTORS * SECTOR}, .data = fixture.data, .length = sizeof(fixture.data)};
+    const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
+                                .partition_table_offset = SR_BUNDLE_NO_TABLE,
+                                .regions = &region,
+                                .region_count = 1};
+    assert_int_equal(bundle_write(&spec, &fixture.manifest, &size), BUNDLE_WRITE_OK);
+    fixture.size = (uint32_t)size;
+    assert_int_equal(sr_bundle_parse(fixture.manifest, fixture.size, &fixture.bundle), SR_BUNDLE_OK);
+    api_chip_open(&fixture.chip, NULL);
+    api_chip_put(&fixture.chip, API_DATA, fixture.manifest, size);
+    open_decoder();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    close_decoder();
+    free(fixture.manifest);
+    api_chip_close(&fixture.chip);
+    return 0;
+}
+
+static bool is_blank(uint32_t index)
+{
+    return sr_bundle_is_blank(sr_bundle_digest(&fixture.bundle, index));
+}
+
+static void check(uint32_t index)
+{
+    uint8_t *sector = NULL;
+    assert_int_equal(sr_decoder_get(&fixture.decoder, index, 0, &sector), ESP_OK);
+    assert_memory_equal(sector, fixture.data + index * SECTOR, SECTOR);
+}
+
+static void bundle_has_chunks_of_both_kinds_and_blank_sectors(void **state)
+{
+    (void)state;
+    unsigned stored = 0;
+    unsigned blank = 0;
+    for (uint32_t i = 0; i < fixture.bundle.chunk_count; i++) {
+        stored += sr_bundle_chunk(&fixture.bundle, i).encoding == SR_BUNDLE_STORED;
+    }
+    for (uint32_t i = 0; i < SECTORS; i++) {
+        blank += is_blank(i);
+    }
+    assert_int_equal(fixture.bundle.digest_count, SECTORS);
+    assert_true(stored > 0 && stored < fixture.bundle.chunk_count);
+    assert_true(blank >= 4);
+}
+
+static void sectors_come_in_any_order(void **state)
+{
+    (void)state;
+    uint64_t random = 3;
+    for (uint32_t i = 0; i < SECTORS; i++) {
+        if (!is_blank(i)) {
+            check(i);
+        }
+    }
+    for (uint32_t i = SECTORS; i > 0; i--) {
+        if (!is_blank(i - 1)) {
+            check(i - 1);
+        }
+    }
+    for (unsigned i = 0; i < 300; i++) {
+        const uint32_t index = (uint32_t)(api_random(&random) % SECTORS);
+        if (!is_blank(index)) {
+            check(index);
+        }
+    }
+}
+
+/* In order, each byte is read once, and the same sector again costs nothing. */
+static void ascending_order_reads_every_byte_once(void **state)
+{
+    (void)state;
+    uint32_t chunks = 0;
+    for (uint32_t i = 0; i < fixture.bundle.chunk_count; i++) {
+        chunks += sr_bundle_chunk(&fixture.bundle, i).length;
+    }
+    nor_flash_reset_stats(fixture.chip.flash);
+    for (uint32_t i = 0; i < SECTORS; i++) {
+        for (unsigned again = 0; again < 3 && !is_blank(i); again++) {
+            check(i);
+        }
+    }
+    assert_int_equal(nor_flash_stats(fixture.chip.flash).bytes_read, chunks);
+}
+
+static void damage_is_never_handed_out(void **state)
+{
+    (void)state;
+    const sr_bundle_chunk_t first = sr_bundle_chunk(&fixture.bundle, 0);
+    uint8_t *bytes = nor_flash_bytes(fixture.chip.flash) + API_DATA;
+    unsigned noticed = 0;
+    for (uint32_t offset = first.offset; offset < fixture.size; offset += 97) {
+        unsigned wrong = 0;
+        bytes[offset] ^= (uint8_t)(1u << offset % 8);
+        for (uint32_t i = 0; i < SECTORS; i++) {
+            uint8_t *sector = NULL;
+            if (is_blank(i)) {
+                continue;
+            }
+            const esp_err_t err = sr_decoder_get(&fixture.decoder, i, 0, &sector);
+            if (err == ESP_OK) {
+                assert_memory_equal(sector, fixture.data + i * SECTOR, SECTOR);
+            } else {
+                assert_int_equal(err, ESP_ERR_SELF_REFLASHER_CHUNK);
+                wrong++;
+            }
+        }
+        bytes[offset] ^= (uint8_t)(1u << offset % 8);
+        assert_true(wrong <= SR_BUNDLE_CHUNK_SECTORS);
+        noticed += wrong > 0;
+    }
+    assert_true(noticed > 0);
+    /* Nothing of it stays: the same decoder goes on. */
+    for (uint32_t i = 0; i < SECTORS; i++) {
+        if (!is_blank(i)) {
+            check(i);
+        }
+    }
+}
+
+/* Every byte of the chunks counts: either some sector differs, or the chunk does not end where it must. */
+static void every_damaged_byte_is_noticed(void **state)
+{
+    (void)state;
+    uint8_t *bytes = nor_flash_bytes(fixture.chip.flash) + API_DATA;
+    for (uint32_t c = 0; c < fixture.bundle.chunk_count; c++) {
+        const sr_bundle_chunk_t chunk = sr_bundle_chunk(&fixture.bundle, c);
+        for (uint32_t k = 0; k < chunk.length; k += 61) {
+            bool failed = false;
+            bytes[chunk.offset + k] ^= 0xFF;
+            for (uint32_t i = chunk.first_digest; i < chunk.first_digest + chunk.sector_count && !failed; i++) {
+                uint8_t *sector = NULL;
+                failed = !is_blank(i) && sr_decoder_get(&fixture.decoder, i, 0, &sector) != ESP_OK;
+            }
+            bytes[chunk.offset + k] ^= 0xFF;
+            if (!failed) {
+                fail_msg("byte %u of chunk %u", k, c);
+            }
+        }
+    }
+}
+
+/* A chunk that is shorter or longer than its content, as no writer makes it. */
+static void chunk_must_end_where_its_last_sector_ends(void **state)
+{
+    (void)state;
+    const sr_bundle_chunk_t chunk = sr_bundle_chunk(&fixture.bundle, 0);
+    uint8_t *manifest = fixture.manifest;
+    uint32_t last = chunk.first_digest + chunk.sector_count - 1;
+    uint8_t *sector = NULL;
+    while (is_blank(last)) {
+        last--;
+    }
+    assert_int_equal(chunk.encoding, SR_BUNDLE_DEFLATE);
+    /* The length stands behind the offset in the row, which starts with it. */
+    uint8_t *row = NULL;
+    for (uint8_t *at = manifest; row == NULL && at < manifest + fixture.bundle.manifest_size; at += 4) {
+        uint32_t words[2];
+        memcpy(words, at, sizeof(words));
+        row = words[0] == chunk.offset && words[1] == chunk.length ? at : NULL;
+    }
+    assert_non_null(row);
+    for (int change = -1; change <= 1; change += 2) {
+        const uint32_t length = (uint32_t)((int)chunk.length + change);
+        memcpy(row + 4, &length, sizeof(length));
+        assert_int_equal(sr_bundle_chunk(&fixture.bundle, 0).length, length);
+        assert_int_equal(sr_decoder_get(&fixture.decoder, last, 0, &sector), ESP_ERR_SELF_REFLASHER_CHUNK);
+    }
+    memcpy(row + 4, &chunk.length, sizeof(chunk.length));
+    check(last);
+}
+
+/* Damage on the way, not at its origin: the chunk is fetched once more. */
+
+typedef struct damage {
+    uint32_t address;
+    uint32_t times;
+} damage_t;
+
+static damage_t damage;
+esp_err_t __real_esp_flash_read(esp_flash_t *flash, void *buffer, uint32_t address, uint32_t length);
+esp_err_t __wrap_esp_flash_read(esp_flash_t *flash, void *buffer, uint32_t address, uint32_t length);
+
+esp_err_t __wrap_esp_flash_read(esp_flash_t *flash, void *buffer, uint32_t address, uint32_t length)
+{
+    const esp_err_t err = __real_esp_flash_read(flash, buffer, address, length);
+    if (damage.times > 0 && damage.address >= address && damage.address < address + length) {
+        ((uint8_t *)buffer)[damage.address - address] ^= 0x40;
+        damage.times--;
+    }
+    return err;
+}
+
+static void chunk_that_was_damaged_on_the_way_is_fetched_once_more(void **state)
+{
+    (void)state;
+    for (uint32_t c = 0; c < fixture.bundle.chunk_count; c++) {
+        const sr_bundle_chunk_t chunk = sr_bundle_chunk(&fixture.bundle, c);
+        const uint32_t address = API_DATA + chunk.offset + chunk.length / 2;
+        uint32_t last = chunk.first_digest + chunk.sector_count - 1;
+        uint8_t *sector = NULL;
+        while (is_blank(last)) {
+            last--;
+        }
+        damage = (damage_t){address, 1};
+        check(last);
+        assert_int_equal(damage.times, 0);
+        check(chunk.first_digest); /* So that the next one starts again. */
+        damage = (damage_t){address, 2};
+        assert_int_equal(sr_decoder_get(&fixture.decoder, last, 0, &sector), ESP_ERR_SELF_REFLASHER_CHUNK);
+        assert_int_equal(damage.times, 0);
+        check(last);
+    }
+}
+
+static void error_of_the_source_is_handed_up(void **state)
+{
+    (void)state;
+    uint8_t *sector = NULL;
+    const sr_bundle_chunk_t last = sr_bundle_chunk(&fixture.bundle, fixture.bundle.chunk_count - 1);
+    fixture.source.region.size = last.offset + last.length - 1;
+    assert_int_equal(sr_decoder_get(&fixture.decoder, last.first_digest, 0, &sector), ESP_ERR_INVALID_SIZE);
+    fixture.source.region.size++;
+    check(last.first_digest);
+}
+
+static void memory_is_limited_and_may_be_missing(void **state)
+{
+    (void)state;
+    close_decoder();
+    sim_heap_fail_at(1);
+    assert_int_equal(sr_decoder_open(&fixture.decoder, &fixture.bundle, &fixture.source), ESP_ERR_NO_MEM);
+    sim_heap_fail_at(0);
+    sr_decoder_close(&fixture.decoder);
+    api_assert_no_leak(0);
+    open_decoder();
+    /* Pointers are wider here than on the chip. */
+    assert_true(sim_counters()->heap_now <= SR_DECODER_MAX_HEAP + 1024);
+}
+
+/* Adjacent chunks travel in one request. */
+static void fetch_end_saves_requests(void **state)
+{
+    (void)state;
+    api_server_t server;
+    esp_http_client_config_t http = {.timeout_ms = 5000, .keep_alive_enable = true};
+    size_t requests[2];
+    close_decoder();
+    api_server_start(&server);
+    api_server_put(&server, "b.srb", (api_image_t){fixture.manifest, fixture.size});
+    http.url = api_server_url(&server, "/b.srb");
+    for (unsigned together = 0; together < 2; together++) {
+        fixture.source = (sr_source_t){.http = &http};
+        assert_int_equal(sr_source_open(&fixture.source), ESP_OK);
+        assert_int_equal(sr_decoder_open(&fixture.decoder, &fixture.bundle, &fixture.source), ESP_OK);
+        const size_t before = http_server_requests(&server.http);
+        for (uint32_t i = 0; i < SECTORS; i++) {
+            uint8_t *sector = NULL;
+            if (!is_blank(i)) {
+                assert_int_equal(sr_decoder_get(&fixture.decoder, i, together ? fixture.size : 0, &sector), ESP_OK);
+                assert_memory_equal(sector, fixture.data + i * SECTOR, SECTOR);
+            }
+        }
+        requests[together] = http_server_requests(&server.http) - before;
+        close_decoder();
+    }
+    assert_int_equal(requests[0], fixture.bundle.chunk_count);
+    assert_int_equal(requests[1], 1);
+    api_server_stop(&server);
+    open_decoder();
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(bundle_has_chunks_of_both_kinds_and_blank_sectors),
+        TEST(sectors_come_in_any_order),
+        TEST(ascending_order_reads_every_byte_once),
+        TEST(damage_is_never_handed_out),
+        TEST(every_damaged_byte_is_noticed),
+        TEST(chunk_must_end_where_its_last_sector_ends),
+        TEST(chunk_that_was_damaged_on_the_way_is_fetched_once_more),
+        TEST(error_of_the_source_is_handed_up),
+        TEST(memory_is_limited_and_may_be_missing),
+        TEST(fetch_end_saves_requests),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Chips that encrypt their flash, or have Secure Boot on: what is blank in a bundle or in an image reads as blank, and
+ * what cannot be known to be right is refused before the first erase. A scramble stands for AES: with it, too, erased
+ * cells read as something else.
+ */
+#include "test/support/api_support.h"
+
+#include "make/bundle_writer.h"
+#include "make/image_writer.h"
+#include "self_reflasher_bundle.h"
+#include "make/dummy_image.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SECTOR 0x1000u
+#define PLACE  (API_FLASH_SIZE - 0x40000u)
+#define DIGEST 0x0u
+
+static api_chip_t chip;
+static api_image_t bundle;
+static esp_self_reflasher_plan_t plan;
+static uint8_t content[0x10000];
+static uint8_t table[SECTOR];
+
+static int setup(void **state)
+{
+    (void)state;
+    dummy_image_fill(content, sizeof(content), 7);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    api_image_free(&bundle);
+    if (chip.flash != NULL) {
+        api_chip_close(&chip);
+    }
+    return 0;
+}
+
+static void reopen(api_options_t options)
+{
+    teardown(NULL);
+    api_chip_open(&chip, &options);
+}
+
+static void write_bundle(const bundle_region_t *regions, unsigned count, uint32_t table_offset)
+{
+    const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
+                                .partition_table_offset = table_offset,
+                                .regions = regions,
+                                .region_count = count};
+    api_image_free(&bundle);
+    assert_int_equal(bundle_write(&spec, &bundle.bytes, &bundle.length), BUNDLE_WRITE_OK);
+    assert_true(bundle.length < API_FLASH_SIZE - PLACE);
+    api_chip_put(&chip, PLACE, bundle.bytes, bundle.length);
+    /* That partition is not encrypted. */
+    memcpy(nor_flash_bytes(chip.flash) + PLACE, bundle.bytes, bundle.length);
+    api_chip_snapshot(&chip);
+}
+
+static esp_self_reflasher_bundle_config_t config_of(void)
+{
+    return (esp_self_reflasher_bundle_config_t){
+        .embedded = {PLACE, bundle.length}, .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED, .skip_checks = ~0u};
+}
+
+static void expect_refused(const char *words)
+{
+    const esp_self_reflasher_bundle_config_t config = config_of();
+    assert_int_equal(esp_self_reflasher_plan_bundle(&config, &plan), ESP_ERR_SELF_REFLASHER_REFUSED);
+    assert_int_equal(esp_self_reflasher_apply_bundle(&config, &plan), ESP_ERR_SELF_REFLASHER_REFUSED);
+    if (plan.refusal != ESP_SELF_REFLASHER_REFUSED_SECURITY || strstr(plan.refusal_text, words) == NULL) {
+        fail_msg("not for \"%s\": %d %s", words, plan.refusal, plan.refusal_text);
+    }
+    api_assert_untouched(&chip);
+}
+
+static void expect_planned(void)
+{
+    const esp_self_reflasher_bundle_config_t config = config_of();
+    const esp_err_t err = esp_self_reflasher_plan_bundle(&config, &plan);
+    if (err != ESP_OK) {
+        fail_msg("%s: %s", esp_self_reflasher_err_to_name(err), plan.refusal_text);
+    }
+}
+
+/* Applies it, compares what the chip reads, and applies it once more, which changes nothing. */
+static void expect_applied(const bundle_region_t *regions, unsigned count)
+{
+    const esp_self_reflasher_bundle_config_t config = config_of();
+    const esp_err_t err = esp_self_reflasher_apply_bundle(&config, &plan);
+    if (err != ESP_OK) {
+        fail_msg("%s: %s", esp_self_reflasher_err_to_name(err), plan.refusal_text);
+    }
+    uint8_t *plain = api_chip_plain(&chip);
+    for (unsigned i = 0; i < count; i++) {
+        for (uint32_t k = 0; k < regions[i].length; k++) {
+            if (plain[regions[i].place.address + k] != regions[i].data[k]) {
+                fail_msg("0x%x reads as something else", regions[i].place.address + k);
+            }
+        }
+    }
+    free(plain);
+    api_chip_snapshot(&chip);
+    assert_int_equal(esp_self_reflasher_apply_bundle(&config, &plan), ESP_OK);
+    assert_int_equal(plan.sectors_to_write, 0);
+    api_assert_untouched(&chip);
+}
+
+/* Every sector of an image in turn, and all of them but the last: in the slot, and on the boot path. */
+static void blank_sectors_inside_an_image(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 4; way++) {
+        uint8_t image[8 * SECTOR];
+        memcpy(image, content, sizeof(image));
+        if (way < 3) {
+            memset(image + way * 3 * SECTOR, 0xFF, SECTOR);
+        } else {
+            memset(image, 0xFF, sizeof(image) - SECTOR);
+        }
+        image[sizeof(image) - 1] = 0x5A;
+        reopen((api_options_t){.flash_encryption = true});
+        const bundle_region_t slot = {.place = {API_OTA_0, 0x20000}, .data = image, .length = sizeof(image)};
+        write_bundle(&slot, 1, API_TABLE);
+        expect_applied(&slot, 1);
+        reopen((api_options_t){.flash_encryption = true});
+        const bundle_region_t loader = {.place = {API_BOOTLOADER, 0x7000}, .data = image, .length = 0x7000};
+        write_bundle(&loader, 1, API_TABLE);
+        expect_applied(&loader, 1);
+    }
+}
+
+/* Otadata is read as a whole, its second sector, too; so is what lies between bootloader and table. */
+static void blank_sectors_that_are_read(void **state)
+{
+    (void)state;
+    uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
+    image_write_otadata(3, SR_OTA_VALID, otadata);
+    for (unsigned blank = 0; blank < 2; blank++) {
+        reopen((api_options_t){.flash_encryption = true});
+        api_chip_put(&chip, API_OTADATA, content, 2 * SECTOR);
+        if (blank != 0) {
+            memset(otadata, 0xFF, sizeof(otadata));
+        }
+        const bundle_region_t regions[] = {
+            {.place = {API_BOOTLOADER, 0x7000}, .data = content, .length = 3 * SECTOR},
+            {.place = {API_OTADATA, 2 * SECTOR}, .data = otadata, .length = sizeof(otadata)},
+        };
+        write_bundle(regions, 2, API_TABLE);
+        expect_applied(regions, 2);
+        uint8_t *plain = api_chip_plain(&chip);
+        for (uint32_t i = API_BOOTLOADER + 3 * SECTOR; i < API_TABLE; i++) {
+            assert_int_equal(plain[i], 0xFF);
+        }
+        free(plain);
+    }
+}
+
+/* What nobody reads is erased, as ever: a slot after the end of its image, and partitions that are not encrypted. */
+static void blank_sectors_that_nobody_reads(void **state)
+{
+    (void)state;
+    reopen((api_options_t){.flash_encryption = true});
+    const bundle_region_t regions[] = {
+        {.place = {API_NVS, 2 * SECTOR}},
+        {.place = {API_OTA_0, 0x20000}, .data = content, .length = SECTOR},
+        {.place = {API_OTA_1, 0x20000}},
+    };
+    write_bundle(regions, 3, API_TABLE);
+    expect_applied(regions, 3);
+    const uint8_t *cells = nor_flash_view(chip.flash);
+    for (unsigned i = 0; i < 3; i++) {
+        const sr_region_t place = {regions[i].place.address, regions[i].place.size};
+        for (uint32_t k = (uint32_t)regions[i].length; k < place.size; k++) {
+            assert_int_equal(cells[place.address + k], 0xFF);
+        }
+    }
+}
+
+static void images_with_blank_sectors(void **state)
+{
+    (void)state;
+    uint8_t image[4 * SECTOR];
+    memcpy(image, content, sizeof(image));
+    memset(image + SECTOR, 0xFF, 2 * SECTOR);
+    reopen((api_options_t){.flash_encryption = true});
+    api_chip_put(&chip, API_OTA_0, image, sizeof(image));
+    const esp_self_reflasher_config_t config = api_embedded(API_OTA_0, sizeof(image), API_OTA_1, sizeof(image));
+    assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);
+    uint8_t *plain = api_chip_plain(&chip);
+    assert_memory_equal(plain + API_OTA_1, image, sizeof(image));
+    free(plain);
+}
+
+/* The table says what is encrypted. */
+static void other_tables(void **state)
+{
+    (void)state;
+    reopen((api_options_t){.readonly = API_READONLY_OTA_3}); /* Another table in any way. */
+    memcpy(table, nor_flash_view(chip.flash) + API_TABLE, sizeof(table));
+    const bundle_region_t there = {.place = {API_NVS, SECTOR}, .data = table, .length = SECTOR};
+    const bundle_region_t here = {.place = {API_TABLE, SECTOR}, .data = table, .length = SECTOR};
+    reopen((api_options_t){.flash_encryption = true});
+    write_bundle(&there, 1, API_NVS);
+    expect_refused("cannot go from 0x8000 to 0x9000");
+    write_bundle(&there, 1, SR_BUNDLE_NO_TABLE);
+    expect_refused("no partition table");
+    write_bundle(&here, 1, API_TABLE);
+    expect_refused("cannot be changed");
+    reopen((api_options_t){0});
+    write_bundle(&there, 1, API_NVS);
+    expect_planned();
+
+    reopen((api_options_t){.flash_encryption = true});
+    api_chip_put(&chip, API_OTA_0, table, SECTOR);
+    esp_self_reflasher_config_t config = api_embedded(API_OTA_0, SECTOR, API_TABLE, SECTOR);
+    assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_ERR_NOT_SUPPORTED);
+    api_assert_untouched(&chip);
+    reopen((api_options_t){0});
+    api_chip_put(&chip, API_OTA_0, table, SECTOR);
+    assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);
+}
+
+/* Secure Boot. */
+
+/** An app, and behind it 68 bytes of a signature of version 1, or a block of version 2. */
+static api_image_t signed_app(unsigned version)
+{
+    api_image_t app = api_app(0x8000);
+    const size_t end = version == 1 ? app.length : (app.length + SECTOR - 1) / SECTOR * SECTOR;
+    api_image_t with = {.bytes = malloc(end + SECTOR), .length = end + (version == 1 ? 68 : 1216)};
+    assert_non_null(with.bytes);
+    memset(with.bytes, 0xFF, end + SECTOR);
+    memcpy(with.bytes, app.bytes, app.length);
+    memset(with.bytes + end, 0x5A, with.length - end);
+    if (version == 1) {
+        memset(with.bytes + end, 0, 4);
+    } else {
+        with.bytes[end] = 0xE7;
+        with.bytes[end + 1] = 0x02;
+    }
+    api_image_free(&app);
+    return with;
+}
+
+/* A bootloader of version 1 never had a block. As long as it stays as it is, the ROM takes it. */
+static void secure_boot_of_version_1(void **state)
+{
+    (void)state;
+    uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
+    image_write_otadata(1, SR_OTA_VALID, otadata);
+    for (unsigned version = 0; version < 3; version++) {
+        api_image_t app = version == 0 ? api_app(0x8000) : signed_app(version);
+        const bundle_region_t regions[] = {
+            {.place = {DIGEST, SECTOR}, .data = content, .length = 0xC0},
+            {.place = {API_OTADATA, 2 * SECTOR}, .data = otadata, .length = sizeof(otadata)},
+            {.place = {API_OTA_0, API_SLOT_SIZE}, .data = app.bytes, .length = app.length},
+        };
+        reopen((api_options_t){.secure_boot_v1 = true});
+        write_bundle(regions + 1, 2, API_TABLE);
+        if (version == 1) {
+            expect_planned();
+            write_bundle(regions, 3, API_TABLE);
+            expect_refused("0x0 would change");
+        } else {
+            expect_refused("needs a signature");
+        }
+        api_image_free(&app);
+    }
+    api_image_t loader = api_mcuboot();
+    const bundle_region_t region = {.place = {API_BOOTLOADER, 0x7000}, .data = loader.bytes, .length = loader.length};
+    write_bundle(&region, 1, SR_BUNDLE_NO_TABLE);
+    expect_refused("0x1000 would change");
+    api_image_free(&loader);
+}
+
+static void images_under_secure_boot_of_version_1(void **state)
+{
+    (void)state;
+    static const sr_region_t refused[] = {{API_BOOTLOADER, SECTOR}, {DIGEST, SECTOR}, {0, 0x8000}};
+    reopen((api_options_t){.secure_boot_v1 = true});
+    for (unsigned version = 0; version < 3; version++) {
+        api_image_t app = version == 0 ? api_app(0x8000) : signed_app(version);
+        api_chip_put(&chip, API_OTA_0, app.bytes, app.length);
+        esp_self_reflasher_config_t config = api_embedded(API_OTA_0, app.length, API_OTA_1, API_SLOT_SIZE);
+        assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config),
+                         version == 1 ? ESP_OK : ESP_ERR_SELF_REFLASHER_NOT_SIGNED);
+        api_chip_snapshot(&chip);
+        for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+            config = api_embedded(API_OTA_0, SECTOR, refused[i].address, refused[i].size);
+            assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_ERR_SELF_REFLASHER_NOT_SIGNED);
+            api_assert_untouched(&chip);
+        }
+        api_image_free(&app);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(blank_sectors_inside_an_image, setup, teardown),
+        cmocka_unit_test_setup_teardown(blank_sectors_that_are_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(blank_sectors_that_nobody_reads, setup, teardown),
+        cmocka_unit_test_setup_teardown(images_with_blank_sectors, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_tables, setup, teardown),
+        cmocka_unit_test_setup_teardown(secure_boot_of_version_1, setup, teardown),
+        cmocka_unit_test_setup_teardown(images_under_secure_boot_of_version_1, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

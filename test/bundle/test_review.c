@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * States of a device that are rare in the field and must not cost it: what a migration finds when it starts, and what
+ * it leaves when it is put off.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "make/bundle_writer.h"
+#include "test/support/api_support.h"
+#include "self_reflasher_bundle.h"
+#include "test/support/support_reader.h"
+#include "test/support/support_record.h"
+#include "test/support/support_small.h"
+
+#include "format/sr_boot_path.h"
+
+#define SECTOR      SR_SECTOR_SIZE
+#define SLOT(index) (SMALL_SLOTS + (index)*SMALL_SLOT_SIZE)
+#define RECORD      0xE0000u
+#define STORAGE     0xB0000u
+#define STORAGE_END 0xC0000u
+
+/** What the app does, and what came of it; shared with the processes that run it. */
+typedef struct job {
+    esp_self_reflasher_bundle_config_t bundle;
+    esp_err_t resumed, applied;
+} job_t;
+
+static job_t *job;
+static nor_flash_t *flash;
+
+static void apply(void *unused)
+{
+    (void)unused;
+    job->applied = esp_self_reflasher_apply_bundle(&job->bundle, NULL);
+}
+
+static void resume(void *unused)
+{
+    (void)unused;
+    job->resumed = esp_self_reflasher_resume(&job->bundle);
+}
+
+static sim_end_t run_at(uint32_t running_app, void (*call)(void *))
+{
+    const sim_config_t config = {
+        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = running_app, .quiet = true};
+    assert_true(sim_chip_attach(&config));
+    nor_flash_reset_stats(flash);
+    const sim_end_t end = sim_call(call, NULL);
+    sim_chip_detach();
+    return end;
+}
+
+static void open_chip(const small_layout_t *layout, uint32_t running_app)
+{
+    flash = small_flash_new(layout);
+    small_app("1", nor_flash_bytes(flash) + running_app);
+}
+
+static int new_job(void **state)
+{
+    (void)state;
+    if (job == NULL) {
+        job = small_shared(sizeof(*job));
+    }
+    *job = (job_t){.applied = ESP_ERR_NOT_FINISHED,
+                   .resumed = ESP_ERR_NOT_FINISHED,
+                   .bundle = {.flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED}};
+    return 0;
+}
+
+static int close_chip(void **state)
+{
+    (void)state;
+    assert_int_equal(nor_flash_stats(flash).bad_programs, 0);
+    nor_flash_delete(flash);
+    return 0;
+}
+
+/* A bundle for these regions, embedded at this address. @return its size */
+static size_t put_bundle(uint32_t address, const bundle_region_t *regions, unsigned count)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
+                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
+                                .regions = regions,
+                                .region_count = count};
+    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
+    assert_true(size <= 0x10000);
+    memcpy(nor_flash_bytes(flash) + address, bytes, size);
+    free(bytes);
+    job->bundle = (esp_self_reflasher_bundle_config_t){.embedded = {address, size},
+                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
+    return size;
+}
+
+/* Another app for one slot, and otadata that selects it. */
+static size_t put_app_bundle(uint32_t address, unsigned slot, uint8_t new_app[SMALL_APP_SIZE])
+{
+    uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
+    small_app("2", new_app);
+    image_write_otadata(slot + 1, SR_OTA_VALID, otadata);
+    const bundle_region_t regions[] = {
+        {.place = {SMALL_OTADATA, sizeof(otadata)}, .data = otadata, .length = sizeof(otadata)},
+        {.place = {SLOT(slot), SMALL_SLOT_SIZE}, .data = new_app, .length = SMALL_APP_SIZE},
+    };
+    return put_bundle(address, regions, 2);
+}
+
+static bool never(void *unused)
+{
+    (void)unused;
+    return false;
+}
+
+/* The app would come up mute: without its credentials, and with nothing to go on from. */
+static void data_that_can_not_be_staged_is_touched_only_after_the_commit_was_allowed(void **state)
+{
+    (void)state;
+    uint8_t nvs[SMALL_NVS_SIZE];
+    uint8_t new_app[SMALL_APP_SIZE];
+    uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
+    open_chip(&(small_layout_t){.slots = 2, .sequences = {1, 0}}, SLOT(0));
+    small_app("2", new_app);
+    dummy_image_fill(nvs, sizeof(nvs), 4711);
+    image_write_otadata(2, SR_OTA_VALID, otadata);
+    const bundle_region_t regions[] = {
+        {.place = {SMALL_NVS, SMALL_NVS_SIZE}, .data = nvs, .length = sizeof(nvs)},
+        {.place = {SMALL_OTADATA, sizeof(otadata)}, .data = otadata, .length = sizeof(otadata)},
+        {.place = {SLOT(1), SMALL_APP_SIZE}, .data = new_app, .length = SMALL_APP_SIZE},
+    };
+    (void)put_bundle(SMALL_FREE, regions, 3);
+    job->bundle.may_commit = never;
+    uint8_t *before = small_copy(flash);
+    assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_NOT_NOW);
+    assert_memory_equal(nor_flash_view(flash) + SLOT(1), new_app, SMALL_APP_SIZE);
+    small_assert_same(nor_flash_view(flash), before, 0, SLOT(1));
+
+    job->bundle.may_commit = NULL;
+    assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    assert_memory_equal(nor_flash_view(flash) + SMALL_NVS, nvs, sizeof(nvs));
+    small_assert_boots(flash, false, SLOT(1));
+    free(before);
+}
+
+static void app_does_not_move_over_the_embedded_bundle(void **state)
+{
+    (void)state;
+    uint8_t new_app[SMALL_APP_SIZE];
+    open_chip(&(small_layout_t){.slots = 3, .sequences = {1, 0}}, SLOT(0));
+    (void)put_app_bundle(SLOT(1), 0, new_app);
+    assert_int_equal(run_at(SLOT(0), apply), SIM_END_RESTART);
+    small_assert_boots(flash, false, SLOT(2));
+    assert_int_equal(run_at(SLOT(2), apply), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    small_assert_boots(flash, false, SLOT(0));
+}
+
+/* What is missing is no part of bootloader or app, which are read before anything is written in any case. */
+static void bundle_longer_than_its_region_is_refused_before_anything_is_written(void **state)
+{
+    (void)state;
+    uint8_t new_app[SMALL_APP_SIZE];
+    uint8_t storage[SECTOR];
+    open_chip(&(small_layout_t){.slots = 2, .sequences = {1, 0}}, SLOT(0));
+    small_app("2", new_app);
+    dummy_image_fill(storage, sizeof(storage), 5);
+    const bundle_region_t regions[] = {
+        {.place = {SLOT(1), SMALL_APP_SIZE}, .data = new_app, .length = SMALL_APP_SIZE},
+        {.place = {STORAGE, SECTOR}, .data = storage, .length = SECTOR},
+    };
+    job->bundle.embedded.region_size = put_bundle(SMALL_FREE, regions, 2) - 1;
+    assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_REFUSED);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+}
+
+/* otadata selects a slot without an app, and the bootloader fell back to the one that runs. As soon as the bundle's app
+ * is in that slot, it would be started, by the old bootloader and with the old table. */
+static void app_that_runs_as_a_fallback_is_started_until_the_commit(void **state)
+{
+    (void)state;
+    uint8_t new_app[SMALL_APP_SIZE];
+    open_chip(&(small_layout_t){.slots = 2, .sequences = {2, 0}}, SLOT(0));
+    (void)put_app_bundle(SMALL_FREE, 1, new_app);
+    job->bundle.may_commit = never;
+    small_assert_boots(flash, false, SLOT(0));
+    assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_NOT_NOW);
+    assert_memory_equal(nor_flash_view(flash) + SLOT(1), new_app, SMALL_APP_SIZE);
+    small_assert_boots(flash, false, SLOT(0));
+
+    job->bundle.may_commit = NULL;
+    assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    small_assert_boots(flash, false, SLOT(1));
+}
+
+/* Likewise with a factory app, which no sequence number selects, and where the bundle wants otadata as it is. */
+static void factory_app_that_runs_as_a_fallback_is_started_until_the_commit(void **state)
+{
+    (void)state;
+    uint8_t new_app[SMALL_APP_SIZE];
+    open_chip(&(small_layout_t){.slots = 2, .factory = true, .sequences = {2, 0}, .states = {SR_OTA_VALID, 0}},
+              SMALL_FACTORY);
+    (void)put_app_bundle(SMALL_FREE, 1, new_app);
+    job->bundle.may_commit = never;
+    small_assert_boots(flash, false, SMALL_FACTORY);
+    assert_int_equal(run_at(SMALL_FACTORY, apply), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_NOT_NOW);
+    small_assert_boots(flash, false, SMALL_FACTORY);
+
+    job->bundle.may_commit = NULL;
+    assert_int_equal(run_at(SMALL_FACTORY, apply), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    small_assert_boots(flash, false, SLOT(1));
+}
+
+/* A record as the running app would stage it, of one entry: NVS becomes blank. */
+static void put_record(uint32_t address, uint32_t running_app)
+{
+    static record_t record;
+    size_t size = 0;
+    const bundle_region_t regions[] = {{.place = {SMALL_NVS, SMALL_NVS_SIZE}}};
+    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
+                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
+                                .regions = regions,
+                                .region_count = 1};
+    uint8_t *bundle = record_bundle(&spec, NULL, &size);
+    record_start(&record, bundle, size, nor_flash_view(flash) + running_app);
+    record_add(&record, SR_RECORD_DATA, SMALL_NVS, SMALL_NVS_SIZE / SECTOR, NULL);
+    record_put(&record, nor_flash_bytes(flash), address, true);
+    free(bundle);
+}
+
+/* The copy may go where that record's system has its app: to finish it then would start something that is gone. */
+static void record_of_another_bundle_is_finished_before_the_app_moves(void **state)
+{
+    (void)state;
+    uint8_t new_app[SMALL_APP_SIZE];
+    open_chip(&(small_layout_t){.slots = 2, .sequences = {1, 0}}, SLOT(0));
+    (void)put_app_bundle(SMALL_FREE, 0, new_app);
+    put_record(RECORD, SLOT(0));
+    assert_int_equal(run_at(SLOT(0), apply), SIM_END_RESTART);
+    small_assert_boots(flash, false, SLOT(0));
+    assert_int_equal(nor_flash_view(flash)[SMALL_NVS], 0xFF);
+    assert_int_equal(run_at(SLOT(0), apply), SIM_END_RESTART);
+    small_assert_boots(flash, false, SLOT(1));
+    uint8_t *before = small_copy(flash);
+    assert_int_equal(run_at(SLOT(1), resume), SIM_END_RETURNED);
+    assert_int_equal(job->resumed, ESP_OK);
+    small_assert_same(nor_flash_view(flash), before, 0, SMALL_FLASH_SIZE);
+    free(before);
+}
+
+static void add_storage(const small_layout_t *layout, uint8_t *bytes)
+{
+    sr_partition_table_entry_t entries[8];
+    const unsigned count = small_table(layout, entries);
+    entries[count] =
+        (sr_partition_table_entry_t){SR_PARTITION_TYPE_DATA, 0x82, STORAGE, STORAGE_END - STORAGE, 0, "storage"};
+    small_put_table(bytes, entries, count + 1);
+}
+
+/* Whoever can store a file there could else write the bootloader. */
+static void record_inside_a_data_partition_is_just_data(void **state)
+{
+    (void)state;
+    const small_layout_t layout = {.slots = 2, .sequences = {1, 0}};
+    open_chip(&layout, SLOT(0));
+    add_storage(&layout, nor_flash_bytes(flash));
+    put_record(STORAGE + SECTOR, SLOT(0));
+    uint8_t *before = small_copy(flash);
+    assert_int_equal(run_at(SLOT(0), resume), SIM_END_RETURNED);
+    assert_int_equal(job->resumed, ESP_OK);
+    small_assert_same(nor_flash_view(flash), before, 0, SMALL_FLASH_SIZE);
+
+    put_record(RECORD, SLOT(0));
+    assert_int_equal(run_at(SLOT(0), resume), SIM_END_RESTART);
+    for (uint32_t i = 0; i < SMALL_NVS_SIZE; i++) {
+        assert_int_equal(nor_flash_view(flash)[SMALL_NVS + i], 0xFF);
+    }
+    assert_memory_equal(nor_flash_view(flash) + STORAGE, before + STORAGE, STORAGE_END - STORAGE);
+    free(before);
+}
+
+/* There the next start would take it for data, once the new table is in place. */
+static void record_is_not_staged_in_a_data_partition_of_the_new_table(void **state)
+{
+    (void)state;
+    uint8_t table[2 * SECTOR];
+    esp_self_reflasher_plan_t plan;
+    const small_layout_t layout = {.slots = 2, .sequences = {1, 0}};
+    open_chip(&layout, SLOT(0));
+    uint8_t *bytes = nor_flash_bytes(flash);
+    memset(bytes + STORAGE, 0xFF, STORAGE_END - STORAGE);
+    memset(bytes + RECORD, 0xFF, 0x10000);
+    uint8_t *copy = small_copy(flash);
+    add_storage(&layout, copy);
+    memcpy(table, copy + SR_PARTITION_TABLE_OFFSET, SECTOR);
+    free(copy);
+    const bundle_region_t regions[] = {{.place = {SR_PARTITION_TABLE_OFFSET, SECTOR}, .data = table, .length = SECTOR}};
+    (void)put_bundle(SMALL_FREE, regions, 1);
+    const sim_config_t config = {
+        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT(0), .quiet = true};
+    assert_true(sim_chip_attach(&config));
+    assert_int_equal(esp_self_reflasher_plan_bundle(&job->bundle, &plan), ESP_OK);
+    sim_chip_detach();
+    assert_true(plan.staging_address < STORAGE || plan.staging_address >= STORAGE_END);
+    assert_true(plan.staging_address != UINT32_MAX);
+}
+
+/* Old tools let a partition end inside a sector: an app that fills it needs that sector, too. */
+static void app_in_a_partition_of_no_whole_sectors_is_taken_in_whole_sectors(void **state)
+{
+    (void)state;
+    memory_t memory;
+    sr_boot_path_t path;
+    const uint32_t unaligned = SMALL_APP_SIZE - 16;
+    open_chip(&(small_layout_t){.slots = 2, .sequences = {1, 0}}, SLOT(0));
+    const sr_reader_t reader = memory_reader(&memory, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    sr_boot_path_find(&reader, sr_chip_by_name("esp32"), SR_PARTITION_TABLE_OFFSET,
+                      (sr_region_t){SMALL_OTADATA, 0x2010}, (sr_region_t){SLOT(0), unaligned}, &path);
+    assert_int_equal(path.running_app.size, SMALL_APP_SIZE);
+    assert_int_equal(path.otadata.size, 0x3000);
+}
+
+static uint32_t failing_search; /**< Which one finds no memory; 0: none. */
+
+esp_partition_iterator_t __real_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label);
+esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label);
+
+esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label)
+{
+    if (failing_search > 0 && --failing_search == 0) {
+        return NULL;
+    }
+    return __real_esp_partition_find(type, subtype, label);
+}
+
+/* What is data, is not known without memory. */
+static void without_memory_nothing_is_changed(void **state)
+{
+    (void)state;
+    uint8_t new_app[SMALL_APP_SIZE];
+    open_chip(&(small_layout_t){.slots = 2, .sequences = {1, 0}}, SLOT(0));
+    small_app("2", new_app);
+    uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
+    image_write_otadata(2, SR_OTA_VALID, otadata);
+    const bundle_region_t regions[] = {
+        {.place = {SMALL_NVS, SMALL_NVS_SIZE}},
+        {.place = {SMALL_OTADATA, sizeof(otadata)}, .data = otadata, .length = sizeof(otadata)},
+        {.place = {SLOT(1), SMALL_APP_SIZE}, .data = new_app, .length = SMALL_APP_SIZE},
+    };
+    (void)put_bundle(SMALL_FREE, regions, 3);
+    job->bundle.may_commit = never;
+    uint8_t *before = small_copy(flash);
+    job->applied = ESP_ERR_NO_MEM;
+    uint32_t failures = 0;
+    while (job->applied == ESP_ERR_NO_MEM) {
+        failing_search = ++failures;
+        assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+        small_assert_same(nor_flash_view(flash), before, SMALL_NVS, SMALL_NVS_SIZE);
+    }
+    failing_search = 0;
+    assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_NOT_NOW);
+    assert_true(failures > 3);
+    free(before);
+}
+
+/* What is not asked for is not looked at. */
+static void embedded_region_beside_a_url_is_ignored(void **state)
+{
+    (void)state;
+    api_server_t server;
+    uint8_t new_app[SMALL_APP_SIZE];
+    open_chip(&(small_layout_t){.slots = 2, .sequences = {1, 0}}, SLOT(0));
+    const size_t size = put_app_bundle(SMALL_FREE, 1, new_app);
+    api_server_start(&server);
+    api_server_put(&server, "b.srb", (api_image_t){nor_flash_bytes(flash) + SMALL_FREE, size});
+    const esp_http_client_config_t http = {.url = api_server_url(&server, "/b.srb"), .timeout_ms = 2000};
+    job->bundle.http_config = &http;
+    job->bundle.embedded = (addr_region_t){0x7FFFF000, 0x40000000};
+    assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    small_assert_boots(flash, false, SLOT(1));
+    api_server_stop(&server);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, new_job, close_chip)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(data_that_can_not_be_staged_is_touched_only_after_the_commit_was_allowed),
+        TEST(app_does_not_move_over_the_embedded_bundle),
+        TEST(bundle_longer_than_its_region_is_refused_before_anything_is_written),
+        TEST(app_that_runs_as_a_fallback_is_started_until_the_commit),
+        TEST(factory_app_that_runs_as_a_fallback_is_started_until_the_commit),
+        TEST(record_of_another_bundle_is_finished_before_the_app_moves),
+        TEST(record_inside_a_data_partition_is_just_data),
+        TEST(record_is_not_staged_in_a_data_partition_of_the_new_table),
+        TEST(app_in_a_partition_of_no_whole_sectors_is_taken_in_whole_sectors),
+        TEST(without_memory_nothing_is_changed),
+        TEST(embedded_region_beside_a_url_is_ignored),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

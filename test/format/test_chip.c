@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "format/sr_chip.h"
+
+static void facts_of_each_chip(void **state)
+{
+    (void)state;
+    static const sr_chip_t expected[] = {
+        {"esp32", "ESP32", 0, 0x1000, 4, false},   {"esp32s2", "ESP32-S2", 2, 0x1000, 7, false},
+        {"esp32c3", "ESP32-C3", 5, 0, 4, false},   {"esp32s3", "ESP32-S3", 9, 0, 7, true},
+        {"esp32c2", "ESP32-C2", 12, 0, 4, false},  {"esp32c6", "ESP32-C6", 13, 0, 4, false},
+        {"esp32h2", "ESP32-H2", 16, 0, 4, false},  {"esp32p4", "ESP32-P4", 18, 0x2000, 4, true},
+        {"esp32c61", "ESP32-C61", 20, 0, 4, true}, {"esp32c5", "ESP32-C5", 23, 0x2000, 4, true},
+    };
+    const unsigned count = sizeof(expected) / sizeof(expected[0]);
+    for (unsigned i = 0; i < count; i++) {
+        const sr_chip_t *chip = sr_chip_by_name(expected[i].name);
+        assert_non_null(chip);
+        assert_string_equal(chip->name, expected[i].name);
+        assert_string_equal(chip->family, expected[i].family);
+        assert_int_equal(chip->image_chip_id, expected[i].image_chip_id);
+        assert_int_equal(chip->bootloader_offset, expected[i].bootloader_offset);
+        assert_int_equal(chip->last_size_code, expected[i].last_size_code);
+        assert_int_equal(chip->maps_past_16_mib, expected[i].maps_past_16_mib);
+        assert_ptr_equal(sr_chip_by_name(expected[i].family), chip);
+        assert_ptr_equal(sr_chip_by_id(expected[i].image_chip_id), chip);
+        assert_non_null(sr_chip_at(i));
+    }
+    assert_null(sr_chip_at(count));
+    assert_null(sr_chip_at(UINT32_MAX));
+}
+
+static void case_of_a_name_is_ignored(void **state)
+{
+    (void)state;
+    assert_ptr_equal(sr_chip_by_name("Esp32C3"), sr_chip_by_id(5));
+    assert_ptr_equal(sr_chip_by_name("esp32-c61"), sr_chip_by_id(20));
+}
+
+static void unknown_names_and_ids_are_refused(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"", "esp3", "esp32c", "esp32c33", "ESP8266", "esp32 "};
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_null(sr_chip_by_name(names[i]));
+    }
+    assert_null(sr_chip_by_id(1));
+    assert_null(sr_chip_by_id(0xFFFF));
+}
+
+static void clock_of_the_flash(void **state)
+{
+    (void)state;
+    // For the numbers 0, 1, 2 and 15, in kHz: the tables of esptool.
+    static const struct {
+        const char *chip;
+        uint32_t khz[4];
+    } expected[] = {
+        {"esp32", {40000, 26666, 20000, 80000}},    {"esp32s2", {40000, 26666, 20000, 80000}},
+        {"esp32c3", {40000, 26666, 20000, 80000}},  {"esp32s3", {40000, 26666, 20000, 80000}},
+        {"esp32c2", {30000, 20000, 15000, 60000}},  {"esp32c6", {80000, 26666, 20000, 0}},
+        {"esp32h2", {24000, 16000, 12000, 48000}},  {"esp32p4", {40000, 26666, 20000, 80000}},
+        {"esp32c61", {40000, 26666, 20000, 80000}}, {"esp32c5", {40000, 26666, 20000, 80000}},
+    };
+    static const uint8_t numbers[] = {0, 1, 2, 15};
+    for (unsigned i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        const sr_chip_t *chip = sr_chip_by_name(expected[i].chip);
+        assert_non_null(chip);
+        for (unsigned k = 0; k < 4; k++) {
+            assert_int_equal(sr_chip_flash_khz(chip, numbers[k]), expected[i].khz[k]);
+        }
+        for (uint8_t number = 3; number < 15; number++) {
+            assert_int_equal(sr_chip_flash_khz(chip, number), 0);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(facts_of_each_chip),
+        cmocka_unit_test(case_of_a_name_is_ignored),
+        cmocka_unit_test(unknown_names_and_ids_are_refused),
+        cmocka_unit_test(clock_of_the_flash),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

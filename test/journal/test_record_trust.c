@@ -1,0 +1,954 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Whom a staged record can persuade. Free flash holds what strangers put there, so each lie that a record can tell must
+ * leave the flash as it is: nothing is erased or written, and nothing is an error. And what cannot be finished may not
+ * lock a device out.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "self_reflasher_bundle.h"
+#include "self_reflasher_err.h"
+#include "flash/sr_flash.h"
+#include "test/support/support_record.h"
+#include "test/support/support_small.h"
+
+#define SECTOR  SR_SECTOR_SIZE
+#define SLOT_0  SMALL_SLOTS
+#define SLOT_1  (SMALL_SLOTS + SMALL_SLOT_SIZE)
+#define STORAGE 0xA0000u /**< A file system of the running system. */
+#define MOVED   0xB0000u /**< Where NVS may move to. */
+#define RECORD  0xD0000u
+#define BUNDLE  0xF0000u
+
+/** What the app does, and what came of it; shared with the processes that run it. */
+typedef struct job {
+    esp_self_reflasher_bundle_config_t config;
+    esp_err_t err;
+} job_t;
+
+static job_t *job;
+static nor_flash_t *flash;
+static uint8_t wanted[SMALL_FLASH_SIZE];
+static uint8_t before[SMALL_FLASH_SIZE];
+static char own_private[BUNDLE_PEM_SIZE], own_public[BUNDLE_PEM_SIZE];
+static char other_private[BUNDLE_PEM_SIZE], other_public[BUNDLE_PEM_SIZE];
+static uint8_t *bundle;
+static size_t bundle_size;
+static record_t record;
+
+/** What the bundle describes. */
+typedef struct target {
+    bool no_bootloader; /**< It is kept, and so is the table. */
+    bool moves;         /**< NVS moves to MOVED. */
+    bool over_app;      /**< Something else shall lie where the app runs. */
+    bool for_c3;
+    bool breaks; /**< The bootloader that it brings is damaged. */
+    bool erases; /**< 20 sectors at MOVED. */
+} target_t;
+
+/* The bootloader with other data: two bits of one column of the checksum, and the digest that goes with them. */
+static void other_bootloader(uint8_t *bytes, bool damaged)
+{
+    size_t length;
+    uint8_t digest[SR_SHA256_SIZE];
+    assert_int_equal(dummy_image_bootloader(sr_chip_by_name("esp32"), 0, bytes, 0x7000, &length), IMAGE_WRITE_OK);
+    bytes[0x600] ^= 0x10;
+    bytes[0x610] ^= 0x10;
+    assert_true(sr_digest(bytes, length - sizeof(digest), digest));
+    memcpy(bytes + length - sizeof(digest), digest, sizeof(digest));
+    bytes[0x601] ^= damaged ? 1 : 0;
+}
+
+static void put_table(uint8_t *bytes, uint32_t nvs, bool old)
+{
+    const sr_partition_table_entry_t entries[] = {
+        {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, nvs, SMALL_NVS_SIZE, 0, "nvs"},
+        {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, SMALL_OTADATA, 0x2000, 0, "otadata"},
+        {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_OTA_0, SLOT_0, SMALL_SLOT_SIZE, 0, "ota_0"},
+        {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_OTA_0 + 1, SLOT_1, SMALL_SLOT_SIZE, 0, "ota_1"},
+        {SR_PARTITION_TYPE_DATA, old ? 0x82 : 0x81, STORAGE, 0x10000, 0, "storage"},
+    };
+    small_put_table(bytes, entries, 5);
+}
+
+/* An app in the first slot, a file system, and free flash; another one in the second. */
+static int open_chip(void **state)
+{
+    (void)state;
+    *job = (job_t){.config = {.public_key = own_public}, .err = ESP_ERR_NOT_FINISHED};
+    flash = small_flash_new(&(small_layout_t){.slots = 2, .sequences = {1, 0}});
+    uint8_t *bytes = nor_flash_bytes(flash);
+    put_table(bytes, SMALL_NVS, true);
+    small_app("1", bytes + SLOT_0);
+    small_app("2", bytes + SLOT_1);
+    memset(bytes + MOVED, 0xFF, BUNDLE - MOVED);
+    bundle = NULL;
+    return 0;
+}
+
+static int close_chip(void **state)
+{
+    (void)state;
+    assert_int_equal(nor_flash_stats(flash).bad_programs, 0);
+    nor_flash_delete(flash);
+    free(bundle);
+    return 0;
+}
+
+static int make_keys(void **state)
+{
+    (void)state;
+    job = small_shared(sizeof(*job));
+    assert_int_equal(bundle_keygen(own_private, own_public), SR_BUNDLE_OK);
+    assert_int_equal(bundle_keygen(other_private, other_public), SR_BUNDLE_OK);
+    return 0;
+}
+
+/* Signs what the flash shall hold. */
+static void make_bundle(const target_t *target, const char *private_pem)
+{
+    const sr_bundle_move_t move = {.label = "nvs", .destination = {MOVED, SMALL_NVS_SIZE}};
+    memcpy(wanted, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    other_bootloader(wanted + SMALL_BOOTLOADER, target->breaks);
+    put_table(wanted, target->moves ? MOVED : SMALL_NVS, target->no_bootloader);
+    dummy_image_fill(wanted + SMALL_NVS, SECTOR, 4711);
+    memset(wanted + SMALL_NVS + SECTOR, 0xFF, SMALL_NVS_SIZE - SECTOR);
+    image_write_otadata(2, SR_OTA_VALID, wanted + SMALL_OTADATA);
+    bundle_region_t regions[8];
+    unsigned count = 0;
+    if (!target->no_bootloader) {
+        regions[count++] = (bundle_region_t){.place = {SMALL_BOOTLOADER, 0x7000}};
+        regions[count++] = (bundle_region_t){.place = {SR_PARTITION_TABLE_OFFSET, SECTOR}};
+    }
+    regions[count++] = (bundle_region_t){.place = {SMALL_NVS, SMALL_NVS_SIZE}};
+    regions[count++] = (bundle_region_t){.place = {SMALL_OTADATA, 2 * SECTOR}};
+    if (target->over_app) {
+        small_app("3", wanted + SLOT_0);
+        regions[count++] = (bundle_region_t){.place = {SLOT_0, SMALL_APP_SIZE}};
+    }
+    regions[count++] = (bundle_region_t){.place = {SLOT_1, SMALL_APP_SIZE}};
+    if (target->erases) {
+        memset(wanted + MOVED, 0xFF, 20 * SECTOR);
+        regions[count++] = (bundle_region_t){.place = {MOVED, 20 * SECTOR}};
+    }
+    for (unsigned i = 0; i < count; i++) {
+        regions[i].data = wanted + regions[i].place.address;
+        regions[i].length = regions[i].place.size;
+    }
+    const bundle_spec_t spec = {.chip_id = target->for_c3 ? 5 : 0,
+                                .min_flash_size = SMALL_FLASH_SIZE,
+                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
+                                .regions = regions,
+                                .region_count = count,
+                                .moves = &move,
+                                .move_count = target->moves ? 1 : 0,
+                                .sequence = 7};
+    free(bundle);
+    bundle = record_bundle(&spec, private_pem, &bundle_size);
+}
+
+static bool differs(uint32_t address)
+{
+    return memcmp(nor_flash_view(flash) + address, wanted + address, SECTOR) != 0;
+}
+
+static bool is_blank(const uint8_t *sector)
+{
+    for (uint32_t i = 0; i < SECTOR; i++) {
+        if (sector[i] != 0xFF) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void add(sr_record_group_t group, uint32_t address)
+{
+    const bool blank = is_blank(wanted + address);
+    record_add(&record, group, address, 1, blank ? NULL : wanted + address);
+}
+
+static void add_range(sr_record_group_t group, uint32_t address, uint32_t size)
+{
+    for (uint32_t i = 0; i < size; i += SECTOR) {
+        if (differs(address + i)) {
+            add(group, address + i);
+        }
+    }
+}
+
+/* The record that the running app would stage for the bundle, up to what is of otadata. */
+static void start_record(const target_t *target)
+{
+    record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+    add_range(SR_RECORD_DATA, SMALL_NVS, SMALL_NVS_SIZE);
+    if (target->moves) {
+        record_add(&record, SR_RECORD_DATA, MOVED, SMALL_NVS_SIZE / SECTOR, nor_flash_view(flash) + SMALL_NVS);
+        record_vouch(&record);
+    }
+    if (!target->no_bootloader) {
+        add_range(SR_RECORD_BOOTLOADER, SMALL_BOOTLOADER, 0x7000);
+        add_range(SR_RECORD_TABLE, SR_PARTITION_TABLE_OFFSET, SECTOR);
+    }
+}
+
+static void make_record(const target_t *target)
+{
+    start_record(target);
+    add_range(SR_RECORD_OTADATA, SMALL_OTADATA, 2 * SECTOR);
+    record_note_boot_path(&record, nor_flash_view(flash));
+}
+
+static void put(uint32_t address)
+{
+    record_put(&record, nor_flash_bytes(flash), address, true);
+}
+
+static void resume(void *unused)
+{
+    (void)unused;
+    job->err = esp_self_reflasher_resume(&job->config);
+}
+
+static void apply(void *unused)
+{
+    (void)unused;
+    job->err = esp_self_reflasher_apply_bundle(&job->config, NULL);
+}
+
+static sim_end_t run(void (*call)(void *))
+{
+    const sim_config_t config = {.chip = {.chip = sr_chip_by_name("esp32")},
+                                 .flash = flash,
+                                 .running_app = SLOT_0,
+                                 .quiet = getenv("TRUST_LOG") == NULL};
+    assert_true(sim_chip_attach(&config));
+    nor_flash_reset_stats(flash);
+    const sim_end_t end = sim_call(call, NULL);
+    sim_chip_detach();
+    return end;
+}
+
+/* Puts the record at @p address and starts the app. */
+static void expect_ignored(uint32_t address, const char *what)
+{
+    put(address);
+    memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    const sim_end_t end = run(resume);
+    if (end != SIM_END_RETURNED || job->err != ESP_OK || nor_flash_stats(flash).operations != 0) {
+        fail_msg("%s: ended %d, 0x%x, %u operations", what, end, (unsigned)job->err,
+                 (unsigned)nor_flash_stats(flash).operations);
+    }
+    small_assert_same(nor_flash_view(flash), before, 0, SMALL_FLASH_SIZE);
+}
+
+static void expect_finished(void)
+{
+    assert_int_equal(run(resume), SIM_END_RESTART);
+    memset(wanted + RECORD, 0xFF, record_sectors(&record) * SECTOR);
+    small_assert_same(nor_flash_view(flash), wanted, 0, SMALL_FLASH_SIZE);
+}
+
+static const target_t system_target = {.no_bootloader = false};
+static const target_t moving_target = {.moves = true};
+
+/* Who is believed. */
+
+static void record_with_the_right_signature_is_finished(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    put(RECORD);
+    expect_finished();
+    assert_int_equal(run(resume), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+}
+
+static void moved_data_is_finished_too(void **state)
+{
+    (void)state;
+    make_bundle(&moving_target, own_private);
+    make_record(&moving_target);
+    memcpy(wanted + MOVED, nor_flash_view(flash) + SMALL_NVS, SMALL_NVS_SIZE);
+    put(RECORD);
+    expect_finished();
+}
+
+static void without_config_or_key_nothing_is_done(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    put(RECORD);
+    job->config.public_key = NULL;
+    assert_int_equal(run(resume), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_ERR_INVALID_ARG);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+    assert_int_equal(esp_self_reflasher_resume(NULL), ESP_ERR_INVALID_ARG);
+}
+
+/* As an app that allows unsigned bundles takes them from a server, too. */
+static void unsigned_record_needs_to_be_allowed(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, NULL);
+    make_record(&system_target);
+    expect_ignored(RECORD, "not signed, and there is a key");
+    job->config.flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED;
+    expect_finished();
+}
+
+static void signature_of_somebody_else_is_none(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, other_private);
+    make_record(&system_target);
+    expect_ignored(RECORD, "signed with another key");
+    job->config.flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED;
+    expect_ignored(RECORD, "signed with another key, where unsigned ones are allowed");
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    for (uint32_t offset = 0; offset < record.header.manifest_size; offset += 13) {
+        bundle[offset] ^= 0x20;
+        expect_ignored(RECORD, "a manifest with a bit changed");
+        bundle[offset] ^= 0x20;
+    }
+    job->config.public_key = "no key at all";
+    expect_ignored(RECORD, "a key that cannot be read");
+    job->config.public_key = own_public;
+    put(RECORD);
+    expect_finished();
+}
+
+static void manifest_has_to_be_for_this_device(void **state)
+{
+    (void)state;
+    target_t target = {.for_c3 = true};
+    make_bundle(&target, own_private);
+    make_record(&target);
+    expect_ignored(RECORD, "for another chip");
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    job->config.min_sequence = 8;
+    expect_ignored(RECORD, "older than the app takes");
+    job->config.min_sequence = 7;
+    record.header.app_id[3] ^= 1;
+    expect_ignored(RECORD, "of another app");
+    record.header.app_id[3] ^= 1;
+    put(RECORD);
+    expect_finished();
+}
+
+/* A good signature, and the wrong board: the same check as before a bundle is applied. */
+static void result_has_to_boot(void **state)
+{
+    (void)state;
+    const target_t target = {.breaks = true};
+    make_bundle(&target, own_private);
+    make_record(&target);
+    expect_ignored(RECORD, "a bootloader that is damaged");
+}
+
+/* Where it lies. */
+
+static void record_in_a_file_is_just_data(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    expect_ignored(STORAGE + SECTOR, "in a file system");
+    expect_ignored(STORAGE - 2 * SECTOR, "that reaches into a file system");
+    make_bundle(&system_target, other_private);
+    make_record(&system_target);
+    expect_ignored(SLOT_1 + 4 * SECTOR, "in a slot, as an upload leaves it");
+    expect_ignored(SMALL_FLASH_SIZE - record_sectors(&record) * SECTOR, "at the end of the flash");
+}
+
+/* What moves is copied to free flash as it is, and a file of a file system may be anything. */
+static void record_inside_of_what_moves_is_just_data(void **state)
+{
+    (void)state;
+    static record_t inner;
+    static uint8_t signed_by_other[0x10000];
+    make_bundle(&system_target, other_private);
+    make_record(&system_target);
+    assert_true(bundle_size <= sizeof(signed_by_other));
+    memcpy(signed_by_other, bundle, bundle_size);
+    inner = record;
+    inner.manifest = signed_by_other;
+    make_bundle(&moving_target, own_private);
+    make_record(&moving_target);
+    put(RECORD);
+    memcpy(wanted + MOVED, nor_flash_view(flash) + SMALL_NVS, SMALL_NVS_SIZE);
+    expect_finished();
+    /* NVS lies there now, in the new table's partition; and a region of no partition is as good. */
+    record = inner;
+    expect_ignored(MOVED, "in NVS, where that has moved to");
+    expect_ignored(RECORD, "inside of what was moved");
+}
+
+/* What it says. */
+
+static void every_entry_that_is_missing_is_missed(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    const uint32_t count = record.header.count;
+    assert_true(count >= 7);
+    for (uint32_t missing = 0; missing < count; missing++) {
+        static record_t whole;
+        make_record(&system_target);
+        whole = record;
+        record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+        for (uint32_t i = 0; i < count; i++) {
+            const sr_record_entry_t entry = sr_record_read_entry(whole.list, i);
+            if (i != missing) {
+                record_add(&record, entry.group, entry.address, entry.sectors,
+                           entry.blank ? NULL : whole.data[entry.data_index]);
+            }
+        }
+        expect_ignored(RECORD, "without an entry");
+    }
+    /* A sector that was right and is not any more counts as missing, too. */
+    make_record(&system_target);
+    nor_flash_bytes(flash)[SLOT_1 + 100] ^= 1;
+    expect_ignored(RECORD, "with another app than it was made for");
+}
+
+static void nothing_can_be_added(void **state)
+{
+    (void)state;
+    static const uint32_t places[] = {SLOT_1 + SMALL_APP_SIZE, STORAGE, MOVED, 0, RECORD, RECORD + 2 * SECTOR};
+    uint8_t content[SECTOR];
+    dummy_image_fill(content, SECTOR, 1);
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    const uint32_t entry_count = record.header.count;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        for (unsigned group = SR_RECORD_DATA; group <= SR_RECORD_OTADATA; group++) {
+            for (unsigned blank = 0; blank < 2; blank++) {
+                make_record(&system_target);
+                record_add(&record, (sr_record_group_t)group, places[i], 1, blank ? NULL : content);
+                expect_ignored(RECORD, "with an entry that nobody has signed");
+            }
+        }
+    }
+    for (uint32_t i = 0; i < entry_count; i++) {
+        make_record(&system_target);
+        const sr_record_entry_t entry = sr_record_read_entry(record.list, i);
+        record_add(&record, entry.group, entry.address, 1, entry.blank ? NULL : wanted + entry.address);
+        expect_ignored(RECORD, "with an entry twice");
+    }
+}
+
+static void order_is_that_of_the_writer(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    for (uint32_t i = 1; i < record.header.count; i++) {
+        make_record(&system_target);
+        const sr_record_entry_t first = sr_record_read_entry(record.list, i - 1);
+        const sr_record_entry_t second = sr_record_read_entry(record.list, i);
+        sr_record_write_entry(record.list, i - 1, &second);
+        sr_record_write_entry(record.list, i, &first);
+        expect_ignored(RECORD, "with two entries exchanged");
+    }
+}
+
+/* Each byte of each entry, with a new seal: none of them can be anything else. */
+static void every_byte_of_an_entry_counts(void **state)
+{
+    (void)state;
+    make_bundle(&moving_target, own_private);
+    make_record(&moving_target);
+    for (uint32_t i = 0; i < record.header.count * 32; i++) {
+        for (unsigned bit = i % 3; bit < 8; bit += 3) {
+            uint8_t *byte = record.list + SR_PAGE_SIZE + i;
+            *byte = (uint8_t)(*byte ^ 1u << bit);
+            expect_ignored(RECORD, "with a bit of an entry changed");
+            *byte = (uint8_t)(*byte ^ 1u << bit);
+        }
+    }
+    put(RECORD);
+    memcpy(wanted + MOVED, nor_flash_view(flash) + SMALL_NVS, SMALL_NVS_SIZE);
+    expect_finished();
+}
+
+/* Numbers that wrap a sum or a product of 32 bits, and those next to them. */
+static void no_number_is_too_large(void **state)
+{
+    (void)state;
+    static const uint32_t numbers[] = {0,          1,          112,        113,        255,        0x100,
+                                       0x1000,     0xFF000,    0x100000,   0x000FFFFF, 0x15555555, 0x15555556,
+                                       0x2AAAAAAB, 0x40000000, 0x55555556, 0x7FFFFFFF, 0x80000000, 0xAAAAAAAB,
+                                       0xFFFFEFFF, 0xFFFFF000, 0xFFFFFFF0, 0xFFFFFFFE, 0xFFFFFFFF};
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    const uint32_t entry_count = record.header.count;
+    for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++) {
+        for (uint32_t i = 0; i < entry_count; i++) {
+            for (unsigned field = 0; field < 4; field++) {
+                make_record(&system_target);
+                sr_record_entry_t entry = sr_record_read_entry(record.list, i);
+                uint32_t *const fields[] = {&entry.address, &entry.sectors, &entry.data_index, NULL};
+                if (field < 3 && (*fields[field] == numbers[n] || (field == 2 && entry.blank))) {
+                    continue;
+                }
+                if (field < 3) {
+                    *fields[field] = numbers[n];
+                } else {
+                    entry.group = (sr_record_group_t)(5u + (numbers[n] & 0x7Fu));
+                }
+                sr_record_write_entry(record.list, i, &entry);
+                expect_ignored(RECORD, "with a number that is none");
+            }
+        }
+        for (unsigned field = 0; field < 3; field++) {
+            make_record(&system_target);
+            uint32_t *const fields[] = {&record.header.count, &record.header.sectors, &record.header.manifest_size};
+            const uint32_t right = *fields[field];
+            put(RECORD);
+            if (numbers[n] == right) {
+                continue;
+            }
+            *fields[field] = numbers[n];
+            assert_true(sr_record_write_header(record.list, &record.header));
+            *fields[field] = right;
+            memcpy(nor_flash_bytes(flash) + RECORD + SECTOR, record.list, SECTOR);
+            if (field == 1) {
+                sr_record_write_mark(nor_flash_bytes(flash) + RECORD, numbers[n]);
+            }
+            memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+            assert_int_equal(run(resume), SIM_END_RETURNED);
+            assert_int_equal(job->err, ESP_OK);
+            assert_int_equal(nor_flash_stats(flash).operations, 0);
+            memset(nor_flash_bytes(flash) + RECORD, 0xFF, 0x10000);
+        }
+    }
+}
+
+/* Memory is taken for what is trusted only: else anyone could make resume fail for the want of it, for good. */
+static void stranger_gets_no_memory(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, other_private);
+    make_record(&system_target);
+    record.header.sectors = 40;
+    record.header.manifest_size = 30 * SECTOR;
+    static uint8_t large[30 * SECTOR];
+    memcpy(large, bundle, bundle_size);
+    record.manifest = large;
+    record.data_count = 0;
+    record_put(&record, nor_flash_bytes(flash), MOVED, true);
+    const sim_config_t config = {
+        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
+    assert_true(sim_chip_attach(&config));
+    assert_int_equal(sim_call(resume, NULL), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    assert_true(sim_counters()->heap_peak < 16384);
+    sim_chip_detach();
+}
+
+/* Nor for a manifest of ours that is for devices with more flash: on this one it might be too much for ever. */
+static void manifest_for_more_flash_gets_no_memory(void **state)
+{
+    (void)state;
+    const uint32_t size = 0x300000;
+    uint8_t *content = malloc(size);
+    assert_non_null(content);
+    memset(content, 0xFF, size);
+    content[size - 1] = 0;
+    const bundle_region_t region = {.place = {SMALL_FLASH_SIZE, size}, .data = content, .length = size};
+    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE + size,
+                                .partition_table_offset = SR_BUNDLE_NO_TABLE,
+                                .regions = &region,
+                                .region_count = 1,
+                                .sequence = 7};
+    bundle = record_bundle(&spec, own_private, &bundle_size);
+    record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+    record_put(&record, nor_flash_bytes(flash), MOVED, true);
+    const sim_config_t config = {
+        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
+    assert_true(sim_chip_attach(&config));
+    assert_int_equal(sim_call(resume, NULL), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    assert_true(sim_counters()->heap_peak < 16384);
+    sim_chip_detach();
+    free(content);
+}
+
+/* What waits in RAM is no more than a boot path and a block. */
+static void list_can_not_ask_for_all_memory(void **state)
+{
+    (void)state;
+    const target_t target = {.erases = true};
+    make_bundle(&target, own_private);
+    for (uint32_t sectors = 20; sectors >= 15; sectors--) {
+        record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+        add_range(SR_RECORD_DATA, SMALL_NVS, SMALL_NVS_SIZE);
+        record_add(&record, SR_RECORD_NEIGHBOURS, MOVED, sectors, NULL);
+        add_range(SR_RECORD_BOOTLOADER, SMALL_BOOTLOADER, 0x7000);
+        add_range(SR_RECORD_TABLE, SR_PARTITION_TABLE_OFFSET, SECTOR);
+        add_range(SR_RECORD_OTADATA, SMALL_OTADATA, 2 * SECTOR);
+        if (sectors > 15) {
+            expect_ignored(RECORD, "with more than a block beside the boot path");
+        }
+    }
+    put(RECORD);
+    expect_finished();
+}
+
+static void running_app_is_not_written_over(void **state)
+{
+    (void)state;
+    const target_t target = {.over_app = true};
+    make_bundle(&target, own_private);
+    start_record(&target);
+    /* Among the data, and, as the order wants it, after that. */
+    for (uint32_t i = 0; i < SMALL_APP_SIZE; i += SECTOR) {
+        record_add(&record, SR_RECORD_OTADATA, SLOT_0 + i, 1, wanted + SLOT_0 + i);
+    }
+    expect_ignored(RECORD, "over the running app");
+    record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+    add_range(SR_RECORD_DATA, SMALL_NVS, SMALL_NVS_SIZE);
+    add_range(SR_RECORD_DATA, SLOT_0, SMALL_APP_SIZE);
+    add_range(SR_RECORD_BOOTLOADER, SMALL_BOOTLOADER, 0x7000);
+    add_range(SR_RECORD_TABLE, SR_PARTITION_TABLE_OFFSET, SECTOR);
+    add_range(SR_RECORD_OTADATA, SMALL_OTADATA, 2 * SECTOR);
+    expect_ignored(RECORD, "over the running app, as data");
+}
+
+static void guard_needs_somebody_who_stands_in(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    record.header.guarded = true;
+    expect_ignored(RECORD, "guarded, on a chip that knows no such thing");
+}
+
+/* What fills up a block was blank. What is there by now is somebody else's. */
+static void record_erases_nothing_beside_it(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    record.header.sectors += 3;
+    put(RECORD);
+    nor_flash_bytes(flash)[RECORD + (record_sectors(&record) - 1) * SECTOR] = 0;
+    memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    assert_int_equal(run(resume), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    small_assert_same(nor_flash_view(flash), before, 0, SMALL_FLASH_SIZE);
+    make_record(&system_target);
+    record.header.sectors += 16;
+    expect_ignored(RECORD, "with more to fill up than a block has");
+}
+
+static void moved_data_goes_where_something_moves_and_nowhere_else(void **state)
+{
+    (void)state;
+    uint8_t evil[SECTOR];
+    dummy_image_fill(evil, SECTOR, 13);
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    record_add(&record, SR_RECORD_DATA, MOVED, 1, evil);
+    record_vouch(&record);
+    expect_ignored(RECORD, "moved data, where nothing moves");
+    make_bundle(&moving_target, own_private);
+    start_record(&moving_target);
+    record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+    record_add(&record, SR_RECORD_DATA, SMALL_NVS, 1, evil);
+    record_vouch(&record);
+    expect_ignored(RECORD, "moved data, where it moves from");
+}
+
+/* From then on it belongs to the new system. */
+static void what_has_moved_is_not_put_back(void **state)
+{
+    (void)state;
+    make_bundle(&moving_target, own_private);
+    make_record(&moving_target);
+    put(RECORD);
+    /* All of it was written, only the record is still there; and the new system has gone on. */
+    uint8_t *bytes = nor_flash_bytes(flash);
+    uint8_t kept[SECTOR];
+    memcpy(wanted + RECORD, bytes + RECORD, BUNDLE - RECORD);
+    dummy_image_fill(wanted + MOVED, SMALL_NVS_SIZE, 99);
+    memcpy(kept, wanted + MOVED, SECTOR);
+    memcpy(bytes, wanted, SMALL_FLASH_SIZE);
+    expect_finished();
+    assert_memory_equal(nor_flash_view(flash) + MOVED, kept, SECTOR);
+}
+
+/* A mark alone. */
+
+/* Whoever can write 20 bytes into a slot may claim what comes after it, and it costs nothing outside of the slot. */
+static void mark_counts_inside_its_own_partition(void **state)
+{
+    (void)state;
+    static const uint32_t marks[] = {SLOT_1 + 8 * SECTOR, SLOT_1 + 15 * SECTOR, SMALL_SLOTS + 2 * SMALL_SLOT_SIZE,
+                                     STORAGE - SECTOR};
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        uint8_t *bytes = nor_flash_bytes(flash);
+        memset(bytes + SLOT_1 + 8 * SECTOR, 0xFF, 8 * SECTOR);
+        dummy_image_fill(bytes + SLOT_1 + SMALL_SLOT_SIZE, STORAGE - SLOT_1 - SMALL_SLOT_SIZE, 3);
+        memset(bytes + marks[i], 0xFF, SECTOR);
+        sr_record_write_mark(bytes + marks[i], 70);
+        make_bundle(&(target_t){.no_bootloader = true}, own_private);
+        memcpy(bytes + BUNDLE, bundle, bundle_size);
+        job->config.embedded = (addr_region_t){BUNDLE, bundle_size};
+        memcpy(before, bytes, SMALL_FLASH_SIZE);
+        assert_int_equal(run(apply), SIM_END_RETURNED);
+        assert_int_equal(job->err, ESP_OK);
+        const uint32_t slot_end = SLOT_1 + SMALL_SLOT_SIZE;
+        if (marks[i] < slot_end) {
+            small_assert_same(nor_flash_view(flash), before, slot_end, BUNDLE - slot_end);
+            assert_int_equal(nor_flash_view(flash)[marks[i]], 0xFF);
+        }
+        small_assert_same(nor_flash_view(flash), before, STORAGE, BUNDLE - STORAGE);
+        small_assert_same(nor_flash_view(flash), before, SLOT_1, SMALL_APP_SIZE);
+        memcpy(nor_flash_bytes(flash) + SMALL_OTADATA, before + SMALL_OTADATA, 2 * SECTOR);
+        memcpy(nor_flash_bytes(flash) + SMALL_NVS, before + SMALL_NVS, SMALL_NVS_SIZE);
+    }
+}
+
+/* No dead ends. */
+
+#define MAX_DEAD 4u
+static uint32_t dead[MAX_DEAD]; /**< Sectors that can be neither erased nor programmed; 0: none. */
+static esp_err_t dead_says;
+
+static bool is_dead(uint32_t address, uint32_t length)
+{
+    for (unsigned i = 0; i < MAX_DEAD; i++) {
+        if (dead[i] != 0 && sr_region_overlaps((sr_region_t){dead[i], SECTOR}, (sr_region_t){address, length})) {
+            return true;
+        }
+    }
+    return false;
+}
+
+esp_err_t __real_sr_flash_erase(const sr_flash_t *handle, uint32_t address, uint32_t length);
+esp_err_t __wrap_sr_flash_erase(const sr_flash_t *handle, uint32_t address, uint32_t length);
+esp_err_t __wrap_sr_flash_erase(const sr_flash_t *handle, uint32_t address, uint32_t length)
+{
+    return is_dead(address, length) ? dead_says : __real_sr_flash_erase(handle, address, length);
+}
+
+esp_err_t __real_sr_flash_write(const sr_flash_t *handle, uint32_t address, const void *data, uint32_t length);
+esp_err_t __wrap_sr_flash_write(const sr_flash_t *handle, uint32_t address, const void *data, uint32_t length);
+esp_err_t __wrap_sr_flash_write(const sr_flash_t *handle, uint32_t address, const void *data, uint32_t length)
+{
+    return is_dead(address, length) ? dead_says : __real_sr_flash_write(handle, address, data, length);
+}
+
+static void kill(uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+{
+    dead[0] = a;
+    dead[1] = b;
+    dead[2] = c;
+    dead[3] = d;
+}
+
+static bool has_record(void)
+{
+    uint32_t sectors = 0;
+    sr_record_header_t header;
+    for (uint32_t at = 0; at < SMALL_FLASH_SIZE; at += SECTOR) {
+        const uint8_t *bytes = nor_flash_view(flash) + at;
+        if (sr_record_read_mark(bytes, at, SMALL_FLASH_SIZE, &sectors) && sectors > 0 &&
+            sr_record_read_header(bytes + SECTOR, sectors, &header) == SR_RECORD_OK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Embeds the bundle, and makes it the app's. */
+static void embed(void)
+{
+    memcpy(nor_flash_bytes(flash) + BUNDLE, bundle, bundle_size);
+    job->config.embedded = (addr_region_t){BUNDLE, bundle_size};
+}
+
+/* A sector of data that is dead, or forbidden, or one of the bootloader that is: as long as the old boot path is whole,
+ * the step is given up, and the next bundle has its chance. */
+static void expect_given_up(uint32_t sector, esp_err_t error, bool by_apply)
+{
+    memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    embed();
+    if (!by_apply) {
+        put(RECORD);
+    }
+    dead_says = error;
+    kill(sector, 0, 0, 0);
+    assert_int_equal(run(by_apply ? apply : resume), SIM_END_RETURNED);
+    assert_int_equal(job->err, error);
+    assert_false(has_record());
+    small_assert_boots(flash, false, SLOT_0);
+    small_assert_same(nor_flash_view(flash), before, SMALL_BOOTLOADER, 0x8000);
+    assert_int_equal(run(resume), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    if (sector == SMALL_BOOTLOADER) { /* One that does without that sector. */
+        make_bundle(&(target_t){.no_bootloader = true}, own_private);
+        embed();
+        assert_int_equal(run(apply), SIM_END_RETURNED);
+        assert_int_equal(job->err, ESP_OK);
+    }
+    kill(0, 0, 0, 0);
+    make_bundle(&system_target, own_private);
+    embed();
+    assert_int_equal(run(apply), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    small_assert_same(nor_flash_view(flash), wanted, 0, STORAGE);
+}
+
+static void step_that_can_not_be_done_is_given_up(void **state)
+{
+    (void)state;
+    memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    for (unsigned by_apply = 0; by_apply < 2; by_apply++) {
+        expect_given_up(SMALL_NVS, ESP_ERR_NOT_ALLOWED, by_apply != 0);
+        expect_given_up(SMALL_NVS, ESP_ERR_TIMEOUT, by_apply != 0);
+        expect_given_up(SMALL_NVS + SECTOR, ESP_ERR_NOT_ALLOWED, by_apply != 0);
+        expect_given_up(SMALL_NVS + SECTOR, ESP_ERR_TIMEOUT, by_apply != 0);
+        expect_given_up(SMALL_BOOTLOADER, ESP_ERR_NOT_ALLOWED, by_apply != 0);
+    }
+}
+
+/* The boot path is half written: nothing better is left than to try again. */
+static void step_that_has_begun_to_change_the_boot_path_is_kept(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    put(RECORD);
+    memcpy(nor_flash_bytes(flash) + SMALL_BOOTLOADER, wanted + SMALL_BOOTLOADER, 0x7000);
+    dead_says = ESP_ERR_TIMEOUT;
+    kill(SMALL_NVS, 0, 0, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(run(i == 1 ? apply : resume), SIM_END_RETURNED);
+        assert_int_equal(job->err, ESP_ERR_TIMEOUT);
+        assert_true(has_record());
+    }
+    kill(0, 0, 0, 0);
+    expect_finished();
+}
+
+/* Neither list, nor mark, nor manifest can be changed: then the app may do something else all the same. */
+static void record_that_stays_does_not_keep_other_bundles_out(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    put(RECORD);
+    dead_says = ESP_ERR_NOT_ALLOWED;
+    kill(SMALL_BOOTLOADER, RECORD, RECORD + SECTOR, RECORD + 2 * SECTOR);
+    assert_int_equal(run(resume), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_ERR_NOT_ALLOWED);
+    assert_true(has_record());
+    make_bundle(&(target_t){.no_bootloader = true}, own_private);
+    embed();
+    assert_int_equal(run(apply), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    small_assert_boots(flash, false, SLOT_1);
+    kill(0, 0, 0, 0);
+}
+
+/* Finished, but not to be erased: that is told once, and no reason to restart for ever. */
+static void record_that_stays_after_it_was_finished_is_no_loop(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    put(RECORD);
+    dead_says = ESP_ERR_TIMEOUT;
+    kill(RECORD, RECORD + SECTOR, RECORD + 2 * SECTOR, 0);
+    assert_int_equal(run(resume), SIM_END_RESTART);
+    assert_int_equal(run(resume), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    kill(0, 0, 0, 0);
+}
+
+/* What moves: as long as its source is whole, nothing is lost; after that, the record has the only copy. */
+static void only_copy_of_moved_data_is_kept(void **state)
+{
+    (void)state;
+    for (unsigned source_is_gone = 0; source_is_gone < 2; source_is_gone++) {
+        memcpy(nor_flash_bytes(flash), source_is_gone ? before : nor_flash_view(flash), SMALL_FLASH_SIZE);
+        memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+        make_bundle(&moving_target, own_private);
+        make_record(&moving_target);
+        put(RECORD);
+        dead_says = ESP_ERR_TIMEOUT;
+        kill(source_is_gone ? MOVED : SMALL_NVS, 0, 0, 0);
+        assert_int_equal(run(resume), SIM_END_RETURNED);
+        assert_int_equal(job->err, ESP_ERR_TIMEOUT);
+        assert_int_equal(has_record(), source_is_gone);
+        kill(0, 0, 0, 0);
+    }
+    memcpy(wanted + MOVED, before + SMALL_NVS, SMALL_NVS_SIZE);
+    expect_finished();
+}
+
+static void reasons_are_told(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i <= SR_RECORD_REFUSED; i++) {
+        const char *text = sr_record_status_text((sr_record_status_t)i);
+        assert_true(strlen(text) > 5);
+        for (unsigned k = 0; k < i; k++) {
+            assert_string_not_equal(text, sr_record_status_text((sr_record_status_t)k));
+        }
+    }
+    assert_string_equal(sr_record_status_text((sr_record_status_t)99), "is not known here");
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(record_with_the_right_signature_is_finished),
+        TEST(moved_data_is_finished_too),
+        TEST(without_config_or_key_nothing_is_done),
+        TEST(unsigned_record_needs_to_be_allowed),
+        TEST(signature_of_somebody_else_is_none),
+        TEST(manifest_has_to_be_for_this_device),
+        TEST(result_has_to_boot),
+        TEST(record_in_a_file_is_just_data),
+        TEST(record_inside_of_what_moves_is_just_data),
+        TEST(every_entry_that_is_missing_is_missed),
+        TEST(nothing_can_be_added),
+        TEST(order_is_that_of_the_writer),
+        TEST(every_byte_of_an_entry_counts),
+        TEST(no_number_is_too_large),
+        TEST(stranger_gets_no_memory),
+        TEST(manifest_for_more_flash_gets_no_memory),
+        TEST(list_can_not_ask_for_all_memory),
+        TEST(running_app_is_not_written_over),
+        TEST(guard_needs_somebody_who_stands_in),
+        TEST(record_erases_nothing_beside_it),
+        TEST(moved_data_goes_where_something_moves_and_nowhere_else),
+        TEST(what_has_moved_is_not_put_back),
+        TEST(mark_counts_inside_its_own_partition),
+        TEST(step_that_can_not_be_done_is_given_up),
+        TEST(step_that_has_begun_to_change_the_boot_path_is_kept),
+        TEST(record_that_stays_does_not_keep_other_bundles_out),
+        TEST(record_that_stays_after_it_was_finished_is_no_loop),
+        TEST(only_copy_of_moved_data_is_kept),
+        TEST(reasons_are_told),
+    };
+    return cmocka_run_group_tests(tests, make_keys, NULL);
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preflight/sr_image_check.h"
+
+#include "make/dummy_image.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "test/support/support_reader.h"
+
+#define FLASH_SIZE (4u << 20)
+
+/* A flash with a bootloader, and an image that is about to be copied to it. */
+typedef struct fixture {
+    const sr_chip_t *chip;
+    uint8_t flash[FLASH_SIZE];
+    uint8_t image[0x8000];
+    size_t image_length;
+    memory_t flash_memory, image_memory;
+    sr_reader_t flash_reader, image_reader;
+} fixture_t;
+
+static fixture_t fixture;
+
+static int setup(void **state)
+{
+    size_t length = 0;
+    fixture.chip = sr_chip_by_name("esp32");
+    memset(fixture.flash, 0xFF, FLASH_SIZE);
+    memset(fixture.image, 0xFF, sizeof(fixture.image));
+    assert_int_equal(dummy_image_bootloader(fixture.chip, 2, fixture.flash + 0x1000, 0x7000, &length), IMAGE_WRITE_OK);
+    assert_int_equal(
+        dummy_image_bootloader(fixture.chip, 2, fixture.image, sizeof(fixture.image), &fixture.image_length),
+        IMAGE_WRITE_OK);
+    *state = &fixture;
+    return 0;
+}
+
+static sr_image_check_status_t check(sr_region_t destination, uint32_t length, bool secure_boot,
+                                     sr_image_check_detail_t *detail)
+{
+    fixture.flash_reader = memory_reader(&fixture.flash_memory, fixture.flash, FLASH_SIZE);
+    fixture.image_reader = memory_reader(&fixture.image_memory, fixture.image, length);
+    const sr_image_check_t what = {.flash = &fixture.flash_reader,
+                                   .image = &fixture.image_reader,
+                                   .destination = destination,
+                                   .chip = fixture.chip,
+                                   .bootloader = {0x1000, 0x6000},
+                                   .secure_boot = secure_boot};
+    return sr_image_check_image(&what, detail);
+}
+
+static sr_image_check_status_t check_bootloader(void)
+{
+    sr_image_check_detail_t detail;
+    return check((sr_region_t){0x1000, 0x7000}, (uint32_t)fixture.image_length, false, &detail);
+}
+
+static void an_intact_bootloader_passes(void **state)
+{
+    (void)state;
+    assert_int_equal(check_bootloader(), SR_IMAGE_CHECK_OK);
+}
+
+static void what_is_no_bootloader_is_told_by_its_fault(void **state)
+{
+    (void)state;
+    sr_image_check_detail_t detail;
+    const sr_region_t place = {0x1000, 0x7000};
+
+    fixture.image[0] ^= 1;
+    assert_int_equal(check(place, (uint32_t)fixture.image_length, false, &detail), SR_IMAGE_CHECK_NOT_BOOTLOADER);
+    assert_int_equal(detail.image_status, SR_IMAGE_BAD_MAGIC);
+    fixture.image[0] ^= 1;
+
+    fixture.image[12] = 5;
+    assert_int_equal(check(place, (uint32_t)fixture.image_length, false, &detail), SR_IMAGE_CHECK_WRONG_CHIP);
+    assert_int_equal(detail.chip_id, 5);
+    fixture.image[12] = 0;
+
+    fixture.image[0x100] ^= 1;
+    assert_int_equal(check_bootloader(), SR_IMAGE_CHECK_CHECKSUM);
+    fixture.image[0x101] ^= 1; /* The XOR checksum is right again, the digest is not. */
+    assert_int_equal(check_bootloader(), SR_IMAGE_CHECK_DIGEST);
+}
+
+static void a_truncated_bootloader_is_refused_at_any_length(void **state)
+{
+    (void)state;
+    sr_image_check_detail_t detail;
+    const sr_region_t place = {0x1000, 0x7000};
+    for (uint32_t length = 1; length < fixture.image_length; length += 61) {
+        assert_int_not_equal(check(place, length, false, &detail), SR_IMAGE_CHECK_OK);
+    }
+}
+
+static void a_destination_that_would_erase_the_bootloader_is_refused(void **state)
+{
+    (void)state;
+    sr_image_check_detail_t detail;
+    /* The image ends before 0x1000, the region goes on and would be blank there. */
+    assert_int_equal(check((sr_region_t){0, 0x2000}, 0x800, false, &detail), SR_IMAGE_CHECK_NOT_BOOTLOADER);
+    /* The region covers only the second half of the bootloader. */
+    assert_int_equal(check((sr_region_t){0x4000, 0x1000}, 16, false, &detail), SR_IMAGE_CHECK_CHECKSUM);
+}
+
+static void a_bootloader_in_the_middle_of_a_merged_image_is_found(void **state)
+{
+    (void)state;
+    sr_image_check_detail_t detail;
+    static uint8_t merged[0x9000];
+    memset(merged, 0xFF, sizeof(merged));
+    memcpy(merged + 0x1000, fixture.image, 0x7000);
+    memory_t memory;
+    fixture.flash_reader = memory_reader(&fixture.flash_memory, fixture.flash, FLASH_SIZE);
+    fixture.image_reader = memory_reader(&memory, merged, sizeof(merged));
+    const sr_image_check_t what = {.flash = &fixture.flash_reader,
+                                   .image = &fixture.image_reader,
+                                   .destination = {0, 0x9000},
+                                   .chip = fixture.chip,
+                                   .bootloader = {0x1000, 0x6000}};
+    assert_int_equal(sr_image_check_image(&what, &detail), SR_IMAGE_CHECK_OK);
+    merged[0x1100] ^= 1;
+    assert_int_equal(sr_image_check_image(&what, &detail), SR_IMAGE_CHECK_CHECKSUM);
+}
+
+static void what_does_not_touch_the_bootloader_may_be_anything(void **state)
+{
+    (void)state;
+    sr_image_check_detail_t detail;
+    memset(fixture.image, 0x55, sizeof(fixture.image));
+    assert_int_equal(check((sr_region_t){0x8000, 0x8000}, 0x8000, false, &detail), SR_IMAGE_CHECK_OK);
+    assert_int_equal(check((sr_region_t){0x7000, 0x1000}, 0x1000, false, &detail), SR_IMAGE_CHECK_OK);
+}
+
+static void secure_boot_wants_a_signature_block(void **state)
+{
+    (void)state;
+    sr_image_check_detail_t detail;
+    const sr_region_t place = {0x1000, 0x7000};
+    assert_int_equal(check(place, (uint32_t)fixture.image_length, true, &detail), SR_IMAGE_CHECK_NOT_SIGNED);
+    assert_int_equal(check((sr_region_t){0x10000, 0x8000}, 0x100, true, &detail), SR_IMAGE_CHECK_NOT_SIGNED);
+}
+
+static void the_digest_of_the_image_must_be_the_named_one(void **state)
+{
+    (void)state;
+    uint8_t digest[SR_SHA256_SIZE];
+    library_digest(PSA_ALG_SHA_256, fixture.image, 1000, digest);
+    const sr_reader_t reader = memory_reader(&fixture.image_memory, fixture.image, 1000);
+    assert_int_equal(sr_image_check_sha256(&reader, digest), SR_IMAGE_CHECK_OK);
+    digest[31] ^= 1;
+    assert_int_equal(sr_image_check_sha256(&reader, digest), SR_IMAGE_CHECK_SHA256);
+    fixture.image_memory.fail_read = fixture.image_memory.reads + 2;
+    assert_int_equal(sr_image_check_sha256(&reader, digest), SR_IMAGE_CHECK_READ_FAILED);
+}
+
+static void the_first_bytes_already_tell_another_chip(void **state)
+{
+    (void)state;
+    sr_image_check_detail_t detail;
+    const sr_region_t place = {0x1000, 0x7000};
+    assert_int_equal(sr_image_check_start(fixture.image, 4096, place, fixture.chip, &detail), SR_IMAGE_CHECK_OK);
+    assert_int_equal(sr_image_check_start(fixture.image, 10, place, fixture.chip, &detail), SR_IMAGE_CHECK_OK);
+    fixture.image[12] = 9;
+    assert_int_equal(sr_image_check_start(fixture.image, 4096, place, fixture.chip, &detail),
+                     SR_IMAGE_CHECK_WRONG_CHIP);
+    assert_int_equal(sr_image_check_start(fixture.image, 4096, (sr_region_t){0x2000, 0x6000}, fixture.chip, &detail),
+                     SR_IMAGE_CHECK_OK);
+    fixture.image[0] = 0;
+    assert_int_equal(sr_image_check_start(fixture.image, 4096, place, fixture.chip, &detail),
+                     SR_IMAGE_CHECK_NOT_BOOTLOADER);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(an_intact_bootloader_passes, setup),
+        cmocka_unit_test_setup(what_is_no_bootloader_is_told_by_its_fault, setup),
+        cmocka_unit_test_setup(a_truncated_bootloader_is_refused_at_any_length, setup),
+        cmocka_unit_test_setup(a_destination_that_would_erase_the_bootloader_is_refused, setup),
+        cmocka_unit_test_setup(a_bootloader_in_the_middle_of_a_merged_image_is_found, setup),
+        cmocka_unit_test_setup(what_does_not_touch_the_bootloader_may_be_anything, setup),
+        cmocka_unit_test_setup(secure_boot_wants_a_signature_block, setup),
+        cmocka_unit_test_setup(the_digest_of_the_image_must_be_the_named_one, setup),
+        cmocka_unit_test_setup(the_first_bytes_already_tell_another_chip, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,284 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Power cuts everywhere: explore on small migrations with every operation, on large ones with a spread sample.
+
+usage: test_explore.py PROGRAM DEMO_IMAGES FIXTURES
+"""
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import flash_dumps
+import runner
+
+PROGRAM, DEMO_IMAGES = sys.argv[1:3]
+FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
+MEMBERS = {"operations", "states", "outcomes", "window_ms", "window_lower_bound_ms", "failures"}
+BLANK_ENTRY = b"\xff" * 32
+MD5_ENTRY = b"\xeb\xeb" + b"\xff" * 14
+WINDOW_GOAL = 1.05
+# In a build with sanitizers a sample has to do: see docs/testing.md.
+SAMPLES = os.environ.get("SELF_REFLASHER_EXPLORE") == "sample"
+FULL = ("--sample", "8", "--torn", "1") if SAMPLES else ("--full",)
+
+
+def run(*arguments):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False)
+
+
+def renamed_nvs(table):
+    """A table that differs in one label."""
+    entries = table[:table.index(MD5_ENTRY)].replace(b"nvs".ljust(16, b"\0"), b"settings".ljust(16, b"\0"))
+    return (entries + MD5_ENTRY + hashlib.md5(entries).digest()).ljust(0xC00, b"\xff")
+
+
+class ExploreTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.dir = pathlib.Path(cls.folder.name)
+        subprocess.run([DEMO_IMAGES, cls.dir], check=True, stdout=subprocess.DEVNULL)
+        cls.flash = cls.dir / "old-flash.bin"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def write(self, name, content):
+        path = self.dir / name
+        path.write_bytes(content)
+        return path
+
+    def pack(self, name, *arguments):
+        path = self.dir / name
+        result = run("pack", "-o", path, "--chip", "esp32", *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return "--bundle", path, "--allow-unsigned"
+
+    def explore(self, status, flash, *arguments):
+        result = run("explore", "--json", "--flash", flash, *arguments)
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+        answer = json.loads(result.stdout)
+        self.assertLessEqual(MEMBERS, answer.keys())
+        print(f"explored: {answer['states']} states, {answer.get('nested_cuts', 0)} further cuts")
+        self.assertEqual(sum(answer["outcomes"].values()), answer["states"])
+        self.assertEqual(bool(answer["failures"]), status == 1)
+        return answer
+
+    def assert_window(self, answer, floor=None):
+        for kind in ("typical", "maximum"):
+            shortest = answer["window_lower_bound_ms"][kind]
+            self.assertLessEqual(answer["window_ms"][kind], WINDOW_GOAL * shortest)
+            if floor is not None:
+                self.assertAlmostEqual(shortest, floor[kind])
+        self.assertEqual(answer["outcomes"]["does_not_boot"] > 0, answer["window_ms"]["maximum"] > 0)
+
+
+class Small(ExploreTest):
+    """Every operation."""
+
+    def test_table_only(self):
+        table = self.write("table.bin", renamed_nvs(self.flash.read_bytes()[0x8000:0x8C00]))
+        answer = self.explore(0, self.flash, "--full", *self.pack("table.srb", "0x8000", table))
+        self.assert_window(answer, {"typical": 45.4, "maximum": 403})
+        self.assertEqual(answer["operations_tried"], answer["operations"])
+        answer = self.explore(0, self.flash, "--full", "--cuts", 3, *self.pack("table.srb", "0x8000", table))
+        self.assertGreater(answer["nested_cuts"], 0)
+
+    def test_running_app(self):
+        """Another app than the one that boots does the migration, until a cut; moves, too, if it is in the way."""
+        content = bytearray(self.flash.read_bytes())
+        other = bytearray(content[0x210000:].rstrip(b"\xff"))
+        other[0x30:0x30 + 5] = b"9.9.9"  # its version, in the descriptor
+        content[0x10000:0x10000 + len(other)] = flash_dumps.reseal(other)
+        flash = self.write("two-apps.bin", content)
+        table = self.write("table.bin", renamed_nvs(content[0x8000:0x8C00]))
+        running = ("--running", "0x10000")
+        answer = self.explore(0, flash, "--full", "--cuts", 2, *running, *self.pack("table.srb", "0x8000", table))
+        self.assert_window(answer, {"typical": 45.4, "maximum": 403})
+        app = self.write("tiny.bin", flash_dumps.tiny_app("3.0"))
+        otadata = self.write("otadata.bin", flash_dumps.otadata(4))
+        bundle = self.pack("moved.srb", "0xd000", otadata, "0x10000", app, "--partition-table", "none")
+        self.explore(0, flash, "--sample", 20, *running, *bundle)
+        for address in ("0x10001", "0x1000", "0x110000", "0x400000"):
+            result = run("explore", "--flash", flash, "--running", address, "0x1000+0x7000", self.dir / "mcuboot.bin")
+            self.assertEqual((result.returncode, result.stdout), (2, ""))
+            self.assertIn(f"offset {address}", result.stderr)
+
+    def test_bootloader_only(self):
+        loader = bytearray(self.flash.read_bytes()[0x1000:0x7000])
+        loader[2] = 0  # QIO: another header, and so another digest at the end
+        path = self.write("bootloader.bin", flash_dumps.reseal(loader))
+        bundle = self.pack("bootloader.srb", "0x1000", path, "--skip-check", "flash-mode")
+        answer = self.explore(0, self.flash, *FULL, *bundle, "--skip-check", "flash-mode")
+        self.assertGreater(answer["window_ms"]["typical"], 0)
+        self.assert_window(answer)
+
+    def test_app_only_has_no_window(self):
+        app = bytearray(self.flash.read_bytes()[0x210000:])
+        length = len(app.rstrip(b"\xff"))
+        path = self.write("app.bin", app[:length])
+        bundle = self.pack("app.srb", "0x10000", path)
+        answer = self.explore(0, self.flash, "--sample", 40, *bundle)
+        self.assertEqual((answer["window_ms"], answer["outcomes"]["does_not_boot"]),
+                         ({"typical": 0, "maximum": 0}, 0))
+        self.assert_window(answer)
+
+    def single_app(self):
+        """A flash with one app and no other place for one, and a bundle with another app for this place."""
+        content = bytearray(self.flash.read_bytes())
+        app = content[0x210000:].rstrip(b"\xff")
+        rows = ((b"nvs", 1, 2, 0x9000, 0x4000), (b"factory", 0, 0, 0x10000, 0x100000))
+        table = flash_dumps.table(rows)
+        other = bytearray(app)
+        other[0x30:0x30 + 5] = b"9.9.9"
+        flash = self.write("single.bin", flash_dumps.flash((0x1000, content[0x1000:0x8000]), (0x8000, table),
+                                                           (0x9000, flash_dumps.in_use(1)), (0x10000, app)))
+        inputs = ("0x8000", self.write("table.bin", table), "0x10000",
+                  self.write("other.bin", flash_dumps.reseal(other)))
+        return flash, self.pack("single.srb", *inputs)
+
+    def test_single_app_layout(self):
+        flash, bundle = self.single_app()
+        result = run("simulate", "--flash", flash, *bundle, "--json")
+        answer = json.loads(result.stdout)
+        self.assertEqual((result.returncode, answer["plan"]["refusal"]), (1, "running_app"))
+        self.assertEqual((answer["erases"], answer["programs"]), (0, 0))
+        for allowed, relocation, name in (("--allow-temporary-table", "temporary_table", "by a temporary table"),
+                                          ("--allow-in-place", "in_place", "is overwritten in place")):
+            with self.subTest(allowed=allowed):
+                result = run("simulate", "--flash", flash, *bundle, allowed, "--json")
+                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+                told = json.loads(result.stdout)
+                self.assertEqual((told["result"], told["plan"]["relocation"]), ("ESP_OK", relocation))
+                self.assertEqual(told["boot"]["app_offset"], 0x10000)
+                for kind, measured in (("typical", "window_ms"), ("maximum", "window_ms_maximum")):
+                    planned = told["plan"][f"window_ms_{kind}"] + told["plan"][f"relocation_ms_{kind}"]
+                    self.assertGreaterEqual(planned, told[measured])
+                    self.assertGreater(told["plan"][f"relocation_ms_{kind}"], 0)
+                self.assertIn(name, run("simulate", "--flash", flash, *bundle, allowed).stdout)
+                answer = self.explore(0, flash, "--sample", 20, "--torn", 1, "--cuts", 2, *bundle, allowed)
+                self.assertEqual(answer["window_ms"], {"typical": told["window_ms"],
+                                                       "maximum": told["window_ms_maximum"]})
+
+    def test_single_image_moves_the_app_by_a_temporary_table(self):
+        flash, _ = self.single_app()
+        content = bytearray(flash.read_bytes())
+        image = content[0x8000:0x10000] + (self.dir / "other.bin").read_bytes()
+        content[0x200000:0x200000 + len(image)] = image
+        flash = self.write("single-image.bin", content)
+        steps = (f"0x8000+{(len(image) + 0xFFF) // 0x1000 * 0x1000:#x}", f"flash:0x200000+{len(image):#x}")
+        answer = self.explore(0, flash, "--sample", 10, "--torn", 1, "--allow-temporary-table", *steps)
+        self.assertLess(answer["window_ms"]["typical"], 120)
+        self.assertGreater(answer["window_ms"]["typical"], 45)
+
+    def test_a_chip_of_16_mib(self):
+        """Other slots, and a file system that moves from behind the first 12 MiB to behind the first 14."""
+        bootloader = self.flash.read_bytes()[0x1000:0x8000].rstrip(b"\xff")
+        old = flash_dumps.big(bootloader)
+        flash = self.write("big.bin", old)
+        parts = ((0x1000, flash_dumps.big_bootloader(bootloader, 0x55)),
+                 (0x8000, flash_dumps.big_table(7 << 20, 0xE10000)), (0xD000, flash_dumps.otadata(1)),
+                 (0x10000, flash_dumps.tiny_app("2.0")),
+                 (0xE10000, flash_dumps.in_use(3) * 2))
+        inputs = [word for address, data in parts for word in (hex(address), self.write(f"{address:x}.bin", data))]
+        bundle = self.pack("big.srb", *inputs, "--erase", "0xc10000..0xe10000", "--erase", "0xe14000..0x1000000")
+        out = self.dir / "big-after.bin"
+        result = run("simulate", "--flash", flash, "--out", out, *bundle, "--json")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        wanted = flash_dumps.flash((0, old[:0x10000]), (0x610000, flash_dumps.tiny_app("1.0")), *parts, size=len(old))
+        self.assertEqual(hashlib.sha256(out.read_bytes()).digest(), hashlib.sha256(wanted).digest())
+        self.assertLess(json.loads(result.stdout)["peak_heap"], 48 << 10)
+        answer = self.explore(0, flash, *FULL, "--torn", 1, *bundle)
+        self.assertTrue(SAMPLES or answer["operations_tried"] == answer["operations"])
+        self.assert_window(answer)
+
+    def test_a_wrong_order_is_found_and_can_be_shown(self):
+        """Images in the order that the documentation warns of."""
+        steps = ("0x1000+0x7000", self.dir / "mcuboot.bin", "0x110000+1M", self.dir / "app_upd.bin")
+        answer = self.explore(1, self.flash, "--sample", 10, "--torn", 1, *steps)
+        out = self.dir / "cut.bin"
+        failures = [f for f in answer["failures"] if f["outcome"] == "does_not_boot"]
+        for failure in failures[:2] + failures[-2:]:
+            self.assertEqual(failure["argument"].split(":")[0], str(failure["cut"]))
+            self.assertTrue(failure["reason"])
+            shown = run("simulate", "--json", "--flash", self.flash, "--out", out, "--cut", failure["argument"], *steps)
+            self.assertEqual(shown.returncode, 1, shown.stderr)
+            booted = run("boot", "--json", "--chip", "esp32", out)
+            self.assertEqual(booted.returncode, 1)
+            self.assertEqual(json.loads(booted.stdout), json.loads(shown.stdout)["boot"])
+        # what has been found is told to people, too
+        result = run("explore", "--flash", self.flash, "--sample", 10, "--torn", 1, *steps)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"--cut {answer['failures'][0]['argument']} ", result.stdout)
+
+    def test_bad_usage(self):
+        for arguments, words in [
+                (("explore", "--flash", self.flash), "no --bundle"),
+                (("explore", "--flash", self.flash, "--url", "http://127.0.0.1/x", "--allow-unsigned"), "--bundle"),
+                (("explore", "--flash", self.flash, "--cuts", "0", "0x1000", "x"), "cuts"),
+                (("explore", "--flash", self.flash, "--sample", "many", "0x1000", "x"), "operations"),
+                (("simulate", "--flash", self.flash, "--cut", "3:", "0x1000", "x"), "3:"),
+                (("simulate", "--flash", self.flash, "--cut", "1,2,3,4,5,6,7,8,9", "0x1000", "x"), "1,2")]:
+            with self.subTest(arguments):
+                result = run(*arguments)
+                self.assertEqual((result.returncode, result.stdout), (2, ""))
+                self.assertIn(words, result.stderr)
+
+    def test_what_can_not_be_explored(self):
+        mcuboot = self.dir / "mcuboot.bin"
+        blank = self.write("blank.bin", b"\xff" * flash_dumps.FLASH_SIZE)
+        result = run("explore", "--flash", blank, "0x1000+0x7000", mcuboot)
+        self.assertEqual((result.returncode, result.stdout), (3, ""))
+        self.assertIn("blank.bin", result.stderr)
+        # refused by the component: the run without a cut does not do it either
+        result = run("explore", "--flash", self.flash, "0x1000+0x7000", self.dir / "app_upd.bin")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("even without a power cut", result.stderr)
+        # a cut that never comes
+        result = run("simulate", "--flash", self.flash, "--cut", "1000000", "0x1000+0x7000", mcuboot)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("cut number 1", result.stderr)
+
+
+@unittest.skipUnless(FIXTURES.exists(), "no fixtures")
+class Large(ExploreTest):
+    """Published systems, with a spread sample of the operations and all of the commit."""
+    sample = ("--sample", 2, "--torn", 1, "--cuts", 2) if SAMPLES else ("--sample", 12, "--torn", 2, "--cuts", 2)
+
+    def test_esphome_to_wled(self):
+        flash = self.write("esphome.bin", flash_dumps.esphome(FIXTURES))
+        bundle = self.pack("wled.srb", "--manifest", FIXTURES / "wled/json/manifest.json")
+        self.assert_window(self.explore(0, flash, *self.sample, *bundle))
+
+    def test_wled_to_esphome(self):
+        flash = self.write("wled.bin", flash_dumps.wled(FIXTURES))
+        bundle = self.pack("esphome.srb", "--manifest", FIXTURES / "esphome/manifest.json")
+        self.assert_window(self.explore(0, flash, *self.sample, *bundle))
+
+    def test_wled_to_esphome_from_the_first_slot(self):
+        """The app moves out of the way first."""
+        content = bytearray(flash_dumps.wled(FIXTURES))
+        content[0xE000:0x10000] = flash_dumps.otadata(1)
+        flash = self.write("wled-first.bin", content)
+        bundle = self.pack("esphome.srb", "--manifest", FIXTURES / "esphome/manifest.json")
+        self.assert_window(self.explore(0, flash, *self.sample, *bundle))
+
+    def test_idf_to_mcuboot_by_bundle(self):
+        bundle = self.pack("nuttx.srb", "--merged", f"{FIXTURES / flash_dumps.MERGED_NUTTX}@0x1000")
+        self.assert_window(self.explore(0, self.flash, *self.sample, *bundle))
+
+    def test_idf_to_mcuboot_by_download(self):
+        folder = FIXTURES / "mcuboot-nuttx"
+        answer = self.explore(0, self.flash, *self.sample, "0x110000+1M", folder / "app_upd.bin", "0x1000+0x7000",
+                              folder / "mcuboot-esp32.bin")
+        self.assert_window(answer)
+
+
+if __name__ == "__main__":
+    runner.main(sys.argv[4:])

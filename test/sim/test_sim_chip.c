@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "test/support/support_chip.h"
+
+#include "esp_flash.h"
+#include "esp_flash_internal.h"
+#include "esp_heap_caps.h"
+#include "esp_log.h"
+#include "esp_ota_ops.h"
+#include "esp_rom_sys.h"
+#include "esp_system.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+/* What boots of the app leave for the test; shared memory. */
+typedef struct trace {
+    unsigned count;
+    uint32_t values[32];
+} trace_t;
+
+static trace_t *trace;
+
+static void note(uint32_t value)
+{
+    trace->values[trace->count++] = value;
+}
+
+typedef struct fixture {
+    nor_flash_t *flash;
+    sim_config_t config;
+    sim_report_t report;
+} fixture_t;
+
+static int set_up(void **state)
+{
+    static fixture_t fixture;
+    fixture = (fixture_t){.flash = chip_flash_new()};
+    chip_put_app(fixture.flash, CHIP_SLOT_0, "1.0", NULL, 0);
+    fixture.config = (sim_config_t){
+        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = fixture.flash, .running_app = UINT32_MAX, .quiet = true};
+    *trace = (trace_t){0};
+    *state = &fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    const fixture_t *fixture = *state;
+    sim_chip_detach();
+    nor_flash_delete(fixture->flash);
+    return 0;
+}
+
+static void attach(fixture_t *fixture)
+{
+    fixture->config.running_app = CHIP_SLOT_0;
+    assert_true(sim_chip_attach(&fixture->config));
+}
+
+static void restart(void *context)
+{
+    (void)context;
+    esp_restart();
+}
+
+static void reset_from_rom(void *context)
+{
+    (void)context;
+    esp_rom_software_reset_system();
+}
+
+static void do_nothing(void *context)
+{
+    (void)context;
+}
+
+static void crash(void *context)
+{
+    (void)context;
+    raise(SIGSEGV);
+}
+
+static void leave(void *context)
+{
+    (void)context;
+    _exit(0);
+}
+
+static void fail_check(void *context)
+{
+    (void)context;
+    ESP_ERROR_CHECK(ESP_ERR_NO_MEM);
+}
+
+static void call_tells_how_a_body_ended(void **state)
+{
+    attach(*state);
+    assert_int_equal(sim_call(do_nothing, NULL), SIM_END_RETURNED);
+    assert_int_equal(sim_counters()->restarts, 0);
+    assert_int_equal(sim_call(restart, NULL), SIM_END_RESTART);
+    assert_int_equal(sim_call(reset_from_rom, NULL), SIM_END_RESTART);
+    assert_int_equal(sim_counters()->restarts, 2);
+    assert_int_equal(sim_call(crash, NULL), SIM_END_PANIC);
+    assert_int_equal(sim_call(fail_check, NULL), SIM_END_PANIC);
+    assert_int_equal(sim_call(leave, NULL), SIM_END_PANIC);
+}
+
+static void attach_refuses_nonsense(void **state)
+{
+    fixture_t *fixture = *state;
+    assert_null(sim_chip());
+    fixture->config.running_app = CHIP_FLASH_SIZE;
+    assert_false(sim_chip_attach(&fixture->config));
+    fixture->config.running_app = CHIP_SLOT_0;
+    nor_flash_bytes(fixture->flash)[0x8002] ^= 1;
+    assert_false(sim_chip_attach(&fixture->config));
+    nor_flash_bytes(fixture->flash)[0x8002] ^= 1;
+    assert_true(sim_chip_attach(&fixture->config));
+    assert_ptr_equal(sim_chip()->flash, fixture->flash);
+    sim_chip_detach();
+    assert_null(sim_chip());
+}
+
+static void app_returns(void)
+{
+    note((uint32_t)esp_reset_reason());
+    printf("printed by the app\n");
+}
+
+static void a_run_ends_when_the_app_returns(void **state)
+{
+    fixture_t *fixture = *state;
+    assert_true(sim_run(&fixture->config, app_returns, 5, &fixture->report));
+    assert_int_equal(fixture->report.boots, 1);
+    assert_int_equal(fixture->report.last_end, SIM_END_RETURNED);
+    assert_false(fixture->report.other_app);
+    assert_int_equal(fixture->report.before.app_offset, CHIP_SLOT_0);
+    assert_true(boot_succeeds(&fixture->report.after));
+    assert_int_equal(trace->count, 1);
+    assert_int_equal(trace->values[0], ESP_RST_POWERON);
+}
+
+static uint32_t forgotten_by_a_restart = 5;
+
+static void app_restarts(void)
+{
+    note(forgotten_by_a_restart++);
+    note((uint32_t)esp_reset_reason());
+    (void)heap_caps_malloc(1000 * (forgotten_by_a_restart - 5), MALLOC_CAP_DEFAULT);
+    note(sim_counters()->heap_now);
+    esp_restart();
+}
+
+static void a_restart_empties_ram_and_boots_again(void **state)
+{
+    fixture_t *fixture = *state;
+    assert_true(sim_run(&fixture->config, app_restarts, 3, &fixture->report));
+    assert_int_equal(fixture->report.boots, 3);
+    assert_int_equal(fixture->report.last_end, SIM_END_RESTART);
+    assert_int_equal(fixture->report.counters.restarts, 3);
+    assert_int_equal(fixture->report.counters.heap_peak, 1000);
+    const uint32_t expected[] = {5, ESP_RST_POWERON, 1000, 5, ESP_RST_SW, 1000, 5, ESP_RST_SW, 1000};
+    assert_int_equal(trace->count, 9);
+    assert_memory_equal(trace->values, expected, sizeof(expected));
+}
+
+static bool stop_when_asked_twice(void *context)
+{
+    unsigned *asked = context;
+    return ++*asked == 2;
+}
+
+static void a_run_stops_where_it_is_told_to(void **state)
+{
+    fixture_t *fixture = *state;
+    unsigned asked = 0;
+    fixture->config.stop = stop_when_asked_twice;
+    fixture->config.stop_context = &asked;
+    assert_true(sim_run(&fixture->config, app_restarts, 5, &fixture->report));
+    assert_int_equal(asked, 2);
+    assert_int_equal(fixture->report.boots, 2);
+    assert_true(fixture->report.stopped);
+
+    /* Where the run ends of its own accord, nobody is asked. */
+    assert_true(sim_run(&fixture->config, app_returns, 5, &fixture->report));
+    assert_int_equal(asked, 2);
+    assert_false(fixture->report.stopped);
+}
+
+static void app_selects_slot_1(void)
+{
+    note(esp_ota_get_running_partition()->address);
+    ESP_ERROR_CHECK(esp_ota_set_boot_partition(
+        esp_partition_find_first(ESP_PARTITION_TYPE_APP, ESP_PARTITION_SUBTYPE_APP_OTA_1, NULL)));
+    esp_restart();
+}
+
+static void a_run_ends_when_another_app_boots(void **state)
+{
+    fixture_t *fixture = *state;
+    chip_put_app(fixture->flash, CHIP_SLOT_1, "2.0", NULL, 0);
+    assert_true(sim_run(&fixture->config, app_selects_slot_1, 5, &fixture->report));
+    assert_int_equal(fixture->report.boots, 1);
+    assert_true(fixture->report.other_app);
+    assert_int_equal(fixture->report.after.app_offset, CHIP_SLOT_1);
+}
+
+static void the_same_app_in_another_slot_goes_on(void **state)
+{
+    fixture_t *fixture = *state;
+    chip_put_app(fixture->flash, CHIP_SLOT_1, "1.0", NULL, 0);
+    assert_true(sim_run(&fixture->config, app_selects_slot_1, 2, &fixture->report));
+    assert_int_equal(fixture->report.boots, 2);
+    assert_false(fixture->report.other_app);
+    assert_int_equal(trace->values[0], CHIP_SLOT_0);
+    assert_int_equal(trace->values[1], CHIP_SLOT_1);
+}
+
+static void app_on_probation(void)
+{
+    esp_ota_img_states_t ota_state;
+    ESP_ERROR_CHECK(esp_ota_get_state_partition(esp_ota_get_running_partition(), &ota_state));
+    note(ota_state);
+    esp_restart();
+}
+
+static void what_a_boot_writes_is_kept_if_its_app_runs(void **state)
+{
+    fixture_t *fixture = *state;
+    fixture->config.chip.rollback = true;
+    chip_put_app(fixture->flash, CHIP_SLOT_1, "2.0", NULL, 0);
+    image_write_otadata(3, SR_OTA_NEW, nor_flash_bytes(fixture->flash) + CHIP_OTADATA);
+    sr_otadata_encode(2, SR_OTA_VALID, nor_flash_bytes(fixture->flash) + CHIP_OTADATA + 0x1000);
+    assert_true(sim_run(&fixture->config, app_on_probation, 5, &fixture->report));
+    /* The first boot puts the app on probation; the second would end it, and is only looked at. */
+    assert_int_equal(trace->count, 1);
+    assert_int_equal(trace->values[0], ESP_OTA_IMG_PENDING_VERIFY);
+    assert_true(fixture->report.other_app);
+    assert_true(fixture->report.after.flash_changed);
+    assert_int_equal(nor_flash_view(fixture->flash)[CHIP_OTADATA + 24], SR_OTA_PENDING_VERIFY);
+}
+
+static void app_erases_bootloader(void)
+{
+    ESP_ERROR_CHECK(esp_flash_erase_region(NULL, 0x1000, 0x1000));
+    esp_restart();
+}
+
+static void a_run_ends_when_nothing_boots(void **state)
+{
+    fixture_t *fixture = *state;
+    assert_true(sim_run(&fixture->config, app_erases_bootloader, 5, &fixture->report));
+    assert_int_equal(fixture->report.boots, 1);
+    assert_int_equal(fixture->report.after.outcome, BOOT_ROM_REJECTS);
+    assert_false(fixture->report.other_app);
+    assert_false(sim_run(&fixture->config, app_erases_bootloader, 5, &fixture->report));
+    assert_int_equal(fixture->report.before.outcome, BOOT_ROM_REJECTS);
+}
+
+static void app_writes(void)
+{
+    const uint8_t data[1024] = {0};
+    note(esp_flash_write(NULL, data, CHIP_SLOT_1, sizeof(data)) == ESP_OK);
+}
+
+static void a_power_cut_ends_the_run(void **state)
+{
+    fixture_t *fixture = *state;
+    nor_flash_set_power_loss(fixture->flash,
+                             (nor_power_loss_t){.armed = true, .operation = 2, .when = NOR_POWER_LOSS_BEFORE});
+    assert_true(sim_run(&fixture->config, app_writes, 5, &fixture->report));
+    assert_int_equal(fixture->report.last_end, SIM_END_POWER_LOSS);
+    assert_int_equal(fixture->report.boots, 1);
+    assert_int_equal(trace->count, 0);
+    assert_true(boot_succeeds(&fixture->report.after));
+    assert_int_equal(nor_flash_view(fixture->flash)[CHIP_SLOT_1 + 511], 0);
+    assert_int_equal(nor_flash_view(fixture->flash)[CHIP_SLOT_1 + 512], 0xFF);
+    nor_flash_power_on(fixture->flash);
+    assert_true(sim_run(&fixture->config, app_writes, 5, &fixture->report));
+    assert_int_equal(fixture->report.last_end, SIM_END_RETURNED);
+    assert_int_equal(trace->values[0], true);
+}
+
+static void log_a_line(void *context)
+{
+    (void)context;
+    ESP_LOGI("test", "line");
+}
+
+static void overwrite_and_log(void *context)
+{
+    const uint32_t *address = context;
+    const uint8_t zero = 0;
+    ESP_ERROR_CHECK(esp_flash_write(NULL, &zero, *address, 1));
+    log_a_line(NULL);
+}
+
+static void code_in_overwritten_flash_panics(void **state)
+{
+    fixture_t *fixture = *state;
+    const uint32_t length = chip_put_app(fixture->flash, CHIP_SLOT_0, "1.0", NULL, 0);
+    attach(fixture);
+    /* What lies behind the image is not part of the app; the last byte of it is. */
+    uint32_t address = CHIP_SLOT_0 + length;
+    assert_int_equal(sim_call(overwrite_and_log, &address), SIM_END_RETURNED);
+    address = CHIP_SLOT_0 + length - 1;
+    assert_int_equal(sim_call(overwrite_and_log, &address), SIM_END_PANIC);
+}
+
+static void restore_and_log(void *context)
+{
+    const uint8_t *first = context;
+    const uint8_t zero = 0;
+    esp_flash_app_disable_os_functions(NULL);
+    for (unsigned round = 0; round < 2; round++) {
+        esp_flash_write(NULL, &zero, CHIP_SLOT_0, 1);
+        esp_flash_erase_region(NULL, CHIP_SLOT_0, 0x1000);
+        esp_flash_write(NULL, first, CHIP_SLOT_0, 0x1000);
+    }
+    esp_flash_app_enable_os_functions(NULL);
+    log_a_line(NULL);
+}
+
+static void code_runs_again_once_its_bytes_are_back(void **state)
+{
+    fixture_t *fixture = *state;
+    attach(fixture);
+    uint8_t first[0x1000];
+    memcpy(first, nor_flash_view(fixture->flash) + CHIP_SLOT_0, sizeof(first));
+    assert_int_equal(sim_call(restore_and_log, first), SIM_END_RETURNED);
+    first[0x800] ^= 1;
+    assert_int_equal(sim_call(restore_and_log, first), SIM_END_PANIC);
+}
+
+static void overwrite_from_ram(void *context)
+{
+    uint8_t byte = 0;
+    esp_flash_app_disable_os_functions(esp_flash_default_chip);
+    esp_flash_erase_region(NULL, CHIP_SLOT_0, CHIP_SLOT_SIZE);
+    esp_flash_write(NULL, &byte, CHIP_SLOT_0, 1);
+    esp_flash_read(NULL, &byte, CHIP_SLOT_0, 1);
+    if (context != NULL) {
+        heap_caps_free(heap_caps_malloc(1, MALLOC_CAP_DEFAULT));
+    }
+    esp_rom_software_reset_system();
+}
+
+static void overwrite_with_os(void *context)
+{
+    (void)context;
+    esp_flash_erase_region(NULL, CHIP_SLOT_0, 0x1000);
+    esp_flash_erase_region(NULL, CHIP_SLOT_0, 0x1000);
+}
+
+static void only_the_flash_driver_and_rom_work_without_os(void **state)
+{
+    fixture_t *fixture = *state;
+    attach(fixture);
+    assert_int_equal(sim_call(overwrite_from_ram, NULL), SIM_END_RESTART);
+    chip_put_app(fixture->flash, CHIP_SLOT_0, "1.0", NULL, 0);
+    assert_int_equal(sim_call(overwrite_from_ram, fixture), SIM_END_PANIC);
+    chip_put_app(fixture->flash, CHIP_SLOT_0, "1.0", NULL, 0);
+    assert_int_equal(sim_call(overwrite_with_os, NULL), SIM_END_PANIC);
+}
+
+static void task_a(void *parameter)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        note(*(uint32_t *)parameter + i);
+        vTaskDelay(1);
+    }
+    vTaskDelete(NULL);
+}
+
+static void app_with_tasks(void)
+{
+    static uint32_t ten = 10, twenty = 20;
+    xTaskCreate(task_a, "a", 4096, &ten, 5, NULL);
+    xTaskCreate(task_a, "b", 4096, &twenty, 5, NULL);
+    note(1);
+}
+
+static void tasks_take_turns_after_the_main_task(void **state)
+{
+    fixture_t *fixture = *state;
+    assert_true(sim_run(&fixture->config, app_with_tasks, 1, &fixture->report));
+    assert_int_equal(fixture->report.last_end, SIM_END_RETURNED);
+    const uint32_t expected[] = {1, 10, 20, 11, 21, 12, 22};
+    assert_int_equal(trace->count, 7);
+    assert_memory_equal(trace->values, expected, sizeof(expected));
+}
+
+static void restarting_task(void *parameter)
+{
+    (void)parameter;
+    vTaskDelay(pdMS_TO_TICKS(100));
+    esp_restart();
+}
+
+static void app_that_waits_for_its_task(void)
+{
+    xTaskCreate(restarting_task, "restart", 4096, NULL, 5, NULL);
+    while (true) {
+        vTaskDelay(portMAX_DELAY);
+    }
+}
+
+static void app_that_idles(void)
+{
+    while (true) {
+        vTaskDelay(pdMS_TO_TICKS(1000));
+    }
+}
+
+static void app_that_delays_while_suspended(void)
+{
+    vTaskSuspendAll();
+    vTaskDelay(1);
+}
+
+static void waiting_is_told_from_idling(void **state)
+{
+    fixture_t *fixture = *state;
+    assert_true(sim_run(&fixture->config, app_that_waits_for_its_task, 1, &fixture->report));
+    assert_int_equal(fixture->report.last_end, SIM_END_RESTART);
+    assert_true(sim_run(&fixture->config, app_that_idles, 1, &fixture->report));
+    assert_int_equal(fixture->report.last_end, SIM_END_RETURNED);
+    assert_true(sim_run(&fixture->config, app_that_delays_while_suspended, 1, &fixture->report));
+    assert_int_equal(fixture->report.last_end, SIM_END_PANIC);
+}
+
+static void scrambling_twice_gives_the_plain_bytes(void **state)
+{
+    (void)state;
+    uint8_t data[256], plain[256] = {0};
+    memcpy(data, plain, sizeof(data));
+    sim_scramble(0x1230, data, sizeof(data));
+    assert_memory_not_equal(data, plain, 16);
+    assert_memory_not_equal(data, data + 16, 16);
+    sim_scramble(0x1230, data, 100);
+    sim_scramble(0x1230 + 100, data + 100, sizeof(data) - 100);
+    assert_memory_equal(data, plain, sizeof(data));
+}
+
+static void an_encrypted_chip_boots_and_runs(void **state)
+{
+    fixture_t *fixture = *state;
+    chip_put_app(fixture->flash, CHIP_SLOT_1, "2.0", NULL, 0);
+    sim_scramble(0, nor_flash_bytes(fixture->flash), CHIP_FLASH_SIZE);
+    assert_false(sim_run(&fixture->config, app_selects_slot_1, 5, &fixture->report));
+    fixture->config.flash_encryption = true;
+    assert_true(sim_run(&fixture->config, app_selects_slot_1, 5, &fixture->report));
+    assert_true(fixture->report.other_app);
+    assert_int_equal(fixture->report.after.app_offset, CHIP_SLOT_1);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    trace = shared_memory(sizeof(*trace));
+    const struct CMUnitTest tests[] = {
+        TEST(call_tells_how_a_body_ended),
+        TEST(attach_refuses_nonsense),
+        TEST(a_run_ends_when_the_app_returns),
+        TEST(a_restart_empties_ram_and_boots_again),
+        TEST(a_run_stops_where_it_is_told_to),
+        TEST(a_run_ends_when_another_app_boots),
+        TEST(the_same_app_in_another_slot_goes_on),
+        TEST(what_a_boot_writes_is_kept_if_its_app_runs),
+        TEST(a_run_ends_when_nothing_boots),
+        TEST(a_power_cut_ends_the_run),
+        TEST(code_in_overwritten_flash_panics),
+        TEST(code_runs_again_once_its_bytes_are_back),
+        TEST(only_the_flash_driver_and_rom_work_without_os),
+        TEST(tasks_take_turns_after_the_main_task),
+        TEST(waiting_is_told_from_idling),
+        TEST(scrambling_twice_gives_the_plain_bytes),
+        TEST(an_encrypted_chip_boots_and_runs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * How much explorations try, and that they tell it. Include after cmocka.h.
+ */
+#pragma once
+
+#include "sim/explore/explore.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/**
+ * True if a sample has to do: what a build with sanitizers shows is whether memory is misused, and each start of an app
+ * takes so much longer there. The environment says it, SELF_REFLASHER_EXPLORE=sample: see docs/testing.md.
+ */
+static inline bool explore_samples(void)
+{
+    const char *wanted = getenv("SELF_REFLASHER_EXPLORE");
+    return wanted != NULL && strcmp(wanted, "sample") == 0;
+}
+
+/** Operations to try beside those of the commit, where there is time for @p operations; 0: all. */
+static inline uint32_t explore_sample(uint32_t operations)
+{
+    return explore_samples() ? 8u : operations;
+}
+
+/** Torn states of each. */
+static inline uint32_t explore_torn(void)
+{
+    return explore_samples() ? 1u : NOR_TORN_KINDS;
+}
+
+/** explore_run(), and a line that summary.py adds up. */
+static inline explore_status_t explore_and_tell(const explore_config_t *config, explore_result_t *result)
+{
+    const explore_status_t status = explore_run(config, result);
+    print_message("explored: %" PRIu32 " states, %" PRIu32 " further cuts\n", result->state_count,
+                  result->nested_count);
+    return status;
+}

@@ -1,3 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-// The same tests with the other crypto API: src/sr_signature.c is built anew for this program.
-#include "test_signature.c"

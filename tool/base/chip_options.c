@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool/base/chip_options.h"
+
+#include "format/sr_bytes.h"
+#include "format/sr_region.h"
+#include "tool/base/chip_names.h"
+#include "tool/base/command.h"
+#include "tool/base/image_file.h"
+#include "tool/base/number.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEY_REVISION = 0x100, KEY_PARTITION_TABLE, KEY_ROLLBACK, KEY_RECOVERY, KEY_EFUSES };
+
+static const struct argp_option options[] = {
+    {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: told by the image headers in the flash", 10},
+    {"revision", KEY_REVISION, "MAJOR.MINOR", 0,
+     "Silicon revision; default: 3.0 for esp32; others meet every image's demand", 10},
+    {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0, "Place of the partition table; default: 0x8000", 10},
+    {"rollback", KEY_ROLLBACK, NULL, 0, "The ESP-IDF bootloader was built with app rollback", 10},
+    {"recovery-bootloader", KEY_RECOVERY, "OFFSET", 0,
+     "The eFuse for the recovery bootloader's place is burnt; default: it is not", 10},
+    {"efuse", KEY_EFUSES, "NAME=VALUE", 0,
+     "What an eFuse says, can be repeated. block-revision=MAJOR.MINOR (default: meets every image's demand); "
+     "secure-version=N (default: 0): apps below are rejected; bootloader-version=N (default: 0): likewise for "
+     "bootloaders; ignore-max-revision=1, ignore-max-block=1: no image's maximum counts",
+     10},
+    {0}};
+
+static void parse_chip(boot_chip_t *chip, const char *argument, struct argp_state *state)
+{
+    chip->chip = sr_chip_by_name(argument);
+    if (chip->chip == NULL) {
+        char names[CHIP_NAMES_SIZE];
+        argp_error(state, "unknown chip '%s' (known: %s)", argument, chip_names(names));
+    }
+}
+
+static uint16_t parse_revision(const char *argument, struct argp_state *state)
+{
+    uint32_t major = 0;
+    uint32_t minor = 0;
+    const char *end = NULL;
+    if (!number_parse_prefix(argument, &major, &end) || *end != '.' || !number_parse(end + 1, &minor) || major > 99 ||
+        minor > 99) {
+        argp_error(state, "bad revision '%s': MAJOR.MINOR expected, for example 3.1", argument);
+    }
+    return (uint16_t)(major * 100 + minor);
+}
+
+/** The number after "NAME=", from 0 to @p last. */
+static uint8_t parse_efuse_number(const char *value, uint32_t last, struct argp_state *state)
+{
+    uint32_t number = 0;
+    if (!number_parse(value, &number) || number > last) {
+        argp_error(state, "bad value of an eFuse '%s': a number from 0 to %u expected", value, (unsigned)last);
+    }
+    return (uint8_t)number;
+}
+
+static void parse_efuse(sr_chip_efuses_t *efuses, const char *argument, struct argp_state *state)
+{
+    const char *equals = strchr(argument, '=');
+    const size_t length = equals != NULL ? (size_t)(equals - argument) : 0;
+    const char *value = equals != NULL ? equals + 1 : "";
+    if (length == 14 && strncmp(argument, "block-revision", length) == 0) {
+        efuses->block_revision = parse_revision(value, state);
+    } else if (length == 14 && strncmp(argument, "secure-version", length) == 0) {
+        efuses->secure_version = parse_efuse_number(value, 16, state);
+    } else if (length == 18 && strncmp(argument, "bootloader-version", length) == 0) {
+        efuses->bootloader_version = parse_efuse_number(value, 4, state);
+    } else if (length == 19 && strncmp(argument, "ignore-max-revision", length) == 0) {
+        efuses->ignores_max_revision = parse_efuse_number(value, 1, state) != 0;
+    } else if (length == 16 && strncmp(argument, "ignore-max-block", length) == 0) {
+        efuses->ignores_max_block = parse_efuse_number(value, 1, state) != 0;
+    } else {
+        argp_error(state, "unknown eFuse '%s': see --help", argument);
+    }
+}
+
+/** What the eFuse can say: a sector, and neither of the two values that switch it off. */
+static void parse_recovery(boot_chip_t *chip, const char *argument, struct argp_state *state)
+{
+    if (!number_parse(argument, &chip->recovery) || !sr_region_is_aligned(chip->recovery, SR_SECTOR_SIZE) ||
+        chip->recovery == 0 || chip->recovery / SR_SECTOR_SIZE >= BOOT_RECOVERY_OFF) {
+        argp_error(state, "bad place for a recovery bootloader '%s': a multiple of 0x1000 below 0xfff000 expected",
+                   argument);
+    }
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    boot_chip_t *chip = state->input;
+    switch (key) {
+    case 'c':
+        parse_chip(chip, argument, state);
+        return 0;
+    case KEY_REVISION:
+        chip->revision = parse_revision(argument, state);
+        return 0;
+    case KEY_PARTITION_TABLE:
+        if (!number_parse(argument, &chip->partition_table) ||
+            !sr_region_is_aligned(chip->partition_table, SR_SECTOR_SIZE) || chip->partition_table == 0) {
+            argp_error(state, "bad place for a partition table '%s': a multiple of 0x1000 expected", argument);
+        }
+        return 0;
+    case KEY_ROLLBACK:
+        chip->rollback = true;
+        return 0;
+    case KEY_EFUSES:
+        parse_efuse(&chip->efuses, argument, state);
+        return 0;
+    case KEY_RECOVERY:
+        parse_recovery(chip, argument, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp chip_options_argp = {.options = options, .parser = parse_option};
+
+int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size)
+{
+    if (chip->chip == NULL) {
+        chip->chip = chip_detect(flash, size, chip->partition_table);
+    }
+    if (chip->recovery != 0 && !boot_rom_knows_recovery(chip)) {
+        return complain(STATUS_USAGE,
+                        "the ROM of this %s knows no recovery bootloader: --recovery-bootloader is not for it",
+                        chip->chip->name);
+    }
+    if (chip->efuses.bootloader_version != 0 && !boot_rom_knows_version(chip)) {
+        return complain(STATUS_USAGE,
+                        "the ROM of this %s looks at no bootloader's version: bootloader-version is not for it",
+                        chip->chip->name);
+    }
+    return STATUS_OK;
+}
+
+/** Chip named by an ESP image header at @p offset, or NULL. */
+static const sr_chip_t *chip_of_header(const uint8_t *flash, uint32_t size, uint32_t offset)
+{
+    sr_region_t header = {offset, SR_IMAGE_HEADER_SIZE};
+    if (!sr_region_fits(header, size) || flash[offset] != SR_IMAGE_MAGIC) {
+        return NULL;
+    }
+    return sr_chip_by_id(sr_bytes_get_le16(flash + offset + 12));
+}
+
+static unsigned count_votes(const uint8_t *flash, uint32_t size, const sr_partition_table_t *table,
+                            const sr_chip_t *chip)
+{
+    if (!sr_region_fits((sr_region_t){chip->bootloader_offset, SR_IMAGE_HEADER_SIZE}, size) ||
+        flash[chip->bootloader_offset] != SR_IMAGE_MAGIC) {
+        return 0;
+    }
+    unsigned votes = chip_of_header(flash, size, chip->bootloader_offset) == chip;
+    for (unsigned i = 0; i < table->count; i++) {
+        const sr_partition_table_entry_t *entry = &table->entries[i];
+        votes += entry->type == SR_PARTITION_TYPE_APP && chip_of_header(flash, size, entry->address) == chip;
+    }
+    return votes;
+}
+
+void chip_read_table(const uint8_t *flash, uint32_t size, uint32_t partition_table, sr_partition_table_t *table)
+{
+    uint32_t place = partition_table == 0 ? SR_PARTITION_TABLE_OFFSET : partition_table;
+    *table = (sr_partition_table_t){0};
+    if (sr_region_fits((sr_region_t){place, SR_PARTITION_TABLE_SIZE}, size)) {
+        sr_reader_t reader = memory_reader(flash + place, size - place);
+        sr_partition_table_parse(&reader, 0, table); // its status is not asked: see the header
+    }
+}
+
+const sr_chip_t *chip_detect(const uint8_t *flash, uint32_t size, uint32_t partition_table)
+{
+    sr_partition_table_t table;
+    chip_read_table(flash, size, partition_table, &table);
+    const sr_chip_t *best = sr_chip_at(0);
+    unsigned most = 0;
+    for (unsigned i = 0; sr_chip_at(i) != NULL; i++) {
+        unsigned votes = count_votes(flash, size, &table, sr_chip_at(i));
+        if (votes > most) {
+            most = votes;
+            best = sr_chip_at(i);
+        }
+    }
+    return best;
+}

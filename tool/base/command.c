@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool/base/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MOST_CHILDREN 3u
+
+// argp's own have no -h, and can't be given one
+static const struct argp_option common_options[] = {
+    {"help", 'h', NULL, 0, "Show this help", -1},
+    {"usage", 'u', NULL, OPTION_HIDDEN, "Show the options in short", -1},
+    {"version", 'V', NULL, 0, "Show the version", -1},
+    {0}};
+
+static error_t parse_common(int key, char *argument, struct argp_state *state)
+{
+    (void)argument;
+    switch (key) {
+    case 'h':
+        argp_state_help(state, state->out_stream, ARGP_HELP_STD_HELP);
+        return 0;
+    case 'u':
+        argp_state_help(state, state->out_stream, ARGP_HELP_USAGE | ARGP_HELP_EXIT_OK);
+        return 0;
+    case 'V':
+        fprintf(state->out_stream, "%s\n", PROGRAM_NAME " " SELF_REFLASHER_VERSION);
+        exit(STATUS_OK);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+bool command_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input)
+{
+    static const struct argp common = {.options = common_options, .parser = parse_common};
+    struct argp_child children[MOST_CHILDREN + 1] = {0};
+    unsigned count = 0;
+    for (; argp->children != NULL && argp->children[count].argp != NULL; count++) {
+        if (count + 1 == MOST_CHILDREN) {
+            abort(); // a command of this program, not anything that is given to it
+        }
+        children[count] = argp->children[count];
+    }
+    children[count].argp = &common; // the last one, so that the others' inputs keep their places
+    struct argp with_common = *argp;
+    with_common.children = children;
+    return argp_parse(&with_common, argc, argv, flags | ARGP_NO_HELP, NULL, input) == 0;
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * A file in memory, and windows over memory for the parsers.
+ */
+#pragma once
+
+#include "format/sr_reader.h"
+
+#include <stdint.h>
+
+typedef struct image_file {
+    const char *path; /**< As given. */
+    uint8_t *bytes;   /**< Owned; freed by image_file_free(). */
+    uint32_t size;
+} image_file_t;
+
+/**
+ * Reads a whole file. No output can be put on top of it from then on: output_file.h.
+ * @return STATUS_OK, or STATUS_BAD_INPUT after complaining (missing, empty, larger than any flash).
+ */
+int image_file_load(const char *path, image_file_t *file);
+
+/** As image_file_load(), and complains unless the file can be a whole flash: a power of two, 1 MiB to 32 MiB. */
+int image_file_load_flash(const char *path, image_file_t *file);
+
+void image_file_free(image_file_t *file);
+
+/** A window over memory, which must outlive it. */
+sr_reader_t memory_reader(const uint8_t *bytes, uint32_t size);

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool/base/utf8.h"
+
+#include <stdbool.h>
+
+size_t utf8_decode(const char *text, uint32_t *code)
+{
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char lead = (unsigned char)text[0];
+    const size_t length = lead < 0x80 ? 1 : lead < 0xC0 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF8 ? 4 : 0;
+    if (length < 2) {
+        *code = lead;
+        return length;
+    }
+    *code = lead & (0x7Fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        const unsigned char next = (unsigned char)text[i]; // the terminating zero is no continuation
+        if ((next & 0xC0) != 0x80) {
+            return 0;
+        }
+        *code = *code << 6 | (next & 0x3F);
+    }
+    const bool surrogate = *code >= 0xD800 && *code < 0xE000;
+    return *code >= smallest[length] && *code <= 0x10FFFF && !surrogate ? length : 0;
+}
+
+void utf8_write(FILE *out, const char *text)
+{
+    while (*text != '\0') {
+        uint32_t code = 0;
+        const size_t length = utf8_decode(text, &code);
+        if (length == 0) {
+            fputs(UTF8_REPLACEMENT, out);
+        } else {
+            fwrite(text, 1, length, out);
+        }
+        text += length != 0 ? length : 1;
+    }
+}

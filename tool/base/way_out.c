@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool/base/way_out.h"
+
+#include "self_reflasher_err.h"
+#include "preflight/sr_preflight.h"
+
+#include <stddef.h>
+
+#define ANOTHER_SIZE                                                                                                   \
+    "set the size in the bootloader's header: pack --flash-size 4MB (or what the flash has), or build it that way"
+#define ANOTHER_MODE                                                                                                   \
+    "take those that work today: pack --flash-mode dio, pack --flash-freq 40m (or what inspect shows of the flash)"
+#define ANOTHER_WAY "allow --allow-temporary-table, or free an OTA slot"
+
+const char *way_out_of_refusal(esp_self_reflasher_refusal_t refusal)
+{
+    switch (refusal) {
+    case ESP_SELF_REFLASHER_REFUSED_FORMAT:
+        return "make it with pack, and look at it with inspect";
+    case ESP_SELF_REFLASHER_REFUSED_SIGNATURE:
+        return "sign it with the private half of --public-key: sign --key; key shows which is which";
+    case ESP_SELF_REFLASHER_REFUSED_CHIP:
+        return "pack for this chip: pack --chip; or tell which chip the dump is from: --chip, --revision";
+    case ESP_SELF_REFLASHER_REFUSED_FLASH_SIZE:
+        return "pack less, or for a smaller flash: pack --flash-size";
+    case ESP_SELF_REFLASHER_REFUSED_BOOTLOADER_SIZE:
+        return ANOTHER_SIZE;
+    case ESP_SELF_REFLASHER_REFUSED_FLASH_MODE:
+        return ANOTHER_MODE;
+    case ESP_SELF_REFLASHER_REFUSED_REVISION:
+        return "build for this revision, or tell which one the device has: --revision";
+    case ESP_SELF_REFLASHER_REFUSED_RUNNING_APP:
+        return ANOTHER_WAY "; --allow-in-place overwrites the app from RAM, in a long window";
+    case ESP_SELF_REFLASHER_REFUSED_SOURCE:
+        return "put the bundle where nothing is written, or fetch it: --bundle FILE";
+    case ESP_SELF_REFLASHER_REFUSED_MOVE:
+        return "see what the old system has: inspect; and check when packing: pack --old-layout";
+    case ESP_SELF_REFLASHER_REFUSED_READ_ONLY:
+        return "clear the flag readonly of that partition, in the table of the running system";
+    case ESP_SELF_REFLASHER_REFUSED_SEQUENCE:
+        return "take the newer bundle; a number is given when packing: pack --sequence";
+    case ESP_SELF_REFLASHER_REFUSED_NO_ROOM:
+        return "leave one sector of the old system's flash out of the bundle, or pack --always what it describes last";
+    default:
+        return NULL;
+    }
+}
+
+const char *way_out_of_error(esp_err_t error)
+{
+    switch (error) {
+    case ESP_ERR_SELF_REFLASHER_FLASH_SIZE:
+        return "set the size in the bootloader's header: esptool elf2image --flash-size, or pack --flash-size in a "
+               "bundle";
+    case ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER:
+        return "look at the image with inspect: it must be a bootloader at this chip's offset; --skip-image-check lets "
+               "anything pass";
+    case ESP_ERR_SELF_REFLASHER_WRONG_CHIP:
+        return "take the image for this chip, or tell which chip the dump is from: --chip";
+    case ESP_ERR_SELF_REFLASHER_RUNNING_APP:
+        return ANOTHER_WAY;
+    case ESP_ERR_SELF_REFLASHER_NO_STAGING:
+        return "a bundle needs no slot to stage in: pack, then simulate --bundle";
+    case ESP_ERR_SELF_REFLASHER_READ_ONLY:
+        return "clear the flag readonly of that partition, in the table of the running system";
+    case ESP_ERR_SELF_REFLASHER_REVISION:
+        return "build for this revision, or tell which one the device has: --revision";
+    default:
+        return NULL;
+    }
+}
+
+const char *way_out_of_check(uint32_t check)
+{
+    switch (check) {
+    case SR_PREFLIGHT_FLASH_SIZE:
+        return ANOTHER_SIZE;
+    case SR_PREFLIGHT_FLASH_MODE:
+        return ANOTHER_MODE;
+    default:
+        return NULL;
+    }
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+// diff: what a bundle would change on a device with this flash.
+#include "format/sr_digest.h"
+#include "tool/base/command.h"
+#include "tool/base/number.h"
+#include "tool/base/terminal.h"
+#include "tool/pack/moves.h"
+#include "tool/report/boot_report.h"
+#include "tool/report/bundle_report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct diff_arguments {
+    const char *bundle_path, *flash_path;
+    bool json;
+} diff_arguments_t;
+
+/** What is to do, in a region or all over. */
+typedef struct work {
+    uint32_t right, wrong; /**< Sectors. */
+    uint32_t blank;        /**< Of the wrong ones: those to be erased only. */
+    uint32_t chunks;       /**< That carry a wrong sector. */
+    uint32_t bytes;        /**< Of these chunks. */
+} work_t;
+
+typedef struct diff {
+    work_t regions[SR_BUNDLE_MAX_REGIONS];
+    work_t moved[SR_BUNDLE_MAX_MOVES]; /**< To be done at the destinations of moves that are pending. */
+    moves_t moves;
+    work_t all;
+    bool installed; /**< What the new system owns is not looked at. */
+} diff_t;
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    diff_arguments_t *arguments = state->input;
+    switch (key) {
+    case 'j':
+        arguments->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (arguments->flash_path != NULL) {
+            argp_error(state, "one BUNDLE and one FLASH only, not also '%s'", argument);
+        }
+        *(arguments->bundle_path == NULL ? &arguments->bundle_path : &arguments->flash_path) = argument;
+        return 0;
+    case ARGP_KEY_END:
+        if (arguments->flash_path == NULL) {
+            argp_error(state, "a BUNDLE and a FLASH are needed");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/** Adds one sector to the work. @param last_chunk Number of the chunk that was counted last. */
+static bool add_sector(const sr_bundle_t *bundle, const uint8_t *sector, uint32_t address, work_t *work,
+                       uint32_t *last_chunk)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    uint32_t index = 0;
+    if (!sr_digest(sector, SR_SECTOR_SIZE, digest)) {
+        return false;
+    }
+    const bool blank = sr_bundle_want(bundle, address, &index) == SR_BUNDLE_BLANK;
+    const uint8_t *wanted = blank ? sr_bundle_blank_digest : sr_bundle_digest(bundle, index);
+    if (memcmp(digest, wanted, SR_BUNDLE_DIGEST_SIZE) == 0) {
+        work->right++;
+        return true;
+    }
+    work->wrong++;
+    if (blank) {
+        work->blank++;
+        return true;
+    }
+    const uint32_t chunk = sr_bundle_chunk_of(bundle, index);
+    if (chunk != *last_chunk) {
+        *last_chunk = chunk;
+        work->chunks++;
+        work->bytes += sr_bundle_chunk(bundle, chunk).length;
+    }
+    return true;
+}
+
+static void sum_up(work_t *all, const work_t *work)
+{
+    all->right += work->right;
+    all->wrong += work->wrong;
+    all->blank += work->blank;
+    all->chunks += work->chunks;
+    all->bytes += work->bytes;
+}
+
+static bool has_content(const sr_bundle_t *bundle, sr_region_t place)
+{
+    for (uint32_t at = 0; at < place.size; at += SR_SECTOR_SIZE) {
+        if (sr_bundle_want(bundle, place.address + at, NULL) == SR_BUNDLE_CONTENT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** As the component finds out, but for a mark that an installation was cut off. */
+static void find_installed(const sr_bundle_t *bundle, diff_t *diff)
+{
+    bool content = false;
+    uint32_t wrong = 0; // with content
+    uint32_t blank = 0;
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(bundle, i);
+        if (!region.initial) {
+            content |= has_content(bundle, region.place);
+            wrong += diff->regions[i].wrong - diff->regions[i].blank;
+            blank += diff->regions[i].blank;
+        }
+    }
+    diff->installed = wrong == 0 && (content || blank == 0);
+    diff->all = (work_t){0};
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        work_t *work = &diff->regions[i];
+        if (diff->installed && sr_bundle_region(bundle, i).initial) {
+            *work = (work_t){.right = work->right + work->wrong};
+        }
+        sum_up(&diff->all, work);
+    }
+}
+
+static bool compare_regions(const sr_bundle_t *bundle, const uint8_t *flash, diff_t *diff)
+{
+    uint32_t last_chunk = UINT32_MAX;
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        const sr_region_t place = sr_bundle_region(bundle, i).place;
+        work_t *work = &diff->regions[i];
+        for (uint32_t at = 0; at < place.size; at += SR_SECTOR_SIZE) {
+            const uint32_t address = place.address + at;
+            if (!add_sector(bundle, flash + address, address, work, &last_chunk)) {
+                return false;
+            }
+        }
+    }
+    find_installed(bundle, diff);
+    return true;
+}
+
+static bool is_blank(const uint8_t *sector)
+{
+    return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1) == 0;
+}
+
+/** What is moved already is the new system's, and not compared. */
+static void compare_moves(const sr_bundle_t *bundle, const uint8_t *before, const uint8_t *after, diff_t *diff)
+{
+    for (uint32_t i = 0; i < bundle->move_count && diff->moves.pending; i++) {
+        const sr_region_t place = sr_bundle_move(bundle, i).destination;
+        work_t *work = &diff->moved[i];
+        for (uint32_t at = place.address; at < place.address + place.size; at += SR_SECTOR_SIZE) {
+            const bool right = memcmp(before + at, after + at, SR_SECTOR_SIZE) == 0;
+            work->right += right;
+            work->wrong += !right;
+            work->blank += !right && is_blank(after + at);
+        }
+        sum_up(&diff->all, work);
+    }
+}
+
+static void add_work(cJSON *json, const work_t *work)
+{
+    cJSON_AddNumberToObject(json, "sectors_right", work->right);
+    cJSON_AddNumberToObject(json, "sectors_wrong", work->wrong);
+    cJSON_AddNumberToObject(json, "sectors_to_program", work->wrong - work->blank);
+    cJSON_AddNumberToObject(json, "chunks", work->chunks);
+    cJSON_AddNumberToObject(json, "chunk_bytes", work->bytes);
+}
+
+static void add_moves(cJSON *json, const bundle_file_t *bundle, const diff_t *diff)
+{
+    cJSON_AddBoolToObject(json, "moves_pending", diff->moves.pending);
+    cJSON *list = cJSON_AddArrayToObject(json, "moves");
+    for (uint32_t i = 0; i < bundle->bundle.move_count; i++) {
+        const sr_bundle_move_t move = sr_bundle_move(&bundle->bundle, i);
+        cJSON *item = bundle_report_move_json(&move);
+        if (diff->moves.pending) {
+            cJSON_ReplaceItemInObject(item, "source_offset", cJSON_CreateNumber(diff->moves.sources[i].address));
+            cJSON_ReplaceItemInObject(item, "source_size", cJSON_CreateNumber(diff->moves.sources[i].size));
+        }
+        add_work(item, &diff->moved[i]);
+        cJSON_AddItemToArray(list, item);
+    }
+}
+
+static void print_json(const bundle_file_t *bundle, const diff_t *diff, uint32_t download)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddBoolToObject(json, "same", diff->all.wrong == 0);
+    cJSON_AddBoolToObject(json, "installed", diff->installed);
+    add_work(json, &diff->all);
+    cJSON_AddNumberToObject(json, "bytes_to_download", download);
+    cJSON_AddNumberToObject(json, "bundle_size", bundle->bundle.bundle_size);
+    cJSON *list = cJSON_AddArrayToObject(json, "regions");
+    for (uint32_t i = 0; i < bundle->bundle.region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(&bundle->bundle, i);
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddNumberToObject(item, "offset", region.place.address);
+        cJSON_AddNumberToObject(item, "size", region.place.size);
+        cJSON_AddStringToObject(item, "kind", region.kind == SR_BUNDLE_ERASED ? "erased" : "written");
+        cJSON_AddBoolToObject(item, "initial", region.initial);
+        add_work(item, &diff->regions[i]);
+        cJSON_AddItemToArray(list, item);
+    }
+    add_moves(json, bundle, diff);
+    json_print(json);
+}
+
+static void print_moves(const bundle_file_t *bundle, const diff_t *diff)
+{
+    if (bundle->bundle.move_count != 0) {
+        terminal_heading(diff->moves.pending ? "Moves" : "Moves, made already");
+    }
+    for (uint32_t i = 0; i < bundle->bundle.move_count; i++) {
+        const sr_bundle_move_t move = sr_bundle_move(&bundle->bundle, i);
+        const sr_region_t source = diff->moves.sources[i];
+        char size[NUMBER_TEXT_SIZE];
+        char text[BUNDLE_SOURCE_TEXT_SIZE];
+        printf("  0x%06" PRIx32 "  %-9s%-11s", move.destination.address, "moved",
+               number_size(move.destination.size, size));
+        if (diff->moves.pending) {
+            printf("%" PRIu32 " right, %" PRIu32 " wrong, ", diff->moved[i].right, diff->moved[i].wrong);
+        }
+        printf("from %s", bundle_report_source(&move, text));
+        if (diff->moves.pending && move.label[0] != '\0') {
+            printf(", %s at 0x%06" PRIx32, number_size(source.size, size), source.address);
+        }
+        putchar('\n');
+    }
+}
+
+static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t download)
+{
+    const work_t *all = &diff->all;
+    char first[NUMBER_TEXT_SIZE];
+    char second[NUMBER_TEXT_SIZE];
+    terminal_key("sectors");
+    printf("%" PRIu32 " right, %" PRIu32 " to erase, %" PRIu32 " of those to program\n", all->right, all->wrong,
+           all->wrong - all->blank);
+    terminal_key("download");
+    printf("%s of %s bytes: manifest, signature and %" PRIu32 " of %u chunks\n", number_grouped(download, first),
+           number_grouped(bundle->bundle.bundle_size, second), all->chunks, bundle->bundle.chunk_count);
+    terminal_heading("Regions");
+    for (uint32_t i = 0; i < bundle->bundle.region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(&bundle->bundle, i);
+        const work_t *work = &diff->regions[i];
+        printf("  0x%06" PRIx32 "  %-9s%-11s%" PRIu32 " right, %" PRIu32 " wrong", region.place.address,
+               region.kind == SR_BUNDLE_ERASED ? "erased" : "written", number_size(region.place.size, first),
+               work->right, work->wrong);
+        if (work->chunks != 0) {
+            printf(", %" PRIu32 " chunk%s of %s bytes", work->chunks, work->chunks == 1 ? "" : "s",
+                   number_grouped(work->bytes, second));
+        }
+        puts(!region.initial ? "" : diff->installed ? ", initial: the system's own by now" : ", initial");
+    }
+    print_moves(bundle, diff);
+}
+
+/** Follows the moves. @return STATUS_OK, or the status after complaining of what the chip would refuse, too. */
+static int follow_moves(const bundle_file_t *bundle, const image_file_t *flash, diff_t *diff)
+{
+    if (bundle->bundle.move_count == 0) {
+        return STATUS_OK;
+    }
+    image_file_t after;
+    const int status = moves_apply(bundle, flash, &after, &diff->moves);
+    if (status == STATUS_OK) {
+        compare_moves(&bundle->bundle, flash->bytes, after.bytes, diff);
+    }
+    image_file_free(&after);
+    return status;
+}
+
+static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, bool json)
+{
+    diff_t diff = {0};
+    if (flash->size < bundle->bundle.min_flash_size) {
+        return complain(STATUS_NO, "%s: a flash of %" PRIu32 " bytes, where the bundle needs %" PRIu32, flash->path,
+                        flash->size, bundle->bundle.min_flash_size);
+    }
+    if (!compare_regions(&bundle->bundle, flash->bytes, &diff)) {
+        return complain(STATUS_BAD_INPUT, "the crypto library failed");
+    }
+    const int status = follow_moves(bundle, flash, &diff);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const uint32_t download = bundle->bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE + diff.all.bytes;
+    if (json) {
+        print_json(bundle, &diff, download);
+    } else {
+        terminal_setup();
+        print_text(bundle, &diff, download);
+    }
+    return STATUS_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct argp_option options[] = {{"json", 'j', NULL, 0, "Print JSON", 0}, {0}};
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .args_doc = "BUNDLE FLASH",
+        .doc = "Tells what a device whose flash holds FLASH would download and write to apply BUNDLE.",
+    };
+    diff_arguments_t arguments = {0};
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
+        return STATUS_USAGE;
+    }
+    bundle_file_t bundle;
+    int status = bundle_file_load(arguments.bundle_path, &bundle);
+    if (status == STATUS_OK) {
+        image_file_t flash;
+        status = image_file_load_flash(arguments.flash_path, &flash);
+        if (status == STATUS_OK) {
+            status = show_diff(&bundle, &flash, arguments.json);
+            image_file_free(&flash);
+        }
+    }
+    bundle_file_free(&bundle);
+    return status;
+}
+
+const command_t command_diff = {"diff", "what a bundle would change in a flash", run};

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// explore: cut the power at every flash operation of a migration, and look what becomes of it.
+#include "format/sr_bundle.h"
+#include "tool/base/command.h"
+#include "tool/base/number.h"
+#include "tool/base/output_file.h"
+#include "tool/base/terminal.h"
+#include "tool/html/html_report.h"
+#include "tool/report/boot_report.h"
+#include "tool/report/explore_report.h"
+#include "tool/run/field_app.h"
+#include "tool/run/migration_options.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_SAMPLE 200u /**< Operations. A small migration has fewer. */
+
+enum { KEY_CUTS = 0x300, KEY_SAMPLE, KEY_FULL, KEY_TORN, KEY_JOBS, KEY_HTML };
+
+typedef struct explore_arguments {
+    migration_options_t migration;
+    uint32_t losses, sample, torn, jobs;
+    const char *html_path;
+    bool json;
+} explore_arguments_t;
+
+static uint32_t parse_count(const char *text, uint32_t most, const char *what, struct argp_state *state)
+{
+    uint32_t count = 0;
+    if (!number_parse(text, &count) || count == 0 || count > most) {
+        argp_error(state, "bad number of %s '%s': 1 to %" PRIu32 " expected", what, text, most);
+    }
+    return count;
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    explore_arguments_t *arguments = state->input;
+    switch (key) {
+    case KEY_CUTS:
+        arguments->losses = parse_count(argument, EXPLORE_MAX_POWER_LOSSES, "cuts", state);
+        return 0;
+    case KEY_SAMPLE:
+        arguments->sample = parse_count(argument, UINT32_MAX, "operations", state);
+        return 0;
+    case KEY_FULL:
+        arguments->sample = 0;
+        return 0;
+    case KEY_TORN:
+        arguments->torn = parse_count(argument, 1000, "torn states", state);
+        return 0;
+    case KEY_JOBS:
+        arguments->jobs = parse_count(argument, 256, "processes", state);
+        return 0;
+    case 'j':
+        arguments->json = true;
+        return 0;
+    case KEY_HTML:
+        arguments->html_path = argument;
+        return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->migration;
+        return 0;
+    case ARGP_KEY_END:
+        if (arguments->migration.bundle.url != NULL) {
+            argp_error(state, "explore fetches the bundle thousands of times: give it as --bundle FILE");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option options[] = {
+    {"cuts", KEY_CUTS, "N", 0, "Up to N power cuts, all but the first one while the chip goes on; default: 1", 0},
+    {"sample", KEY_SAMPLE, "N", 0, "Cut N operations, evenly spread, and those of the commit; default: 200", 0},
+    {"full", KEY_FULL, NULL, 0, "Cut every operation", 0},
+    {"torn", KEY_TORN, "N", 0,
+     "Torn states that are tried for each operation; default: 4; 12 show each way in each phase of an erase", 0},
+    {"jobs", KEY_JOBS, "N", 0, "Processes; default: as many as there are processors", 0},
+    {"json", 'j', NULL, 0, "Print JSON, times in milliseconds", 0},
+    {"html", KEY_HTML, "FILE", 0, "Write a page with flash maps, a timeline, all outcomes and figures", 0},
+    {0}};
+
+static void show_progress(void *context, uint32_t done, uint32_t total)
+{
+    (void)context;
+    terminal_draws_on_stderr();
+    fprintf(stderr, "\r%3u %% of %" PRIu32 " states%s", (unsigned)(100ull * done / (total + !total)), total,
+            done == total ? "\r\033[K" : "");
+    fflush(stderr);
+}
+
+/** What the bundle describes, and where data moves to. @return how many regions; 0 if it is no bundle, which the
+ * component refuses. */
+static unsigned bundle_regions(const migration_input_t *input, sr_region_t *regions)
+{
+    const addr_region_t place = input->migration.bundle->embedded;
+    const image_file_t *flash = &input->flash;
+    const uint8_t *bytes = input->source.file.bytes;
+    uint32_t size = input->source.file.size;
+    if (bytes == NULL && place.region_size <= flash->size && place.region_address <= flash->size - place.region_size) {
+        bytes = flash->bytes + place.region_address;
+        size = (uint32_t)place.region_size;
+    }
+    sr_bundle_t bundle;
+    if (bytes == NULL || sr_bundle_parse(bytes, size, &bundle) != SR_BUNDLE_OK) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < bundle.region_count; i++) {
+        regions[i] = sr_bundle_region(&bundle, i).place;
+    }
+    for (uint32_t i = 0; i < bundle.move_count; i++) {
+        regions[bundle.region_count + i] = sr_bundle_move(&bundle, i).destination;
+    }
+    return (unsigned)bundle.region_count + bundle.move_count;
+}
+
+static unsigned step_regions(const migration_t *migration, sr_region_t *regions)
+{
+    for (size_t i = 0; i < migration->step_count; i++) {
+        const addr_region_t place = migration->steps[i].destination;
+        regions[i] = (sr_region_t){place.region_address, (uint32_t)place.region_size};
+    }
+    return (unsigned)migration->step_count;
+}
+
+static int complain_status(const migration_input_t *input, explore_status_t status, const explore_result_t *result)
+{
+    const char *path = input->flash.path;
+    const sim_report_t *run = &result->run;
+    if (status == EXPLORE_NO_START) {
+        return complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s)", path, run->before.reason);
+    }
+    if (status == EXPLORE_UNFINISHED) {
+        return complain(STATUS_NO, "%s: the migration does not end well even without a power cut (%s): see simulate",
+                        path, run->after.reason);
+    }
+    return complain(STATUS_BAD_INPUT, "%s: out of memory, or a process ended before its time", path);
+}
+
+static int write_page(const explore_arguments_t *arguments, const explore_result_t *result, const contents_t *before,
+                      const contents_t *after)
+{
+    char verdict[EXPLORE_VERDICT_SIZE];
+    cJSON *figures = explore_report_json(result);
+    const html_report_t page = {
+        .path = arguments->migration.flash_path,
+        .flash_chip = arguments->migration.flash_chip->name,
+        .before = before,
+        .after = after,
+        .operations = result->operations,
+        .operation_count = result->operation_count,
+        .explored = result,
+        .figures = figures,
+        .good = result->failures == 0,
+        .verdict = explore_verdict(result, verdict),
+    };
+    const int status = html_report_write(arguments->html_path, &page);
+    cJSON_Delete(figures);
+    return status;
+}
+
+static int write_html(const explore_arguments_t *arguments, const migration_input_t *input,
+                      const explore_result_t *result)
+{
+    const image_file_t *flash = &input->flash;
+    contents_t *before = contents_of_flash(flash->bytes, flash->size, &input->migration.chip);
+    contents_t *after = contents_of_flash(result->flash, flash->size, &input->migration.chip);
+    const int status = before != NULL && after != NULL ? write_page(arguments, result, before, after)
+                                                       : complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+    contents_free(before);
+    contents_free(after);
+    return status;
+}
+
+static int report(const explore_arguments_t *arguments, const migration_input_t *input, const explore_result_t *result)
+{
+    const int written = arguments->html_path != NULL ? write_html(arguments, input, result) : STATUS_OK;
+    if (written != STATUS_OK) {
+        return written;
+    }
+    if (arguments->json) {
+        json_print(explore_report_json(result));
+    } else {
+        explore_report_print(result);
+    }
+    return result->failures == 0 ? STATUS_OK : STATUS_NO;
+}
+
+static int explore(const explore_arguments_t *arguments, const migration_input_t *input)
+{
+    const migration_t *migration = &input->migration;
+    sr_region_t *regions =
+        calloc(migration->step_count + SR_BUNDLE_MAX_REGIONS + SR_BUNDLE_MAX_MOVES, sizeof(*regions));
+    if (regions == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", input->flash.path);
+    }
+    const explore_config_t config = {
+        .chip = migration->chip,
+        .flash = input->flash.bytes,
+        .size = input->flash.size,
+        .running_app = migration->running_app,
+        .timing = arguments->migration.flash_chip,
+        .app_main = field_app_main,
+        .targets = regions,
+        .target_count = migration->bundle != NULL ? bundle_regions(input, regions) : step_regions(migration, regions),
+        .torn_states = arguments->torn,
+        .losses = arguments->losses,
+        .sample = arguments->sample,
+        .workers = arguments->jobs,
+        .progress = !arguments->json && isatty(STDERR_FILENO) ? show_progress : NULL,
+    };
+    explore_result_t result;
+    field_app_set(migration);
+    const explore_status_t found = explore_run(&config, &result);
+    const int status = found == EXPLORE_OK ? report(arguments, input, &result) : complain_status(input, found, &result);
+    explore_result_free(&result);
+    free(regions);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct argp_child children[] = {{&migration_options_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .args_doc = MIGRATION_ARGS_DOC,
+        .doc =
+            "Cuts the power at the flash operations of a migration, before and inside each, and lets the chip go on "
+            "from there: it must boot, and end as it does without a cut.\v" MIGRATION_SOURCE_DOC "\n\n"
+            "The app is the one that boots, or that --running names until a reset or cut, after which what boots goes "
+            "on. It calls esp_self_reflasher_resume() first and remembers nothing.\n\n"
+            "Exit status 0: no failure; 1: there are some, and 'simulate --cut' with the same arguments shows each.\n\n"
+            "Example: " PROGRAM_NAME " explore -f dump.bin --bundle out.srb --public-key pub.pem --cuts 3",
+        .children = children,
+    };
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    explore_arguments_t arguments = {.migration = {.flash_chip = nor_timing_find(NULL), .running_app = UINT32_MAX},
+                                     .losses = 1,
+                                     .sample = DEFAULT_SAMPLE,
+                                     .torn = NOR_TORN_KINDS,
+                                     .jobs = processors > 0 ? (uint32_t)processors : 1};
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
+        return STATUS_USAGE;
+    }
+    terminal_setup();
+    migration_input_t input;
+    int status = migration_input_open(&arguments.migration, &input);
+    if (status == STATUS_OK) {
+        status = output_file_check(arguments.html_path);
+    }
+    if (status == STATUS_OK) {
+        status = explore(&arguments, &input);
+    }
+    migration_input_close(&input);
+    return status;
+}
+
+const command_t command_explore = {"explore", "cut the power at every flash operation of a migration", run};

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// inspect: what is in an image or in a whole flash.
+#include "tool/base/chip_options.h"
+#include "tool/base/command.h"
+#include "tool/base/number.h"
+#include "tool/base/terminal.h"
+#include "tool/report/boot_report.h"
+#include "tool/report/bundle_report.h"
+#include "tool/report/contents_report.h"
+
+enum { KEY_OFFSET = 0x200 };
+
+typedef struct inspect_arguments {
+    boot_chip_t chip;
+    const char *path;
+    bool json, has_offset;
+    uint32_t offset;
+} inspect_arguments_t;
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    inspect_arguments_t *arguments = state->input;
+    switch (key) {
+    case 'j':
+        arguments->json = true;
+        return 0;
+    case KEY_OFFSET:
+        if (!number_parse(argument, &arguments->offset)) {
+            argp_error(state, "bad offset '%s': a number such as 0x1000 expected", argument);
+        }
+        arguments->has_offset = true;
+        return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->chip;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (arguments->path != NULL) {
+            argp_error(state, "one file only, not also '%s'", argument);
+        }
+        arguments->path = argument;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "no file given");
+        return EINVAL;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/** @param file Is freed. */
+static int show_bundle(const image_file_t *file, bool json)
+{
+    bundle_file_t bundle;
+    int status = bundle_file_open(file, &bundle);
+    if (status == STATUS_OK && !json) {
+        terminal_setup();
+        status = bundle_report_print(&bundle);
+    } else if (status == STATUS_OK) {
+        status = bundle_report_print_json(&bundle);
+    }
+    bundle_file_free(&bundle);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"json", 'j', NULL, 0, "Print JSON", 0},
+        {"offset", KEY_OFFSET, "OFFSET", 0, "Flash offset for which the file is made; default: told by what is in it",
+         0},
+        {0}};
+    static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .args_doc = "FILE",
+        .doc = "Shows what is in FILE: a whole flash, a merged image, a bootloader, an app, an MCUboot image, a "
+               "partition table or a bundle.",
+        .children = children,
+    };
+    inspect_arguments_t arguments = {0};
+    if (!command_parse(&argp, argc, argv, 0, &arguments)) {
+        return STATUS_USAGE;
+    }
+    image_file_t file;
+    int status = image_file_load(arguments.path, &file);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (bundle_file_has_magic(&file)) {
+        return show_bundle(&file, arguments.json);
+    }
+    contents_t *contents = contents_of_file(&file, arguments.has_offset ? &arguments.offset : NULL, &arguments.chip);
+    image_file_free(&file);
+    if (contents == NULL) {
+        return STATUS_BAD_INPUT;
+    }
+    status = chip_settle(&contents->chip, contents->bytes, contents->size);
+    if (status != STATUS_OK) {
+        contents_free(contents);
+        return status;
+    }
+    if (arguments.json) {
+        json_print(contents_report_json(contents, arguments.path));
+    } else {
+        terminal_setup();
+        contents_report_print(contents, arguments.path);
+    }
+    contents_free(contents);
+    return STATUS_OK;
+}
+
+const command_t command_inspect = {"inspect", "what is in an image, a whole flash or a bundle", run};

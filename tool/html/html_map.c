@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool/html/html_parts.h"
+
+#include "tool/base/number.h"
+#include "tool/report/flash_map.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define COLUMNS     64u
+#define MOST_CELLS  1024u
+#define CELL_WIDTH  10u
+#define CELL_HEIGHT 14u
+#define LEVELS      5u
+#define LABEL_ROWS  4u /**< One row in so many has its address beside it. */
+
+static const struct {
+    region_kind_t kind;
+    const char *class, *text;
+} kinds[] = {
+    {REGION_BOOTLOADER, "bootloader", "bootloader"},
+    {REGION_TABLE, "table", "table, otadata"},
+    {REGION_APP, "app", "app"},
+    {REGION_DATA, "data", "data"},
+    {REGION_FREE, "free", "free"},
+};
+
+const char *html_region_class(const contents_t *contents, const map_region_t *region)
+{
+    if (flash_map_is_other_app(contents, region)) {
+        return "other-app";
+    }
+    const region_kind_t kind = region->kind == REGION_OTADATA ? REGION_TABLE : region->kind;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (kinds[i].kind == kind) {
+            return kinds[i].class;
+        }
+    }
+    return "free";
+}
+
+static uint32_t cell_size(uint32_t size)
+{
+    uint32_t cell = SR_SECTOR_SIZE;
+    while (size / cell > MOST_CELLS) {
+        cell *= 2;
+    }
+    return cell;
+}
+
+static unsigned cell_level(const contents_t *contents, sr_region_t cell)
+{
+    uint32_t used = 0;
+    uint32_t total = 0;
+    flash_map_count_pages(contents, cell, &used, &total);
+    return used == 0 ? 0 : 1 + used * (LEVELS - 2) / total;
+}
+
+static void draw_cells(FILE *out, const contents_t *contents, const map_region_t *region, unsigned level)
+{
+    const uint32_t size = cell_size(contents->size);
+    const uint64_t end = (uint64_t)region->region.address + region->region.size;
+    bool any = false;
+    for (uint64_t address = region->region.address & ~(size - 1u); address < end; address += size) {
+        const sr_region_t cell = {(uint32_t)address, size};
+        if (flash_map_region_in(contents, cell) != region || cell_level(contents, cell) != level) {
+            continue;
+        }
+        const uint32_t index = (uint32_t)(address / size);
+        fprintf(out, "%sM%" PRIu32 " %" PRIu32 "h9v13h-9z", any ? "" : "<path d=\"", index % COLUMNS * CELL_WIDTH,
+                index / COLUMNS * CELL_HEIGHT);
+        any = true;
+    }
+    if (any) {
+        fprintf(out, "\" class=\"l%u\"/>", level);
+    }
+}
+
+static void draw_region(FILE *out, const contents_t *contents, const map_region_t *region)
+{
+    char size[NUMBER_TEXT_SIZE];
+    fprintf(out, "<g class=\"%s\"><title>0x%06" PRIx32 ", %s: ", html_region_class(contents, region),
+            region->region.address, number_size(region->region.size, size));
+    html_text(out, region->kind == REGION_FREE ? "free" : region->label);
+    fputs("</title>", out);
+    for (unsigned level = 0; level < LEVELS; level++) {
+        draw_cells(out, contents, region, level);
+    }
+    fputs("</g>\n", out);
+}
+
+static void draw_changes(FILE *out, const contents_t *before, const contents_t *after)
+{
+    const uint32_t size = cell_size(after->size);
+    bool any = false;
+    for (uint32_t i = 0; i < after->size / size; i++) {
+        if (memcmp(before->bytes + (size_t)i * size, after->bytes + (size_t)i * size, size) != 0) {
+            fprintf(out, "%sM%" PRIu32 " %" PRIu32 "h4v4h-4z", any ? "" : "<path class=\"changed\" d=\"",
+                    i % COLUMNS * CELL_WIDTH + 3, i / COLUMNS * CELL_HEIGHT + 5);
+            any = true;
+        }
+    }
+    fputs(any ? "\"/>" : "", out);
+}
+
+/** @param before NULL: nothing to compare with. */
+static void draw_grid(FILE *out, const contents_t *contents, const contents_t *before, const char *what)
+{
+    const uint32_t size = cell_size(contents->size);
+    const uint32_t rows = contents->size / size / COLUMNS;
+    fputs("<div class=\"map\"><ol>", out);
+    for (uint32_t row = 0; row < rows; row += LABEL_ROWS) {
+        fprintf(out, "<li>0x%06" PRIx32 "</li>", row * COLUMNS * size);
+    }
+    fprintf(out, "</ol>\n<svg viewBox=\"0 0 %u %" PRIu32 "\" role=\"img\" aria-label=\"Flash map %s\">\n",
+            COLUMNS * CELL_WIDTH - 1, rows * CELL_HEIGHT - 1, what);
+    for (size_t i = 0; i < contents->region_count; i++) {
+        draw_region(out, contents, &contents->regions[i]);
+    }
+    if (before != NULL) {
+        draw_changes(out, before, contents);
+    }
+    fputs("</svg></div>\n", out);
+}
+
+static void list_region(FILE *out, const contents_t *contents, const map_region_t *region)
+{
+    char size[NUMBER_TEXT_SIZE];
+    uint32_t used = 0;
+    uint32_t total = 0;
+    flash_map_count_pages(contents, region->region, &used, &total);
+    const uint32_t percent = total == 0 ? 0 : (used * 100 + total / 2) / total;
+    const char *class = html_region_class(contents, region);
+    fprintf(out,
+            "<tr class=\"%s\"><td class=\"mono\"><span class=\"swatch\"></span>0x%06" PRIx32
+            "</td><td class=\"number\">%s</td><td class=\"number\">%" PRIu32 "%%</td><td><bdi>",
+            class, region->region.address, number_size(region->region.size, size),
+            used > 0 && percent == 0 ? 1 : percent);
+    html_text(out, region->kind == REGION_FREE ? "free" : region->label);
+    fputs("</bdi></td></tr>\n", out);
+}
+
+static void list_regions(FILE *out, const contents_t *contents)
+{
+    fputs("<table><thead><tr><th>address</th><th class=\"number\">size</th><th class=\"number\">used</th>"
+          "<th>content</th></tr></thead><tbody>\n",
+          out);
+    for (size_t i = 0; i < contents->region_count; i++) {
+        list_region(out, contents, &contents->regions[i]);
+    }
+    fputs("</tbody></table>\n", out);
+}
+
+static void write_legend(FILE *out, uint32_t cell)
+{
+    char size[NUMBER_TEXT_SIZE];
+    fputs("<ul class=\"legend\">", out);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        fprintf(out, "<li class=\"%s\"><span class=\"swatch\"></span>%s</li>", kinds[i].class, kinds[i].text);
+    }
+    fprintf(out,
+            "<li class=\"app\"><span class=\"swatch part\"></span>used in part</li>"
+            "<li class=\"app\"><span class=\"swatch blank\"></span>blank</li>"
+            "<li><span class=\"dot\">\xE2\x96\xAA</span>changed</li><li>one cell is %s</li></ul>\n",
+            number_size(cell, size));
+}
+
+void html_map(FILE *out, const html_report_t *report)
+{
+    fputs("<section id=\"map\"><h2>Flash map</h2>\n<div class=\"pair\"><figure id=\"map-before\"><h3>before</h3>\n",
+          out);
+    draw_grid(out, report->before, NULL, "before");
+    list_regions(out, report->before);
+    fputs("</figure><figure id=\"map-after\"><h3>after</h3>\n", out);
+    draw_grid(out, report->after, report->before, "after");
+    list_regions(out, report->after);
+    fputs("</figure></div>\n", out);
+    write_legend(out, cell_size(report->after->size));
+    fputs("</section>\n", out);
+}

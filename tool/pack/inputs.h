@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * What `pack` takes: files with their offsets, one by one or as other tools list them. One function for each kind.
+ *
+ * Each returns STATUS_OK, or STATUS_BAD_INPUT after complaining.
+ */
+#pragma once
+
+#include "format/sr_chip.h"
+#include "tool/pack/flash_parts.h"
+#include "tool/pack/flash_settings.h"
+
+/** What was read so far. */
+typedef struct inputs {
+    flash_parts_t parts;
+    const sr_chip_t *chip;     /**< As the user or an input told; NULL: not yet. */
+    flash_settings_t settings; /**< As an input told. */
+    uint32_t partition_table;  /**< Offset, as an input told; 0: not told. */
+} inputs_t;
+
+/** One file. */
+int input_file(inputs_t *inputs, uint32_t address, const char *path);
+
+/** "FILE" or "FILE@OFFSET": a merged image. */
+int input_merged(inputs_t *inputs, const char *argument);
+
+/** ESP-IDF's build folder: flasher_args.json. */
+int input_build_dir(inputs_t *inputs, const char *folder);
+
+/** A manifest of ESP Web Tools. */
+int input_manifest(inputs_t *inputs, const char *path);

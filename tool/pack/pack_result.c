@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool/pack/pack_result.h"
+
+#include "format/sr_bytes.h"
+#include "format/sr_image.h"
+#include "preflight/sr_preflight.h"
+#include "sim/boot/boot_model.h"
+#include "tool/base/chip_options.h"
+#include "tool/base/command.h"
+#include "tool/base/way_out.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ESP32C3 0x0005u
+#define ESP32S3 0x0009u
+
+static const struct {
+    const char *name;
+    uint32_t bit;
+} checks[] = {{"bootloader", SR_PREFLIGHT_BOOTLOADER}, {"flash-size", SR_PREFLIGHT_FLASH_SIZE},
+              {"flash-mode", SR_PREFLIGHT_FLASH_MODE}, {"revision", SR_PREFLIGHT_REVISION},
+              {"table", SR_PREFLIGHT_TABLE},           {"app", SR_PREFLIGHT_APP}};
+#define CHECK_COUNT (sizeof(checks) / sizeof(checks[0]))
+
+uint32_t pack_check_bit(const char *name)
+{
+    for (size_t i = 0; i < CHECK_COUNT; i++) {
+        if (strcmp(checks[i].name, name) == 0) {
+            return checks[i].bit;
+        }
+    }
+    return 0;
+}
+
+/** A copy of what is packed boots in the model. */
+typedef struct trial {
+    const flash_layout_t *layout;
+    sr_region_t watched;
+    bool saw_kept;    /**< The outcome depends on flash that is kept. */
+    bool saw_watched; /**< And on this region. */
+    boot_result_t boot;
+} trial_t;
+
+static void note_read(void *context, uint32_t address, uint32_t length)
+{
+    trial_t *trial = context;
+    const uint64_t end = (uint64_t)address + length;
+    trial->saw_watched |= sr_region_overlaps(trial->watched, (sr_region_t){address, length});
+    for (uint64_t at = address - address % SR_SECTOR_SIZE; at < end; at += SR_SECTOR_SIZE) {
+        trial->saw_kept |= flash_layout_want(trial->layout, (uint32_t)at) == SR_BUNDLE_KEEP;
+    }
+}
+
+/** @return false without memory. */
+static bool try_boot(trial_t *trial, const sr_chip_t *chip, uint32_t table_offset, uint32_t size)
+{
+    uint8_t *flash = malloc(size); // since a boot may write
+    if (flash == NULL) {
+        return false;
+    }
+    memcpy(flash, trial->layout->bytes, size);
+    const boot_chip_t boot_chip = {.chip = chip, .partition_table = table_offset};
+    boot_run(&boot_chip, flash, size, note_read, trial, &trial->boot);
+    free(flash);
+    return true;
+}
+
+bool pack_result_is_mcuboot(const flash_layout_t *layout, const sr_chip_t *chip, uint32_t table_offset)
+{
+    trial_t trial = {.layout = layout};
+    return flash_layout_want(layout, chip->bootloader_offset) == SR_BUNDLE_CONTENT &&
+           try_boot(&trial, chip, table_offset, FLASH_LIMIT) && trial.boot.loader == BOOT_LOADER_MCUBOOT;
+}
+
+bool pack_result_boot_reads(const pack_result_t *result, sr_region_t region)
+{
+    trial_t trial = {.layout = result->layout, .watched = region};
+    const uint32_t table = result->table_offset == SR_BUNDLE_NO_TABLE ? 0 : result->table_offset;
+    return try_boot(&trial, result->chip, table, FLASH_LIMIT) && trial.saw_watched;
+}
+
+bool pack_result_app(const pack_result_t *result, uint32_t *address)
+{
+    trial_t trial = {.layout = result->layout};
+    const uint32_t table = result->table_offset == SR_BUNDLE_NO_TABLE ? 0 : result->table_offset;
+    const bool boots = try_boot(&trial, result->chip, table, FLASH_LIMIT) && boot_succeeds(&trial.boot);
+    *address = trial.boot.app_offset;
+    return boots;
+}
+
+void pack_result_read_table(pack_result_t *result)
+{
+    result->table = (sr_partition_table_t){0};
+    if (flash_layout_want(result->layout, result->table_offset) == SR_BUNDLE_CONTENT) {
+        chip_read_table(result->layout->bytes, FLASH_LIMIT, result->table_offset, &result->table);
+    }
+}
+
+/** Header of a packed image, intact or not, for this chip. */
+static bool packed_image(const pack_result_t *result, uint32_t address, sr_image_t *image)
+{
+    if (flash_layout_want(result->layout, address) != SR_BUNDLE_CONTENT) {
+        return false;
+    }
+    const sr_reader_t reader = memory_reader(result->layout->bytes + address, FLASH_LIMIT - address);
+    return sr_image_parse(&reader, image) == SR_IMAGE_OK && image->chip_id == result->chip->image_chip_id;
+}
+
+static void demand_revision(pack_result_t *result, uint32_t address)
+{
+    sr_image_t image;
+    if (!packed_image(result, address, &image)) {
+        return;
+    }
+    uint16_t revision = image.min_chip_rev_full;
+    if (revision == 0) { // the old field, by the rule of the chip's own check
+        const bool minor = image.chip_id == ESP32C3 || image.chip_id == ESP32S3;
+        revision = (uint16_t)(image.min_chip_rev * (minor ? 1u : 100u));
+    }
+    result->min_revision = revision > result->min_revision ? revision : result->min_revision;
+}
+
+static uint32_t power_of_two(uint64_t size)
+{
+    uint32_t power = SR_SECTOR_SIZE;
+    while (power < size && power < 1u << 31) {
+        power <<= 1;
+    }
+    return power;
+}
+
+void pack_result_find_demands(pack_result_t *result, const flash_parts_t *parts, uint32_t flash_size)
+{
+    uint64_t end = flash_layout_end(result->layout);
+    end = result->moved_end > end ? result->moved_end : end;
+    if (result->table_offset != SR_BUNDLE_NO_TABLE && result->table_offset + SR_SECTOR_SIZE > end) {
+        end = result->table_offset + SR_SECTOR_SIZE;
+    }
+    demand_revision(result, result->chip->bootloader_offset);
+    for (unsigned i = 0; i < result->table.count; i++) {
+        const sr_partition_table_entry_t *entry = &result->table.entries[i];
+        const uint64_t entry_end = (uint64_t)entry->address + entry->size;
+        end = entry_end > end ? entry_end : end;
+        if (entry->type == SR_PARTITION_TYPE_APP) {
+            demand_revision(result, entry->address);
+        }
+    }
+    for (size_t i = 0; i < parts->count; i++) {
+        demand_revision(result, parts->list[i].address);
+    }
+    sr_image_t bootloader;
+    if (packed_image(result, result->chip->bootloader_offset, &bootloader) && bootloader.spi_size < 8 &&
+        0x100000u << bootloader.spi_size > end) {
+        end = 0x100000u << bootloader.spi_size; // an app refuses to start in a flash smaller than its header says
+    }
+    result->flash_size = flash_size != 0 ? flash_size : power_of_two(end);
+}
+
+/** The flash as it will be, for the checks. */
+typedef struct future {
+    const flash_layout_t *layout;
+    bool kept_is_blank; /**< Or else it can't be read, since nobody knows here what is there. */
+} future_t;
+
+static int read_future(void *context, uint32_t offset, void *buffer, size_t length)
+{
+    const future_t *future = context;
+    const uint64_t end = (uint64_t)offset + length;
+    for (uint64_t at = offset - offset % SR_SECTOR_SIZE; at < end && !future->kept_is_blank; at += SR_SECTOR_SIZE) {
+        if (flash_layout_want(future->layout, (uint32_t)at) == SR_BUNDLE_KEEP) {
+            return -1;
+        }
+    }
+    memset(buffer, 0xFF, length);
+    if (offset < FLASH_LIMIT) {
+        memcpy(buffer, future->layout->bytes + offset, end <= FLASH_LIMIT ? length : FLASH_LIMIT - offset);
+    }
+    return 0;
+}
+
+static const char *check_name(uint32_t bit)
+{
+    for (size_t i = 0; i < CHECK_COUNT; i++) {
+        if (checks[i].bit == bit) {
+            return checks[i].name;
+        }
+    }
+    return "?";
+}
+
+typedef struct verdict {
+    uint32_t failed; /**< 0, or the check that did. */
+    char text[192];
+} verdict_t;
+
+static void judge(const pack_result_t *result, uint32_t skip, bool kept_is_blank, void *workspace, verdict_t *verdict)
+{
+    future_t future = {.layout = result->layout, .kept_is_blank = kept_is_blank};
+    const sr_reader_t flash = {.context = &future, .read = read_future, .size = result->flash_size};
+    const sr_preflight_t what = {
+        .flash = &flash,
+        .chip = result->chip,
+        .chip_revision = UINT16_MAX,
+        .table_offset = result->table_offset,
+        .skip = skip,
+    };
+    verdict->failed = sr_preflight_check(&what, workspace, verdict->text, sizeof(verdict->text));
+}
+
+/**
+ * Runs the chip's checks. One that fails, but fails for another reason if the kept flash is another one, can't be
+ * made here.
+ * @param[out] unknown Those that can't be made.
+ */
+static int run_checks(const pack_result_t *result, uint32_t skip, void *workspace, uint32_t *unknown)
+{
+    verdict_t verdict;
+    verdict_t other;
+    for (*unknown = 0;; *unknown |= verdict.failed) {
+        judge(result, skip | *unknown, false, workspace, &verdict);
+        if (verdict.failed == 0) {
+            return STATUS_OK;
+        }
+        judge(result, skip | *unknown, true, workspace, &other);
+        if (other.failed == verdict.failed && strcmp(other.text, verdict.text) == 0) {
+            const char *way_out = way_out_of_check(verdict.failed);
+            return complain(STATUS_NO, "check '%s' failed: %s%s%s", check_name(verdict.failed), verdict.text,
+                            way_out != NULL ? "; " : "", way_out != NULL ? way_out : "");
+        }
+    }
+}
+
+static void warn_of_unknown(uint32_t unknown)
+{
+    char names[96] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < CHECK_COUNT; i++) {
+        if (unknown & checks[i].bit) {
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used == 0 ? "" : ", ", checks[i].name);
+        }
+    }
+    if (used != 0) {
+        complain(STATUS_OK, "warning: only the chip can check this, because it depends on flash that is kept: %s",
+                 names);
+    }
+}
+
+/** The model of the chip looks closer than the checks, and knows MCUboot. */
+static int check_boot(const pack_result_t *result, uint32_t *unknown)
+{
+    trial_t trial = {.layout = result->layout};
+    const uint32_t size = result->flash_size < FLASH_LIMIT ? result->flash_size : FLASH_LIMIT;
+    if (!try_boot(&trial, result->chip, result->table_offset == SR_BUNDLE_NO_TABLE ? 0 : result->table_offset, size)) {
+        return complain(STATUS_BAD_INPUT, "out of memory");
+    }
+    if (trial.saw_kept) {
+        *unknown |= SR_PREFLIGHT_APP;
+        return STATUS_OK;
+    }
+    if (boot_succeeds(&trial.boot)) {
+        return STATUS_OK;
+    }
+    return complain(STATUS_NO, "check 'app' failed: the chip would not boot: %s", trial.boot.reason);
+}
+
+int pack_result_check(const pack_result_t *result, uint32_t skip)
+{
+    uint32_t unknown = 0;
+    void *workspace = malloc(sr_preflight_workspace_size());
+    if (workspace == NULL) {
+        return complain(STATUS_BAD_INPUT, "out of memory");
+    }
+    int status = run_checks(result, skip, workspace, &unknown);
+    free(workspace);
+    if (status == STATUS_OK && skip == 0) { // what a check that is switched off would find may also stop the boot
+        status = check_boot(result, &unknown);
+    }
+    if (status == STATUS_OK) {
+        warn_of_unknown(unknown);
+    }
+    return status;
+}

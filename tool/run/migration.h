@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * A migration on the simulated chip: the steps, run by the component inside an app, and what came of it.
+ */
+#pragma once
+
+#include "sim/explore/explore.h"
+#include "self_reflasher.h"
+#include "self_reflasher_bundle.h"
+#include "format/sr_sha256.h"
+#include "sim/chip/sim_chip.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** One image and its destination. */
+typedef struct migration_step {
+    addr_region_t destination;
+    const char *name;     /**< Of the source, for people. */
+    const char *url;      /**< Download mode; NULL: embedded mode. */
+    addr_region_t source; /**< Embedded mode. */
+    bool has_sha256;
+    uint8_t sha256[SR_SHA256_SIZE];
+} migration_step_t;
+
+typedef struct migration {
+    nor_flash_t *flash;
+    boot_chip_t chip;
+    uint32_t running_app; /**< UINT32_MAX: the one that boots. */
+    const migration_step_t *steps;
+    size_t step_count;
+    const esp_self_reflasher_bundle_config_t *bundle; /**< Apply this instead of the steps, unless it is NULL. */
+    const char *ca;                                   /**< PEM to trust for https. */
+    uint32_t flags;                                   /**< ESP_SELF_REFLASHER_FLAG_... */
+    bool show_progress;                               /**< On stdout. */
+    bool show_log;                                    /**< The app's log on stderr as it comes. */
+} migration_t;
+
+typedef struct migration_result {
+    esp_err_t error;                /**< Of the component; ESP_FAIL if the app crashed. */
+    size_t failed_step;             /**< Index; valid if there is an error, and steps are run. */
+    char message[256];              /**< The log line that tells the cause, or "". */
+    esp_self_reflasher_plan_t plan; /**< Of a bundle. */
+    uint32_t retries;               /**< Of a bundle: connections made again. */
+    sim_report_t report;
+    nor_stats_t stats;
+    boot_window_t window;
+    explore_operation_t *operations; /**< Which of them explore counts to the commit is not told. */
+    uint32_t operation_count;
+} migration_result_t;
+
+/** HTTP settings of all that is downloaded. */
+esp_http_client_config_t migration_http(const char *url, const char *ca);
+
+/** Does one step, inside the app. @param handle Of the steps before; NULL in front of the first one that downloads. */
+esp_err_t migration_step(const migration_t *migration, const migration_step_t *step,
+                         esp_self_reflasher_handle_t *handle);
+
+/**
+ * Runs all steps, or applies the bundle, and restarts the chip, as an app in the field does; after the first error it
+ * stops.
+ * @param[out] result migration_result_free() is due in any case.
+ * @return false if the app could not be started at all: then `result->report.after` tells why nothing boots.
+ */
+bool migration_run(const migration_t *migration, migration_result_t *result);
+void migration_result_free(migration_result_t *result);

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool/run/migration_options.h"
+
+#include "format/sr_image.h"
+#include "tool/base/chip_options.h"
+#include "tool/base/command.h"
+#include "tool/base/key_file.h"
+#include "tool/base/number.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEY_FLASH_CHIP = 0x200,
+    KEY_SHA,
+    KEY_SKIP_IMAGE_CHECK,
+    KEY_URL,
+    KEY_PUBLIC_KEY,
+    KEY_ALLOW_UNSIGNED,
+    KEY_SKIP_CHECK,
+    KEY_CA,
+    KEY_ALLOW_TEMPORARY_TABLE,
+    KEY_ALLOW_IN_PLACE,
+    KEY_MIN_SEQUENCE,
+};
+
+static const struct argp_option argp_options[] = {
+    {"flash", 'f', "FILE", 0, "Content of the flash at the start (needed); is not changed", 0},
+    {"running", 'r', "OFFSET", 0, "The app that does the migration; default: the one that boots", 0},
+    {"flash-chip", KEY_FLASH_CHIP, "NAME", 0, "Flash chip whose times are modelled; default: W25Q32JV", 0},
+    {"ca", KEY_CA, "FILE", 0, "Certificate (PEM) to trust for https; default: those of this system", 0},
+    {"sha", KEY_SHA, NULL, 0, "Hand the SHA-256 of each image to the component", 0},
+    {"skip-image-check", KEY_SKIP_IMAGE_CHECK, NULL, 0, "Accept anything in the bootloader's place", 0},
+    {"allow-temporary-table", KEY_ALLOW_TEMPORARY_TABLE, NULL, 0,
+     "The running app may get out of the way by a partition table that lasts until the new one is written", 0},
+    {"verbose", 'v', NULL, 0, "Show the log of the app", 0},
+    {"bundle", 'b', "FILE", 0, "Apply this bundle, a file or flash:ADDRESS+SIZE, instead of writing SOURCEs", 1},
+    {"url", KEY_URL, "URL", 0, "Fetch the bundle from there", 1},
+    {"public-key", KEY_PUBLIC_KEY, "FILE", 0, "Key (PEM) that the bundle must be signed with", 1},
+    {"allow-unsigned", KEY_ALLOW_UNSIGNED, NULL, 0, "Accept a bundle without signature", 1},
+    {"min-sequence", KEY_MIN_SEQUENCE, "N", 0, "Least sequence number that the app takes; default: 0, any", 1},
+    {"allow-in-place", KEY_ALLOW_IN_PLACE, NULL, 0, "The running app may be overwritten from RAM, if nothing takes it",
+     1},
+    {"skip-check", KEY_SKIP_CHECK, "NAME", 0, "Switch a check of the result off: " BUNDLE_CHECK_NAMES, 1},
+    {0}};
+
+bool migration_has_bundle(const migration_options_t *options)
+{
+    return options->bundle.bundle != NULL || options->bundle.url != NULL;
+}
+
+static void parse_flash_chip(migration_options_t *options, const char *name, struct argp_state *state)
+{
+    options->flash_chip = nor_timing_find(name);
+    if (options->flash_chip == NULL) {
+        char known[256];
+        size_t used = 0;
+        known[0] = '\0';
+        for (unsigned i = 0; nor_timing_at(i) != NULL && used < sizeof(known); i++) {
+            used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i == 0 ? "" : ", ",
+                                     nor_timing_at(i)->name);
+        }
+        argp_error(state, "unknown flash chip '%s' (known: %s)", name, known);
+    }
+}
+
+static void take_steps(migration_options_t *options, struct argp_state *state)
+{
+    options->words = state->argv + state->next;
+    options->word_count = (size_t)(state->argc - state->next);
+    if (options->word_count % 2 != 0) {
+        argp_error(state, "'%s' has no SOURCE: each OFFSET takes one", state->argv[state->argc - 1]);
+    }
+    state->next = state->argc;
+}
+
+static void check_options(const migration_options_t *options, struct argp_state *state)
+{
+    const bundle_options_t *bundle = &options->bundle;
+    if (options->flash_path == NULL) {
+        argp_error(state, "no flash given: --flash FILE is needed");
+    }
+    if (!migration_has_bundle(options)) {
+        if (options->word_count == 0) {
+            argp_error(state, "no OFFSET SOURCE pair and no --bundle given");
+        }
+        if (bundle->public_key != NULL || bundle->flags != 0 || bundle->skip_checks != 0 || bundle->min_sequence != 0) {
+            argp_error(state,
+                       "--public-key, --allow-unsigned, --min-sequence, --allow-in-place and --skip-check go with "
+                       "--bundle or --url");
+        }
+        return;
+    }
+    if (options->word_count != 0 || options->digests || options->flags != 0) {
+        argp_error(state, "a bundle comes without OFFSET SOURCE pairs, --sha and --skip-image-check");
+    }
+    if (bundle->public_key == NULL && (bundle->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) == 0) {
+        argp_error(state, "what may the bundle be signed with? --public-key FILE or --allow-unsigned is needed");
+    }
+}
+
+static error_t parse_bundle_option(int key, char *argument, struct argp_state *state)
+{
+    migration_options_t *options = state->input;
+    switch (key) {
+    case 'b':
+        if (strstr(argument, "://") != NULL) {
+            argp_error(state, "--bundle takes a file: a URL is given as --url %s", argument);
+        }
+        options->bundle.bundle = argument;
+        return 0;
+    case KEY_URL:
+        if (strncmp(argument, "http://", 7) != 0 && strncmp(argument, "https://", 8) != 0) {
+            argp_error(state, "--url takes http:// or https://: a file is given as --bundle %s", argument);
+        }
+        options->bundle.url = argument;
+        return 0;
+    case KEY_PUBLIC_KEY:
+        options->bundle.public_key = argument;
+        return 0;
+    case KEY_ALLOW_UNSIGNED:
+        options->bundle.flags |= ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED;
+        return 0;
+    case KEY_ALLOW_IN_PLACE:
+        options->bundle.flags |= ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE;
+        return 0;
+    case KEY_MIN_SEQUENCE:
+        if (!number_parse(argument, &options->bundle.min_sequence)) {
+            argp_error(state, "bad sequence number '%s': 0 to 4294967295 expected", argument);
+        }
+        return 0;
+    case KEY_SKIP_CHECK:
+        options->bundle.skip_checks |= bundle_check_bit(argument);
+        if (bundle_check_bit(argument) == 0) {
+            argp_error(state, "unknown check '%s' (known: " BUNDLE_CHECK_NAMES ")", argument);
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    migration_options_t *options = state->input;
+    switch (key) {
+    case 'f':
+        options->flash_path = argument;
+        return 0;
+    case 'r':
+        if (!number_parse(argument, &options->running_app)) {
+            argp_error(state, "bad place of the running app '%s': a number such as 0x190000 expected", argument);
+        }
+        return 0;
+    case 'v':
+        options->verbose = true;
+        return 0;
+    case KEY_SHA:
+        options->digests = true;
+        return 0;
+    case KEY_SKIP_IMAGE_CHECK:
+        options->flags |= ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK;
+        return 0;
+    case KEY_ALLOW_TEMPORARY_TABLE:
+        options->allow_temporary_table = true;
+        return 0;
+    case KEY_CA:
+        options->ca_path = argument;
+        return 0;
+    case KEY_FLASH_CHIP:
+        parse_flash_chip(options, argument, state);
+        return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->chip;
+        return 0;
+    case ARGP_KEY_ARGS:
+        take_steps(options, state);
+        return 0;
+    case ARGP_KEY_END:
+        check_options(options, state);
+        return 0;
+    default:
+        return parse_bundle_option(key, argument, state);
+    }
+}
+
+static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {0}};
+const struct argp migration_options_argp = {.options = argp_options, .parser = parse_option, .children = children};
+
+static int open_source(const migration_options_t *options, migration_input_t *input)
+{
+    migration_t *migration = &input->migration;
+    if (options->allow_temporary_table) {
+        migration->flags |= ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE;
+    }
+    if (migration_has_bundle(options)) {
+        bundle_options_t bundle = options->bundle;
+        bundle.flags |= options->allow_temporary_table ? ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE : 0;
+        migration->bundle = &input->source.config;
+        return bundle_source_prepare(&bundle, migration->ca, &input->source);
+    }
+    const steps_setting_t setting = {.flash = &input->flash, .ca = migration->ca, .digests = options->digests};
+    const int status = steps_prepare(options->words, options->word_count, &setting, &input->steps);
+    migration->steps = input->steps.list;
+    migration->step_count = input->steps.count;
+    return status;
+}
+
+static int load_ca(const migration_options_t *options, migration_input_t *input)
+{
+    if (options->ca_path == NULL) {
+        return STATUS_OK;
+    }
+    input->ca = key_file_load_text(options->ca_path);
+    input->migration.ca = input->ca;
+    return input->ca != NULL ? STATUS_OK : STATUS_BAD_INPUT;
+}
+
+/** The app that does it: one that boots, or one that is named, and an app runs where a partition is. */
+static int check_running(const migration_input_t *input)
+{
+    const uint32_t address = input->migration.running_app;
+    const image_file_t *flash = &input->flash;
+    if (address == UINT32_MAX) {
+        return boot_succeeds(&input->boot)
+                   ? STATUS_OK
+                   : complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s); name one with --running",
+                              flash->path, input->boot.reason);
+    }
+    sr_partition_table_t table;
+    chip_read_table(flash->bytes, flash->size, input->migration.chip.partition_table, &table);
+    for (unsigned i = 0; i < table.count; i++) {
+        const sr_partition_table_entry_t *entry = &table.entries[i];
+        if (entry->type == SR_PARTITION_TYPE_APP && entry->address == address && address < flash->size &&
+            flash->bytes[address] == SR_IMAGE_MAGIC) {
+            return STATUS_OK;
+        }
+    }
+    return complain(STATUS_USAGE,
+                    "--running: no partition with an app starts at offset 0x%" PRIx32 " of %s; inspect shows them",
+                    address, flash->path);
+}
+
+/** What is rehearsed on a part of a flash need not hold for all of it. */
+static int look_into(migration_input_t *input)
+{
+    const image_file_t *flash = &input->flash;
+    contents_t *contents = contents_of_flash(flash->bytes, flash->size, &input->migration.chip);
+    if (contents == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+    }
+    dump_extent_find(contents, &input->extent);
+    input->boot = contents->boot;
+    contents_free(contents);
+    if (input->extent.complete == DUMP_NOT_COMPLETE) {
+        complain(STATUS_OK, "warning: %s: %s", flash->path, input->extent.text);
+    }
+    return STATUS_OK;
+}
+
+int migration_input_open(const migration_options_t *options, migration_input_t *input)
+{
+    *input = (migration_input_t){.migration = {.chip = options->chip,
+                                               .running_app = options->running_app,
+                                               .flags = options->flags,
+                                               .show_log = options->verbose}};
+    migration_t *migration = &input->migration;
+    const image_file_t *flash = &input->flash;
+    int status = image_file_load_flash(options->flash_path, &input->flash);
+    if (status == STATUS_OK) {
+        status = chip_settle(&migration->chip, flash->bytes, flash->size);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = look_into(input);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    migration->flash = nor_flash_new(flash->size, options->flash_chip);
+    if (migration->flash == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+    }
+    memcpy(nor_flash_bytes(migration->flash), flash->bytes, flash->size);
+    int checked = check_running(input);
+    if (checked == STATUS_OK) {
+        checked = load_ca(options, input);
+    }
+    return checked == STATUS_OK ? open_source(options, input) : checked;
+}
+
+void migration_input_close(migration_input_t *input)
+{
+    steps_free(&input->steps);
+    bundle_source_free(&input->source);
+    nor_flash_delete(input->migration.flash);
+    free(input->ca);
+    image_file_free(&input->flash);
+}

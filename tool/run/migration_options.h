@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * The options that say what is migrated, the same for all subcommands that run a migration; and what they open.
+ */
+#pragma once
+
+#include "tool/base/image_file.h"
+#include "tool/report/dump_extent.h"
+#include "tool/run/bundle_source.h"
+#include "tool/run/migration.h"
+#include "tool/run/steps.h"
+
+#include <argp.h>
+#include <stdbool.h>
+
+/** As on the command line. */
+typedef struct migration_options {
+    boot_chip_t chip;
+    const char *flash_path, *ca_path;
+    const nor_timing_t *flash_chip; /**< Set before parsing. */
+    uint32_t flags;
+    uint32_t running_app; /**< Set to UINT32_MAX before parsing: the one that boots. */
+    bundle_options_t bundle;
+    bool digests, verbose, allow_temporary_table;
+    char **words;
+    size_t word_count;
+} migration_options_t;
+
+/** An argp child whose input is a migration_options_t. Takes the arguments that are no options. */
+extern const struct argp migration_options_argp;
+
+/** For the description of a command's arguments. */
+#define MIGRATION_ARGS_DOC "OFFSET[+SIZE] SOURCE [OFFSET[+SIZE] SOURCE...]\n--bundle FILE --public-key FILE"
+#define MIGRATION_SOURCE_DOC                                                                                           \
+    "SOURCE is an http:// or https:// URL, a FILE (served on the loopback and downloaded), or flash:ADDRESS+SIZE (an " \
+    "image that is in the flash already). SIZE of the destination is erased; default: that of the image in whole "     \
+    "sectors."
+
+/** True if a bundle is applied, false if steps are done. */
+bool migration_has_bundle(const migration_options_t *options);
+
+/** A migration, and what must live as long as it does. */
+typedef struct migration_input {
+    image_file_t flash;   /**< Content at the start. */
+    dump_extent_t extent; /**< Whether that is all of it. */
+    boot_result_t boot;   /**< What it boots. */
+    migration_t migration;
+    steps_t steps;
+    bundle_source_t source;
+    char *ca;
+} migration_input_t;
+
+/**
+ * Loads the flash, makes a chip with it, and starts to serve what is downloaded.
+ * @return STATUS_OK, or STATUS_USAGE or STATUS_BAD_INPUT after complaining; in any case migration_input_close() is due.
+ */
+int migration_input_open(const migration_options_t *options, migration_input_t *input);
+void migration_input_close(migration_input_t *input);
