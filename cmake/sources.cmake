@@ -44,8 +44,13 @@ set(SR_ENGINE_SOURCES
     src/preflight/sr_preflight_flash.c
     src/preflight/sr_preflight_table.c
     src/recovery/sr_recovery.c
-    src/relocate/sr_relocate.c
-    src/relocate/sr_temporary_table.c
+    src/relocate/sr_app_copy.c
+    src/relocate/sr_app_selection.c
+    src/relocate/sr_relocation.c
+    src/relocate/sr_relocation_in_place.c
+    src/relocate/sr_relocation_slot.c
+    src/relocate/sr_relocation_stay.c
+    src/relocate/sr_relocation_table.c
     src/journal/sr_abandon.c
     src/journal/sr_commit.c
     src/journal/sr_install_mark.c

@@ -73,10 +73,10 @@ static void tell_plan(const job_t *job, esp_self_reflasher_plan_t *plan)
     }
 }
 
-static bool moves(const esp_self_reflasher_plan_t *plan)
+static bool restarts(const sr_migration_t *migration)
 {
-    return plan->relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT ||
-           plan->relocation == ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE;
+    const sr_relocation_way_t *way = migration->relocation.way;
+    return way != NULL && way->restarts;
 }
 
 /* The app comes up again from its new place, and whoever called here calls again. */
@@ -124,7 +124,7 @@ static esp_err_t apply(job_t *job, const own_config_t *own, esp_self_reflasher_p
     if (err == ESP_OK && job->plan.sectors_to_write > 0) {
         ESP_LOGI(TAG, "%" PRIu32 " of %" PRIu32 " sectors to write, %" PRIu32 " of them on the boot path",
                  job->plan.sectors_to_write, job->plan.sectors_total, job->plan.sectors_boot_path);
-        err = moves(&job->plan) ? relocate(job) : sr_migration_run(&job->migration);
+        err = restarts(&job->migration) ? relocate(job) : sr_migration_run(&job->migration);
     } else if (err == ESP_OK) {
         err = sr_migration_clear_mark(&job->migration); /* An earlier call did all but that. */
     }

@@ -21,6 +21,7 @@
 #include "net/sr_manifest.h"
 #include "net/sr_source.h"
 #include "recovery/sr_recovery.h"
+#include "relocate/sr_relocation.h"
 #include "system/sr_system.h"
 
 typedef struct sr_migration {
@@ -35,15 +36,15 @@ typedef struct sr_migration {
     sr_map_t map;
     sr_moves_t moves;     /**< Those that are left to do. */
     sr_journal_t journal; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
-    const esp_partition_t *slot; /**< Where the running app moves to, if it moves to a slot. */
-    sr_recovery_t recovery;      /**< What stands in while the bootloader is written. */
-    bool new_data_is_known;      /**< The table that will be in flash was read, and the map has its data. */
-    uint32_t left_out;           /**< Sectors of the target that stay as they are. */
-    sr_region_t overwrite;       /**< What is overwritten in place of the running app; empty: nothing. */
-    uint32_t overwrite_content;  /**< Bytes of it up to the end of the last sector that is not to be blank. */
-    uint32_t overwrite_from;     /**< Free flash where these bytes wait, as a record that is never sealed. */
-    esp_err_t target_err;        /**< First error that a reader of the flash as it will be has met. */
-    uint32_t keep_room;          /**< Bytes of encoded chunks that may still be kept. */
+    sr_relocation_t relocation; /**< How the running app gets out of the way; its way is NULL if it does not have to. */
+    sr_recovery_t recovery;     /**< What stands in while the bootloader is written. */
+    bool new_data_is_known;     /**< The table that will be in flash was read, and the map has its data. */
+    uint32_t left_out;          /**< Sectors of the target that stay as they are. */
+    sr_region_t overwrite;      /**< What is overwritten in place of the running app; empty: nothing. */
+    uint32_t overwrite_content; /**< Bytes of it up to the end of the last sector that is not to be blank. */
+    uint32_t overwrite_from;    /**< Free flash where these bytes wait, as a record that is never sealed. */
+    esp_err_t target_err;       /**< First error that a reader of the flash as it will be has met. */
+    uint32_t keep_room;         /**< Bytes of encoded chunks that may still be kept. */
     uint32_t kept_for_checks;  /**< Encoded bytes of a chunk that is kept in the buffer of the commit's list, too, until
                                     the checks are over; then they are fetched again. */
     bool writes_app_partition; /**< An app partition other than the running app's, too, before the commit. */

@@ -4,7 +4,7 @@
 #include "journal/sr_abandon.h"
 #include "journal/sr_commit.h"
 #include "port/sr_yield.h"
-#include "relocate/sr_relocate.h"
+#include "relocate/sr_app_selection.h"
 
 #include "esp_log.h"
 
@@ -202,7 +202,7 @@ static esp_err_t keep_being_started(sr_migration_t *migration)
     if (!migration->must_stay) {
         return ESP_OK;
     }
-    const esp_err_t err = sr_relocate_stay(&migration->system);
+    const esp_err_t err = sr_app_selection_keep(&migration->system, NULL);
     return err == ESP_OK ? sr_migration_rescan(migration, migration->system.boot_path.otadata) : err;
 }
 

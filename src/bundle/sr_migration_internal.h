@@ -157,12 +157,12 @@ esp_err_t sr_migration_check_app(sr_migration_t *migration);
  */
 esp_err_t sr_migration_check_start(sr_migration_t *migration);
 
-/** Finds a way for the running app to get out of the way, and fills the plan with it.
- *  @return as sr_migration_check(). */
+/** Finds how the running app can get out of the way, and fills the plan with it.
+ *  @return ESP_OK, ESP_ERR_SELF_REFLASHER_REFUSED, ESP_ERR_NO_MEM, or an error of the flash. */
 esp_err_t sr_migration_find_relocation(sr_migration_t *migration);
 
 /** Copies the running app to where it was found that it can go, and selects it there; the caller restarts the chip.
- *  @return ESP_OK, ESP_ERR_SELF_REFLASHER_NOT_NOW, or as sr_relocate() or sr_temporary_table_write(). */
+ *  @return ESP_OK; an error of sr_migration_discard_records(); or as sr_relocation_execute(). */
 esp_err_t sr_migration_relocate(sr_migration_t *migration);
 
 /** Asks the caller, or looks at the reset reason. */

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bundle/sr_migration_internal.h"
 
-#include "relocate/sr_relocate.h"
-#include "relocate/sr_temporary_table.h"
+#include "relocate/sr_app_selection.h"
 #include "system/sr_partition.h"
 
 #include "esp_log.h"
-#include "sdkconfig.h"
 
 #include <inttypes.h>
 
@@ -42,48 +40,31 @@ static bool holds_bundle(const sr_migration_t *migration, sr_region_t room)
     return migration->config->http_config == NULL && sr_region_overlaps(room, bundle);
 }
 
-/* The copy may go where the target wants nothing: what it overwrites there would be written twice. Nor may it go over
- * the bundle, which is needed after the restart. */
-bool sr_migration_leaves_alone(void *context, sr_region_t room)
-{
-    const sr_migration_t *migration = context;
-    for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
-        const uint8_t flags = sr_map_at(&migration->map, room.address + offset);
-        if (sr_map_closed(&migration->map, room.address + offset) != 0 ||
-            (flags & (SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0) {
-            return false;
-        }
-    }
-    return !holds_bundle(migration, room);
-}
-
-/* The next best: what it overwrites may stay overwritten. */
-static bool gets_no_content(void *context, sr_region_t room)
-{
-    const sr_migration_t *migration = context;
-    for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
-        const uint8_t flags = sr_map_at(&migration->map, room.address + offset);
-        if (sr_map_closed(&migration->map, room.address + offset) != 0 ||
-            (flags & (SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0 ||
-            ((flags & SR_MAP_TARGET) != 0 && !may_stay(migration, flags))) {
-            return false;
-        }
-    }
-    return !holds_bundle(migration, room);
-}
-
-/* Not in a data partition of the new system, blank or not: the copy stays there. */
-static sr_temporary_table_room_t classify_room(void *context, uint32_t address)
+/* The copy may go where the target wants nothing: what it overwrites there would be written twice. The next best: what
+ * it overwrites may stay overwritten. Not over the bundle, which is needed after the restart; and a copy that stays
+ * there not in a data partition of the new system, blank or not. */
+static unsigned classify_room(void *context, uint32_t address)
 {
     const sr_migration_t *migration = context;
     const uint8_t flags = sr_map_at(&migration->map, address);
-    if (sr_map_closed(&migration->map, address) != 0 ||
-        (flags & (SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_NEW_DATA)) != 0 ||
-        holds_bundle(migration, (sr_region_t){address, SR_SECTOR_SIZE}) ||
-        ((flags & SR_MAP_TARGET) != 0 && !may_stay(migration, flags))) {
-        return SR_TEMPORARY_TABLE_ROOM_TAKEN;
+    const bool wanted = (flags & SR_MAP_TARGET) != 0;
+    if (sr_map_closed(&migration->map, address) != 0 || (flags & (SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0 ||
+        holds_bundle(migration, (sr_region_t){address, SR_SECTOR_SIZE}) || (wanted && !may_stay(migration, flags))) {
+        return 0;
     }
-    return (flags & (SR_MAP_TARGET | SR_MAP_BLANK)) != 0 ? SR_TEMPORARY_TABLE_ROOM_FREE : SR_TEMPORARY_TABLE_ROOM_OPEN;
+    return SR_RELOCATION_ROOM_OVERWRITABLE | (wanted ? 0 : SR_RELOCATION_ROOM_UNWANTED) |
+           ((flags & SR_MAP_NEW_DATA) == 0 ? SR_RELOCATION_ROOM_LASTING : 0) |
+           ((flags & (SR_MAP_TARGET | SR_MAP_BLANK)) != 0 ? SR_RELOCATION_ROOM_FREE : 0);
+}
+
+bool sr_migration_leaves_alone(void *context, sr_region_t room)
+{
+    for (uint32_t offset = 0; offset < room.size; offset += SR_SECTOR_SIZE) {
+        if ((classify_room(context, room.address + offset) & SR_RELOCATION_ROOM_UNWANTED) == 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* From here on those sectors are none of the bundle's. */
@@ -108,22 +89,6 @@ static uint32_t count_target(const sr_migration_t *migration, uint32_t address)
         count += (sr_map_at(&migration->map, address + offset) & SR_MAP_TARGET) != 0;
     }
     return count;
-}
-
-static void take(sr_migration_t *migration, esp_self_reflasher_relocation_t relocation, uint32_t address)
-{
-    migration->plan->relocation = relocation;
-    migration->plan->relocate_to = address;
-    migration->plan->sectors_left = count_target(migration, address);
-}
-
-static esp_err_t take_slot(sr_migration_t *migration, sr_relocate_allowed_t allowed)
-{
-    const esp_err_t err = sr_relocate_find(&migration->system, allowed, migration, &migration->slot);
-    if (migration->slot != NULL) {
-        take(migration, ESP_SELF_REFLASHER_RELOCATION_SLOT, migration->slot->address);
-    }
-    return err;
 }
 
 #define OTADATA_SECTORS 2u /**< In use, however large its partition. */
@@ -174,90 +139,100 @@ static bool moves_stay_possible(sr_migration_t *migration, uint32_t address)
     return migration->moves.count > 0 && sr_migration_stages_beside(migration, address);
 }
 
-/** What stands against a way beside the room for it, in words. */
-static const char *against_table(sr_migration_t *migration, const sr_temporary_table_place_t *place)
+static const char *object(void *context, const sr_relocation_way_t *way, uint32_t address)
 {
-    const sr_system_t *system = &migration->system;
-    if (system->flash.encryption || system->secure_boot) {
-        return ", not with flash encryption or Secure Boot";
-    }
-    if ((sr_map_at(&migration->map, system->boot_path.table.address) & SR_MAP_TARGET) == 0) {
-        return ", not without a new table";
-    }
-    if ((migration->config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE) == 0) {
-        return ", not allowed";
-    }
-    if (place->rejected) {
-        return ", not with this bootloader";
-    }
-    return moves_stay_possible(migration, place->address) ? "" : ", not with data that moves";
+    sr_migration_t *migration = context;
+    const bool fits =
+        (way->kind != ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE || moves_stay_possible(migration, address)) &&
+        (way->kind != ESP_SELF_REFLASHER_RELOCATION_IN_PLACE || migration->moves.count == 0);
+    return fits ? NULL : ", not with data that moves";
 }
 
-static const char *against_in_place(const sr_migration_t *migration)
+static bool may_commit(void *context)
 {
-#if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
-    if (migration->system.flash.encryption) {
-        return ", not with flash encryption";
-    }
-    if (migration->moves.count > 0) {
-        return ", not with data that moves";
-    }
-    return (migration->config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE) == 0 ? ", not allowed" : "";
-#else
-    (void)migration;
-    return ", CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off";
-#endif
+    return sr_migration_may_commit(context);
 }
 
-/* There and back. */
-static void take_table(sr_migration_t *migration, uint32_t address)
+static void on_commit(void *context, bool written)
+{
+    sr_migration_t *migration = context;
+    migration->progress.sectors_done = written;
+    migration->progress.sectors_total = 1;
+    sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
+}
+
+static esp_err_t overwrite(void *context)
+{
+    return sr_migration_run(context);
+}
+
+static sr_relocation_request_t request_of(sr_migration_t *migration)
+{
+    const uint32_t flags = migration->config->flags;
+    const uint32_t table = migration->system.boot_path.table.address;
+    return (sr_relocation_request_t){
+        .system = &migration->system,
+        .context = migration,
+        .classify = classify_room,
+        .blanks_only = all_may_stay(migration),
+        .brings_table = (sr_map_at(&migration->map, table) & SR_MAP_TARGET) != 0,
+        .allows_temporary_table = (flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE) != 0,
+        .allows_in_place = (flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE) != 0,
+        .in_place_missing = sr_migration_in_place_missing(migration),
+        .object = object,
+        .may_commit = may_commit,
+        .on_commit = on_commit,
+        .overwrite = overwrite,
+    };
+}
+
+/* The way there and the one back to the wanted table are a window each. */
+static void plan_temporary_table(sr_migration_t *migration)
 {
     esp_self_reflasher_plan_t *plan = migration->plan;
     const uint8_t flags = sr_map_at(&migration->map, migration->system.boot_path.table.address);
     const uint32_t writes = (flags & SR_MAP_WRONG) != 0 ? 1 : 2; /* The second one counts as commit already, or not. */
-    take(migration, ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE, address);
     sr_map_times(writes, writes, &plan->relocation_ms_typical, &plan->relocation_ms_maximum);
 }
 
-/* No slot takes the app. */
-static esp_err_t leave_the_slots(sr_migration_t *migration)
+static void fill_plan(sr_migration_t *migration)
 {
-    sr_temporary_table_place_t place;
-    const sr_region_t app = migration->system.boot_path.running_app;
-    const esp_err_t err = sr_temporary_table_find(&migration->system, classify_room, migration, &place);
-    if (err != ESP_OK) {
-        return err;
-    }
-    const char *no_table = against_table(migration, &place);
-    const char *no_overwriting = against_in_place(migration);
-    const uint32_t in_place_missing = sr_migration_in_place_missing(migration);
-    if (no_table[0] == '\0' && place.address != SR_NO_ADDRESS) {
-        take_table(migration, place.address);
-        return ESP_OK;
-    }
-    if (no_overwriting[0] == '\0' && in_place_missing == 0) {
+    const sr_relocation_t *relocation = &migration->relocation;
+    esp_self_reflasher_plan_t *plan = migration->plan;
+    plan->relocation = relocation->way->kind;
+    switch (plan->relocation) {
+    case ESP_SELF_REFLASHER_RELOCATION_NONE:
+        leave_out(migration);
+        return;
+    case ESP_SELF_REFLASHER_RELOCATION_IN_PLACE:
         sr_migration_in_place_plan(migration);
-        return ESP_OK;
+        return;
+    case ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE:
+        plan_temporary_table(migration);
+        break;
+    case ESP_SELF_REFLASHER_RELOCATION_SLOT:
+        break;
     }
-    return sr_migration_refuse(
-        migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP,
-        "running app at 0x%" PRIx32 " is in the way: no OTA slot takes its %" PRIu32
-        " bytes; with a temporary table: %" PRIu32 " bytes missing%s; in place: %" PRIu32 " bytes missing%s",
-        app.address, app.size, app.size - place.largest, no_table, in_place_missing, no_overwriting);
+    plan->relocate_to = relocation->address;
+    plan->sectors_left = count_target(migration, relocation->address);
 }
 
 esp_err_t sr_migration_find_relocation(sr_migration_t *migration)
 {
-    esp_err_t err = migration->plan->must_relocate ? take_slot(migration, sr_migration_leaves_alone) : ESP_OK;
-    if (err != ESP_OK || !migration->plan->must_relocate || migration->slot != NULL) {
-        return err;
-    }
-    if (all_may_stay(migration)) {
-        leave_out(migration);
+    char text[sizeof(migration->plan->refusal_text)];
+    if (!migration->plan->must_relocate) {
         return ESP_OK;
     }
-    err = take_slot(migration, gets_no_content);
-    return err != ESP_OK || migration->slot != NULL ? err : leave_the_slots(migration);
+    const sr_relocation_request_t request = request_of(migration);
+    const esp_err_t err = sr_relocation_find(&request, &migration->relocation, text, sizeof(text));
+    if (err != ESP_OK) {
+        return err;
+    }
+    if (migration->relocation.way == NULL) {
+        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP, "%s", text);
+    }
+    fill_plan(migration);
+    return ESP_OK;
 }
 
 static void find_new_app(void *context, const esp_partition_t *partition)
@@ -274,52 +249,30 @@ static void find_new_app(void *context, const esp_partition_t *partition)
 esp_err_t sr_migration_check_start(sr_migration_t *migration)
 {
     uint8_t before[OTADATA_SECTORS];
-    sr_relocate_start_t start = SR_RELOCATE_STARTS;
+    sr_app_selection_t selection = SR_APP_SELECTION_STARTS;
     const bool to_slot = migration->plan->relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT;
     esp_err_t err = sr_partition_visit(find_new_app, migration);
     if (err == ESP_OK && (migration->writes_app_partition || to_slot)) {
-        err = sr_relocate_read_start(&migration->system, (sr_partition_table_t *)migration->buffers->scratch, &start);
+        err =
+            sr_app_selection_read(&migration->system, (sr_partition_table_t *)migration->buffers->scratch, &selection);
     }
-    if (err == ESP_OK && start == SR_RELOCATE_CAN_NOT_START) {
+    if (err == ESP_OK && selection == SR_APP_SELECTION_CANNOT_START) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP,
                                    "the bootloader does not start the running app at 0x%" PRIx32
                                    " by itself, but another one, and otadata cannot select it: update from an app that "
                                    "it starts by itself",
                                    migration->system.running_partition.address);
     }
-    migration->must_stay = start == SR_RELOCATE_CAN_START;
+    migration->must_stay = selection == SR_APP_SELECTION_CAN_START;
     if (migration->must_stay) {
         change_otadata(migration, before);
     }
     return err;
 }
 
-static esp_err_t switch_table(sr_migration_t *migration)
-{
-    const uint32_t address = migration->plan->relocate_to;
-    esp_err_t err = sr_relocate_copy(&migration->system, address);
-    if (err == ESP_OK && !sr_migration_may_commit(migration)) {
-        ESP_LOGW(TAG, "the temporary partition table is put off");
-        return ESP_ERR_SELF_REFLASHER_NOT_NOW;
-    }
-    if (err == ESP_OK) {
-        migration->progress.sectors_done = 0;
-        migration->progress.sectors_total = 1;
-        sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
-        err = sr_temporary_table_write(&migration->system, address);
-        migration->progress.sectors_done = err == ESP_OK;
-        sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
-    }
-    return err;
-}
-
 esp_err_t sr_migration_relocate(sr_migration_t *migration)
 {
+    const sr_relocation_request_t request = request_of(migration);
     const esp_err_t err = sr_migration_discard_records(migration);
-    if (err != ESP_OK) {
-        return err;
-    }
-    return migration->plan->relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT
-               ? sr_relocate(&migration->system, migration->slot)
-               : switch_table(migration);
+    return err == ESP_OK ? sr_relocation_execute(&request, &migration->relocation) : err;
 }

@@ -6,8 +6,7 @@
 #include "image/sr_staging.h"
 #include "image/sr_transfer.h"
 #include "net/sr_download.h"
-#include "relocate/sr_relocate.h"
-#include "relocate/sr_temporary_table.h"
+#include "relocate/sr_relocation.h"
 #include "system/sr_partition.h"
 #include "system/sr_slots.h"
 #include "system/sr_system.h"
@@ -188,7 +187,7 @@ static esp_err_t choose_staging(const sr_system_t *system, const esp_self_reflas
         sr_slots_t slots;
         ESP_RETURN_ON_ERROR(sr_slots_find(&slots), TAG, "partition table cannot be searched");
         next->partition = sr_slots_find_staging(system, &slots, next->filled_slots | sr_slots_in(&slots, destination),
-                                                 destination.size);
+                                                destination.size);
     }
     if (next->partition == NULL) {
         ESP_LOGE(TAG,
@@ -433,87 +432,61 @@ static esp_err_t check_embedded(const esp_self_reflasher_config_t *config, const
     return ESP_OK;
 }
 
-static sr_temporary_table_room_t classify_room(void *context, uint32_t address)
+static unsigned classify_room(void *context, uint32_t address)
 {
-    return sr_transfer_leaves_alone(context, (sr_region_t){address, SR_SECTOR_SIZE}) ? SR_TEMPORARY_TABLE_ROOM_OPEN
-                                                                                     : SR_TEMPORARY_TABLE_ROOM_TAKEN;
+    return sr_transfer_leaves_alone(context, (sr_region_t){address, SR_SECTOR_SIZE})
+               ? SR_RELOCATION_ROOM_UNWANTED | SR_RELOCATION_ROOM_OVERWRITABLE | SR_RELOCATION_ROOM_LASTING
+               : 0;
 }
 
-static esp_err_t move_to_slot(const sr_transfer_t *transfer, const esp_partition_t *slot)
+static bool may_commit(void *context)
 {
-    const esp_err_t err = sr_relocate(transfer->system, slot);
-    if (err == ESP_OK) {
-        esp_restart();
-    }
-    return err;
+    (void)context;
+    return sr_system_supply_is_steady();
 }
 
-/* The image replaces the temporary table in the end: only where it brings one. */
-static bool may_write_table(const sr_transfer_t *transfer)
+static esp_err_t overwrite(void *context)
 {
-    return (transfer->config->flags & ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE) != 0 &&
-           sr_region_contains(transfer->destination, transfer->system->boot_path.table);
-}
-
-static esp_err_t move_to_free_flash(const sr_system_t *system, uint32_t address)
-{
-    esp_err_t err = sr_relocate_copy(system, address);
-    if (err == ESP_OK && !sr_system_supply_is_steady()) {
-        ESP_LOGW(TAG, "the last reset was a brownout: the temporary partition table is put off");
-        return ESP_ERR_SELF_REFLASHER_NOT_NOW;
-    }
-    if (err == ESP_OK) {
-        err = sr_temporary_table_write(system, address);
-    }
-    if (err == ESP_OK) {
-        esp_restart();
-    }
-    return err;
-}
-
-#if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
-static esp_err_t overwrite(sr_transfer_t *transfer)
-{
+    sr_transfer_t *transfer = context;
     transfer->over_app = true;
     return sr_transfer_copy(transfer);
 }
-#else
-static esp_err_t overwrite(sr_transfer_t *transfer)
+
+/* The image replaces a temporary table in the end only where it brings one. */
+static sr_relocation_request_t request_of(sr_transfer_t *transfer)
 {
-    sr_temporary_table_place_t place;
-    const sr_region_t app = transfer->system->boot_path.running_app;
-    const esp_err_t err = sr_temporary_table_find(transfer->system, classify_room, transfer, &place);
-    if (err != ESP_OK) {
-        return err;
-    }
-    ESP_LOGE(TAG,
-             "refused: destination 0x%" PRIx32 "..0x%" PRIx32 " covers the running app at 0x%" PRIx32
-             ", no OTA slot takes its %" PRIu32 " bytes, %" PRIu32
-             " bytes are missing to move it with a temporary partition table%s, and "
-             "CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off",
-             transfer->destination.address, transfer->destination.address + transfer->destination.size, app.address,
-             app.size, app.size - place.largest, may_write_table(transfer) ? "" : ", which is not allowed here");
-    return ESP_ERR_SELF_REFLASHER_RUNNING_APP;
+    const bool flag = (transfer->config->flags & ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE) != 0;
+    return (sr_relocation_request_t){
+        .system = transfer->system,
+        .context = transfer,
+        .classify = classify_room,
+        .brings_table = sr_region_contains(transfer->destination, transfer->system->boot_path.table),
+        .allows_temporary_table = flag,
+        .allows_in_place = true,
+        .may_commit = may_commit,
+        .overwrite = overwrite,
+    };
 }
-#endif
 
 /* The running app is in the way: it moves and starts again from there, or, if it cannot, is overwritten from RAM. */
 static esp_err_t make_way(sr_transfer_t *transfer)
 {
-    const sr_system_t *system = transfer->system;
-    const esp_partition_t *slot;
-    sr_temporary_table_place_t place = {.address = UINT32_MAX};
-    esp_err_t err = sr_relocate_find(system, sr_transfer_leaves_alone, transfer, &slot);
-    if (slot != NULL) {
-        return move_to_slot(transfer, slot);
+    char text[320];
+    sr_relocation_t relocation;
+    const sr_relocation_request_t request = request_of(transfer);
+    esp_err_t err = sr_relocation_find(&request, &relocation, text, sizeof(text));
+    if (err == ESP_OK && relocation.way == NULL) {
+        ESP_LOGE(TAG, "refused: %s; destination is 0x%" PRIx32 "..0x%" PRIx32, text, transfer->destination.address,
+                 transfer->destination.address + transfer->destination.size);
+        return transfer->system->flash.encryption ? ESP_ERR_NOT_SUPPORTED : ESP_ERR_SELF_REFLASHER_RUNNING_APP;
     }
-    if (err == ESP_OK && may_write_table(transfer)) {
-        err = sr_temporary_table_find(system, classify_room, transfer, &place);
+    if (err == ESP_OK) {
+        err = sr_relocation_execute(&request, &relocation);
     }
-    if (err != ESP_OK) {
-        return err;
+    if (err == ESP_OK && relocation.way->restarts) {
+        esp_restart();
     }
-    return place.address != UINT32_MAX ? move_to_free_flash(system, place.address) : overwrite(transfer);
+    return err;
 }
 
 esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_config_t *config)

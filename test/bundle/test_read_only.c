@@ -9,7 +9,7 @@
 #include "make/image_writer.h"
 #include "self_reflasher_bundle.h"
 #include "make/dummy_image.h"
-#include "relocate/sr_temporary_table.h"
+#include "relocate/sr_relocation_ways.h"
 
 #include "esp_flash.h"
 #include "esp_flash_internal.h"
@@ -283,11 +283,11 @@ static void otadata_that_has_to_select_the_running_app(void **state)
     }
 }
 
-static sr_temporary_table_room_t classifier(void *context, uint32_t address)
+static unsigned classify(void *context, uint32_t address)
 {
     (void)context;
     (void)address;
-    return SR_TEMPORARY_TABLE_ROOM_FREE;
+    return sr_relocation_temporary_table.room | SR_RELOCATION_ROOM_FREE;
 }
 
 /* Nor does it go to free flash in such a partition. */
@@ -295,7 +295,6 @@ static void a_temporary_table_leads_to_no_such_place(void **state)
 {
     (void)state;
     sr_system_t today;
-    sr_temporary_table_place_t place;
     const unsigned others = API_READONLY_OTA_0 | API_READONLY_OTA_1 | API_READONLY_OTA_3;
     static const struct {
         unsigned flags;
@@ -310,7 +309,10 @@ static void a_temporary_table_leads_to_no_such_place(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         reopen((api_options_t){.readonly = cases[i].flags});
         assert_int_equal(sr_system_read(&today), ESP_OK);
-        assert_int_equal(sr_temporary_table_find(&today, classifier, NULL, &place), ESP_OK);
+        const sr_relocation_way_t *way = &sr_relocation_temporary_table;
+        const sr_relocation_request_t request = {.system = &today, .classify = classify};
+        sr_relocation_t place = {.address = UINT32_MAX};
+        assert_int_equal(way->propose(way, &request, &place), ESP_OK);
         assert_int_equal(place.address, cases[i].address);
     }
 }

@@ -4,8 +4,7 @@
  */
 #include "make/dummy_image.h"
 #include "make/image_writer.h"
-#include "relocate/sr_relocate.h"
-#include "relocate/sr_temporary_table.h"
+#include "relocate/sr_relocation_ways.h"
 #include "sim/chip/sim_chip.h"
 
 #include <setjmp.h>
@@ -66,11 +65,11 @@ static void open_chip(const char *name, uint32_t app, uint32_t other)
     assert_int_equal(today.flash.size, FLASH_SIZE);
 }
 
-static bool allow(void *context, sr_region_t room)
+static unsigned allow(void *context, uint32_t address)
 {
     (void)context;
-    (void)room;
-    return true;
+    (void)address;
+    return sr_relocation_slot.room;
 }
 
 static void the_other_slot(void **state)
@@ -90,31 +89,34 @@ static void the_other_slot(void **state)
         {"esp32", LOW, 0xFF0000, false}, /* Ends past it. */
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const esp_partition_t *slot = NULL;
+        sr_relocation_t proposal = {.address = UINT32_MAX};
+        const sr_relocation_request_t request = {.system = &today, .classify = allow};
         open_chip(cases[i].chip, cases[i].app, cases[i].other);
-        assert_int_equal(sr_relocate_find(&today, allow, NULL, &slot), ESP_OK);
-        assert_int_equal(slot != NULL ? slot->address : 0, cases[i].taken ? cases[i].other : 0);
+        assert_int_equal(sr_relocation_slot.propose(&sr_relocation_slot, &request, &proposal), ESP_OK);
+        assert_int_equal(proposal.slot != NULL ? proposal.slot->address : 0, cases[i].taken ? cases[i].other : 0);
     }
 }
 
-static sr_temporary_table_room_t not_below(void *context, uint32_t address)
+static unsigned not_below(void *context, uint32_t address)
 {
     const uint32_t *from = context;
-    return address < *from ? SR_TEMPORARY_TABLE_ROOM_TAKEN : SR_TEMPORARY_TABLE_ROOM_OPEN;
+    return address < *from ? 0 : sr_relocation_temporary_table.room;
 }
 
 /* Of the first 16 MiB all is taken, so that the first room lies past it. */
 static void free_flash(void **state)
 {
     (void)state;
-    sr_temporary_table_place_t place;
     uint32_t from = 0x1000000;
+    const sr_relocation_way_t *way = &sr_relocation_temporary_table;
+    const sr_relocation_request_t request = {.system = &today, .classify = not_below, .context = &from};
     open_chip("esp32s3", LOW, 0x110000);
-    assert_int_equal(sr_temporary_table_find(&today, not_below, &from, &place), ESP_OK);
+    sr_relocation_t place = {.address = UINT32_MAX};
+    assert_int_equal(way->propose(way, &request, &place), ESP_OK);
     assert_int_equal(place.address, UINT32_MAX);
-    assert_int_equal(place.largest, 0);
+    assert_int_equal(place.missing, today.boot_path.running_app.size);
     open_chip("esp32s3", HIGH, 0x110000);
-    assert_int_equal(sr_temporary_table_find(&today, not_below, &from, &place), ESP_OK);
+    assert_int_equal(way->propose(way, &request, &place), ESP_OK);
     assert_true(place.address >= from && place.address != UINT32_MAX);
 }
 

@@ -18,7 +18,7 @@
 #include "flash/sr_flash_reader.h"
 #include "journal/sr_journal.h"
 #include "recovery/sr_recovery.h"
-#include "relocate/sr_relocate.h"
+#include "relocate/sr_relocation_ways.h"
 #include "system/sr_slots.h"
 
 #define SECTOR     SR_SECTOR_SIZE
@@ -824,11 +824,11 @@ static void bootloader_that_started_the_chip_is_not_overwritten(void **state)
     assert_true(recovery_is(content.old_loader));
 }
 
-static bool allow_all(void *unused, sr_region_t room)
+static unsigned all_unwanted(void *unused, uint32_t address)
 {
     (void)unused;
-    (void)room;
-    return true;
+    (void)address;
+    return sr_relocation_slot.room;
 }
 
 /** Where someone has burnt the offset of a slot, nothing goes to this slot. */
@@ -837,7 +837,6 @@ static void slot_with_the_bootloader_that_started_the_chip_is_not_free(void **st
     (void)state;
     sr_system_t system;
     sr_slots_t slots;
-    const esp_partition_t *slot;
     chip.recovery = SLOT_1;
     const esp_http_client_config_t http = {.url = "http://127.0.0.1:9/"};
     for (unsigned started = 0; started < 2; started++) {
@@ -849,8 +848,10 @@ static void slot_with_the_bootloader_that_started_the_chip_is_not_free(void **st
         assert_int_equal(system.boot_path.recovery.size, started * 3 * SECTOR);
         assert_int_equal(sr_slots_find(&slots), ESP_OK);
         assert_int_equal(sr_slots_find_staging(&system, &slots, 0, SECTOR) == NULL, started);
-        assert_int_equal(sr_relocate_find(&system, allow_all, NULL, &slot), ESP_OK);
-        assert_int_equal(slot == NULL, started);
+        const sr_relocation_request_t request = {.system = &system, .classify = all_unwanted};
+        sr_relocation_t proposal = {.address = UINT32_MAX};
+        assert_int_equal(sr_relocation_slot.propose(&sr_relocation_slot, &request, &proposal), ESP_OK);
+        assert_int_equal(proposal.slot == NULL, started);
         const esp_self_reflasher_config_t image = {
             .http_config = &http,
             .dest_region = {FREE, SECTOR},

@@ -1,21 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "relocate/sr_temporary_table.h"
+/* A copy of the app in free flash, and a partition table in which its entry lies there, until the one that is wanted
+ * replaces it. Only the app's own entry changes its place, so that otadata goes on selecting it, and an app without
+ * otadata moves, too.
+ *
+ * The place has the app's length, starts at a multiple of 64 KiB, is needed by nobody, and a table that names it would
+ * be accepted by the bootloader, which would start the app from there. What belongs to no partition is taken if it is
+ * blank, or holds what a copy that was cut short left there.
+ *
+ * Rewriting the table's sector is a window: a power loss in it leaves a chip that does not boot. */
+#include "relocate/sr_relocation_ways.h"
 
 #include "flash/sr_boot_path_buffer.h"
 #include "flash/sr_flash_reader.h"
 #include "flash/sr_writer.h"
 #include "format/sr_boot_choice.h"
+#include "format/sr_partition_table.h"
 #include "format/sr_reader.h"
 #include "port/sr_yield.h"
 #include "preflight/sr_preflight.h"
+#include "relocate/sr_app_copy.h"
 #include "system/sr_partition.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
+#include "sdkconfig.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#if CONFIG_SELF_REFLASHER_TEMPORARY_TABLE
 #define NOWHERE UINT32_MAX
 
 static const char *TAG = "self_reflasher";
@@ -74,7 +87,7 @@ static void open_slot(void *context, const esp_partition_t *partition)
 }
 
 /* What the table says, what the boot path is, and then what the caller knows better. */
-static esp_err_t mark_uses(search_t *search, sr_temporary_table_classifier_t classifier, void *context)
+static esp_err_t mark_uses(search_t *search, const sr_relocation_request_t *request, unsigned wanted)
 {
     const sr_boot_path_t *path = &search->system->boot_path;
     memset(search->uses, USE_NONE, search->count);
@@ -88,11 +101,11 @@ static esp_err_t mark_uses(search_t *search, sr_temporary_table_classifier_t cla
     mark(search, path->otadata, USE_NEEDED);
     mark(search, path->running_app, USE_NEEDED);
     for (uint32_t i = 0; i < search->count; i++) {
-        const sr_temporary_table_room_t room = classifier(context, i * SR_SECTOR_SIZE);
+        const unsigned room = request->classify(request->context, i * SR_SECTOR_SIZE);
         const sr_region_t sector = {i * SR_SECTOR_SIZE, SR_SECTOR_SIZE};
-        if (room == SR_TEMPORARY_TABLE_ROOM_TAKEN || !sr_system_can_run_at(search->system, sector)) {
+        if ((room & wanted) != wanted || !sr_system_can_run_at(search->system, sector)) {
             search->uses[i] = USE_NEEDED;
-        } else if (room == SR_TEMPORARY_TABLE_ROOM_FREE && search->uses[i] != USE_NEEDED) {
+        } else if ((room & SR_RELOCATION_ROOM_FREE) != 0 && search->uses[i] != USE_NEEDED) {
             search->uses[i] = USE_FREE;
         }
     }
@@ -218,47 +231,65 @@ static bool may_change_table(const sr_system_t *system)
 
 /* Upwards. So a place that the bootloader rejects is the last one: it may lie past the end of flash that its header
  * knows, as those above do, or the reason is not the place. */
-static esp_err_t search_all(search_t *search, sr_temporary_table_place_t *place)
+static esp_err_t search_all(search_t *search, sr_relocation_t *proposal)
 {
     const uint32_t wanted = search->system->boot_path.running_app.size;
     bool found = false;
     for (uint32_t at = 0; at < search->count * SR_SECTOR_SIZE && !found && search->err == ESP_OK; at += SR_BLOCK_SIZE) {
         const uint32_t size = room_at(search, at);
         found = size == wanted;
-        place->largest = size > place->largest ? size : place->largest;
-        place->address = found ? at : NOWHERE;
+        proposal->missing = wanted - size < proposal->missing ? wanted - size : proposal->missing;
+        proposal->address = found ? at : NOWHERE;
     }
     bool good = false;
     if (found && search->err == ESP_OK && may_change_table(search->system)) {
-        search->err = make_table(search->system, place->address, search->app, &good);
+        search->err = make_table(search->system, proposal->address, search->app, &good);
     }
-    place->rejected = found && !good;
-    place->address = good ? place->address : NOWHERE;
+    proposal->rejected = found && !good;
+    proposal->address = good ? proposal->address : NOWHERE;
     return search->err;
 }
 
-esp_err_t sr_temporary_table_find(const sr_system_t *system, sr_temporary_table_classifier_t classifier, void *context,
-                                  sr_temporary_table_place_t *place)
+static esp_err_t propose(const sr_relocation_way_t *way, const sr_relocation_request_t *request,
+                         sr_relocation_t *proposal)
 {
-    *place = (sr_temporary_table_place_t){.address = NOWHERE};
-    if (system->boot_path.running_app.size == 0) {
+    proposal->missing = request->system->boot_path.running_app.size;
+    if (proposal->missing == 0) {
+        proposal->missing = UINT32_MAX;
         return ESP_OK;
     }
     search_t *search = heap_caps_malloc(sizeof(*search), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
     if (search == NULL) {
         return ESP_ERR_NO_MEM;
     }
-    search->system = system;
-    search->count = system->flash.size / SR_SECTOR_SIZE;
+    search->system = request->system;
+    search->count = request->system->flash.size / SR_SECTOR_SIZE;
     search->err = ESP_OK;
     search->uses = heap_caps_malloc(search->count, MALLOC_CAP_8BIT);
-    esp_err_t err = search->uses != NULL ? mark_uses(search, classifier, context) : ESP_ERR_NO_MEM;
+    esp_err_t err = search->uses != NULL ? mark_uses(search, request, way->room) : ESP_ERR_NO_MEM;
     if (err == ESP_OK) {
-        err = search_all(search, place);
+        err = search_all(search, proposal);
     }
     heap_caps_free(search->uses);
     heap_caps_free(search);
     return err;
+}
+
+/* With flash encryption the table says what is encrypted, and with Secure Boot a bootloader may verify a signature over
+ * it. */
+static const char *why_not(const sr_relocation_request_t *request, const sr_relocation_t *proposal)
+{
+    const sr_system_t *system = request->system;
+    if (system->flash.encryption || system->secure_boot) {
+        return ", not with flash encryption or Secure Boot";
+    }
+    if (!request->brings_table) {
+        return ", not without a new table";
+    }
+    if (!request->allows_temporary_table) {
+        return ", not allowed";
+    }
+    return proposal->rejected ? ", not with this bootloader" : NULL;
 }
 
 static esp_err_t write_table(const sr_system_t *system, uint32_t address, uint8_t *bytes, uint8_t *readback)
@@ -275,7 +306,9 @@ static esp_err_t write_table(const sr_system_t *system, uint32_t address, uint8_
     return sr_writer_put(&writer, &sector);
 }
 
-esp_err_t sr_temporary_table_write(const sr_system_t *system, uint32_t address)
+/* Nothing was changed if the error is another one than ESP_ERR_SELF_REFLASHER_VERIFY, or that of a sector that could
+ * not be made right in about a minute. */
+static esp_err_t put_table(const sr_system_t *system, uint32_t address)
 {
     uint8_t *buffer = heap_caps_malloc(SR_SECTOR_SIZE + SR_WRITER_READBACK_SIZE, MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
     if (buffer == NULL) {
@@ -286,3 +319,74 @@ esp_err_t sr_temporary_table_write(const sr_system_t *system, uint32_t address)
     heap_caps_free(buffer);
     return err;
 }
+
+/* What has become of a blank sector must be told from what somebody keeps there, if the power goes: so the copy
+ * programs without an erase. */
+static esp_err_t copy_app(const sr_system_t *system, uint32_t address)
+{
+    sr_copy_workspace_t *workspace = heap_caps_malloc(sizeof(*workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
+    if (workspace == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    ESP_LOGI(TAG, "copying the running app from 0x%" PRIx32 " to free flash at 0x%" PRIx32,
+             system->boot_path.running_app.address, address);
+    const esp_err_t err = sr_app_copy(system, address, true, workspace);
+    heap_caps_free(workspace);
+    return err;
+}
+
+static void tell(const sr_relocation_request_t *request, bool written)
+{
+    if (request->on_commit != NULL) {
+        request->on_commit(request->context, written);
+    }
+}
+
+static esp_err_t execute(const sr_relocation_request_t *request, const sr_relocation_t *proposal)
+{
+    esp_err_t err = copy_app(request->system, proposal->address);
+    if (err == ESP_OK && !request->may_commit(request->context)) {
+        ESP_LOGW(TAG, "the temporary partition table is put off");
+        return ESP_ERR_SELF_REFLASHER_NOT_NOW;
+    }
+    if (err == ESP_OK) {
+        tell(request, false);
+        err = put_table(request->system, proposal->address);
+        tell(request, err == ESP_OK);
+    }
+    return err;
+}
+#else
+static esp_err_t propose(const sr_relocation_way_t *way, const sr_relocation_request_t *request,
+                         sr_relocation_t *proposal)
+{
+    (void)way;
+    (void)request;
+    proposal->missing = UINT32_MAX;
+    return ESP_OK;
+}
+
+static const char *why_not(const sr_relocation_request_t *request, const sr_relocation_t *proposal)
+{
+    (void)request;
+    (void)proposal;
+    return ": CONFIG_SELF_REFLASHER_TEMPORARY_TABLE is off";
+}
+
+static esp_err_t execute(const sr_relocation_request_t *request, const sr_relocation_t *proposal)
+{
+    (void)request;
+    (void)proposal;
+    return ESP_ERR_NOT_SUPPORTED;
+}
+#endif
+
+const sr_relocation_way_t sr_relocation_temporary_table = {
+    .name = "with a temporary table",
+    .kind = ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE,
+    .room = SR_RELOCATION_ROOM_OVERWRITABLE | SR_RELOCATION_ROOM_LASTING,
+    .restarts = true,
+    .propose = propose,
+    .why_not = why_not,
+    .execute = execute,
+};

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * How the running app gets out of the way, where other content must go to the flash that it runs from.
+ *
+ * There are several ways, each in a file of its own, and one list that has them in the order in which they are tried.
+ * Both APIs walk it: they say what the flash is to them, and get the first way that is open, or what stands against
+ * each. A new way is a new file, and a line in sr_relocation.c.
+ */
+#pragma once
+
+#include "self_reflasher_bundle.h"
+#include "system/sr_system.h"
+
+#include "esp_err.h"
+#include "esp_partition.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a sector is to the caller, as a place for the copy of the app. None of them: it is not to be touched. */
+#define SR_RELOCATION_ROOM_UNWANTED     0x1u /**< The target wants nothing here: nothing is written twice. */
+#define SR_RELOCATION_ROOM_OVERWRITABLE 0x2u /**< What the copy overwrites may stay overwritten. */
+#define SR_RELOCATION_ROOM_LASTING      0x4u /**< The copy may stay here under the new system, which has no data here. */
+#define SR_RELOCATION_ROOM_FREE         0x8u /**< Whatever it holds, nobody wants it. */
+
+/** Tells what a sector is to the caller: SR_RELOCATION_ROOM_... @param address Of the sector, inside the flash. */
+typedef unsigned (*sr_relocation_classify_t)(void *context, uint32_t address);
+
+typedef struct sr_relocation_way sr_relocation_way_t;
+
+/** Who has to move, and what the caller knows of the flash. */
+typedef struct sr_relocation_request {
+    const sr_system_t *system;
+    void *context; /**< Of the caller, for the functions below. */
+    sr_relocation_classify_t classify;
+    bool blanks_only;            /**< All that should go over the app is to be blank, and may as well stay as it is. */
+    bool brings_table;           /**< The target replaces the partition table in the end. */
+    bool allows_temporary_table; /**< The app allows it by a flag. */
+    bool allows_in_place;        /**< Likewise. */
+    uint32_t in_place_missing;   /**< Bytes of free flash that are missing to overwrite the app in place. */
+    /** Says what else stands against a way that would lead to @p address, as the end of a sentence; NULL if nothing
+     *  does. May be NULL. */
+    const char *(*object)(void *context, const sr_relocation_way_t *way, uint32_t address);
+    /** Asked before the boot path is changed. */
+    bool (*may_commit)(void *context);
+    /** Told before (false) and after (true) the boot path is changed. May be NULL. */
+    void (*on_commit)(void *context, bool written);
+    /** Overwrites the app in place, with code in RAM. Returns only if it fails. */
+    esp_err_t (*overwrite)(void *context);
+} sr_relocation_request_t;
+
+/** A way, and where it leads. */
+typedef struct sr_relocation {
+    const sr_relocation_way_t *way; /**< NULL: none is open. */
+    uint32_t address;               /**< Where the copy of the app goes; UINT32_MAX: nowhere, or there is none. */
+    const esp_partition_t *slot;    /**< For ways that lead to a slot. */
+    uint32_t missing;               /**< Bytes of room that are missing; UINT32_MAX: not looked for. */
+    bool rejected;                  /**< There is room, but the bootloader would not start the app from there. */
+} sr_relocation_t;
+
+/** One way. */
+struct sr_relocation_way {
+    const char *name;                     /**< In a refusal: "with a temporary table"; NULL: it has no words there. */
+    esp_self_reflasher_relocation_t kind; /**< As the plan tells it. */
+    unsigned room;                        /**< What each sector must be that the copy goes to: SR_RELOCATION_ROOM_... */
+    bool restarts;                        /**< The app starts again from the copy, and goes on there. */
+    /** Looks for room, and fills the proposal. Changes no flash. @return ESP_OK, also without room; ESP_ERR_NO_MEM; or
+     *  an error of esp_flash. */
+    esp_err_t (*propose)(const sr_relocation_way_t *way, const sr_relocation_request_t *request,
+                         sr_relocation_t *proposal);
+    /** What stands against it beside the room, as the end of a sentence: ", not allowed". @return NULL if nothing does.
+     */
+    const char *(*why_not)(const sr_relocation_request_t *request, const sr_relocation_t *proposal);
+    /** Goes it. @return ESP_OK: the caller restarts the chip, if the way says so; or an error. */
+    esp_err_t (*execute)(const sr_relocation_request_t *request, const sr_relocation_t *proposal);
+};
+
+/**
+ * Finds the first way that is open. Changes no flash.
+ * @param[out] relocation Its way is NULL if there is none.
+ * @param[out] text In that case set to what stands against each way, for people; cut off after @p size bytes with the
+ * zero.
+ * @return ESP_OK, also if no way is open; ESP_ERR_NO_MEM; or an error of esp_flash.
+ */
+esp_err_t sr_relocation_find(const sr_relocation_request_t *request, sr_relocation_t *relocation, char *text,
+                             size_t size);
+
+/**
+ * Goes the way that was found. A power loss at any moment leaves the app bootable where it is now, or in its copy; what
+ * is different for a way, its file says.
+ * @return ESP_OK: the caller restarts the chip, if the way says so; ESP_ERR_NO_MEM; ESP_ERR_INVALID_STATE if it was
+ * gone before in vain, or the bootloader would not start the app; ESP_ERR_SELF_REFLASHER_NOT_NOW if may_commit() said
+ * no; ESP_ERR_SELF_REFLASHER_VERIFY; an error of esp_flash; or what overwrite() returns.
+ */
+esp_err_t sr_relocation_execute(const sr_relocation_request_t *request, const sr_relocation_t *relocation);

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A copy of the app in another OTA slot, selected for the next start. A power loss at any moment leaves the app
+ * bootable where it is now: the copy is selected only once it is complete. */
+#include "relocate/sr_relocation_ways.h"
+
+#include "relocate/sr_app_copy.h"
+#include "relocate/sr_app_selection.h"
+#include "system/sr_partition.h"
+#include "system/sr_slots.h"
+
+#include "esp_heap_caps.h"
+#include "esp_log.h"
+
+#include <inttypes.h>
+
+static const char *TAG = "self_reflasher";
+
+static bool takes_app(const sr_system_t *system, const esp_partition_t *slot)
+{
+    const sr_region_t app = system->boot_path.running_app;
+    const sr_region_t room = {slot->address, app.size};
+    return slot->size >= app.size && !sr_partition_is_read_only(slot) && sr_system_can_run_at(system, room) &&
+           sr_region_fits(room, system->flash.size) && !sr_region_overlaps(room, app) &&
+           !sr_region_overlaps(room, system->boot_path.recovery);
+}
+
+static bool is_room(const sr_relocation_way_t *way, const sr_relocation_request_t *request, uint32_t address)
+{
+    for (uint32_t offset = 0; offset < request->system->boot_path.running_app.size; offset += SR_SECTOR_SIZE) {
+        if ((request->classify(request->context, address + offset) & way->room) != way->room) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Not where the running system selects its app by other means than otadata. */
+static esp_err_t propose(const sr_relocation_way_t *way, const sr_relocation_request_t *request,
+                         sr_relocation_t *proposal)
+{
+    sr_slots_t slots;
+    const sr_boot_path_t *path = &request->system->boot_path;
+    const esp_partition_t *closed = NULL;
+    esp_err_t err = sr_slots_find(&slots);
+    if (err == ESP_OK) {
+        err = sr_partition_find_read_only(path->otadata, &closed);
+    }
+    proposal->missing = UINT32_MAX;
+    if (err != ESP_OK || closed != NULL || path->otadata.size < 2 * SR_SECTOR_SIZE || path->running_app.size == 0 ||
+        !sr_app_selection_is_possible(&slots)) {
+        return err;
+    }
+    for (uint32_t i = 0; i < slots.count && proposal->slot == NULL; i++) {
+        if (takes_app(request->system, slots.list[i]) && is_room(way, request, slots.list[i]->address)) {
+            proposal->slot = slots.list[i];
+            proposal->address = slots.list[i]->address;
+            proposal->missing = 0;
+        }
+    }
+    return ESP_OK;
+}
+
+/* That it is copied and selected, and runs here all the same, means that the bootloader did not start it there, and
+ * would not at any further start. */
+static esp_err_t was_in_vain(const sr_system_t *system, const esp_partition_t *slot, sr_copy_workspace_t *workspace,
+                             bool *in_vain)
+{
+    esp_err_t err = sr_app_selection_is(system, slot, in_vain);
+    if (err == ESP_OK && *in_vain) {
+        err = sr_app_copy_is_there(system, slot->address, workspace, in_vain);
+    }
+    if (err == ESP_OK && *in_vain) {
+        ESP_LOGE(TAG, "the app is at 0x%" PRIx32 " already and selected, but the bootloader did not start it there",
+                 slot->address);
+    }
+    return err;
+}
+
+static esp_err_t move(const sr_system_t *system, const esp_partition_t *slot, sr_copy_workspace_t *workspace)
+{
+    bool in_vain = false;
+    esp_err_t err = was_in_vain(system, slot, workspace, &in_vain);
+    if (err == ESP_OK && in_vain) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    if (err == ESP_OK) {
+        err = sr_app_selection_keep(system, workspace);
+    }
+    if (err == ESP_OK) {
+        err = sr_app_copy(system, slot->address, false, workspace);
+    }
+    return err == ESP_OK ? sr_app_selection_set(system, slot, workspace) : err;
+}
+
+static esp_err_t execute(const sr_relocation_request_t *request, const sr_relocation_t *proposal)
+{
+    sr_copy_workspace_t *workspace = heap_caps_malloc(sizeof(*workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
+    if (workspace == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    ESP_LOGI(TAG, "moving the running app from 0x%" PRIx32 " to '%s' at 0x%" PRIx32,
+             request->system->boot_path.running_app.address, proposal->slot->label, proposal->slot->address);
+    const esp_err_t err = move(request->system, proposal->slot, workspace);
+    heap_caps_free(workspace);
+    return err;
+}
+
+const sr_relocation_way_t sr_relocation_slot = {
+    .kind = ESP_SELF_REFLASHER_RELOCATION_SLOT,
+    .room = SR_RELOCATION_ROOM_UNWANTED,
+    .restarts = true,
+    .propose = propose,
+    .execute = execute,
+};
+
+const sr_relocation_way_t sr_relocation_slot_over_blanks = {
+    .kind = ESP_SELF_REFLASHER_RELOCATION_SLOT,
+    .room = SR_RELOCATION_ROOM_OVERWRITABLE,
+    .restarts = true,
+    .propose = propose,
+    .execute = execute,
+};
