@@ -7,7 +7,7 @@
 
 #define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
 #define PAGES_PER_SECTOR  (SR_SECTOR_SIZE / SR_PAGE_SIZE)
-#define NEVER_FREE        (SR_MAP_CONTENT | SR_MAP_NEEDED)
+#define NEVER_FREE        (SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_CLOSED)
 
 /** Times in microseconds: W25Q32JV, revision G, table 9.6 "AC Electrical Characteristics". */
 #define PAGE_TYPICAL   400u
@@ -17,25 +17,27 @@
 #define BLOCK_TYPICAL  150000u
 #define BLOCK_MAXIMUM  2000000u
 
-void sr_map_mark(sr_map_t *map, sr_region_t region, uint8_t flag)
+static void change(sr_map_t *map, sr_region_t region, sr_map_flags_t keep, sr_map_flags_t set)
 {
     const uint64_t end = ((uint64_t)region.address + region.size + SR_SECTOR_SIZE - 1u) / SR_SECTOR_SIZE;
     for (uint64_t i = region.address / SR_SECTOR_SIZE; region.size > 0 && i < end && i < map->count; i++) {
-        map->flags[i] |= flag;
+        map->flags[i] = (sr_map_flags_t)((map->flags[i] & keep) | set);
     }
 }
 
-void sr_map_close(sr_map_t *map, sr_region_t region, uint8_t why)
+void sr_map_mark(sr_map_t *map, sr_region_t region, sr_map_flags_t flags)
 {
-    const uint64_t end = ((uint64_t)region.address + region.size + SR_SECTOR_SIZE - 1u) / SR_SECTOR_SIZE;
-    for (uint64_t i = region.address / SR_SECTOR_SIZE; region.size > 0 && i < end && i < map->count; i++) {
-        map->closed[i / 4u] = (uint8_t)(map->closed[i / 4u] | why << i % 4u * 2u);
-    }
+    change(map, region, UINT16_MAX, flags);
 }
 
-static bool is_closed_now(const sr_map_t *map, uint32_t index)
+void sr_map_clear(sr_map_t *map, sr_region_t region, sr_map_flags_t flags)
 {
-    return (sr_map_closed(map, index * SR_SECTOR_SIZE) & SR_MAP_CLOSED_NOW) != 0;
+    change(map, region, (sr_map_flags_t)~flags, 0);
+}
+
+void sr_map_put(sr_map_t *map, uint32_t address, sr_map_flags_t flags)
+{
+    map->flags[address / SR_SECTOR_SIZE] = flags;
 }
 
 bool sr_map_block_erase(const sr_map_t *map, uint32_t block)
@@ -46,22 +48,24 @@ bool sr_map_block_erase(const sr_map_t *map, uint32_t block)
         return false;
     }
     for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
-        const uint8_t flags = map->flags[i];
-        const bool loses_nothing = (flags & SR_MAP_BLANK) != 0 || (flags & SR_MAP_WRONG) != 0;
-        if (!loses_nothing || (flags & SR_MAP_TARGET) == 0 || (flags & SR_MAP_NEEDED) != 0 || is_closed_now(map, i)) {
+        const sr_map_flags_t flags = map->flags[i];
+        const bool loses_nothing = sr_map_is_blank(flags) || (flags & SR_MAP_WRONG) != 0;
+        if (!loses_nothing || (flags & SR_MAP_TARGET) == 0 || (flags & SR_MAP_NEEDED) != 0 ||
+            (flags & SR_MAP_CLOSED_NOW) != 0) {
             return false;
         }
-        dirty += (flags & SR_MAP_BLANK) == 0;
+        dirty += !sr_map_is_blank(flags);
     }
     return dirty >= SR_WRITER_WORTH_A_BLOCK;
 }
 
-bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t chunk, uint8_t want, uint8_t without)
+bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t chunk, sr_map_flags_t want,
+                      sr_map_flags_t without)
 {
     const sr_bundle_chunk_t row = sr_bundle_chunk(bundle, chunk);
     const uint32_t start = sr_bundle_address(bundle, row.first_digest);
     for (uint32_t i = 0; i < row.sector_count; i++) {
-        const uint8_t flags = sr_map_at(map, start + i * SR_SECTOR_SIZE);
+        const sr_map_flags_t flags = sr_map_at(map, start + i * SR_SECTOR_SIZE);
         const bool blank = sr_bundle_is_blank(sr_bundle_digest(bundle, row.first_digest + i));
         if (!blank && (flags & want) == want && (flags & without) == 0) {
             return true;
@@ -80,11 +84,11 @@ typedef struct boot_block {
     bool loses_nothing;
 } boot_block_t;
 
-static void look_at_neighbour(uint8_t flags, bool owned, boot_block_t *found)
+static void look_at_neighbour(sr_map_flags_t flags, bool owned, boot_block_t *found)
 {
     const bool to_be_blank = (flags & SR_MAP_TARGET) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_RUNNING_APP)) == 0;
-    const bool stays_blank =
-        !owned && (flags & SR_MAP_BLANK) != 0 && (flags & (SR_MAP_CONTENT | SR_MAP_DATA | SR_MAP_RUNNING_APP)) == 0;
+    const bool stays_blank = !owned && sr_map_is_blank(flags) &&
+                             (flags & (SR_MAP_CONTENT | SR_MAP_OLD_DATA | SR_MAP_MARK | SR_MAP_RUNNING_APP)) == 0;
     const bool is_written = (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_WRONG) != 0 &&
                             (flags & SR_MAP_CONTENT) != 0 && (flags & SR_MAP_RUNNING_APP) == 0;
     found->extra += is_written;
@@ -95,11 +99,11 @@ static boot_block_t look_at_block(const sr_map_t *map, uint32_t first, uint16_t 
 {
     boot_block_t found = {.loses_nothing = first + SECTORS_PER_BLOCK <= map->count};
     for (uint32_t i = first; i < first + SECTORS_PER_BLOCK && found.loses_nothing; i++) {
-        const uint8_t flags = map->flags[i];
-        if (is_closed_now(map, i)) {
+        const sr_map_flags_t flags = map->flags[i];
+        if ((flags & SR_MAP_CLOSED_NOW) != 0) {
             found.loses_nothing = false;
-        } else if ((flags & SR_MAP_BOOT_PATH) != 0 && (flags & SR_MAP_WRONG) != 0) {
-            found.dirty += (flags & SR_MAP_BLANK) == 0;
+        } else if ((flags & SR_MAP_COMMITTED) != 0 && (flags & SR_MAP_WRONG) != 0) {
+            found.dirty += !sr_map_is_blank(flags);
         } else {
             look_at_neighbour(flags, (owned >> (i - first) & 1) != 0, &found);
         }
@@ -110,7 +114,7 @@ static boot_block_t look_at_block(const sr_map_t *map, uint32_t first, uint16_t 
 uint32_t sr_map_boot_block(const sr_map_t *map)
 {
     for (uint32_t i = 0; i < map->count; i++) {
-        if ((map->flags[i] & (SR_MAP_BOOT_PATH | SR_MAP_WRONG)) == (SR_MAP_BOOT_PATH | SR_MAP_WRONG)) {
+        if ((map->flags[i] & SR_MAP_COMMITTED) != 0 && (map->flags[i] & SR_MAP_WRONG) != 0) {
             return (i - i % SECTORS_PER_BLOCK) * SR_SECTOR_SIZE;
         }
     }
@@ -128,26 +132,28 @@ void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors, uint16_t owned)
     if (!found.loses_nothing || found.extra > MAX_EXTRA || found.dirty < SR_WRITER_WORTH_A_BLOCK) {
         return;
     }
-    uint8_t before[SECTORS_PER_BLOCK];
-    memcpy(before, map->flags + first, sizeof(before));
-    sr_map_mark(map, (sr_region_t){first * SR_SECTOR_SIZE, SR_BLOCK_SIZE}, SR_MAP_BOOT_PATH);
+    const sr_region_t place = {block, SR_BLOCK_SIZE};
+    sr_map_mark(map, place, SR_MAP_CLAIMED);
     if (sr_map_find_free(map, record_sectors + found.extra) == UINT32_MAX) {
-        memcpy(map->flags + first, before, sizeof(before));
-        return;
+        sr_map_clear(map, place, SR_MAP_CLAIMED);
     }
-    map->claimed_end = (first + SECTORS_PER_BLOCK) * SR_SECTOR_SIZE;
 }
 
 sr_region_t sr_map_claimed(const sr_map_t *map)
 {
-    return map->claimed_end != 0 ? (sr_region_t){map->claimed_end - SR_BLOCK_SIZE, SR_BLOCK_SIZE} : (sr_region_t){0};
+    for (uint32_t i = 0; i < map->count; i++) {
+        if ((map->flags[i] & SR_MAP_CLAIMED) != 0) {
+            return (sr_region_t){i * SR_SECTOR_SIZE, SR_BLOCK_SIZE};
+        }
+    }
+    return (sr_region_t){0};
 }
 
 /* Erase and program times of one sector, block erases left aside. */
 static void add_sector(const sr_map_t *map, uint32_t index, bool erased_with_block, uint64_t *typical,
                        uint64_t *maximum)
 {
-    if ((map->flags[index] & SR_MAP_BLANK) == 0 && !erased_with_block) {
+    if (!sr_map_is_blank(map->flags[index]) && !erased_with_block) {
         *typical += SECTOR_TYPICAL;
         *maximum += SECTOR_MAXIMUM;
     }
@@ -168,7 +174,7 @@ static void summarize_times(const sr_map_t *map, sr_map_summary_t *summary)
     uint64_t typical = 0, maximum = 0, window_typical = 0, window_maximum = 0;
     bool block_erase = false;
     for (uint32_t i = 0; i < map->count; i++) {
-        const bool claimed = sr_map_is_claimed(map, i * SR_SECTOR_SIZE);
+        const bool claimed = (map->flags[i] & SR_MAP_CLAIMED) != 0;
         if (i % SECTORS_PER_BLOCK == 0) {
             block_erase = claimed || sr_map_block_erase(map, i * SR_SECTOR_SIZE);
             typical += block_erase ? BLOCK_TYPICAL : 0;
@@ -181,7 +187,7 @@ static void summarize_times(const sr_map_t *map, sr_map_summary_t *summary)
         }
         add_sector(map, i, block_erase, &typical, &maximum);
         const sr_region_t sector = {i * SR_SECTOR_SIZE, SR_SECTOR_SIZE};
-        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0 && !sr_region_overlaps(map->guarded, sector)) {
+        if ((map->flags[i] & SR_MAP_COMMITTED) != 0 && !sr_region_overlaps(map->guarded, sector)) {
             add_sector(map, i, claimed, &window_typical, &window_maximum);
         }
     }
@@ -195,14 +201,14 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
 {
     *summary = (sr_map_summary_t){0};
     for (uint32_t i = 0; i < map->count; i++) {
-        const uint8_t flags = map->flags[i];
+        const sr_map_flags_t flags = map->flags[i];
         summary->total += (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0;
         if ((flags & SR_MAP_WRONG) != 0) {
             summary->wrong++;
-            summary->boot_path += (flags & SR_MAP_BOOT_PATH) != 0;
+            summary->boot_path += (flags & SR_MAP_COMMITTED) != 0;
             summary->running += (flags & SR_MAP_RUNNING_APP) != 0;
             summary->moved += sr_map_is_moved(flags);
-            summary->staged += (flags & (SR_MAP_BOOT_PATH | SR_MAP_DATA)) != 0 && (flags & SR_MAP_CONTENT) != 0;
+            summary->staged += (flags & (SR_MAP_COMMITTED | SR_MAP_OLD_DATA)) != 0 && (flags & SR_MAP_CONTENT) != 0;
         }
     }
     for (uint32_t i = 0; i < bundle->chunk_count; i++) {
@@ -236,14 +242,13 @@ static bool may_lie(rule_t rule, uint32_t first, uint32_t sectors, uint32_t over
     }
 }
 
-static bool is_free(const sr_map_t *map, uint32_t index, uint8_t without)
+static bool is_free(const sr_map_t *map, uint32_t index, sr_map_flags_t without)
 {
-    const uint8_t flags = map->flags[index];
-    return (flags & (SR_MAP_BLANK | SR_MAP_TARGET)) != 0 && (flags & without) == 0 &&
-           sr_map_closed(map, index * SR_SECTOR_SIZE) == 0;
+    const sr_map_flags_t flags = map->flags[index];
+    return (flags & (SR_MAP_BLANK | SR_MAP_RELEASED | SR_MAP_TARGET)) != 0 && (flags & without) == 0;
 }
 
-static uint32_t find_run(const sr_map_t *map, uint32_t sectors, rule_t rule, uint32_t overhead, uint8_t without)
+static uint32_t find_run(const sr_map_t *map, uint32_t sectors, rule_t rule, uint32_t overhead, sr_map_flags_t without)
 {
     uint32_t run = 0;
     for (uint32_t i = 0; i < map->count; i++) {
@@ -257,7 +262,7 @@ static uint32_t find_run(const sr_map_t *map, uint32_t sectors, rule_t rule, uin
 
 uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
 {
-    const uint32_t best = find_run(map, sectors, ANYWHERE, 0, NEVER_FREE | SR_MAP_NEW_DATA);
+    const uint32_t best = find_run(map, sectors, ANYWHERE, 0, NEVER_FREE | SR_MAP_NEW_USE);
     return best != UINT32_MAX ? best : find_run(map, sectors, ANYWHERE, 0, NEVER_FREE);
 }
 
@@ -267,7 +272,7 @@ typedef enum compromise { NO_COMPROMISE, END_OF_BLOCK, WITH_BOOT_PATH, NOT_BLANK
 static bool has_boot_path(const sr_map_t *map, uint32_t block)
 {
     for (uint32_t i = block; i < block + SECTORS_PER_BLOCK && i < map->count; i++) {
-        if ((map->flags[i] & SR_MAP_BOOT_PATH) != 0) {
+        if ((map->flags[i] & SR_MAP_COMMITTED) != 0) {
             return true;
         }
     }
@@ -276,10 +281,10 @@ static bool has_boot_path(const sr_map_t *map, uint32_t block)
 
 static bool takes_mark(const sr_map_t *map, uint32_t index, compromise_t compromise)
 {
-    const uint8_t flags = map->flags[index];
+    const sr_map_flags_t flags = map->flags[index];
     const uint32_t in_block = index % SECTORS_PER_BLOCK;
-    return is_free(map, index, NEVER_FREE | SR_MAP_NEW_DATA) &&
-           (compromise >= NOT_BLANK_YET || (flags & SR_MAP_BLANK) != 0) &&
+    return is_free(map, index, NEVER_FREE | SR_MAP_NEW_USE) &&
+           (compromise >= NOT_BLANK_YET || sr_map_is_blank(flags)) &&
            (compromise >= WITH_BOOT_PATH || !has_boot_path(map, index - in_block)) &&
            (compromise >= END_OF_BLOCK || in_block < SECTORS_PER_BLOCK - TRAILER_SECTORS);
 }
@@ -317,7 +322,7 @@ static uint32_t filled_up(uint32_t data_sectors)
 
 uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_are_known, uint32_t *data_sectors)
 {
-    const uint8_t without = NEVER_FREE | SR_MAP_NEW_DATA;
+    const sr_map_flags_t without = NEVER_FREE | SR_MAP_NEW_USE;
     uint32_t sectors = *data_sectors;
     uint32_t place = UINT32_MAX;
     if (!slots_are_known) {

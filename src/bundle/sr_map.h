@@ -10,34 +10,50 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SR_MAP_TARGET      0x01u /**< In a region of the bundle. */
-#define SR_MAP_WRONG       0x02u /**< Does not hold what the bundle wants. */
-#define SR_MAP_BLANK       0x04u /**< Erased. */
-#define SR_MAP_BOOT_PATH   0x08u /**< Bootloader, partition table or otadata of the running system. */
-#define SR_MAP_RUNNING_APP 0x10u /**< The running app, at its true length. */
-#define SR_MAP_DATA        0x20u /**< In a data partition of the running system: NVS, PHY, file systems, its own types. */
-#define SR_MAP_CONTENT     0x40u /**< Not to be blank. Without SR_MAP_TARGET: the content moves here from elsewhere. */
-#define SR_MAP_NEW_DATA    0x80u /**< In a data partition of the bundle's system, or a blank gap in an app of it. */
+/** Flags of a sector, SR_MAP_...: each is one thing, and has one writer, named with it. */
+typedef uint16_t sr_map_flags_t;
 
-/** What the running system needs until the end. */
-#define SR_MAP_NEEDED (SR_MAP_BOOT_PATH | SR_MAP_RUNNING_APP | SR_MAP_DATA)
-
-/** Why nothing may be put into a sector. */
-#define SR_MAP_CLOSED_NOW 0x1u /**< The running system's table flags it `readonly`: its flash driver refuses. */
+/* What the bundle wants and the flash holds: by the scan. */
+#define SR_MAP_TARGET  0x0001u /**< In a region of the bundle. */
+#define SR_MAP_CONTENT 0x0002u /**< Not to be blank. Without SR_MAP_TARGET: the content moves here from elsewhere. */
+#define SR_MAP_WRONG   0x0004u /**< Does not hold what the bundle wants. */
+#define SR_MAP_BLANK   0x0008u /**< Erased. */
+/* What the running system needs until the end: by the scan, and for sources by the search for moves. */
+#define SR_MAP_BOOT_PATH   0x0010u /**< Its bootloader, partition table or otadata. */
+#define SR_MAP_RUNNING_APP 0x0020u /**< The running app, at its true length. */
+#define SR_MAP_DATA        0x0040u /**< In one of its data partitions: NVS, PHY, file systems, its own types. */
+#define SR_MAP_SOURCE      0x0080u /**< Content that moves comes from here. */
+#define SR_MAP_CLOSED_NOW  0x0100u /**< Its table flags the partition `readonly`: its flash driver refuses. */
+/* What the migration needs for itself: by the plan. */
+#define SR_MAP_CLAIMED  0x0200u /**< In the block that the commit erases at once, sr_map_claim_block(). */
+#define SR_MAP_RECOVERY 0x0400u /**< Of a recovery bootloader that stands in. */
+#define SR_MAP_MARK     0x0800u /**< The mark that the installation is not done. */
+#define SR_MAP_RELEASED 0x1000u /**< Of an old record or a torn mark: as good as blank before anything is written. */
+/* What the new system has here: by the plan. */
+#define SR_MAP_NEW_DATA 0x2000u /**< One of its data partitions. */
+#define SR_MAP_NEW_GAP  0x4000u /**< A blank gap in one of its apps. */
 #define SR_MAP_CLOSED_THEN                                                                                             \
-    0x2u /**< It could not be cleaned up: the bundle's table flags it so; or the chip decrypts it,                     \
-              and what is erased there does not read as blank. */
+    0x8000u /**< Its table flags the partition `readonly`; or the chip decrypts the sector, and                        \
+                 what is erased does not read as blank: nothing could be cleaned up here. */
 
-/** Bytes of sr_map_t's `closed` for so many sectors. */
-#define SR_MAP_CLOSED_SIZE(sectors) ((sectors) / 4u + 1u)
+/** What the commit writes from RAM, if it is wrong. */
+#define SR_MAP_COMMITTED (SR_MAP_BOOT_PATH | SR_MAP_CLAIMED | SR_MAP_RECOVERY)
+/** What the running system needs as data. */
+#define SR_MAP_OLD_DATA (SR_MAP_DATA | SR_MAP_SOURCE)
+/** What nothing may overwrite before the commit. */
+#define SR_MAP_NEEDED (SR_MAP_COMMITTED | SR_MAP_RUNNING_APP | SR_MAP_OLD_DATA | SR_MAP_MARK)
+/** Where the new system would miss what is put here. */
+#define SR_MAP_NEW_USE (SR_MAP_NEW_DATA | SR_MAP_NEW_GAP)
+/** Where nothing may be put. */
+#define SR_MAP_CLOSED (SR_MAP_CLOSED_NOW | SR_MAP_CLOSED_THEN)
+/** What a scan finds out. */
+#define SR_MAP_SCANNED (SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG | SR_MAP_BLANK)
 
 typedef struct sr_map {
-    uint8_t *flags;       /**< One byte a sector, owned by the caller. */
-    uint8_t *closed;      /**< Two bits a sector, owned by the caller: SR_MAP_CLOSED_...; NULL: no sector is. */
-    uint32_t count;       /**< Sectors of the flash. */
-    uint32_t claimed_end; /**< End of the block that sr_map_claim_block() claimed; 0: none. */
-    sr_region_t guarded;  /**< Part of the boot path in which a cut does no harm, as a recovery bootloader stands in;
-                             empty: none. */
+    sr_map_flags_t *flags; /**< One for each sector, memory owned by the caller; written by the functions below only. */
+    uint32_t count;        /**< Sectors of the flash. */
+    sr_region_t guarded; /**< Part of the boot path in which a power loss does no harm, as a recovery bootloader stands
+                            in; empty: none. */
 } sr_map_t;
 
 /** Numbers of a map against a bundle. */
@@ -53,39 +69,41 @@ typedef struct sr_map_summary {
     uint32_t window_typical_ms, window_maximum_ms; /**< Those of the boot path that are not guarded. */
 } sr_map_summary_t;
 
-/** Sets a flag for all sectors that a region touches, as far as the flash goes. */
-void sr_map_mark(sr_map_t *map, sr_region_t region, uint8_t flag);
+/** Sets flags for all sectors that a region touches, as far as the flash goes. */
+void sr_map_mark(sr_map_t *map, sr_region_t region, sr_map_flags_t flags);
 
-/** Closes all sectors that a region touches, as far as the flash goes. */
-void sr_map_close(sr_map_t *map, sr_region_t region, uint8_t why);
-
-/** SR_MAP_CLOSED_... of the sector at this address, which must be inside the flash; 0: it is open. */
-static inline unsigned sr_map_closed(const sr_map_t *map, uint32_t address)
-{
-    const uint32_t index = address / SR_SECTOR_SIZE;
-    return map->closed != NULL ? (unsigned)map->closed[index / 4u] >> index % 4u * 2u & 3u : 0;
-}
+/** Clears flags for all sectors that a region touches, as far as the flash goes. */
+void sr_map_clear(sr_map_t *map, sr_region_t region, sr_map_flags_t flags);
 
 /** Flags of the sector at this address, which must be inside the flash. */
-static inline uint8_t sr_map_at(const sr_map_t *map, uint32_t address)
+static inline sr_map_flags_t sr_map_at(const sr_map_t *map, uint32_t address)
 {
     return map->flags[address / SR_SECTOR_SIZE];
 }
 
+/** Sets all flags of the sector at this address, which must be inside the flash: to put back what sr_map_at() was. */
+void sr_map_put(sr_map_t *map, uint32_t address, sr_map_flags_t flags);
+
+/** True for a sector that is erased when its turn comes. */
+static inline bool sr_map_is_blank(sr_map_flags_t flags)
+{
+    return (flags & (SR_MAP_BLANK | SR_MAP_RELEASED)) != 0;
+}
+
 /** True for a sector whose content comes from elsewhere in the flash. */
-static inline bool sr_map_is_moved(uint8_t flags)
+static inline bool sr_map_is_moved(sr_map_flags_t flags)
 {
     return (flags & (SR_MAP_CONTENT | SR_MAP_TARGET)) == SR_MAP_CONTENT;
 }
 
 /** True for a sector that must be written from the bundle and that the running system does not need. */
-static inline bool sr_map_is_body(uint8_t flags)
+static inline bool sr_map_is_body(sr_map_flags_t flags)
 {
     return (flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_NEEDED) == 0 && !sr_map_is_moved(flags);
 }
 
 /** True for a sector that must get content from elsewhere in the flash and that the running system does not need. */
-static inline bool sr_map_is_moved_body(uint8_t flags)
+static inline bool sr_map_is_moved_body(sr_map_flags_t flags)
 {
     return (flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_NEEDED) == 0 && sr_map_is_moved(flags);
 }
@@ -115,14 +133,9 @@ void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors, uint16_t owned);
 /** The claimed block; empty if there is none. */
 sr_region_t sr_map_claimed(const sr_map_t *map);
 
-/** True for a sector in the claimed block. */
-static inline bool sr_map_is_claimed(const sr_map_t *map, uint32_t address)
-{
-    return map->claimed_end != 0 && address < map->claimed_end && address + SR_BLOCK_SIZE >= map->claimed_end;
-}
-
 /** True if a chunk carries a sector whose flags hold all of @p want and none of @p without. */
-bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t chunk, uint8_t want, uint8_t without);
+bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t chunk, sr_map_flags_t want,
+                      sr_map_flags_t without);
 
 /** Counts and estimates; times from the W25Q32JV's datasheet, with 16 pages a sector. */
 void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_summary_t *summary);

@@ -117,12 +117,11 @@ static esp_err_t allocate(sr_migration_t *migration)
 {
     const uint32_t sectors = migration->system.flash.size / SR_SECTOR_SIZE;
     migration->buffers = heap_caps_malloc(sizeof(*migration->buffers), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
-    migration->map = (sr_map_t){.flags = heap_caps_calloc(1, sectors + SR_MAP_CLOSED_SIZE(sectors), MALLOC_CAP_8BIT),
-                                .count = sectors};
+    migration->map =
+        (sr_map_t){.flags = heap_caps_calloc(sectors, sizeof(sr_map_flags_t), MALLOC_CAP_8BIT), .count = sectors};
     if (migration->buffers == NULL || migration->map.flags == NULL) {
         return ESP_ERR_NO_MEM;
     }
-    migration->map.closed = migration->map.flags + sectors;
     migration->journal =
         (sr_journal_t){.flash = &migration->system.flash, .address = SR_NO_ADDRESS, .list = migration->buffers->list};
     migration->writer = (sr_writer_t){
@@ -172,9 +171,11 @@ void sr_migration_close(sr_migration_t *migration)
     sr_manifest_free(&migration->manifest);
     sr_source_close(&migration->source);
     heap_caps_free(migration->journal.digests);
+    heap_caps_free(migration->moves.list);
     heap_caps_free(migration->map.flags);
     heap_caps_free(migration->buffers);
     migration->journal.digests = NULL;
+    migration->moves = (sr_moves_t){0};
     migration->map.flags = NULL;
     migration->buffers = NULL;
 }

@@ -16,12 +16,12 @@
 static const char *TAG = "self_reflasher";
 
 /** Which sectors a pass writes. */
-typedef bool (*wanted_t)(uint8_t flags);
+typedef bool (*wanted_t)(sr_map_flags_t flags);
 
 /* Otadata is a data partition, too, but boot path: what selects the new app comes last. */
-static bool is_data(uint8_t flags)
+static bool is_data(sr_map_flags_t flags)
 {
-    return (flags & (SR_MAP_WRONG | SR_MAP_DATA | SR_MAP_BOOT_PATH)) == (SR_MAP_WRONG | SR_MAP_DATA);
+    return (flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_OLD_DATA) != 0 && (flags & SR_MAP_COMMITTED) == 0;
 }
 
 /* Offset in the bundle behind the run of adjacent chunks that are needed, so that they travel in one request. */
@@ -138,7 +138,7 @@ static esp_err_t verify_rest(sr_migration_t *migration)
             ESP_LOGE(TAG, "sector 0x%" PRIx32 " does not hold what was written", address);
             return err != ESP_OK ? err : ESP_ERR_SELF_REFLASHER_VERIFY;
         }
-        migration->map.flags[i] &= (uint8_t)~SR_MAP_WRONG;
+        sr_map_clear(&migration->map, (sr_region_t){address, SR_SECTOR_SIZE}, SR_MAP_WRONG);
     }
     return ESP_OK;
 }

@@ -12,7 +12,7 @@ static bool in_region(sr_region_t region, uint32_t address)
 static sr_record_group_t boot_group_of(const sr_migration_t *migration, uint32_t address)
 {
     const sr_boot_path_t *path = &migration->system.boot_path;
-    const uint8_t flags = sr_map_at(&migration->map, address);
+    const sr_map_flags_t flags = sr_map_at(&migration->map, address);
     if (in_region(path->table, address)) {
         return SR_RECORD_TABLE;
     }
@@ -25,21 +25,21 @@ static sr_record_group_t boot_group_of(const sr_migration_t *migration, uint32_t
 
 bool sr_migration_group_of(const sr_migration_t *migration, uint32_t address, sr_record_group_t *group)
 {
-    const uint8_t flags = sr_map_at(&migration->map, address);
+    const sr_map_flags_t flags = sr_map_at(&migration->map, address);
     const bool wrong = (flags & SR_MAP_WRONG) != 0;
-    if ((flags & SR_MAP_BOOT_PATH) != 0) {
+    if ((flags & SR_MAP_COMMITTED) != 0) {
         /* Of those that are right in a claimed block, the commit holds what the bundle wants: to be blank. What else is
          * blank there is nobody's, and so no record vouches for it. */
         *group = wrong ? boot_group_of(migration, address) : SR_RECORD_NEIGHBOURS;
-        return wrong || (sr_map_is_claimed(&migration->map, address) && (flags & SR_MAP_TARGET) != 0);
+        return wrong || ((flags & SR_MAP_CLAIMED) != 0 && (flags & SR_MAP_TARGET) != 0);
     }
     *group = SR_RECORD_DATA;
-    return wrong && (flags & SR_MAP_DATA) != 0;
+    return wrong && (flags & SR_MAP_OLD_DATA) != 0;
 }
 
 static esp_err_t list_sector(sr_migration_t *migration, uint32_t address, sr_record_group_t group)
 {
-    const uint8_t flags = sr_map_at(&migration->map, address);
+    const sr_map_flags_t flags = sr_map_at(&migration->map, address);
     const bool blank = (flags & SR_MAP_CONTENT) == 0;
     const sr_record_entry_t entry = {.address = address, .sectors = 1, .group = group, .blank = blank};
     /* An entry is of one kind, so that what moves can be compared with its source. */

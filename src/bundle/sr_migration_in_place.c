@@ -13,13 +13,13 @@
 
 static const char *TAG = "self_reflasher";
 
-static bool goes_over_app(uint8_t flags)
+static bool goes_over_app(sr_map_flags_t flags)
 {
     return (flags & SR_MAP_RUNNING_APP) != 0 && (flags & SR_MAP_WRONG) != 0;
 }
 
 /* Of what lies between sectors that change, only what is to be blank does not wait. */
-static bool is_to_be_blank(uint8_t flags)
+static bool is_to_be_blank(sr_map_flags_t flags)
 {
     return (flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_CONTENT) == 0;
 }
@@ -35,13 +35,13 @@ static extent_t measure(const sr_map_t *map)
 {
     extent_t extent = {.first = UINT32_MAX};
     for (uint32_t i = 0; i < map->count; i++) {
-        const uint8_t flags = map->flags[i];
+        const sr_map_flags_t flags = map->flags[i];
         if (!goes_over_app(flags)) {
             continue;
         }
         extent.first = extent.first == UINT32_MAX ? i : extent.first;
         extent.end = i + 1;
-        extent.erases += (flags & SR_MAP_BLANK) == 0;
+        extent.erases += !sr_map_is_blank(flags);
         extent.programs += (flags & SR_MAP_CONTENT) != 0;
     }
     extent.content_end = extent.end;

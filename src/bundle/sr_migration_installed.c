@@ -20,7 +20,7 @@ typedef struct own {
 static void count_region(const sr_migration_t *migration, sr_region_t place, own_t *own)
 {
     for (uint32_t offset = 0; offset < place.size; offset += SR_SECTOR_SIZE) {
-        const uint8_t flags = sr_map_at(&migration->map, place.address + offset);
+        const sr_map_flags_t flags = sr_map_at(&migration->map, place.address + offset);
         const bool wrong = (flags & SR_MAP_WRONG) != 0;
         const bool content = (flags & SR_MAP_CONTENT) != 0;
         own->content += content;
@@ -58,8 +58,8 @@ static bool has_initial(const sr_bundle_t *bundle)
 static void settle(sr_migration_t *migration, sr_region_t place)
 {
     for (uint32_t offset = 0; offset < place.size; offset += SR_SECTOR_SIZE) {
-        uint8_t *flags = &migration->map.flags[(place.address + offset) / SR_SECTOR_SIZE];
-        *flags &= (uint8_t) ~(SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG);
+        const sr_region_t sector = {place.address + offset, SR_SECTOR_SIZE};
+        sr_map_clear(&migration->map, sector, SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG);
         migration->settled++;
     }
 }
@@ -104,10 +104,11 @@ static esp_err_t find_torn_marks(sr_migration_t *migration)
     for (uint32_t i = 0; i < migration->map.count && err == ESP_OK; i++) {
         bool fits = false;
         mark.address = i * SR_SECTOR_SIZE;
-        if ((migration->map.flags[i] & (SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_BLANK)) == 0) {
+        const sr_map_flags_t flags = sr_map_at(&migration->map, mark.address);
+        if ((flags & (SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED)) == 0 && !sr_map_is_blank(flags)) {
             err = sr_install_mark_fits(&migration->system.flash, &mark, migration->buffers->scratch, &fits);
         }
-        migration->map.flags[i] |= fits ? SR_MAP_BLANK : 0;
+        sr_map_mark(&migration->map, (sr_region_t){mark.address, SR_SECTOR_SIZE}, fits ? SR_MAP_RELEASED : 0);
     }
     return err;
 }
@@ -115,9 +116,10 @@ static esp_err_t find_torn_marks(sr_migration_t *migration)
 /* Like data of the running system: nothing is written there, nothing moves there, and no record claims it. */
 static void keep_from_use(sr_migration_t *migration, uint32_t address)
 {
-    uint8_t *flags = &migration->map.flags[address / SR_SECTOR_SIZE];
-    migration->settled += (*flags & SR_MAP_TARGET) != 0;
-    *flags = SR_MAP_DATA;
+    const sr_region_t sector = {address, SR_SECTOR_SIZE};
+    migration->settled += (sr_map_at(&migration->map, address) & SR_MAP_TARGET) != 0;
+    sr_map_clear(&migration->map, sector, SR_MAP_SCANNED);
+    sr_map_mark(&migration->map, sector, SR_MAP_MARK);
 }
 
 static esp_err_t identify(sr_migration_t *migration)
@@ -149,7 +151,7 @@ esp_err_t sr_migration_find_installed(sr_migration_t *migration)
         keep_from_use(migration, migration->mark_found);
     } else if (migration->mark_found != SR_NO_ADDRESS) {
         /* Nothing depends on it yet: its sector is as free as it was, and takes the new one. */
-        sr_map_mark(&migration->map, (sr_region_t){migration->mark_found, SR_SECTOR_SIZE}, SR_MAP_BLANK);
+        sr_map_mark(&migration->map, (sr_region_t){migration->mark_found, SR_SECTOR_SIZE}, SR_MAP_RELEASED);
         migration->mark_found = SR_NO_ADDRESS;
     }
     migration->installed = right && migration->mark_found == SR_NO_ADDRESS;
@@ -170,11 +172,10 @@ bool sr_migration_needs_mark(const sr_migration_t *migration)
 /* True if the record finds a place beside a mark at @p address. */
 static bool record_fits_beside(sr_migration_t *migration, uint32_t address, uint32_t sectors)
 {
-    uint8_t *flags = &migration->map.flags[address / SR_SECTOR_SIZE];
-    const uint8_t before = *flags;
-    *flags = SR_MAP_DATA;
+    const sr_map_flags_t before = sr_map_at(&migration->map, address);
+    sr_map_mark(&migration->map, (sr_region_t){address, SR_SECTOR_SIZE}, SR_MAP_MARK);
     const bool fits = sr_migration_find_place(migration, &sectors) != SR_NO_ADDRESS;
-    *flags = before;
+    sr_map_put(&migration->map, address, before);
     return fits;
 }
 
@@ -200,7 +201,7 @@ esp_err_t sr_migration_reserve_mark(sr_migration_t *migration)
         return ESP_OK;
     }
     if (migration->overwrite.size > 0) {
-        place_is_good = (sr_map_at(&migration->map, migration->mark.address) & SR_MAP_NEW_DATA) == 0;
+        place_is_good = (sr_map_at(&migration->map, migration->mark.address) & SR_MAP_NEW_USE) == 0;
     } else if (migration->mark_found != SR_NO_ADDRESS) {
         migration->mark.address = migration->mark_found;
         return ESP_OK;
@@ -255,7 +256,9 @@ esp_err_t sr_migration_put_mark(sr_migration_t *migration)
 {
     esp_err_t err = ESP_OK;
     if (migration->mark.address != SR_NO_ADDRESS) {
-        migration->map.flags[migration->mark.address / SR_SECTOR_SIZE] = SR_MAP_DATA;
+        const sr_region_t sector = {migration->mark.address, SR_SECTOR_SIZE};
+        sr_map_clear(&migration->map, sector, SR_MAP_SCANNED | SR_MAP_RELEASED);
+        sr_map_mark(&migration->map, sector, SR_MAP_MARK);
         err = sr_install_mark_put(&migration->writer, &migration->mark, migration->buffers->scratch);
     }
     return tell(migration, err == ESP_OK ? clear_others(migration) : err);

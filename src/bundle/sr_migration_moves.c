@@ -2,6 +2,7 @@
 #include "bundle/sr_migration_internal.h"
 #include "system/sr_partition.h"
 
+#include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "esp_partition.h"
 
@@ -78,7 +79,7 @@ static esp_err_t scan_moves(sr_migration_t *migration)
 {
     esp_err_t err = ESP_OK;
     for (uint32_t i = 0; i < migration->moves.count; i++) {
-        sr_map_mark(&migration->map, migration->moves.list[i].source, SR_MAP_DATA);
+        sr_map_mark(&migration->map, migration->moves.list[i].source, SR_MAP_SOURCE);
     }
     for (uint32_t i = 0; i < migration->moves.count && err == ESP_OK; i++) {
         err = sr_migration_rescan(migration, migration->moves.list[i].destination);
@@ -95,6 +96,10 @@ esp_err_t sr_migration_find_moves(sr_migration_t *migration)
     if (migration->system.flash.encryption) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
                                    "flash encryption is on: data cannot be moved");
+    }
+    migration->moves.list = heap_caps_calloc(count, sizeof(migration->moves.list[0]), MALLOC_CAP_8BIT);
+    if (migration->moves.list == NULL) {
+        return ESP_ERR_NO_MEM;
     }
     for (uint32_t i = 0; i < count; i++) {
         const esp_err_t err = find_move(migration, i);

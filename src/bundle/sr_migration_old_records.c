@@ -25,11 +25,11 @@ static bool nobody_needs(const sr_migration_t *migration, sr_region_t region)
 {
     for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
         const sr_region_t sector = {region.address + offset, SR_SECTOR_SIZE};
-        const uint8_t flags = sr_map_at(&migration->map, sector.address);
+        const sr_map_flags_t flags = sr_map_at(&migration->map, sector.address);
         const bool right = (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0 && (flags & SR_MAP_WRONG) == 0;
         const bool replaced = migration->recovery.needs_copy && sr_region_overlaps(migration->recovery.place, sector);
-        const bool closed = (sr_map_closed(&migration->map, sector.address) & SR_MAP_CLOSED_NOW) != 0;
-        if (closed || (right && (flags & SR_MAP_BLANK) == 0) || ((flags & SR_MAP_NEEDED) != 0 && !replaced)) {
+        const bool closed = (flags & SR_MAP_CLOSED_NOW) != 0;
+        if (closed || (right && !sr_map_is_blank(flags)) || ((flags & SR_MAP_NEEDED) != 0 && !replaced)) {
             return false;
         }
     }
@@ -113,7 +113,7 @@ esp_err_t sr_migration_mark_records(sr_migration_t *migration)
     sr_journal_t old = {.flash = &migration->system.flash};
     esp_err_t err;
     while ((err = find(migration, &old)) == ESP_OK) {
-        sr_map_mark(&migration->map, sr_journal_place(&old), SR_MAP_BLANK);
+        sr_map_mark(&migration->map, sr_journal_place(&old), SR_MAP_RELEASED);
         old.address += SR_SECTOR_SIZE;
     }
     return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;

@@ -155,7 +155,7 @@ static esp_err_t check_embedded_bundle(sr_migration_t *migration)
     }
     const uint32_t end = source.region_address + (uint32_t)source.region_size;
     for (uint32_t address = source.region_address & ~(SR_SECTOR_SIZE - 1u); address < end; address += SR_SECTOR_SIZE) {
-        const uint8_t flags = sr_map_at(&migration->map, address);
+        const sr_map_flags_t flags = sr_map_at(&migration->map, address);
         if ((flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_RUNNING_APP) == 0) {
             return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SOURCE,
                                        "the bundle itself lies at 0x%" PRIx32 ", where other content must go", address);
@@ -263,14 +263,11 @@ static void mark_gaps(sr_map_t *map, sr_region_t app, bool encryption)
     bool content_follows = false;
     const uint64_t end = ((uint64_t)app.address + app.size) / SR_SECTOR_SIZE;
     for (uint64_t i = end < map->count ? end : map->count; i > app.address / SR_SECTOR_SIZE; i--) {
-        uint8_t *flags = &map->flags[i - 1];
-        content_follows |= (*flags & SR_MAP_CONTENT) != 0;
-        if (content_follows && (*flags & SR_MAP_CONTENT) == 0) {
-            *flags |= SR_MAP_NEW_DATA;
-            if (encryption) { /* What is erased there would not read as blank. */
-                sr_map_close(map, (sr_region_t){(uint32_t)(i - 1) * SR_SECTOR_SIZE, SR_SECTOR_SIZE},
-                             SR_MAP_CLOSED_THEN);
-            }
+        const sr_region_t sector = {(uint32_t)(i - 1) * SR_SECTOR_SIZE, SR_SECTOR_SIZE};
+        const bool content = (sr_map_at(map, sector.address) & SR_MAP_CONTENT) != 0;
+        content_follows |= content;
+        if (content_follows && !content) { /* With encryption, what is erased there would not read as blank. */
+            sr_map_mark(map, sector, encryption ? SR_MAP_NEW_GAP | SR_MAP_CLOSED_THEN : SR_MAP_NEW_GAP);
         }
     }
 }
@@ -291,12 +288,12 @@ static esp_err_t mark_new_data(sr_migration_t *migration)
     for (uint8_t i = 0; i < count; i++) {
         const sr_region_t region = {table->entries[i].address, table->entries[i].size};
         if (new_table && (table->entries[i].flags & SR_PARTITION_FLAG_READ_ONLY) != 0) {
-            sr_map_close(&migration->map, region, SR_MAP_CLOSED_THEN);
+            sr_map_mark(&migration->map, region, SR_MAP_CLOSED_THEN);
         }
         if (table->entries[i].type != SR_PARTITION_TYPE_APP) {
             sr_map_mark(&migration->map, region, SR_MAP_NEW_DATA);
             if (encryption && sr_flash_encrypts(&migration->system.flash, region.address)) {
-                sr_map_close(&migration->map, region, SR_MAP_CLOSED_THEN);
+                sr_map_mark(&migration->map, region, SR_MAP_CLOSED_THEN);
             }
         } else {
             mark_gaps(&migration->map, region, encryption);

@@ -38,7 +38,7 @@ static esp_err_t check_new_otadata(sr_migration_t *migration)
     for (uint32_t i = 0; i < migration->map.count && !migration->system.flash.encryption; i++) {
         sr_record_group_t group;
         const uint32_t address = i * SR_SECTOR_SIZE;
-        if ((sr_map_closed(&migration->map, address) & SR_MAP_CLOSED_THEN) != 0 &&
+        if ((sr_map_at(&migration->map, address) & SR_MAP_CLOSED_THEN) != 0 &&
             sr_migration_group_of(migration, address, &group) && group == SR_RECORD_OTADATA) {
             return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_READ_ONLY,
                                        "otadata at 0x%" PRIx32 " is flagged readonly in the bundle's own table: with "

@@ -22,7 +22,7 @@ static void keep_place(sr_map_t *map, sr_region_t place)
 {
     for (uint32_t offset = 0; offset < place.size; offset += SR_SECTOR_SIZE) {
         if ((sr_map_at(map, place.address + offset) & SR_MAP_CONTENT) == 0) {
-            sr_map_mark(map, (sr_region_t){place.address + offset, SR_SECTOR_SIZE}, SR_MAP_BOOT_PATH);
+            sr_map_mark(map, (sr_region_t){place.address + offset, SR_SECTOR_SIZE}, SR_MAP_RECOVERY);
         }
     }
 }
@@ -52,7 +52,7 @@ esp_err_t sr_migration_find_recovery(sr_migration_t *migration)
     ESP_LOGI(TAG, "recovery bootloader at 0x%" PRIx32 " stands in while the bootloader is written",
              migration->recovery.place.address);
     keep_place(map, migration->recovery.place);
-    map->flags[magic_at / SR_SECTOR_SIZE] |= SR_MAP_WRONG;
+    sr_map_mark(map, (sr_region_t){magic_at, SR_SECTOR_SIZE}, SR_MAP_WRONG);
     map->guarded = path->bootloader;
     migration->journal.header.guarded = true;
     migration->plan->recovery_address = migration->recovery.place.address;

@@ -12,13 +12,13 @@ static const char *TAG = "self_reflasher";
 
 /* A sector that shall be blank may stay as it is under the app, where no data of the new system and no gap in its app
  * is. What the new system has where can only be told by a table. */
-static bool may_stay(const sr_migration_t *migration, uint8_t flags)
+static bool may_stay(const sr_migration_t *migration, sr_map_flags_t flags)
 {
     return migration->new_data_is_known && (flags & SR_MAP_TARGET) != 0 &&
-           (flags & (SR_MAP_CONTENT | SR_MAP_NEW_DATA)) == 0;
+           (flags & (SR_MAP_CONTENT | SR_MAP_NEW_USE)) == 0;
 }
 
-static bool is_in_the_way(uint8_t flags)
+static bool is_in_the_way(sr_map_flags_t flags)
 {
     return (flags & SR_MAP_RUNNING_APP) != 0 && (flags & SR_MAP_WRONG) != 0;
 }
@@ -26,7 +26,7 @@ static bool is_in_the_way(uint8_t flags)
 static bool all_may_stay(const sr_migration_t *migration)
 {
     for (uint32_t i = 0; i < migration->map.count; i++) {
-        const uint8_t flags = migration->map.flags[i];
+        const sr_map_flags_t flags = migration->map.flags[i];
         if (is_in_the_way(flags) && !may_stay(migration, flags)) {
             return false;
         }
@@ -46,15 +46,15 @@ static bool holds_bundle(const sr_migration_t *migration, sr_region_t room)
 static unsigned classify_room(void *context, uint32_t address)
 {
     const sr_migration_t *migration = context;
-    const uint8_t flags = sr_map_at(&migration->map, address);
+    const sr_map_flags_t flags = sr_map_at(&migration->map, address);
     const bool wanted = (flags & SR_MAP_TARGET) != 0;
-    if (sr_map_closed(&migration->map, address) != 0 || (flags & (SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0 ||
+    if ((flags & (SR_MAP_CLOSED | SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0 ||
         holds_bundle(migration, (sr_region_t){address, SR_SECTOR_SIZE}) || (wanted && !may_stay(migration, flags))) {
         return 0;
     }
     return SR_RELOCATION_ROOM_OVERWRITABLE | (wanted ? 0 : SR_RELOCATION_ROOM_UNWANTED) |
-           ((flags & SR_MAP_NEW_DATA) == 0 ? SR_RELOCATION_ROOM_LASTING : 0) |
-           ((flags & (SR_MAP_TARGET | SR_MAP_BLANK)) != 0 ? SR_RELOCATION_ROOM_FREE : 0);
+           ((flags & SR_MAP_NEW_USE) == 0 ? SR_RELOCATION_ROOM_LASTING : 0) |
+           (wanted || sr_map_is_blank(flags) ? SR_RELOCATION_ROOM_FREE : 0);
 }
 
 bool sr_migration_leaves_alone(void *context, sr_region_t room)
@@ -72,7 +72,8 @@ static void leave_out(sr_migration_t *migration)
 {
     for (uint32_t i = 0; i < migration->map.count; i++) {
         if (is_in_the_way(migration->map.flags[i])) {
-            migration->map.flags[i] &= (uint8_t) ~(SR_MAP_TARGET | SR_MAP_WRONG);
+            sr_map_clear(&migration->map, (sr_region_t){i * SR_SECTOR_SIZE, SR_SECTOR_SIZE},
+                         SR_MAP_TARGET | SR_MAP_WRONG);
             migration->left_out++;
         }
     }
@@ -93,39 +94,42 @@ static uint32_t count_target(const sr_migration_t *migration, uint32_t address)
 
 #define OTADATA_SECTORS 2u /**< In use, however large its partition. */
 
-/* To select the running app, there or here, writes otadata: what is right in it today need not be right then. */
-static void change_otadata(sr_migration_t *migration, uint8_t before[OTADATA_SECTORS])
+static sr_region_t used_otadata(const sr_migration_t *migration)
 {
     const sr_region_t otadata = migration->system.boot_path.otadata;
-    for (uint32_t i = 0; i < OTADATA_SECTORS && i * SR_SECTOR_SIZE < otadata.size; i++) {
-        uint8_t *flags = &migration->map.flags[otadata.address / SR_SECTOR_SIZE + i];
-        before[i] = *flags;
-        *flags |= (*flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0 ? SR_MAP_WRONG : 0;
-    }
+    const uint32_t used = OTADATA_SECTORS * SR_SECTOR_SIZE;
+    return (sr_region_t){otadata.address, otadata.size < used ? otadata.size : used};
 }
 
-static void restore_otadata(sr_migration_t *migration, const uint8_t before[OTADATA_SECTORS])
+/* To select the running app, there or here, writes otadata: what is right in it today need not be right then. */
+static void change_otadata(sr_migration_t *migration)
 {
-    const sr_region_t otadata = migration->system.boot_path.otadata;
-    for (uint32_t i = 0; i < OTADATA_SECTORS && i * SR_SECTOR_SIZE < otadata.size; i++) {
-        migration->map.flags[otadata.address / SR_SECTOR_SIZE + i] = before[i];
+    const sr_region_t otadata = used_otadata(migration);
+    for (uint32_t offset = 0; offset < otadata.size; offset += SR_SECTOR_SIZE) {
+        const sr_region_t sector = {otadata.address + offset, SR_SECTOR_SIZE};
+        if ((sr_map_at(&migration->map, sector.address) & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0) {
+            sr_map_mark(&migration->map, sector, SR_MAP_WRONG);
+        }
     }
 }
 
 bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address)
 {
-    uint8_t otadata[OTADATA_SECTORS] = {0};
+    sr_map_flags_t otadata[OTADATA_SECTORS] = {0};
     bool data_is_staged = false;
     sr_map_t *map = &migration->map;
-    const uint32_t first = address / SR_SECTOR_SIZE;
-    const uint32_t count = address != SR_NO_ADDRESS ? migration->system.boot_path.running_app.size / SR_SECTOR_SIZE : 0;
-    sr_map_mark(map, (sr_region_t){address, count * SR_SECTOR_SIZE}, SR_MAP_RUNNING_APP);
-    change_otadata(migration, otadata);
-    const esp_err_t err = sr_migration_list_entries(migration, &data_is_staged);
-    restore_otadata(migration, otadata);
-    for (uint32_t i = first; i < first + count; i++) {
-        map->flags[i] &= (uint8_t)~SR_MAP_RUNNING_APP;
+    const sr_region_t used = used_otadata(migration);
+    const sr_region_t app = {address, address != SR_NO_ADDRESS ? migration->system.boot_path.running_app.size : 0};
+    for (uint32_t i = 0; i < used.size / SR_SECTOR_SIZE; i++) {
+        otadata[i] = sr_map_at(map, used.address + i * SR_SECTOR_SIZE);
     }
+    sr_map_mark(map, app, SR_MAP_RUNNING_APP);
+    change_otadata(migration);
+    const esp_err_t err = sr_migration_list_entries(migration, &data_is_staged);
+    for (uint32_t i = 0; i < used.size / SR_SECTOR_SIZE; i++) {
+        sr_map_put(map, used.address + i * SR_SECTOR_SIZE, otadata[i]);
+    }
+    sr_map_clear(map, app, SR_MAP_RUNNING_APP);
     return err == ESP_OK && data_is_staged;
 }
 
@@ -190,7 +194,7 @@ static sr_relocation_request_t request_of(sr_migration_t *migration)
 static void plan_temporary_table(sr_migration_t *migration)
 {
     esp_self_reflasher_plan_t *plan = migration->plan;
-    const uint8_t flags = sr_map_at(&migration->map, migration->system.boot_path.table.address);
+    const sr_map_flags_t flags = sr_map_at(&migration->map, migration->system.boot_path.table.address);
     const uint32_t writes = (flags & SR_MAP_WRONG) != 0 ? 1 : 2; /* The second one counts as commit already, or not. */
     sr_map_times(writes, writes, &plan->relocation_ms_typical, &plan->relocation_ms_maximum);
 }
@@ -248,7 +252,6 @@ static void find_new_app(void *context, const esp_partition_t *partition)
 
 esp_err_t sr_migration_check_start(sr_migration_t *migration)
 {
-    uint8_t before[OTADATA_SECTORS];
     sr_app_selection_t selection = SR_APP_SELECTION_STARTS;
     const bool to_slot = migration->plan->relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT;
     esp_err_t err = sr_partition_visit(find_new_app, migration);
@@ -265,7 +268,7 @@ esp_err_t sr_migration_check_start(sr_migration_t *migration)
     }
     migration->must_stay = selection == SR_APP_SELECTION_CAN_START;
     if (migration->must_stay) {
-        change_otadata(migration, before);
+        change_otadata(migration);
     }
     return err;
 }

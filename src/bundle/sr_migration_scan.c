@@ -15,7 +15,7 @@ static void mark_partition(void *context, const esp_partition_t *partition)
         sr_map_mark(context, sr_partition_region(partition), SR_MAP_DATA);
     }
     if (sr_partition_is_read_only(partition)) {
-        sr_map_close(context, sr_partition_region(partition), SR_MAP_CLOSED_NOW);
+        sr_map_mark(context, sr_partition_region(partition), SR_MAP_CLOSED_NOW);
     }
 }
 
@@ -93,8 +93,11 @@ static esp_err_t scan_sector(sr_migration_t *migration, uint32_t index)
     const sr_moves_wanted_kind_t kind = sr_migration_wanted(migration, address).kind;
     const bool target = kind == SR_MOVES_WANTED_BLANK || kind == SR_MOVES_WANTED_CONTENT;
     const bool content = kind == SR_MOVES_WANTED_CONTENT || kind == SR_MOVES_WANTED_MOVED;
-    migration->map.flags[index] = (uint8_t)((blank ? SR_MAP_BLANK : 0u) | (target ? SR_MAP_TARGET : 0u) |
-                                            (content ? SR_MAP_CONTENT : 0u) | (right ? 0u : SR_MAP_WRONG));
+    const sr_region_t sector = {address, SR_SECTOR_SIZE};
+    sr_map_clear(&migration->map, sector, SR_MAP_SCANNED | SR_MAP_RELEASED);
+    sr_map_mark(&migration->map, sector,
+                (sr_map_flags_t)((blank ? SR_MAP_BLANK : 0u) | (target ? SR_MAP_TARGET : 0u) |
+                                 (content ? SR_MAP_CONTENT : 0u) | (right ? 0u : SR_MAP_WRONG)));
     return ESP_OK;
 }
 
@@ -127,9 +130,7 @@ esp_err_t sr_migration_rescan(sr_migration_t *migration, sr_region_t region)
     esp_err_t err = ESP_OK;
     for (uint32_t i = region.address / SR_SECTOR_SIZE;
          i < (region.address + region.size) / SR_SECTOR_SIZE && err == ESP_OK; i++) {
-        const uint8_t marks = migration->map.flags[i] & (SR_MAP_NEEDED | SR_MAP_NEW_DATA);
         err = scan_sector(migration, i);
-        migration->map.flags[i] |= marks;
     }
     return err;
 }

@@ -12,8 +12,8 @@
 static uint32_t heap_left(const sr_migration_t *migration)
 {
     const uint32_t used = (uint32_t)(sizeof(*migration) + sizeof(*migration->plan) + sizeof(*migration->buffers)) +
-                          HEAP_SLACK + migration->map.count + SR_MAP_CLOSED_SIZE(migration->map.count) +
-                          SR_DECODER_MAX_HEAP + migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
+                          HEAP_SLACK + migration->map.count * (uint32_t)sizeof(sr_map_flags_t) + SR_DECODER_MAX_HEAP +
+                          migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
     return used < HEAP_GOAL ? HEAP_GOAL - used : 0;
 }
 
@@ -27,6 +27,7 @@ static bool is_read_more_than_once(const sr_migration_t *migration, uint32_t ind
     const sr_region_t table = {bundle->partition_table_offset,
                                bundle->partition_table_offset != SR_BUNDLE_NO_TABLE ? SR_SECTOR_SIZE : 0};
     return sr_map_chunk_has(&migration->map, bundle, index, SR_MAP_WRONG | SR_MAP_BOOT_PATH, 0) ||
+           sr_map_chunk_has(&migration->map, bundle, index, SR_MAP_WRONG | SR_MAP_CLAIMED, 0) ||
            (sr_map_chunk_has(&migration->map, bundle, index, SR_MAP_WRONG, 0) &&
             (sr_region_overlaps(place, front) || sr_region_overlaps(place, table)));
 }

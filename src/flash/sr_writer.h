@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SR_WRITER_READBACK_SIZE 512u /**< Bytes of buffer that a writer needs for reading back. */
+#define SR_WRITER_READBACK_SIZE 256u /**< Bytes of buffer that a writer needs for reading back. */
 
 typedef struct sr_writer {
     const sr_flash_t *flash;

@@ -11,11 +11,11 @@
 
 /** Moves whose source is known: those that are left to do. */
 typedef struct sr_moves {
-    uint32_t count;
+    uint32_t count; /**< At most SR_BUNDLE_MAX_MOVES. */
     struct sr_move {
         sr_region_t source;      /**< Whole sectors, not more than the destination's. */
-        sr_region_t destination; /**< Behind the content it is to be blank. */
-    } list[SR_BUNDLE_MAX_MOVES];
+        sr_region_t destination; /**< After the content it is to be blank. */
+    } *list;                     /**< Owned by the caller; may be NULL if there are none. */
 } sr_moves_t;
 
 typedef enum sr_moves_wanted_kind {

@@ -325,7 +325,7 @@ static esp_err_t check_moves(sr_verification_t *verification, sr_record_status_t
 {
     bool over = true;
     (void)status;
-    verification->moves = (sr_moves_t){0};
+    verification->moves = (sr_moves_t){.list = verification->move_list};
     verification->moves_are_known = true;
     const esp_err_t err = moves_are_over(verification, &over);
     if (over) {

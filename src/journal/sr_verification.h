@@ -27,11 +27,12 @@ typedef struct sr_verification {
     uint8_t *scratch;               /**< SR_SECTOR_SIZE bytes, aligned for any type. */
     uint8_t app_id[SR_SHA256_SIZE]; /**< Of the running app. */
 
-    sr_manifest_t manifest; /**< While it is checked. */
-    sr_moves_t moves;       /**< Set for a record that is believed: those that are not over yet. */
-    bool moves_are_known;   /**< False: the running system does not have all that moves. */
-    esp_err_t read_err;     /**< First error that a reader of the flash as it will be has met. */
-    char reason[128];       /**< More about the status; may be empty. */
+    sr_manifest_t manifest;                        /**< While it is checked. */
+    struct sr_move move_list[SR_BUNDLE_MAX_MOVES]; /**< Memory of `moves`. */
+    sr_moves_t moves;     /**< Set for a record that is believed: those that are not over yet. */
+    bool moves_are_known; /**< False: the running system does not have all that moves. */
+    esp_err_t read_err;   /**< First error that a reader of the flash as it will be has met. */
+    char reason[128];     /**< More about the status; may be empty. */
 } sr_verification_t;
 
 /**

@@ -26,22 +26,21 @@
 #define ERASE_MAX 400000u
 #define BLOCK_MAX 2000000u
 
-static uint8_t flags[COUNT];
-static uint8_t closed[SR_MAP_CLOSED_SIZE(COUNT)];
-static sr_map_t map = {.flags = flags, .closed = closed, .count = COUNT};
+static sr_map_flags_t flags[COUNT];
+static sr_map_t map = {.flags = flags, .count = COUNT};
 
 static int setup(void **state)
 {
     (void)state;
     memset(flags, 0, sizeof(flags));
-    memset(closed, 0, sizeof(closed));
-    map.claimed_end = 0;
     return 0;
 }
 
-static void set(uint32_t first, uint32_t count, uint8_t value)
+static void set(uint32_t first, uint32_t count, sr_map_flags_t value)
 {
-    memset(flags + first, value, count);
+    for (uint32_t i = first; i < first + count; i++) {
+        flags[i] = value;
+    }
 }
 
 /* Marks. */
@@ -114,7 +113,7 @@ static void free_flash_is_blank_or_will_be_and_nobody_needs_it(void **state)
 {
     (void)state;
     static const struct {
-        uint8_t flags;
+        sr_map_flags_t flags;
         bool is_free;
     } cases[] = {
         {0, false}, /* Something is there. */
@@ -123,6 +122,8 @@ static void free_flash_is_blank_or_will_be_and_nobody_needs_it(void **state)
         {SR_MAP_TARGET | SR_MAP_BLANK, true},
         {SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG, false},
         {SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_BLANK | SR_MAP_WRONG, false},
+        {SR_MAP_BLANK | SR_MAP_SOURCE, false},
+        {SR_MAP_BLANK | SR_MAP_MARK, false},
         {SR_MAP_BLANK | SR_MAP_DATA, false}, /* An empty sector of a file system is not free. */
         {SR_MAP_BLANK | SR_MAP_BOOT_PATH, false},
         {SR_MAP_BLANK | SR_MAP_RUNNING_APP, false},
@@ -207,7 +208,7 @@ static void record_stays_clear_of_the_ends_of_slots_that_are_not_known(void **st
 static void block_is_erased_at_once_if_that_is_quicker_and_loses_nothing(void **state)
 {
     (void)state;
-    const uint8_t body = SR_MAP_TARGET | SR_MAP_WRONG;
+    const sr_map_flags_t body = SR_MAP_TARGET | SR_MAP_WRONG;
     set(16, 16, SR_MAP_TARGET | SR_MAP_BLANK);
     set(16, 3, body);
     assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE)); /* 3 x 45 ms are less than 150 ms. */
@@ -254,24 +255,24 @@ static void set_boot_path(void)
     set(16, 16, SR_MAP_TARGET | SR_MAP_BLANK);
     set(17, 4, BOOT);
     set(32, 16, SR_MAP_BLANK);
-    map.claimed_end = 0;
 }
 
-static bool claims_with(uint8_t other, uint16_t owned)
+static bool claims_with(sr_map_flags_t other, uint16_t owned)
 {
-    uint8_t before[COUNT];
+    sr_map_flags_t before[COUNT];
     set_boot_path();
     flags[31] = other;
     memcpy(before, flags, sizeof(before));
     sr_map_claim_block(&map, 6, owned);
-    if (map.claimed_end == 0) {
+    const sr_region_t claimed = sr_map_claimed(&map);
+    if (claimed.size == 0) {
         assert_memory_equal(flags, before, sizeof(before));
         return false;
     }
-    assert_int_equal(map.claimed_end, 2 * SR_BLOCK_SIZE);
+    assert_int_equal(claimed.address, SR_BLOCK_SIZE);
+    assert_int_equal(claimed.size, SR_BLOCK_SIZE);
     for (uint32_t i = 0; i < COUNT; i++) {
-        assert_int_equal(sr_map_is_claimed(&map, i * SECTOR), i >= 16 && i < 32);
-        assert_int_equal(flags[i], before[i] | (i >= 16 && i < 32 ? SR_MAP_BOOT_PATH : 0));
+        assert_int_equal(flags[i], before[i] | (i >= 16 && i < 32 ? SR_MAP_CLAIMED : 0));
     }
     return true;
 }
@@ -280,33 +281,54 @@ static bool claims_with(uint8_t other, uint16_t owned)
 static void closed_sectors(void **state)
 {
     (void)state;
-    for (unsigned why = SR_MAP_CLOSED_NOW; why <= SR_MAP_CLOSED_THEN; why++) {
-        const bool now = why == SR_MAP_CLOSED_NOW;
-        memset(closed, 0, sizeof(closed));
-        sr_map_close(&map, (sr_region_t){31 * SECTOR, 1}, (uint8_t)why);
-        for (uint32_t i = 0; i < COUNT; i++) {
-            assert_int_equal(sr_map_closed(&map, i * SECTOR), i == 31 ? why : 0);
-        }
-        assert_int_equal(claims_with(SR_MAP_TARGET | SR_MAP_BLANK, 0), !now);
-        assert_int_equal(claims_with(SR_MAP_TARGET | SR_MAP_WRONG, 0), !now);
+    static const sr_map_flags_t reasons[] = {SR_MAP_CLOSED_NOW, SR_MAP_CLOSED_THEN};
+    for (unsigned i = 0; i < 2; i++) {
+        const bool now = reasons[i] == SR_MAP_CLOSED_NOW;
+        assert_int_equal(claims_with(reasons[i] | SR_MAP_TARGET | SR_MAP_BLANK, 0), !now);
+        assert_int_equal(claims_with(reasons[i] | SR_MAP_TARGET | SR_MAP_WRONG, 0), !now);
         set(0, COUNT, 0);
         set(16, 16, SR_MAP_TARGET | SR_MAP_WRONG);
+        sr_map_mark(&map, (sr_region_t){31 * SECTOR, 1}, reasons[i]);
         assert_int_equal(sr_map_block_erase(&map, SR_BLOCK_SIZE), !now);
         assert_int_equal(sr_map_find_free(&map, 15), 16 * SECTOR);
         assert_int_equal(sr_map_find_free(&map, 16), UINT32_MAX);
         assert_int_equal(sr_map_longest_free(&map), 15);
     }
-    sr_map_close(&map, (sr_region_t){(COUNT - 1) * SECTOR, 0x80000000u}, SR_MAP_CLOSED_NOW);
-    assert_int_equal(sr_map_closed(&map, (COUNT - 1) * SECTOR), SR_MAP_CLOSED_NOW); /* As far as the flash goes. */
-    const sr_map_t open = {.flags = flags, .count = COUNT};
-    assert_int_equal(sr_map_closed(&open, 31 * SECTOR), 0);
+}
+
+static void flags_are_set_cleared_and_put_back(void **state)
+{
+    (void)state;
+    sr_map_mark(&map, (sr_region_t){(COUNT - 1) * SECTOR, 0x80000000u},
+                SR_MAP_CLOSED_NOW); /* As far as the flash goes. */
+    assert_int_equal(flags[COUNT - 1], SR_MAP_CLOSED_NOW);
+    sr_map_mark(&map, (sr_region_t){(COUNT - 2) * SECTOR, 2 * SECTOR}, SR_MAP_DATA | SR_MAP_BLANK);
+    sr_map_clear(&map, (sr_region_t){(COUNT - 1) * SECTOR, 1}, SR_MAP_BLANK | SR_MAP_TARGET);
+    assert_int_equal(flags[COUNT - 2], SR_MAP_DATA | SR_MAP_BLANK);
+    assert_int_equal(flags[COUNT - 1], SR_MAP_DATA | SR_MAP_CLOSED_NOW);
+    sr_map_put(&map, 5 * SECTOR, SR_MAP_MARK);
+    assert_int_equal(sr_map_at(&map, 5 * SECTOR), SR_MAP_MARK);
+    assert_int_equal(flags[4], 0);
+    assert_int_equal(flags[6], 0);
+}
+
+/* What becomes blank before anything is written counts as blank. */
+static void released_sectors_are_as_good_as_blank(void **state)
+{
+    (void)state;
+    set(3, 4, SR_MAP_RELEASED);
+    assert_int_equal(sr_map_find_free(&map, 4), 3 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, 5), UINT32_MAX);
+    assert_true(sr_map_is_blank(SR_MAP_RELEASED));
+    assert_true(sr_map_is_blank(SR_MAP_BLANK));
+    assert_false(sr_map_is_blank(SR_MAP_TARGET));
 }
 
 static void block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it(void **state)
 {
     (void)state;
     static const struct {
-        uint8_t other;
+        sr_map_flags_t other;
         bool claimed;
     } cases[] = {
         {SR_MAP_TARGET | SR_MAP_BLANK, true},
@@ -315,6 +337,8 @@ static void block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it(void **
         {BOOT, true},
         {SR_MAP_BLANK, true}, /* Nobody's. */
         {0, false},
+        {SR_MAP_BLANK | SR_MAP_SOURCE, false},
+        {SR_MAP_BLANK | SR_MAP_MARK, false},
         {SR_MAP_BLANK | SR_MAP_DATA, false}, /* The running system may write to it at any moment. */
         {SR_MAP_BLANK | SR_MAP_RUNNING_APP, false},
         {SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_RUNNING_APP, false},
@@ -338,35 +362,34 @@ static void block_is_not_claimed_if_it_does_not_pay_or_the_record_has_no_place(v
     (void)state;
     set_boot_path();
     sr_map_claim_block(&map, 17, 0); /* One more than there is free flash outside of the block. */
-    assert_int_equal(map.claimed_end, 0);
+    assert_int_equal(sr_map_claimed(&map).size, 0);
     assert_int_equal(flags[16], SR_MAP_TARGET | SR_MAP_BLANK);
     set_boot_path();
     flags[20] = SR_MAP_TARGET | SR_MAP_BLANK; /* Three erases are quicker than that of the block. */
     sr_map_claim_block(&map, 5, 0);
-    assert_int_equal(map.claimed_end, 0);
+    assert_int_equal(sr_map_claimed(&map).size, 0);
     set(21, 5, SR_MAP_TARGET | SR_MAP_WRONG); /* Nor does it help that others need one: they can have it before. */
     sr_map_claim_block(&map, 5, 0);
-    assert_int_equal(map.claimed_end, 0);
+    assert_int_equal(sr_map_claimed(&map).size, 0);
     set_boot_path();
     set(21, 3, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* Too much would wait in RAM. */
     sr_map_claim_block(&map, 5, 0);
-    assert_int_equal(map.claimed_end, 0);
+    assert_int_equal(sr_map_claimed(&map).size, 0);
     set_boot_path();
     set(21, 2, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* Has to be staged, too. */
     sr_map_claim_block(&map, 15, 0);
-    assert_int_equal(map.claimed_end, 0);
+    assert_int_equal(sr_map_claimed(&map).size, 0);
     sr_map_claim_block(&map, 14, 0);
-    assert_int_equal(map.claimed_end, 2 * SR_BLOCK_SIZE);
-    map.claimed_end = 0;
+    assert_int_equal(sr_map_claimed(&map).address, SR_BLOCK_SIZE);
     set(0, COUNT, SR_MAP_BLANK);
     sr_map_claim_block(&map, 2, 0); /* There is no boot path to be written. */
-    assert_int_equal(map.claimed_end, 0);
+    assert_int_equal(sr_map_claimed(&map).size, 0);
     const uint32_t all = map.count;
     set_boot_path();
     map.count = 31; /* The flash ends inside the block. */
     sr_map_claim_block(&map, 0, 0);
     map.count = all;
-    assert_int_equal(map.claimed_end, 0);
+    assert_int_equal(sr_map_claimed(&map).size, 0);
 }
 
 /* Against a bundle: sectors 0 to 2 are content, blank, content; 16 to 31 are erased; 40 is content. */
@@ -443,7 +466,7 @@ static void summary_counts_sectors_bytes_and_times(void **state)
 {
     (void)state;
     sr_map_summary_t summary;
-    const uint8_t wrong = SR_MAP_TARGET | SR_MAP_WRONG;
+    const sr_map_flags_t wrong = SR_MAP_TARGET | SR_MAP_WRONG;
     flags[0] = wrong | SR_MAP_CONTENT | SR_MAP_BOOT_PATH;                /* Erase and 16 pages. */
     flags[1] = wrong;                                                    /* Erase. */
     flags[2] = wrong | SR_MAP_CONTENT | SR_MAP_BLANK | SR_MAP_BOOT_PATH; /* 16 pages. */
@@ -545,8 +568,10 @@ static void place_for_a_mark_is_the_highest_that_costs_nobody_anything(void **st
     assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), 59 * SECTOR); /* Not in the last 16 KiB of a slot. */
     assert_int_equal(sr_map_find_mark(&map, 59 * SECTOR), 58 * SECTOR);
     assert_int_equal(sr_map_find_mark(&map, 48 * SECTOR), 43 * SECTOR);
-    static const uint8_t taken[] = {SR_MAP_BOOT_PATH, SR_MAP_RUNNING_APP, SR_MAP_DATA, SR_MAP_CONTENT, SR_MAP_NEW_DATA};
-    for (unsigned i = 0; i < sizeof(taken); i++) {
+    static const sr_map_flags_t taken[] = {SR_MAP_BOOT_PATH, SR_MAP_CLAIMED, SR_MAP_RECOVERY,   SR_MAP_RUNNING_APP,
+                                           SR_MAP_DATA,      SR_MAP_SOURCE,  SR_MAP_MARK,       SR_MAP_CONTENT,
+                                           SR_MAP_NEW_DATA,  SR_MAP_NEW_GAP, SR_MAP_CLOSED_NOW, SR_MAP_CLOSED_THEN};
+    for (unsigned i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
         set(0, COUNT, taken[i] | SR_MAP_BLANK | SR_MAP_TARGET);
         assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), UINT32_MAX);
     }
@@ -585,6 +610,8 @@ int main(void)
         TEST(block_is_erased_at_once_if_that_is_quicker_and_loses_nothing),
         TEST(block_must_be_whole),
         TEST(closed_sectors),
+        TEST(flags_are_set_cleared_and_put_back),
+        TEST(released_sectors_are_as_good_as_blank),
         TEST(block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it),
         TEST(block_is_not_claimed_if_it_does_not_pay_or_the_record_has_no_place),
         WITH_BUNDLE(chunk_has_what_one_of_its_sectors_with_content_has),
