@@ -12,8 +12,11 @@ occurs twice. The image API's is that of an app without bundles. A call through 
 something is missing there, every function whose address is taken anywhere and that is not listed. Not counted is what
 ESP-IDF's and the C library's functions take below the component's, and what the caller's own callbacks take.
 
-usage: chip_cost.py [--json] WORK_FOLDER
+usage: chip_cost.py [--json | --before FILE] WORK_FOLDER
+  --json         print the figures for programs
+  --before FILE  print what is different from figures that --json has printed, of another state of the sources
 """
+import argparse
 import collections
 import concurrent.futures
 import functools
@@ -22,7 +25,6 @@ import json
 import pathlib
 import re
 import subprocess
-import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOLS = "riscv64-unknown-elf-"
@@ -38,14 +40,14 @@ CALLBACKS = {
     "read": ("memory_read", "target_read", "flash_window_read", "overlay_read", "window_read"),
     "fetch": ("sr_migration_fetch", "fetch_from_stage", "fetch"),
     "feed": ("sr_watchdog_feed",),
-    "passes": ("src/preflight/sr_preflight.c:check_bootloader", "sr_preflight_check_flash_size", "sr_preflight_check_flash_mode",
+    "passes": ("sr_preflight.c:check_bootloader", "sr_preflight_check_flash_size", "sr_preflight_check_flash_mode",
                "check_revision", "sr_preflight_check_table", "sr_preflight_check_app"),
     "wanted": ("sr_map_is_body", "sr_map_is_moved_body", "is_data"),
     "allowed": ("sr_migration_leaves_alone", "gets_no_content", "sr_transfer_leaves_alone"),
-    "classifier": ("src/bundle/sr_migration_relocation.c:classify_room", "src/image/self_reflasher.c:classify_room"),
+    "classify": ("sr_migration_relocation.c:classify_room", "self_reflasher.c:classify_room"),
     "visit": ("find_new_app", "look_at_app", "look_at_partition", "mark_data", "mark_partition", "open_slot", "own_partition",
               "stay_in_partition", "take_otadata"),
-    "prove": tuple("src/journal/sr_verification.c:" + name for name in (
+    "prove": tuple("sr_verification.c:" + name for name in (
         "check_place", "load_list", "check_app", "load_manifest", "check_device", "check_list", "check_encryption",
         "confirm_data", "spares_running_app", "check_moves", "check_rest", "check_result")),
     "begin": ("sink_begin",),
@@ -68,7 +70,9 @@ def run(*command):
 
 def sources():
     text = (ROOT / "cmake" / "sources.cmake").read_text()
-    return [ROOT / name for name in re.findall(r"src/\w+/\w+\.c", text)]
+    found = [ROOT / name for name in re.findall(r"src/[\w/]+\.c", text)]
+    assert len({source.stem for source in found}) == len(found), "a module is known by the name of its file"
+    return found
 
 
 def make_includes(folder):
@@ -84,7 +88,9 @@ def make_includes(folder):
 
 def compile_all(folder):
     include = make_includes(folder / "include")
-    paths = ["-I", ROOT / "include", "-I", ROOT / "src"]
+    paths = ["-I", ROOT / "include"]
+    for path in sorted({header.parent for header in (ROOT / "src").rglob("*.h")}):
+        paths += ["-I", path]
     for path in (ROOT / "sim/idf/include", ROOT / "bench/include", include):
         paths += ["-isystem", path]
 
@@ -152,18 +158,27 @@ def plain(name):
     return re.sub(r"\.(constprop|isra|part|cold).*", "", name.rsplit(":", 1)[-1])
 
 
+def without_folder(name):
+    """The compiler puts the path of its file in front of a static function."""
+    return name.rsplit("/", 1)[-1]
+
+
 class CallGraph:
     def __init__(self, objects):
         self.frames, self.calls, self.dynamic = {}, collections.defaultdict(set), set()
+        self.module_of = {}
         self.unlisted = set()
         indirect = []
         for path in objects:
             text = path.with_suffix(".ci").read_text()
-            for name, size, kind in NODE.findall(text):
+            for title, size, kind in NODE.findall(text):
+                name = without_folder(title)
                 self.frames[name] = int(size)
+                self.module_of[name] = path.stem
                 if kind != "static":
                     self.dynamic.add(name)
             for caller, callee, place in EDGE.findall(text):
+                caller, callee = without_folder(caller), without_folder(callee)
                 if callee == "__indirect_call":
                     indirect.append((caller, place))
                 else:
@@ -194,6 +209,15 @@ class CallGraph:
                 todo += self.calls[name]
         return seen
 
+    def largest_frames(self, linked):
+        """Module -> its largest frame among the functions that are linked"""
+        largest = {}
+        for name, size in self.frames.items():
+            module = self.module_of[name]
+            if plain(name) in linked and size > largest.get(module, {"bytes": -1})["bytes"]:
+                largest[module] = {"function": plain(name), "bytes": size}
+        return largest
+
     def deepest(self, root, linked):
         """(bytes, chain of names) among the functions that are linked"""
 
@@ -221,12 +245,11 @@ def measure(folder):
         depth, chain = graph.deepest(name, all_functions if header == BUNDLE_HEADER else image_functions)
         stack[name] = {"header": header, "bytes": depth,
                        "chain": [{"function": plain(part), "bytes": graph.frames[part]} for part in chain]}
-    frames = sorted(graph.frames.items(), key=lambda frame: -frame[1])[:10]
     return {
         "images": images,
         "with_bundles": bundles,
         "stack": stack,
-        "largest_frames": [{"function": plain(name), "bytes": size} for name, size in frames],
+        "module_frames": graph.largest_frames(all_functions),
         "dynamic_frames": sorted(graph.dynamic),
         "unlisted_callbacks": sorted(graph.unlisted),
     }
@@ -240,14 +263,15 @@ def print_sizes(cost):
     images, bundles = cost["images"], cost["with_bundles"]
     heads = "".join(f"{kind:>8}" for kind in KINDS)
     print("Code and static RAM on a chip, bytes (RISC-V, -march=rv32imc -Os)")
-    print(f"  {'':24}{'image API only':>32}    {'with bundles':>32}")
-    print(f"  {'module':24}{heads}    {heads}")
+    print(f"  {'':26}{'image API only':>32}    {'with bundles':>32}   {'largest':>7}")
+    print(f"  {'module':26}{heads}    {heads}   {'frame':>7}")
     for module in sorted(bundles):
         left = images.get(module, dict.fromkeys(KINDS, 0))
-        print(f"  {module:24}" + "".join(f"{left[kind]:8}" for kind in KINDS) + "    " +
-              "".join(f"{bundles[module][kind]:8}" for kind in KINDS))
+        frame = cost["module_frames"].get(module, {"bytes": 0})["bytes"]
+        print(f"  {module:26}" + "".join(f"{left[kind]:8}" for kind in KINDS) + "    " +
+              "".join(f"{bundles[module][kind]:8}" for kind in KINDS) + f"   {frame:7}")
     left, right = total(images), total(bundles)
-    print(f"  {'total':24}" + "".join(f"{left[kind]:8}" for kind in KINDS) + "    " +
+    print(f"  {'total':26}" + "".join(f"{left[kind]:8}" for kind in KINDS) + "    " +
           "".join(f"{right[kind]:8}" for kind in KINDS))
 
 
@@ -267,13 +291,62 @@ def print_stack(cost):
         print(f"  not listed in CALLBACKS: {place}")
 
 
+def deepest_of(cost, header):
+    """The deepest stack of a header's functions."""
+    return max((stack["bytes"] for stack in cost["stack"].values() if stack["header"] == header), default=0)
+
+
+def change(before, after):
+    return f"{after:7} {after - before:+6}" if after != before else f"{after:7}      ="
+
+
+def print_sums(before, after):
+    print(f"  {'':16}" + "".join(f"{kind:>14}" for kind in (*KINDS, "stack")))
+    for title, key, header in (("image API only", "images", "self_reflasher.h"),
+                               ("with bundles", "with_bundles", BUNDLE_HEADER)):
+        pairs = [(total(before[key])[kind], total(after[key])[kind]) for kind in KINDS]
+        pairs.append((deepest_of(before, header), deepest_of(after, header)))
+        print(f"  {title:16}" + "".join(change(*pair) for pair in pairs))
+
+
+def print_changed(title, before, after):
+    """Two tables by name, each with a tuple of figures: the rows that are not the same."""
+    rows = [(name, before.get(name), after.get(name)) for name in sorted({*before, *after})]
+    rows = [row for row in rows if row[1] != row[2]]
+    if rows:
+        print(f"\n{title}")
+    for name, old, new in rows:
+        none = (0,) * len(old or new)
+        mark = "  new" if old is None else "  gone" if new is None else ""
+        print(f"  {name:44}" + "".join(change(*pair) for pair in zip(old or none, new or none)) + mark)
+
+
+def print_difference(before, after):
+    """What a change of the sources costs: sums always, and of the rest what changed."""
+    print("Code, static RAM and deepest stack on a chip, bytes, and what is different")
+    print_sums(before, after)
+    by_module = [{module: tuple(sizes[kind] for kind in KINDS) for module, sizes in cost["with_bundles"].items()}
+                 for cost in (before, after)]
+    print_changed(f"Modules, with bundles: {', '.join(KINDS)}", *by_module)
+    print_changed("Deepest stack", *({name: (stack["bytes"],) for name, stack in cost["stack"].items()}
+                                     for cost in (before, after)))
+    if "module_frames" in before:  # Older states of this script do not tell them.
+        print_changed("Largest frame of a module", *({module: (frame["bytes"],) for module, frame in
+                                                      cost["module_frames"].items()} for cost in (before, after)))
+
+
 def main():
-    arguments = [argument for argument in sys.argv[1:] if argument != "--json"]
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        sys.exit(__doc__)
-    cost = measure(pathlib.Path(arguments[0]).resolve())
-    if "--json" in sys.argv:
+    parser = argparse.ArgumentParser(usage=__doc__.rsplit("usage: ", 1)[1])
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true")
+    how.add_argument("--before", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path)
+    arguments = parser.parse_args()
+    cost = measure(arguments.folder.resolve())
+    if arguments.json:
         print(json.dumps(cost, indent=1))
+    elif arguments.before:
+        print_difference(json.loads(arguments.before.read_text()), cost)
     else:
         print_sizes(cost)
         print_stack(cost)

@@ -41,10 +41,10 @@ target_include_directories(sr_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_SOUR
 add_subdirectory(sim)
 
 add_library(sr_format STATIC ${SR_FORMAT_SOURCES})
+target_include_directories(sr_format PUBLIC include)
 target_link_libraries(sr_format PUBLIC sr_options sr_esp_idf_api ${MBEDCRYPTO})
 
 add_library(self_reflasher STATIC ${SR_ENGINE_SOURCES})
-target_include_directories(self_reflasher PUBLIC include)
 # The component calls ESP-IDF's functions, which the simulated chip has.
 target_link_libraries(self_reflasher PUBLIC sr_format sr_sim)
 

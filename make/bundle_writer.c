@@ -207,7 +207,7 @@ static uint32_t rows(const growing_t *table)
 static void put_header(growing_t *out, const bundle_spec_t *spec, const builder_t *builder, uint32_t manifest_size)
 {
     put_bytes(out, sr_bundle_magic, sizeof(sr_bundle_magic));
-    put_u16(out, SR_BUNDLE_VERSION);
+    put_u16(out, ESP_SELF_REFLASHER_BUNDLE_VERSION);
     put_u16(out, SR_BUNDLE_HEADER_SIZE);
     put_u32(out, spec->move_count != 0 ? SR_BUNDLE_FEATURE_MOVES : 0);
     put_u32(out, manifest_size);

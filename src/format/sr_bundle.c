@@ -97,7 +97,7 @@ static sr_bundle_status_t read_header(const uint8_t *header, sr_bundle_t *bundle
     if (memcmp(header, sr_bundle_magic, sizeof(sr_bundle_magic)) != 0) {
         return SR_BUNDLE_BAD_MAGIC;
     }
-    if (sr_bytes_get_le16(header + HEADER_VERSION) != SR_BUNDLE_VERSION ||
+    if (sr_bytes_get_le16(header + HEADER_VERSION) != ESP_SELF_REFLASHER_BUNDLE_VERSION ||
         sr_bytes_get_le16(header + HEADER_HEADER_SIZE) != SR_BUNDLE_HEADER_SIZE) {
         return SR_BUNDLE_BAD_VERSION;
     }

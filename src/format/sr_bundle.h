@@ -8,13 +8,13 @@
  */
 #pragma once
 
+#include "self_reflasher_version.h"
 #include "format/sr_region.h"
 #include "format/sr_sha256.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SR_BUNDLE_VERSION        2u
 #define SR_BUNDLE_HEADER_SIZE    64u
 #define SR_BUNDLE_ROW_SIZE       16u /**< Of every table but that of moves. */
 #define SR_BUNDLE_DIGEST_SIZE    16u /**< First half of a SHA-256. */

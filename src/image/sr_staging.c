@@ -183,6 +183,7 @@ bool sr_staging_is_refusal(esp_err_t err)
     case ESP_ERR_SELF_REFLASHER_CHECKSUM:
     case ESP_ERR_SELF_REFLASHER_DIGEST:
     case ESP_ERR_SELF_REFLASHER_FLASH_SIZE:
+    case ESP_ERR_SELF_REFLASHER_REVISION:
     case ESP_ERR_SELF_REFLASHER_NOT_SIGNED:
         return true;
     default:

@@ -8,6 +8,7 @@
 
 #include "make/bundle_writer.h"
 #include "self_reflasher_bundle.h"
+#include "format/sr_digest.h"
 #include "format/sr_image.h"
 #include "format/sr_otadata.h"
 #include "journal/sr_journal.h"
@@ -51,6 +52,7 @@ static const image_case_t refused[] = {
     {"/checksum.bin", "checksum.bin", ESP_ERR_SELF_REFLASHER_CHECKSUM, AT_LOADER},
     {"/digest.bin", "digest.bin", ESP_ERR_SELF_REFLASHER_DIGEST, AT_LOADER},
     {"/size.bin", "size.bin", ESP_ERR_SELF_REFLASHER_FLASH_SIZE, AT_LOADER},
+    {"/revision.bin", "revision.bin", ESP_ERR_SELF_REFLASHER_REVISION, AT_LOADER},
     {"/boot.bin", "boot.bin", ESP_ERR_SELF_REFLASHER_NOT_SIGNED, AT_LOADER, .secure_boot = true},
     {"/boot.bin", "boot.bin", ESP_ERR_SELF_REFLASHER_SHA256, AT_LOADER, .wrong_sha256 = true},
     {"/chip.bin", "chip.bin", ESP_ERR_SELF_REFLASHER_WRONG_CHIP, .destination = {0, 0x8000}},
@@ -87,6 +89,15 @@ static api_image_t damaged(size_t at)
 {
     api_image_t image = api_mcuboot();
     image.bytes[at] ^= 0x20;
+    return image;
+}
+
+static api_image_t for_a_later_revision(void)
+{
+    api_image_t image = api_mcuboot();
+    const size_t hashed = image.length - SR_SHA256_SIZE;
+    image.bytes[16] = 0x7F; /* Of the chip, in hundreds. */
+    assert_true(sr_digest(image.bytes, hashed, image.bytes + hashed));
     return image;
 }
 
@@ -164,6 +175,7 @@ static int start_server(void **state)
         IMAGE_WRITE_OK);
     serve("size.bin", two_megabytes);
     serve("noise.bin", api_noise(0x3210, 1));
+    serve("revision.bin", for_a_later_revision());
     serve("checksum.bin", damaged(0x1800));
     serve("digest.bin", damaged(boot.length - 1));
     serve("boot.bin", boot);

@@ -4,7 +4,13 @@
 
 usage: test_bench.py BENCHMARK CHIP_COST
 """
+import contextlib
+import copy
+import io
 import json
+import os
+import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +20,10 @@ import unittest
 import runner
 
 BENCHMARK, CHIP_COST = sys.argv[1:3]
+ROOT = pathlib.Path(CHIP_COST).resolve().parent.parent
+sys.path.insert(0, str(pathlib.Path(CHIP_COST).resolve().parent))
+import chip_cost  # its folder is an argument
+
 METHODS = ("floor", "classic", "images", "bundle")
 NUMBERS = ("read_ms", "sector_erases", "block_erases", "page_programs", "wear_maximum", "wear_mean", "network_bytes",
            "heap_peak", "restarts")
@@ -131,6 +141,59 @@ class ChipCost(unittest.TestCase):
         """A new callback has to be listed in chip_cost.py, or the stack is a guess."""
         self.assertEqual(self.cost["unlisted_callbacks"], [])
         self.assertEqual(self.cost["dynamic_frames"], [])
+
+    def test_each_module_has_its_largest_frame(self):
+        frames, chain = self.cost["module_frames"], self.cost["stack"]["esp_self_reflasher_apply_bundle"]["chain"]
+        self.assertLessEqual(set(frames), {*self.cost["with_bundles"]})
+        self.assertGreaterEqual(max(frame["bytes"] for frame in frames.values()), max(part["bytes"] for part in chain))
+        self.assertLess(max(frame["bytes"] for frame in frames.values()), 1024)
+
+    def difference(self, change):
+        """What is printed against figures that were changed."""
+        before, text = copy.deepcopy(self.cost), io.StringIO()
+        change(before)
+        with contextlib.redirect_stdout(text):
+            chip_cost.print_difference(before, self.cost)
+        return text.getvalue()
+
+    def test_nothing_is_different_from_itself(self):
+        text = self.difference(lambda before: None)
+        self.assertEqual(len(re.findall(r" =(?= |$)", text, re.MULTILINE)), 10, text)
+        self.assertNotRegex(text, r" [+-]\d")
+        self.assertEqual(len(text.splitlines()), 4)
+
+    def test_what_is_different_is_told(self):
+        def change(before):
+            before["with_bundles"]["sr_bundle"]["text"] -= 100
+            before["with_bundles"]["old_module"] = {"text": 7, "rodata": 0, "data": 0, "bss": 0}
+            before["stack"]["esp_self_reflasher_apply_bundle"]["bytes"] += 5000
+            before["module_frames"]["sr_bundle"]["bytes"] += 8
+        text = self.difference(change)
+        self.assertRegex(text, r"(?m)^  with bundles +\d+ +\+93 ")
+        self.assertRegex(text, r"(?m)^  sr_bundle +\d+ +\+100 ")
+        self.assertRegex(text, r"(?m)^  old_module +0 +-7 .*gone$")
+        self.assertRegex(text, r"(?m)^  esp_self_reflasher_apply_bundle +\d+ +-5000$")
+        self.assertRegex(text, r"(?m)^  sr_bundle +\d+ +-8$")
+
+    @unittest.skipUnless(shutil.which("git"), "no git")
+    def test_against_a_revision(self):
+        """The last commit is measured as it is there, the sources as they lie here."""
+        with tempfile.TemporaryDirectory() as folder:
+            tree = pathlib.Path(folder) / "tree"
+            shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns("build*", ".git", ".venv", "*.bin"))
+            environment = {**os.environ, **{f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER")
+                                            for what in ("NAME", "EMAIL")}}
+            for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "before")):
+                subprocess.run(["git", "-C", tree, *arguments], check=True, env=environment)
+            source = next(path for path in sorted(tree.glob("src/**/*.c")) if "refused: handle is" in path.read_text())
+            source.write_text(source.read_text().replace("refused: handle is", "refused, and not for the first time: handle is"))
+            text = run(tree / "scripts/size", "--against", "HEAD")
+            unknown = subprocess.run([tree / "scripts/size", "--against", "nowhere"], capture_output=True, text=True,
+                                     check=False)
+        self.assertRegex(text, r"^Before: [0-9a-f]+ before\n")
+        self.assertRegex(text, rf"(?m)^  {source.stem} +\d+ += +\d+ +\+\d+ ")
+        self.assertEqual((unknown.returncode, unknown.stdout), (1, ""))
+        self.assertIn("nowhere", unknown.stderr)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ class Layout(unittest.TestCase):
 
     def test_an_arrow_back_up_in_the_table_is_told(self):
         text = CHECK.read_text("utf-8")
-        changed = re.sub(r'"src/format": \(\)', '"src/format": ("src/bundle",)', text)
+        changed = text.replace('"src/format": ("include",)', '"src/format": ("include", "src/bundle")')
         self.assertNotEqual(text, changed)
         with tempfile.TemporaryDirectory() as folder:
             script = pathlib.Path(folder, "check-layout")

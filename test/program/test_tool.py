@@ -94,7 +94,7 @@ class Usage(ToolTest):
             self.assertEqual(run(command, "--help").returncode, 0)
 
     def test_version(self):
-        self.assertRegex(run("--version").stdout, r"^self-reflasher \d+\.\d+\.\d+\n$")
+        self.assertRegex(run("--version").stdout, r"^self-reflasher \d+\.\d+\.\d+\nbundle format \d+\n$")
 
     def test_bad_usage(self):
         self.assert_fails(2, ["no command"])

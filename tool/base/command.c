@@ -24,7 +24,7 @@ static error_t parse_common(int key, char *argument, struct argp_state *state)
         argp_state_help(state, state->out_stream, ARGP_HELP_USAGE | ARGP_HELP_EXIT_OK);
         return 0;
     case 'V':
-        fprintf(state->out_stream, "%s\n", PROGRAM_NAME " " SELF_REFLASHER_VERSION);
+        fputs(PROGRAM_NAME " " PROGRAM_VERSION "\nbundle format " BUNDLE_FORMAT_VERSION "\n", state->out_stream);
         exit(STATUS_OK);
     default:
         return ARGP_ERR_UNKNOWN;

@@ -4,10 +4,20 @@
  */
 #pragma once
 
+#include "self_reflasher_version.h"
+
 #include <argp.h>
 #include <stdbool.h>
 
 #define PROGRAM_NAME "self-reflasher"
+
+/** As texts: the version of the program, which is that of the component, and of the bundles that it makes and reads. */
+#define PROGRAM_VERSION                                                                                                \
+    TEXT_OF(ESP_SELF_REFLASHER_VERSION_MAJOR)                                                                          \
+    "." TEXT_OF(ESP_SELF_REFLASHER_VERSION_MINOR) "." TEXT_OF(ESP_SELF_REFLASHER_VERSION_PATCH)
+#define BUNDLE_FORMAT_VERSION TEXT_OF(ESP_SELF_REFLASHER_BUNDLE_VERSION)
+#define TEXT_OF(macro)        LITERALLY(macro)
+#define LITERALLY(text)       #text
 
 /** Exit statuses of the program; scripts depend on them. What belongs to which: docs/program.md. */
 enum {
