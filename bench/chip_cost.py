@@ -35,6 +35,9 @@ HOST_LIBRARIES = ("psa", "mbedtls", "zlib.h", "zconf.h")
 BUNDLE_HEADER = "self_reflasher_bundle.h"
 USER = ()  # the caller's own functions
 
+# The ways out of the way, src/relocate.
+WAYS = ("sr_relocation_slot", "sr_relocation_stay", "sr_relocation_table", "sr_relocation_in_place")
+
 # Whom a call through a struct's member can reach, by the member's name.
 CALLBACKS = {
     "read": ("memory_read", "target_read", "flash_window_read", "overlay_read", "window_read"),
@@ -48,8 +51,15 @@ CALLBACKS = {
     "visit": ("find_new_app", "look_at_app", "look_at_partition", "mark_data", "mark_partition", "open_slot", "own_partition",
               "stay_in_partition", "take_otadata"),
     "prove": tuple("sr_verification.c:" + name for name in (
-        "check_place", "load_list", "check_app", "load_manifest", "check_device", "check_list", "check_encryption",
-        "confirm_data", "spares_running_app", "check_moves", "check_rest", "check_result")),
+        "check_place", "load_list", "check_app", "load_manifest", "check_device", "find_mark", "check_list",
+        "check_security", "confirm_data", "spares_what_runs", "check_read_only", "check_moves", "check_rest",
+        "check_mark", "check_result")),
+    "propose": tuple(f"{way}.c:propose" for way in WAYS),
+    "why_not": ("sr_relocation_table.c:why_not", "sr_relocation_in_place.c:why_not"),
+    "execute": tuple(f"{way}.c:execute" for way in WAYS),
+    "object": ("sr_migration_relocation.c:object",),
+    "overwrite": ("sr_migration_relocation.c:overwrite", "self_reflasher.c:overwrite"),
+    "on_commit": ("sr_migration_relocation.c:on_commit",),
     "begin": ("sink_begin",),
     "data": ("sink_data",),
     "progress": ("copy_progress",),
@@ -57,7 +67,7 @@ CALLBACKS = {
     "on_retry": ("on_retry",),
     "progress_cb": USER,
     "event_cb": USER,
-    "may_commit": USER,
+    "may_commit": ("sr_migration_relocation.c:may_commit", "self_reflasher.c:may_commit"),  # or the caller's own
 }
 
 EDGE = re.compile(r'edge: \{ sourcename: "([^"]*)" targetname: "([^"]*)"(?: label: "([^"]*)")?')
@@ -88,9 +98,7 @@ def make_includes(folder):
 
 def compile_all(folder):
     include = make_includes(folder / "include")
-    paths = ["-I", ROOT / "include"]
-    for path in sorted({header.parent for header in (ROOT / "src").rglob("*.h")}):
-        paths += ["-I", path]
+    paths = ["-I", ROOT / "include", "-I", ROOT / "src"]
     for path in (ROOT / "sim/idf/include", ROOT / "bench/include", include):
         paths += ["-isystem", path]
 

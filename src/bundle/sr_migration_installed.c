@@ -44,16 +44,6 @@ static bool own_regions_are_right(const sr_migration_t *migration)
     return own.content_wrong == 0 && (own.content != 0 || own.blank_wrong == 0);
 }
 
-static bool has_initial(const sr_bundle_t *bundle)
-{
-    for (uint32_t i = 0; i < bundle->region_count; i++) {
-        if (sr_bundle_region(bundle, i).initial) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* From here on what lies there is nobody's business but the new system's. */
 static void settle(sr_migration_t *migration, sr_region_t place)
 {
@@ -135,7 +125,7 @@ static esp_err_t identify(sr_migration_t *migration)
 esp_err_t sr_migration_find_installed(sr_migration_t *migration)
 {
     const sr_bundle_t *bundle = &migration->manifest.bundle;
-    migration->has_initial = has_initial(bundle);
+    migration->has_initial = sr_bundle_has_initial(bundle);
     if (!migration->has_initial) {
         return ESP_OK; /* Then it is installed as soon as nothing is wrong. */
     }
@@ -221,7 +211,21 @@ esp_err_t sr_migration_reserve_mark(sr_migration_t *migration)
     return ESP_OK;
 }
 
-/* Of attempts with other bundles, or done with. */
+static esp_err_t tell(const sr_migration_t *migration, esp_err_t err)
+{
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "mark of the installation, sector 0x%" PRIx32 ": %s", migration->writer.failed_address,
+                 esp_self_reflasher_err_to_name(err));
+    }
+    return err;
+}
+
+static bool is_own(const sr_migration_t *migration, const sr_install_mark_t *mark)
+{
+    return migration->mark.address != SR_NO_ADDRESS && memcmp(mark->id, migration->mark.id, sizeof(mark->id)) == 0;
+}
+
+/* Of attempts with other bundles, or done with. If they cannot be erased, they say nothing about this bundle. */
 static esp_err_t clear_others(sr_migration_t *migration)
 {
     sr_install_mark_t mark = {.address = 0};
@@ -233,7 +237,8 @@ static esp_err_t clear_others(sr_migration_t *migration)
             err = counts(migration, mark.address, &yes);
         }
         if (err == ESP_OK && yes && mark.address != migration->mark.address) {
-            err = sr_install_mark_clear(&migration->writer, mark.address, scratch);
+            const esp_err_t cleared = tell(migration, sr_install_mark_clear(&migration->writer, mark.address, scratch));
+            err = is_own(migration, &mark) ? cleared : ESP_OK;
         }
         if (err != ESP_OK) {
             return err;
@@ -241,15 +246,6 @@ static esp_err_t clear_others(sr_migration_t *migration)
         mark.address += SR_SECTOR_SIZE;
     }
     return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
-}
-
-static esp_err_t tell(const sr_migration_t *migration, esp_err_t err)
-{
-    if (err != ESP_OK) {
-        ESP_LOGE(TAG, "mark of the installation, sector 0x%" PRIx32 ": %s", migration->writer.failed_address,
-                 esp_self_reflasher_err_to_name(err));
-    }
-    return err;
 }
 
 esp_err_t sr_migration_put_mark(sr_migration_t *migration)
@@ -261,7 +257,7 @@ esp_err_t sr_migration_put_mark(sr_migration_t *migration)
         sr_map_mark(&migration->map, sector, SR_MAP_MARK);
         err = sr_install_mark_put(&migration->writer, &migration->mark, migration->buffers->scratch);
     }
-    return tell(migration, err == ESP_OK ? clear_others(migration) : err);
+    return err == ESP_OK ? clear_others(migration) : tell(migration, err);
 }
 
 esp_err_t sr_migration_void_mark(sr_migration_t *migration)

@@ -440,6 +440,16 @@ bool sr_bundle_is_initial(const sr_bundle_t *bundle, uint32_t address)
     return find_region(bundle, address, &region) && region.initial;
 }
 
+bool sr_bundle_has_initial(const sr_bundle_t *bundle)
+{
+    for (uint32_t i = 0; i < bundle->region_count; i++) {
+        if (sr_bundle_region(bundle, i).initial) {
+            return true;
+        }
+    }
+    return false;
+}
+
 uint32_t sr_bundle_address(const sr_bundle_t *bundle, uint32_t digest_index)
 {
     // Erased regions have no digests, so that the table is not sorted by them. It is short.

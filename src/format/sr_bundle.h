@@ -142,6 +142,9 @@ sr_bundle_want_t sr_bundle_want(const sr_bundle_t *bundle, uint32_t address, uin
 /** True for a sector in an initial region. */
 bool sr_bundle_is_initial(const sr_bundle_t *bundle, uint32_t address);
 
+/** True if any of the regions is initial. */
+bool sr_bundle_has_initial(const sr_bundle_t *bundle);
+
 /** Flash address of the sector with this digest, below digest_count. */
 uint32_t sr_bundle_address(const sr_bundle_t *bundle, uint32_t digest_index);
 

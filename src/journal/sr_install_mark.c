@@ -107,16 +107,31 @@ esp_err_t sr_install_mark_counts(uint32_t address, bool *counts)
     return err;
 }
 
-esp_err_t sr_install_mark_remove(const sr_system_t *system, sr_writer_t *writer, uint8_t *scratch)
+esp_err_t sr_install_mark_find_own(const sr_system_t *system, sr_install_mark_t *mark, uint8_t *scratch)
+{
+    sr_install_mark_t found = {.address = mark->address};
+    esp_err_t err;
+    while ((err = sr_install_mark_find(&system->flash, found.address, scratch, &found)) == ESP_OK) {
+        bool counts = false;
+        if (memcmp(found.id, mark->id, sizeof(found.id)) == 0) {
+            err = sr_install_mark_counts(found.address, &counts);
+        }
+        if (err != ESP_OK || counts) {
+            mark->address = found.address;
+            return err;
+        }
+        found.address += SR_SECTOR_SIZE;
+    }
+    return err;
+}
+
+esp_err_t sr_install_mark_remove(const sr_system_t *system, sr_writer_t *writer, const uint8_t *id, uint8_t *scratch)
 {
     sr_install_mark_t mark = {.address = 0};
     esp_err_t err;
-    while ((err = sr_install_mark_find(&system->flash, mark.address, scratch, &mark)) == ESP_OK) {
-        bool counts = false;
-        err = sr_install_mark_counts(mark.address, &counts);
-        if (err == ESP_OK && counts) {
-            err = sr_install_mark_clear(writer, mark.address, scratch);
-        }
+    memcpy(mark.id, id, sizeof(mark.id));
+    while ((err = sr_install_mark_find_own(system, &mark, scratch)) == ESP_OK) {
+        err = sr_install_mark_clear(writer, mark.address, scratch);
         if (err != ESP_OK) {
             return err;
         }

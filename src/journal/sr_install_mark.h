@@ -54,8 +54,17 @@ esp_err_t sr_install_mark_clear(sr_writer_t *writer, uint32_t address, uint8_t *
 esp_err_t sr_install_mark_counts(uint32_t address, bool *counts);
 
 /**
- * Voids and erases all marks that count, once a record has finished what they tell of.
+ * Finds the first mark of one manifest at or above an address that counts.
+ * @param[in,out] mark Its id, and where to start. On success: where it is.
+ * @param scratch SR_SECTOR_SIZE bytes.
+ * @return ESP_OK, ESP_ERR_NOT_FOUND, ESP_ERR_NO_MEM, or an error of the flash.
+ */
+esp_err_t sr_install_mark_find_own(const sr_system_t *system, sr_install_mark_t *mark, uint8_t *scratch);
+
+/**
+ * Voids and erases all marks of one manifest that count, once a record has finished what they tell of.
+ * @param id Of the manifest, SR_BUNDLE_DIGEST_SIZE bytes.
  * @param scratch SR_SECTOR_SIZE bytes.
  * @return ESP_OK, ESP_ERR_NO_MEM, an error of the flash, or as sr_writer_put().
  */
-esp_err_t sr_install_mark_remove(const sr_system_t *system, sr_writer_t *writer, uint8_t *scratch);
+esp_err_t sr_install_mark_remove(const sr_system_t *system, sr_writer_t *writer, const uint8_t *id, uint8_t *scratch);

@@ -103,28 +103,62 @@ static esp_err_t commit(resume_t *resume)
     return sr_abandon(&abandon, &resume->stuck);
 }
 
-/* A record that cannot be erased was finished all the same. At the next start nothing of it is left to do, and it is
- * no reason to restart again. */
-static esp_err_t finish_record(resume_t *resume)
+static esp_err_t tell(const resume_t *resume, const char *what, esp_err_t err)
 {
-    bool done = false;
-    esp_err_t err = sr_verification_is_done(&resume->verification, &done);
-    if (err == ESP_OK && !done) {
-        err = commit(resume);
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "%s, sector 0x%" PRIx32 ": %s", what, resume->writer.failed_address,
+                 esp_self_reflasher_err_to_name(err));
     }
-    if (err == ESP_OK) {
-        err = sr_install_mark_remove(&resume->system, &resume->writer, resume->scratch);
+    return err;
+}
+
+/* What is still not as it must be, as another app has changed it since, the mark brings with the next apply. */
+static void settle_mark(resume_t *resume)
+{
+    static const uint8_t nobody[SR_BUNDLE_DIGEST_SIZE] = {0};
+    const uint8_t *const ids[] = {nobody, resume->verification.mark.id};
+    for (unsigned i = 0; i < (resume->verification.initial_is_right ? 2u : 1u); i++) {
+        (void)tell(resume, "mark of the installation",
+                   sr_install_mark_remove(&resume->system, &resume->writer, ids[i], resume->scratch));
     }
+}
+
+/* A record that cannot be erased was finished all the same. At the next start nothing of it is left to do, and it is
+ * no reason to restart again. Nor is a mark that stays one to write all of it again. */
+static esp_err_t finish_record(resume_t *resume, bool done)
+{
+    const esp_err_t err = done ? ESP_OK : commit(resume);
     if (err != ESP_OK) {
         return err;
     }
-    const esp_err_t discarded = sr_journal_discard(&resume->journal, &resume->writer, resume->scratch);
-    if (discarded != ESP_OK) {
-        ESP_LOGE(TAG, "staging, sector 0x%" PRIx32 ": %s", resume->writer.failed_address,
-                 esp_self_reflasher_err_to_name(discarded));
-    }
+    settle_mark(resume);
+    const esp_err_t discarded =
+        tell(resume, "staging", sr_journal_discard(&resume->journal, &resume->writer, resume->scratch));
     resume->finished = !done || discarded == ESP_OK;
     return ESP_OK;
+}
+
+/* Only what changes the boot path needs a steady supply: a record of which nothing is left to do would undo, at the
+ * next start, what the app writes until then. */
+static esp_err_t ask(const esp_self_reflasher_bundle_config_t *config, bool done)
+{
+    const bool may =
+        done || (config->may_commit != NULL ? config->may_commit(config->user_ctx) : sr_system_supply_is_steady());
+    return may ? ESP_OK : ESP_ERR_SELF_REFLASHER_NOT_NOW;
+}
+
+static esp_err_t take_record(resume_t *resume, const esp_self_reflasher_bundle_config_t *config)
+{
+    bool done = resume->verification.is_over;
+    esp_err_t err = done ? ESP_OK : sr_verification_is_done(&resume->verification, &done);
+    if (err == ESP_OK) {
+        err = ask(config, done);
+    }
+    if (err == ESP_OK) {
+        ESP_LOGW(TAG, "finishing what was interrupted, from the record at 0x%" PRIx32, resume->journal.address);
+        err = finish_record(resume, done);
+    }
+    return err;
 }
 
 static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t *config)
@@ -142,20 +176,15 @@ static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t 
                                                .journal = &resume->journal,
                                                .writer = &resume->writer,
                                                .scratch = resume->scratch};
-    err = find_record(resume);
-    if (err == ESP_ERR_NOT_FOUND) {
-        return ESP_OK;
-    }
-    if (err == ESP_OK &&
-        !(config->may_commit != NULL ? config->may_commit(config->user_ctx) : sr_system_supply_is_steady())) {
-        err = ESP_ERR_SELF_REFLASHER_NOT_NOW;
-    }
-    if (err == ESP_OK) {
-        ESP_LOGW(TAG, "finishing what was interrupted, from the record at 0x%" PRIx32, resume->journal.address);
-        err = finish_record(resume);
-    }
-    free_digests(resume);
-    return err;
+    do {
+        err = find_record(resume);
+        if (err == ESP_OK) {
+            err = take_record(resume, config);
+        }
+        free_digests(resume);
+        resume->journal.address += SR_SECTOR_SIZE;
+    } while (err == ESP_OK && !resume->finished);
+    return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
 }
 
 esp_err_t sr_resume(const esp_self_reflasher_bundle_config_t *config, bool *stuck)

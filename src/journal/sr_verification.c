@@ -2,6 +2,7 @@
 #include "journal/sr_verification.h"
 
 #include "format/sr_digest.h"
+#include "journal/sr_install_mark.h"
 #include "port/sr_yield.h"
 #include "preflight/sr_admit.h"
 #include "preflight/sr_preflight_chip.h"
@@ -116,6 +117,32 @@ static esp_err_t check_device(sr_verification_t *verification, sr_record_status_
                  verification->reason, sizeof(verification->reason));
     *status = refusal == ESP_SELF_REFLASHER_REFUSED_NOT ? SR_RECORD_OK : SR_RECORD_NOT_ADMITTED;
     return ESP_OK;
+}
+
+static esp_err_t locate(sr_verification_t *verification, sr_install_mark_t *mark)
+{
+    mark->address = 0;
+    const esp_err_t err = sr_install_mark_find_own(verification->system, mark, verification->scratch);
+    mark->address = err == ESP_OK ? mark->address : UINT32_MAX;
+    return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
+}
+
+/* Where an installation is not done yet, its mark says so. */
+static esp_err_t find_mark(sr_verification_t *verification, sr_record_status_t *status)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    (void)status;
+    if (!sr_digest(verification->manifest.bytes, verification->manifest.bundle.manifest_size, digest)) {
+        return ESP_FAIL;
+    }
+    memcpy(verification->mark.id, digest, sizeof(verification->mark.id));
+    sr_install_mark_t void_mark = {.address = 0};
+    esp_err_t err = locate(verification, &verification->mark);
+    if (err == ESP_OK) {
+        err = locate(verification, &void_mark);
+    }
+    verification->void_mark = void_mark.address;
+    return err;
 }
 
 static esp_err_t check_list(sr_verification_t *verification, sr_record_status_t *status)
@@ -249,25 +276,133 @@ static esp_err_t entry_is_done(sr_verification_t *verification, const sr_record_
     return err;
 }
 
-static esp_err_t list_is_done(sr_verification_t *verification, sr_region_t where, bool *done)
+/* Groups ascend. */
+static esp_err_t list_is_done_up_to(sr_verification_t *verification, sr_record_group_t last, sr_region_t where,
+                                    bool *done)
 {
     esp_err_t err = ESP_OK;
     *done = true;
     for (uint32_t i = 0; i < verification->journal->header.count && err == ESP_OK && *done; i++) {
         const sr_record_entry_t entry = sr_journal_entry(verification->journal, i);
+        if (entry.group > last) {
+            break;
+        }
         err = entry_is_done(verification, &entry, where, done);
     }
     return err;
 }
 
-/* No record writes over the app that runs. Once the new system does, it may be the same app at a place that has been
- * written. */
-static esp_err_t spares_running_app(sr_verification_t *verification, sr_record_status_t *status)
+static esp_err_t list_is_done(sr_verification_t *verification, sr_region_t where, bool *done)
 {
+    return list_is_done_up_to(verification, SR_RECORD_OTADATA, where, done);
+}
+
+/* Is it time for what starts the chip? The rest comes before, in any order. What selects the app is written last,
+ * unless something moves there; see sr_migration_group_of(). A bootloader that did not start the chip may be half
+ * written. */
+static bool is_in_turn(const sr_verification_t *verification, const sr_record_entry_t *entry, uint32_t address)
+{
+    const sr_boot_path_t *path = &verification->system->boot_path;
+    const bool moves = sr_record_moves_to(&verification->manifest.bundle, address);
+    if (is_in(path->otadata, address)) {
+        return entry->group == SR_RECORD_OTADATA || (entry->group == SR_RECORD_BOOTLOADER && moves);
+    }
+    if (path->recovery.size == 0 && is_in(path->bootloader, address)) {
+        return entry->group == SR_RECORD_BOOTLOADER;
+    }
+    /* What a longer bootloader has there, the old one does not miss. */
+    return entry->group != SR_RECORD_OTADATA || address < verification->system->chip->bootloader_offset ||
+           address >= path->table.address;
+}
+
+/* Nothing that would be written over the app that runs, or out of turn, except to what decides on the app, if all else
+ * is there. */
+static esp_err_t entry_is_spared(sr_verification_t *verification, const sr_record_entry_t *entry, bool only_otadata,
+                                 bool *spared)
+{
+    const sr_boot_path_t *path = &verification->system->boot_path;
+    esp_err_t err = ESP_OK;
+    *spared = true;
+    for (uint32_t i = 0; i < entry->sectors && err == ESP_OK && *spared; i++) {
+        const uint32_t address = entry->address + i * SR_SECTOR_SIZE;
+        const bool may = is_in_turn(verification, entry, address) || (only_otadata && is_in(path->otadata, address));
+        if (!may || is_in(path->running_app, address)) {
+            err = is_right(verification, address, digest_in_stage(verification, entry, i), spared);
+        }
+    }
+    return err;
+}
+
+static esp_err_t list_spares(sr_verification_t *verification, bool only_otadata, bool *spared)
+{
+    esp_err_t err = ESP_OK;
+    *spared = true;
+    for (uint32_t i = 0; i < verification->journal->header.count && err == ESP_OK && *spared; i++) {
+        const sr_record_entry_t entry = sr_journal_entry(verification->journal, i);
+        err = entry_is_spared(verification, &entry, only_otadata, spared);
+    }
+    return err;
+}
+
+/* All of the groups before otadata's, but for what lies in the otadata of the running system. */
+static esp_err_t only_otadata_is_left(sr_verification_t *verification, bool *left)
+{
+    const sr_region_t otadata = verification->system->boot_path.otadata;
+    const uint32_t end = otadata.address + otadata.size;
+    esp_err_t err = list_is_done_up_to(verification, SR_RECORD_TABLE, (sr_region_t){0, otadata.address}, left);
+    if (err == ESP_OK && *left) {
+        err = list_is_done_up_to(verification, SR_RECORD_TABLE,
+                                 (sr_region_t){end, verification->system->flash.size - end}, left);
+    }
+    return err;
+}
+
+/* No record writes over the app that runs, nor changes the order in which what starts the chip is written. What is
+ * there already does not count: after a power cut the new system may be what runs, and its parts came in their order.
+ * Of that, the new bootloader may have changed the new otadata by now. */
+static esp_err_t spares_what_runs(sr_verification_t *verification, sr_record_status_t *status)
+{
+    bool only_otadata = false;
     bool spared = true;
-    const esp_err_t err = list_is_done(verification, verification->system->boot_path.running_app, &spared);
+    esp_err_t err = list_spares(verification, false, &spared);
+    if (err == ESP_OK && !spared) {
+        err = only_otadata_is_left(verification, &only_otadata);
+    }
+    if (err == ESP_OK && only_otadata) {
+        err = list_spares(verification, true, &spared);
+    }
     *status = spared ? SR_RECORD_OK : SR_RECORD_FORBIDDEN;
     return err;
+}
+
+/** A search for what would have to be written and cannot be. */
+typedef struct closed {
+    sr_verification_t *verification;
+    const esp_partition_t *partition;
+    esp_err_t err;
+} closed_t;
+
+static void look_for_closed(void *context, const esp_partition_t *partition)
+{
+    closed_t *closed = context;
+    bool done = true;
+    if (closed->partition == NULL && closed->err == ESP_OK && sr_partition_is_read_only(partition)) {
+        closed->err = list_is_done(closed->verification, sr_partition_region(partition), &done);
+        closed->partition = done ? NULL : partition;
+    }
+}
+
+/* As in a plan: the flash driver would refuse, at each start again. */
+static esp_err_t check_read_only(sr_verification_t *verification, sr_record_status_t *status)
+{
+    closed_t closed = {.verification = verification, .err = ESP_OK};
+    const esp_err_t err = sr_partition_visit(look_for_closed, &closed);
+    if (closed.partition != NULL) {
+        (void)snprintf(verification->reason, sizeof(verification->reason), "partition '%s' is flagged readonly",
+                       closed.partition->label);
+        *status = SR_RECORD_REFUSED;
+    }
+    return err != ESP_OK ? err : closed.err;
 }
 
 /* Moves are over when bootloader and table are those of the bundle. */
@@ -336,16 +471,30 @@ static esp_err_t check_moves(sr_verification_t *verification, sr_record_status_t
     return err;
 }
 
+/* What is erased when the record is finished: it, and the marks of its installation. */
+static bool will_be_gone(const sr_verification_t *verification, uint32_t address)
+{
+    return address == verification->mark.address || address == verification->void_mark ||
+           is_in(sr_journal_place(verification->journal), address);
+}
+
 /* What the list does not have must be right by itself, or a record could leave half of a system. Blank sectors may wait
- * under the app that runs, and the record itself will be gone. */
+ * under the app that runs, and under what will be gone; content there would be gone, too. */
 static esp_err_t check_sector(sr_verification_t *verification, uint32_t address, bool *right)
 {
     const sr_journal_t *journal = verification->journal;
     const uint8_t *digest = signed_digest(verification, address);
-    *right = sr_record_entry_at(journal->list, journal->header.count, address) < SR_RECORD_MAX_ENTRIES ||
-             (digest == NULL && (is_in(sr_journal_place(journal), address) ||
-                                 is_in(verification->system->boot_path.running_app, address)));
-    return *right ? ESP_OK : is_right(verification, address, digest, right);
+    const bool gone = will_be_gone(verification, address);
+    *right = true;
+    if (sr_record_entry_at(journal->list, journal->header.count, address) < SR_RECORD_MAX_ENTRIES ||
+        (digest == NULL && (gone || is_in(verification->system->boot_path.running_app, address)))) {
+        return ESP_OK;
+    }
+    if (gone) {
+        *right = false;
+        return ESP_OK;
+    }
+    return is_right(verification, address, digest, right);
 }
 
 static esp_err_t check_region(sr_verification_t *verification, const sr_bundle_region_t *region,
@@ -354,14 +503,14 @@ static esp_err_t check_region(sr_verification_t *verification, const sr_bundle_r
     for (uint32_t offset = 0; offset < region->place.size; offset += SR_SECTOR_SIZE) {
         bool right = true;
         const uint32_t address = region->place.address + offset;
-        /* What the new system owns from the step on may change at any time, but not what decides on who boots. */
-        const esp_err_t err = !region->initial || is_in(verification->system->boot_path.otadata, address)
-                                  ? check_sector(verification, address, &right)
-                                  : ESP_OK;
+        const esp_err_t err = check_sector(verification, address, &right);
         if (err != ESP_OK) {
             return err;
         }
-        if (!right) {
+        /* What was written already may have changed with the app that ran since, but not what decides on who boots. */
+        if (!right && region->initial && !is_in(verification->system->boot_path.otadata, address)) {
+            verification->initial_is_right = false;
+        } else if (!right) {
             (void)snprintf(verification->reason, sizeof(verification->reason), "sector 0x%" PRIx32, address);
             *status = SR_RECORD_INCOMPLETE;
             return ESP_OK;
@@ -373,10 +522,34 @@ static esp_err_t check_region(sr_verification_t *verification, const sr_bundle_r
 static esp_err_t check_rest(sr_verification_t *verification, sr_record_status_t *status)
 {
     esp_err_t err = ESP_OK;
+    verification->initial_is_right = true;
     for (uint32_t i = 0; i < verification->manifest.bundle.region_count && err == ESP_OK && *status == SR_RECORD_OK;
          i++) {
         const sr_bundle_region_t region = sr_bundle_region(&verification->manifest.bundle, i);
         err = check_region(verification, &region, status);
+    }
+    return err;
+}
+
+/* Without its mark, an installation is done: then the new system has its own data. Or the mark is lost, or there was
+ * none: then the record has to have everything, as nothing else would bring the rest. */
+static esp_err_t check_mark(sr_verification_t *verification, sr_record_status_t *status)
+{
+    const sr_bundle_t *bundle = &verification->manifest.bundle;
+    esp_err_t err = ESP_OK;
+    verification->is_over = false;
+    if (verification->mark.address != UINT32_MAX || !sr_bundle_has_initial(bundle)) {
+        return ESP_OK;
+    }
+    bool over = verification->moves.count == 0;
+    for (uint32_t i = 0; i < bundle->region_count && err == ESP_OK && over; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(bundle, i);
+        err = region.initial ? ESP_OK : list_is_done(verification, region.place, &over);
+    }
+    verification->is_over = over;
+    if (err == ESP_OK && !over && !verification->initial_is_right) {
+        (void)snprintf(verification->reason, sizeof(verification->reason), "and no mark that would bring it");
+        *status = SR_RECORD_INCOMPLETE;
     }
     return err;
 }
@@ -443,8 +616,9 @@ esp_err_t sr_verification_check(sr_verification_t *verification, sr_record_statu
     static const struct {
         esp_err_t (*prove)(sr_verification_t *verification, sr_record_status_t *status);
     } steps[] = {
-        {check_place},    {load_list},    {check_app},          {load_manifest}, {check_device}, {check_list},
-        {check_security}, {confirm_data}, {spares_running_app}, {check_moves},   {check_rest},   {check_result},
+        {check_place},     {load_list},   {check_app},      {load_manifest}, {check_device},
+        {find_mark},       {check_list},  {check_security}, {confirm_data},  {spares_what_runs},
+        {check_read_only}, {check_moves}, {check_rest},     {check_mark},    {check_result},
     };
     esp_err_t err = ESP_OK;
     *status = SR_RECORD_OK;

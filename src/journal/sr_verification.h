@@ -10,6 +10,7 @@
 #include "self_reflasher_bundle.h"
 #include "flash/sr_writer.h"
 #include "format/sr_moves.h"
+#include "journal/sr_install_mark.h"
 #include "journal/sr_journal.h"
 #include "net/sr_manifest.h"
 #include "system/sr_system.h"
@@ -27,7 +28,11 @@ typedef struct sr_verification {
     uint8_t *scratch;               /**< SR_SECTOR_SIZE bytes, aligned for any type. */
     uint8_t app_id[SR_SHA256_SIZE]; /**< Of the running app. */
 
-    sr_manifest_t manifest;                        /**< While it is checked. */
+    sr_manifest_t manifest; /**< While it is checked. */
+    sr_install_mark_t mark; /**< Id of the manifest, and where its mark lies; UINT32_MAX: it has none that counts. */
+    uint32_t void_mark;     /**< Where one lies that was its, perhaps; UINT32_MAX: nowhere. */
+    bool initial_is_right;  /**< What the new system will own is in the list, or there already. */
+    bool is_over; /**< For a record that is believed: all of it was written before, and it is only left over. */
     struct sr_move move_list[SR_BUNDLE_MAX_MOVES]; /**< Memory of `moves`. */
     sr_moves_t moves;     /**< Set for a record that is believed: those that are not over yet. */
     bool moves_are_known; /**< False: the running system does not have all that moves. */

@@ -429,6 +429,89 @@ static void without_a_sector_for_the_mark_nothing_is_touched(void **state)
     close_chip();
 }
 
+static void call_resume(void *unused)
+{
+    (void)unused;
+    job->err = esp_self_reflasher_resume(&job->bundle);
+}
+
+/* The only free flash is the rest of the new app's slot, which the bundle wants blank. */
+static void open_with_mark_in_the_way(void)
+{
+    open_chip(0, 0);
+    memset(nor_flash_bytes(flash) + OLD_APP + SMALL_APP_SIZE, 0x5A, SMALL_SLOT_SIZE - SMALL_APP_SIZE);
+    region_count = 0;
+    want(SR_PARTITION_TABLE_OFFSET, SECTOR, new_table, SECTOR, false);
+    want(SMALL_NVS, SMALL_NVS_SIZE, new_nvs, sizeof(new_nvs), true);
+    want(SMALL_OTADATA, sizeof(new_otadata), new_otadata, sizeof(new_otadata), true);
+    want(NEW_APP, SMALL_SLOT_SIZE, new_app, SMALL_APP_SIZE, false);
+    pack();
+}
+
+static bool holds(uint32_t region)
+{
+    const bundle_region_t *is = &regions[region];
+    return memcmp(nor_flash_view(flash) + is->place.address, is->data, is->length) == 0;
+}
+
+/* Without the source: what has begun is finished by resume() alone, and what has not, it does not touch. */
+static void assert_resume_finishes_what_has_begun(const uint8_t *before)
+{
+    const boot_result_t boot = small_boot(flash, false);
+    const bool begun = memcmp(nor_flash_view(flash), before, SMALL_SLOTS) != 0;
+    if (!boot_succeeds(&boot)) {
+        assert_true(begun && !holds(0)); /* The window: the table is on its way. */
+        return;
+    }
+    const bool complete = holds(0) && holds(1) && holds(2);
+    const sim_config_t config = {
+        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = boot.app_offset, .quiet = true};
+    assert_true(sim_chip_attach(&config));
+    nor_flash_reset_stats(flash);
+    const sim_end_t end = sim_call(call_resume, NULL);
+    sim_chip_detach();
+    if (end == SIM_END_RESTART) {
+        assert_holds_all();
+        return;
+    }
+    assert_int_equal(end, SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    assert_true(complete || !begun);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+    (void)start_at(boot.app_offset);
+    assert_int_equal(job->err, ESP_OK);
+    assert_holds_all();
+}
+
+static void resume_finishes_with_the_mark_in_the_way(void **state)
+{
+    (void)state;
+    open_with_mark_in_the_way();
+    assert_int_equal(start_at(OLD_APP), SIM_END_RESTART);
+    const uint32_t operations = nor_flash_stats(flash).operations;
+    assert_holds_all();
+    close_chip();
+    for (uint32_t i = 0; i < operations; i++) {
+        open_with_mark_in_the_way();
+        uint8_t *before = small_copy(flash);
+        nor_flash_set_power_loss(flash,
+                                 (nor_power_loss_t){.armed = true, .operation = i, .when = NOR_POWER_LOSS_BEFORE});
+        assert_int_equal(start_at(OLD_APP), SIM_END_POWER_LOSS);
+        nor_flash_power_on(flash);
+        assert_resume_finishes_what_has_begun(before);
+        free(before);
+        close_chip();
+    }
+}
+
+/* Torn in all ways, and with the source. */
+static void every_cut_with_the_mark_in_the_way(void **state)
+{
+    (void)state;
+    open_with_mark_in_the_way();
+    explore_opened(0, 2);
+}
+
 /* Not where anyone can store a file, not with another manifest's digest, not in a sector with more in it. */
 static void what_only_looks_like_a_mark_counts_for_nothing(void **state)
 {
@@ -471,6 +554,8 @@ int main(void)
         cmocka_unit_test_setup(a_commit_that_is_put_off_is_done_later, new_job),
         cmocka_unit_test_setup(without_a_sector_for_the_mark_nothing_is_touched, new_job),
         cmocka_unit_test_setup(what_only_looks_like_a_mark_counts_for_nothing, new_job),
+        cmocka_unit_test_setup(resume_finishes_with_the_mark_in_the_way, new_job),
+        cmocka_unit_test_setup(every_cut_with_the_mark_in_the_way, new_job),
         cmocka_unit_test_setup(in_place_the_mark_goes_last, new_job),
         cmocka_unit_test_setup(every_cut_in_place, new_job),
         cmocka_unit_test_setup(every_cut_of_an_app_and_its_otadata, new_job),

@@ -22,6 +22,8 @@
 #define STORAGE 0xA0000u /**< A file system of the running system. */
 #define MOVED   0xB0000u /**< Where NVS may move to. */
 #define RECORD  0xD0000u
+#define TWIN    (RECORD + 3 * SECTOR) /**< First data sector of a record there. */
+#define MARK    0xE0000u
 #define BUNDLE  0xF0000u
 
 /** What the app does, and what came of it; shared with the processes that run it. */
@@ -48,6 +50,9 @@ typedef struct target {
     bool for_c3;
     bool breaks; /**< The bootloader that it brings is damaged. */
     bool erases; /**< 20 sectors at MOVED. */
+    bool files;  /**< The file system gets other content. */
+    bool longer; /**< The bootloader's place is in use up to the table. */
+    bool twin;   /**< TWIN gets the same content as the first sector of NVS. */
 } target_t;
 
 /* The bootloader with other data: two bits of one column of the checksum, and the digest that goes with them. */
@@ -57,11 +62,13 @@ static void other_bootloader(uint8_t *bytes, bool damaged)
     uint8_t digest[SR_SHA256_SIZE];
     assert_int_equal(dummy_image_bootloader(sr_chip_by_name("esp32"), 0, bytes, 0x7000, &length), IMAGE_WRITE_OK);
     bytes[0x600] ^= 0x10;
-    bytes[0x610] ^= 0x10;
+    bytes[0x4810] ^= 0x10;
     assert_true(sr_digest(bytes, length - sizeof(digest), digest));
     memcpy(bytes + length - sizeof(digest), digest, sizeof(digest));
     bytes[0x601] ^= damaged ? 1 : 0;
 }
+
+static uint32_t storage_flags; /**< Of its partition in all tables. */
 
 static void put_table(uint8_t *bytes, uint32_t nvs, bool old)
 {
@@ -70,7 +77,7 @@ static void put_table(uint8_t *bytes, uint32_t nvs, bool old)
         {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, SMALL_OTADATA, 0x2000, 0, "otadata"},
         {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_OTA_0, SLOT_0, SMALL_SLOT_SIZE, 0, "ota_0"},
         {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_OTA_0 + 1, SLOT_1, SMALL_SLOT_SIZE, 0, "ota_1"},
-        {SR_PARTITION_TYPE_DATA, old ? 0x82 : 0x81, STORAGE, 0x10000, 0, "storage"},
+        {SR_PARTITION_TYPE_DATA, old ? 0x82 : 0x81, STORAGE, 0x10000, storage_flags, "storage"},
     };
     small_put_table(bytes, entries, 5);
 }
@@ -118,6 +125,9 @@ static void make_bundle(const target_t *target, const char *private_pem)
     dummy_image_fill(wanted + SMALL_NVS, SECTOR, 4711);
     memset(wanted + SMALL_NVS + SECTOR, 0xFF, SMALL_NVS_SIZE - SECTOR);
     image_write_otadata(2, SR_OTA_VALID, wanted + SMALL_OTADATA);
+    if (target->longer) {
+        dummy_image_fill(wanted + SR_PARTITION_TABLE_OFFSET - SECTOR, SECTOR, 17);
+    }
     bundle_region_t regions[8];
     unsigned count = 0;
     if (!target->no_bootloader) {
@@ -131,6 +141,14 @@ static void make_bundle(const target_t *target, const char *private_pem)
         regions[count++] = (bundle_region_t){.place = {SLOT_0, SMALL_APP_SIZE}};
     }
     regions[count++] = (bundle_region_t){.place = {SLOT_1, SMALL_APP_SIZE}};
+    if (target->files) {
+        dummy_image_fill(wanted + STORAGE, 2 * SECTOR, 815);
+        regions[count++] = (bundle_region_t){.place = {STORAGE, 2 * SECTOR}, .initial = true};
+    }
+    if (target->twin) {
+        memcpy(wanted + TWIN, wanted + SMALL_NVS, SECTOR);
+        regions[count++] = (bundle_region_t){.place = {TWIN, SECTOR}};
+    }
     if (target->erases) {
         memset(wanted + MOVED, 0xFF, 20 * SECTOR);
         regions[count++] = (bundle_region_t){.place = {MOVED, 20 * SECTOR}};
@@ -149,6 +167,13 @@ static void make_bundle(const target_t *target, const char *private_pem)
                                 .sequence = 7};
     free(bundle);
     bundle = record_bundle(&spec, private_pem, &bundle_size);
+}
+
+/* Embeds the bundle, and makes it the app's. */
+static void embed(void)
+{
+    memcpy(nor_flash_bytes(flash) + BUNDLE, bundle, bundle_size);
+    job->config.embedded = (addr_region_t){BUNDLE, bundle_size};
 }
 
 static bool differs(uint32_t address)
@@ -189,6 +214,9 @@ static void start_record(const target_t *target)
     if (target->moves) {
         record_add(&record, SR_RECORD_DATA, MOVED, SMALL_NVS_SIZE / SECTOR, nor_flash_view(flash) + SMALL_NVS);
         record_vouch(&record);
+    }
+    if (target->files) {
+        add_range(SR_RECORD_DATA, STORAGE, 2 * SECTOR);
     }
     if (!target->no_bootloader) {
         add_range(SR_RECORD_BOOTLOADER, SMALL_BOOTLOADER, 0x7000);
@@ -626,6 +654,208 @@ static void running_app_is_not_written_over(void **state)
     expect_ignored(RECORD, "over the running app, as data");
 }
 
+/** A sector that a record brings, and the group that a writer puts it into. */
+typedef struct brought {
+    uint32_t address;
+    sr_record_group_t group;
+} brought_t;
+
+/* All that the bundle changes, in ascending order. */
+static unsigned list_brought(brought_t *brought)
+{
+    unsigned count = 0;
+    for (uint32_t i = SMALL_BOOTLOADER; i < SMALL_OTADATA + 2 * SECTOR; i += SECTOR) {
+        const sr_record_group_t group = i < SR_PARTITION_TABLE_OFFSET    ? SR_RECORD_BOOTLOADER
+                                        : i == SR_PARTITION_TABLE_OFFSET ? SR_RECORD_TABLE
+                                        : i < SMALL_OTADATA              ? SR_RECORD_DATA
+                                                                         : SR_RECORD_OTADATA;
+        if (differs(i)) {
+            brought[count++] = (brought_t){i, group};
+        }
+    }
+    return count;
+}
+
+static void make_record_of(const brought_t *brought, unsigned count)
+{
+    record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+    for (unsigned group = SR_RECORD_DATA; group < SR_RECORD_GROUPS; group++) {
+        for (unsigned i = 0; i < count; i++) {
+            if (brought[i].group == group) {
+                add((sr_record_group_t)group, brought[i].address);
+            }
+        }
+    }
+    record_note_boot_path(&record, nor_flash_view(flash));
+}
+
+/* Each choice of what starts the chip, in each group that is not its own: the data comes first, takes long, and is
+ * given up if it fails; otadata comes last, when all that it leads to is there. */
+static void what_starts_the_chip_comes_in_its_turn(void **state)
+{
+    (void)state;
+    brought_t own[16];
+    make_bundle(&system_target, own_private);
+    const unsigned count = list_brought(own);
+    for (unsigned group = SR_RECORD_DATA; group < SR_RECORD_GROUPS; group++) {
+        for (unsigned choice = 1; choice < 1u << count; choice++) {
+            brought_t brought[16];
+            bool moved = true;
+            memcpy(brought, own, sizeof(own));
+            for (unsigned i = 0; i < count && moved; i++) {
+                if ((choice >> i & 1) != 0) {
+                    moved = own[i].group != SR_RECORD_DATA && own[i].group != group;
+                    brought[i].group = (sr_record_group_t)group;
+                }
+            }
+            if (moved) {
+                make_record_of(brought, count);
+                expect_ignored(RECORD, "with what starts the chip out of its turn");
+            }
+        }
+    }
+    make_record_of(own, count);
+    put(RECORD);
+    expect_finished();
+}
+
+/* The end of a bootloader that is longer than the one of today: any time before the table. */
+static void end_of_a_longer_bootloader_comes_before_the_table(void **state)
+{
+    (void)state;
+    const uint32_t end = SR_PARTITION_TABLE_OFFSET - SECTOR;
+    for (unsigned group = SR_RECORD_DATA; group <= SR_RECORD_OTADATA; group += 2) {
+        close_chip(NULL);
+        open_chip(NULL);
+        brought_t brought[16];
+        make_bundle(&(target_t){.longer = true}, own_private);
+        const unsigned count = list_brought(brought);
+        for (unsigned i = 0; i < count; i++) {
+            brought[i].group = brought[i].address == end ? (sr_record_group_t)group : brought[i].group;
+        }
+        make_record_of(brought, count);
+        if (group == SR_RECORD_OTADATA) {
+            expect_ignored(RECORD, "with the end of the bootloader after the table");
+        } else {
+            put(RECORD);
+            expect_finished();
+        }
+    }
+}
+
+/* Once all else is there, the new bootloader has run, and may have written to an otadata that came with the data. */
+static void otadata_that_the_new_bootloader_changed_is_no_obstacle(void **state)
+{
+    (void)state;
+    brought_t brought[16];
+    make_bundle(&system_target, own_private);
+    const unsigned count = list_brought(brought);
+    for (unsigned i = 0; i < count; i++) {
+        brought[i].group = brought[i].address == SMALL_OTADATA ? SR_RECORD_DATA : brought[i].group;
+    }
+    make_record_of(brought, count);
+    for (unsigned i = 0; i < count; i++) {
+        if (brought[i].address < SMALL_OTADATA) {
+            expect_ignored(RECORD, "with otadata among the data, and not all else there");
+            memcpy(nor_flash_bytes(flash) + brought[i].address, wanted + brought[i].address, SECTOR);
+        }
+    }
+    put(RECORD);
+    expect_finished();
+}
+
+/* What has the right content because it is part of the record is erased with it. */
+static void what_is_right_by_the_record_alone_is_missed(void **state)
+{
+    (void)state;
+    make_bundle(&(target_t){.twin = true}, own_private);
+    make_record(&system_target);
+    const uint32_t data = SR_RECORD_OVERHEAD + sr_record_manifest_sectors(record.header.manifest_size);
+    assert_int_equal(RECORD + data * SECTOR, TWIN);
+    put(RECORD);
+    assert_false(differs(TWIN));
+    expect_ignored(RECORD, "over what the bundle has content for");
+}
+
+/* A step that the driver stops half-way would keep all others out, if the record says that the boot path is half
+ * written. */
+static void what_the_driver_refuses_is_not_begun(void **state)
+{
+    (void)state;
+    const target_t target = {.files = true};
+    storage_flags = SR_PARTITION_FLAG_READ_ONLY;
+    put_table(nor_flash_bytes(flash), SMALL_NVS, true);
+    storage_flags = 0;
+    make_bundle(&target, own_private);
+    start_record(&target);
+    add_range(SR_RECORD_OTADATA, SMALL_OTADATA, 2 * SECTOR);
+    memset(record.header.before, 0x5A, sizeof(record.header.before));
+    expect_ignored(RECORD, "into a partition that is read-only");
+    make_bundle(&(target_t){.no_bootloader = true}, own_private);
+    embed();
+    assert_int_equal(run(apply), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+}
+
+/* The mark that the installation of the bundle is not done. */
+static void put_mark(uint32_t address, const uint8_t *manifest, size_t size)
+{
+    uint8_t *at = nor_flash_bytes(flash) + address;
+    uint8_t digest[SR_SHA256_SIZE];
+    assert_true(sr_digest(manifest, size, digest));
+    memset(at, 0xFF, SECTOR);
+    memcpy(at, "SRTODO\r\n", 8);
+    memcpy(at + 8, digest, SR_BUNDLE_DIGEST_SIZE);
+}
+
+static size_t manifest_size(void)
+{
+    return record.header.manifest_size - SR_BUNDLE_SIGNATURE_SIZE;
+}
+
+/* What the new system owns is written once, by whoever makes it the new system. A record without it would leave it to
+ * nobody; with a mark it comes with the next apply. */
+static void half_of_a_system_is_not_taken(void **state)
+{
+    (void)state;
+    const target_t target = {.files = true};
+    make_bundle(&target, own_private);
+    make_record(&(target_t){.files = false});
+    expect_ignored(RECORD, "without what the new system owns");
+    put_mark(MARK, bundle, manifest_size());
+    assert_int_equal(run(resume), SIM_END_RESTART);
+    small_assert_same(nor_flash_view(flash), wanted, 0, STORAGE);
+    assert_true(differs(STORAGE));
+    assert_memory_equal(nor_flash_view(flash) + MARK, "SRTODO", 6);
+    embed();
+    assert_int_equal(run(apply), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    small_assert_same(nor_flash_view(flash), wanted, 0, BUNDLE);
+}
+
+static void all_of_a_system_needs_no_mark(void **state)
+{
+    (void)state;
+    const target_t target = {.files = true};
+    make_bundle(&target, own_private);
+    make_record(&target);
+    put(RECORD);
+    expect_finished();
+}
+
+/* That one bundle is done says nothing about another. */
+static void marks_of_others_stay(void **state)
+{
+    (void)state;
+    make_bundle(&(target_t){.files = true}, own_private);
+    make_record(&(target_t){.files = true});
+    put(RECORD);
+    put_mark(MARK, bundle, manifest_size());
+    put_mark(MARK + SECTOR, bundle, manifest_size() - 1);
+    memcpy(wanted + MARK + SECTOR, nor_flash_view(flash) + MARK + SECTOR, SECTOR);
+    expect_finished();
+}
+
 static void guard_needs_somebody_who_stands_in(void **state)
 {
     (void)state;
@@ -773,13 +1003,6 @@ static bool has_record(void)
     return false;
 }
 
-/* Embeds the bundle, and makes it the app's. */
-static void embed(void)
-{
-    memcpy(nor_flash_bytes(flash) + BUNDLE, bundle, bundle_size);
-    job->config.embedded = (addr_region_t){BUNDLE, bundle_size};
-}
-
 /* A sector of data that is dead, or forbidden, or one of the bootloader that is: as long as the old boot path is whole,
  * the step is given up, and the next bundle has its chance. */
 static void expect_given_up(uint32_t sector, esp_err_t error, bool by_apply)
@@ -881,6 +1104,52 @@ static void record_that_stays_after_it_was_finished_is_no_loop(void **state)
     kill(0, 0, 0, 0);
 }
 
+/* Nor does it hide another one, whose step may have begun. */
+static void record_that_stays_hides_no_other_one(void **state)
+{
+    (void)state;
+    static uint8_t stays[0x8000];
+    make_bundle(&(target_t){.no_bootloader = true}, own_private);
+    record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+    memcpy(nor_flash_bytes(flash) + SMALL_OTADATA, wanted + SMALL_OTADATA, 2 * SECTOR);
+    memcpy(nor_flash_bytes(flash) + SMALL_NVS, wanted + SMALL_NVS, SMALL_NVS_SIZE);
+    put(MOVED);
+    const uint32_t size = record_sectors(&record) * SECTOR;
+    memcpy(stays, nor_flash_view(flash) + MOVED, size);
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    put(RECORD);
+    memcpy(wanted + MOVED, stays, size);
+    dead_says = ESP_ERR_TIMEOUT;
+    kill(MOVED, MOVED + SECTOR, MOVED + 2 * SECTOR, 0);
+    expect_finished();
+    kill(0, 0, 0, 0);
+}
+
+/* A mark that can be neither voided nor erased: not its own bundle's business alone, but no other's either. */
+static void mark_that_stays_does_not_keep_other_bundles_out(void **state)
+{
+    (void)state;
+    const target_t target = {.files = true};
+    make_bundle(&target, own_private);
+    make_record(&target);
+    put(RECORD);
+    put_mark(MARK, bundle, manifest_size());
+    memcpy(wanted + MARK, nor_flash_view(flash) + MARK, SECTOR);
+    dead_says = ESP_ERR_TIMEOUT;
+    kill(MARK, 0, 0, 0);
+    expect_finished();
+    assert_int_equal(run(resume), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+    nor_flash_bytes(flash)[SMALL_NVS] ^= 1;
+    make_bundle(&(target_t){.no_bootloader = true}, own_private);
+    embed();
+    assert_int_equal(run(apply), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    kill(0, 0, 0, 0);
+}
+
 /* What moves: as long as its source is whole, nothing is lost; after that, the record has the only copy. */
 static void only_copy_of_moved_data_is_kept(void **state)
 {
@@ -938,6 +1207,14 @@ int main(void)
         TEST(manifest_for_more_flash_gets_no_memory),
         TEST(list_can_not_ask_for_all_memory),
         TEST(running_app_is_not_written_over),
+        TEST(what_starts_the_chip_comes_in_its_turn),
+        TEST(end_of_a_longer_bootloader_comes_before_the_table),
+        TEST(otadata_that_the_new_bootloader_changed_is_no_obstacle),
+        TEST(what_is_right_by_the_record_alone_is_missed),
+        TEST(what_the_driver_refuses_is_not_begun),
+        TEST(half_of_a_system_is_not_taken),
+        TEST(all_of_a_system_needs_no_mark),
+        TEST(marks_of_others_stay),
         TEST(guard_needs_somebody_who_stands_in),
         TEST(record_erases_nothing_beside_it),
         TEST(moved_data_goes_where_something_moves_and_nowhere_else),
@@ -947,6 +1224,8 @@ int main(void)
         TEST(step_that_has_begun_to_change_the_boot_path_is_kept),
         TEST(record_that_stays_does_not_keep_other_bundles_out),
         TEST(record_that_stays_after_it_was_finished_is_no_loop),
+        TEST(record_that_stays_hides_no_other_one),
+        TEST(mark_that_stays_does_not_keep_other_bundles_out),
         TEST(only_copy_of_moved_data_is_kept),
         TEST(reasons_are_told),
     };

@@ -33,7 +33,7 @@ FLAWS = (
 )
 
 # What needs another comment, or its author, to be understood.
-LEANING = re.compile(r"\b(likewise|as (above|below|before)|as sr_\w+|same as|not possible either|ditto|cannot|behind)\b"
+LEANING = re.compile(r"\b(likewise|as (above|below|before)|as sr_\w+|same as|not possible either|ditto|can not|behind)\b"
                      r"|\b(as|like) esp_self_reflasher_\w+\(\)\.?\s*(;|$)", re.MULTILINE)
 
 
