@@ -15,12 +15,12 @@ typedef struct app_job {
     char bundle_url[LOCAL_SERVER_URL_SIZE];
 } app_job_t;
 
-/** The images one after another, with the component's image API. */
+/** Writes the images one after another, with the component's image API. */
 esp_err_t app_images(const app_job_t *job);
-/** All at once, with the component's bundle API. */
+/** Writes everything at once, with the component's bundle API. */
 esp_err_t app_bundle(const app_job_t *job);
 /**
- * The way it is usually described: the start of a download erases the whole staging partition, the image is written
+ * The usual script: the start of a download erases the whole staging partition, the image is written
  * there as it comes, then the whole destination is erased and the image copied in pieces of 1 KiB. An image that is in
  * flash already is copied the same way.
  */

@@ -22,7 +22,7 @@ static esp_err_t copy_embedded(const scenario_t *scenario)
     return esp_self_reflasher_directly_copy_to_region(&config);
 }
 
-/* Room that no table speaks of. */
+/* Room that is in no partition. */
 static const esp_partition_t *staging_of(const scenario_part_t *part, esp_partition_t *partition)
 {
     const esp_partition_t *any = esp_partition_find_first(ESP_PARTITION_TYPE_ANY, ESP_PARTITION_SUBTYPE_ANY, NULL);

@@ -97,7 +97,7 @@ static void choose_blocks(plan_t *plan, bool whole_boot_block)
     }
 }
 
-/* Erases what has this turn. A block of which anything is boot path waits for the first turn that is. */
+/* Erases what has its turn. A block that holds any boot path waits for the first turn that writes boot path. */
 static void erase_turn(const plan_t *plan, turn_t turn)
 {
     for (uint32_t i = 0; i < SECTORS; i++) {
@@ -152,7 +152,7 @@ static void find_boot_path(const scenario_t *scenario, uint8_t *flash, sr_boot_p
     sr_boot_path_find(&all, scenario->chip.chip, SR_PARTITION_TABLE_OFFSET, otadata, (sr_region_t){0}, path);
 }
 
-/* Does it on a flash of its own. */
+/* Makes the change on a flash of its own. */
 static bool run(const scenario_t *scenario, const uint8_t *content, const nor_timing_t *timing, bool whole_boot_block,
                 measurement_t *result)
 {
@@ -190,7 +190,7 @@ static uint64_t lower(uint64_t a, uint64_t b)
 
 void lower_bound_measure(const scenario_t *scenario, const nor_timing_t *timing, measurement_t *result)
 {
-    // the cheapest erases and the shortest window need not be the same plan: each figure is the best of both
+    // the cheapest erases and the shortest window may need different plans: each figure is the best of both
     const uint8_t *before = scenario->flash_relocated != NULL ? scenario->flash_relocated : scenario->flash;
     measurement_t at_once;
     measurement_t by_sector;

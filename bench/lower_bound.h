@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The least that a flash chip can do to get from one content to another.
+ * The least that a flash chip has to do to get from one content to another: a lower bound.
  */
 #pragma once
 

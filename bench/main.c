@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Measures what migrations cost: this component, the classic way, and the least that is possible, on the same simulated
- * flash and the same images.
+ * flash and with the same images.
  */
 #include "tool/base/command.h"
 #include "report.h"
@@ -51,7 +51,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"fixtures", 'f', "DIR", 0, "Published firmware to work with; default: stand-ins", 0},
+    {"fixtures", 'f', "DIR", 0, "Published firmware to work with; default: dummy images", 0},
     {"flash-chip", 'c', "NAME", 0, "Flash chip whose times are modelled; default: W25Q32JV", 0},
     {"list", 'l', NULL, 0, "List the scenarios", 0},
     {"json", 'j', NULL, 0, "Print JSON, times in milliseconds", 0},

@@ -15,14 +15,14 @@
 
 #define MAX_BOOTS 8u
 #define SECTORS   (SCENARIO_FLASH_SIZE / SR_SECTOR_SIZE)
-#define BUNDLE    SCENARIO_MAX_PARTS /* Number of the file among those that are served. */
+#define BUNDLE    SCENARIO_MAX_PARTS /* Index of the file among those that are served. */
 #define LOG_SIZE  65536u
 
 /* app_main() has no parameters, on the chip as here. */
 static struct {
     app_job_t job;
     esp_err_t (*app)(const app_job_t *job);
-    esp_err_t *error; /* In memory that the boots share. */
+    esp_err_t *error; /* In memory that all boots share. */
     int log;
 } running;
 
@@ -101,8 +101,8 @@ static bool holds_target(const scenario_t *scenario, const nor_flash_t *flash)
     return same;
 }
 
-static void judge(const scenario_t *scenario, const nor_flash_t *flash, const sim_report_t *report,
-                  measurement_t *result)
+static void assess(const scenario_t *scenario, const nor_flash_t *flash, const sim_report_t *report,
+                   measurement_t *result)
 {
     result->network_bytes = report->counters.bytes_downloaded;
     result->heap_peak = report->counters.heap_peak;
@@ -128,7 +128,7 @@ static void run_app(const scenario_t *scenario, nor_flash_t *flash, const nor_ti
         (void)snprintf(result->why_not, sizeof(result->why_not), "the chip could not be started");
     } else {
         measure_flash(flash, timing, result);
-        judge(scenario, flash, &report, result);
+        assess(scenario, flash, &report, result);
         if (result->done && boot_window_measure(record, &scenario->chip, NULL, &window, NULL)) {
             result->window_typical_us = window.typical_us;
             result->window_maximum_us = window.maximum_us;
@@ -144,7 +144,7 @@ static local_server_t *serve(const scenario_t *scenario)
         files[i] = (image_file_t){.bytes = (uint8_t *)scenario->parts[i].data, .size = scenario->parts[i].length};
     }
     files[BUNDLE] = (image_file_t){.bytes = scenario->bundle, .size = scenario->bundle_size};
-    // it is a process of its own, which has its copy of the list
+    // the server is a process of its own, with its own copy of the list
     local_server_t *server = local_server_start(files, BUNDLE + 1);
     for (unsigned i = 0; server != NULL && i < scenario->part_count; i++) {
         local_server_url(server, i, running.job.part_urls[i]);

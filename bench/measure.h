@@ -19,7 +19,7 @@ const char *method_name(method_t method);
 
 typedef struct measurement {
     bool done;
-    char why_not[160];                           /**< Empty if it is done. */
+    char why_not[160];                           /**< Empty if the method succeeded. */
     uint64_t flash_typical_us, flash_maximum_us; /**< Erases and programs. */
     uint64_t read_us;
     uint32_t sector_erases, block_erases, page_programs;
@@ -31,11 +31,11 @@ typedef struct measurement {
     uint64_t window_typical_us, window_maximum_us;
 } measurement_t;
 
-/** Takes counters and wear of a flash over. */
+/** Copies the counters and the wear of a flash. */
 void measure_flash(const nor_flash_t *flash, const nor_timing_t *timing, measurement_t *result);
 
 /** A flash with this content, with counters at zero; NULL after complaining. */
 nor_flash_t *measure_new_flash(const uint8_t *content, const nor_timing_t *timing);
 
-/** Runs the method. What goes wrong is told in @p result. */
+/** Runs the method. Errors are in @p result. */
 void measure(const scenario_t *scenario, method_t method, const nor_timing_t *timing, measurement_t *result);

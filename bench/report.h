@@ -10,5 +10,5 @@
 
 /** Prints the table of one scenario. */
 void report_print(const scenario_t *scenario, const measurement_t results[METHOD_COUNT]);
-/** The same as an object, for cJSON_Delete(); NULL without memory. */
+/** The table as a JSON object, for cJSON_Delete(); NULL without memory. */
 cJSON *report_json(const scenario_t *scenario, const measurement_t results[METHOD_COUNT]);

@@ -24,7 +24,7 @@ static const sr_partition_table_entry_t idf_table[] = {
     {SR_PARTITION_TYPE_APP, SR_PARTITION_APP_OTA_0, 0x210000, 0x1F0000, 0, "ota_0"},
 };
 
-/* The same with a file system in what the running app does not need. */
+/* That layout with a file system in what the running app does not need. */
 static const sr_partition_table_entry_t idf_table_with_storage[] = {
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, NVS, 0x4000, 0, "nvs"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, 0xD000, 0x2000, 0, "otadata"},
@@ -34,7 +34,7 @@ static const sr_partition_table_entry_t idf_table_with_storage[] = {
     {SR_PARTITION_TYPE_DATA, 0x82, 0x310000, 0xF0000, 0, "storage"},
 };
 
-/* The app that has the new system inside runs from behind the place of the new one. */
+/* The app that carries the new system runs from past the end of the new one. */
 static const sr_partition_table_entry_t embedded_table[] = {
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_NVS, NVS, 0x4000, 0, "nvs"},
     {SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA, 0xD000, 0x2000, 0, "otadata"},
@@ -87,12 +87,12 @@ static bool load(const char *fixtures, const char *name, image_file_t *file)
     return loaded;
 }
 
-/* Room for a stand-in of up to @p capacity bytes. */
+/* Room for a dummy image of up to @p capacity bytes. */
 static bool allocate(image_file_t *file, uint32_t capacity)
 {
     file->bytes = blank(capacity);
     file->size = capacity;
-    return file->bytes != NULL || fails("a stand-in");
+    return file->bytes != NULL || fails("a dummy image");
 }
 
 static bool finish(image_file_t *file, image_write_status_t status, size_t length)
@@ -104,7 +104,7 @@ static bool finish(image_file_t *file, image_write_status_t status, size_t lengt
 static bool make_dummy_mcuboot(image_file_t *mcuboot, image_file_t *app)
 {
     size_t length = 0;
-    if (!allocate(mcuboot, 0xF000) || !allocate(app, STAND_IN_SLOT_SIZE)) {
+    if (!allocate(mcuboot, 0xF000) || !allocate(app, DUMMY_IMAGE_SLOT_SIZE)) {
         return false;
     }
     image_write_status_t status = dummy_image_mcuboot(mcuboot->bytes, mcuboot->size, &length);
@@ -205,7 +205,7 @@ static void use_slot(uint8_t *flash, uint32_t address, uint32_t seed)
     dummy_image_fill(flash + address, USED_OF_SLOT, seed);
 }
 
-/* Bootloader, table, NVS, PHY data and otadata of a stand-in, with the app that carries @p embedded at @p running. */
+/* Bootloader, table, NVS, PHY data, otadata of a dummy system, with the app that carries @p embedded at @p running. */
 static uint8_t *idf_flash(const sr_partition_table_entry_t *table, unsigned count, uint32_t running, uint32_t sequence,
                           const uint8_t *embedded, uint32_t embedded_size)
 {
@@ -249,7 +249,7 @@ static bool make_mcuboot_download(const char *fixtures, scenario_t *scenario)
     }
     use_slot(scenario->flash, 0x10000, 21);
     use_slot(scenario->flash, 0x110000, 22);
-    scenario->parts[0] = part_of(app, STAND_IN_SECONDARY, STAND_IN_SLOT_SIZE);
+    scenario->parts[0] = part_of(app, DUMMY_IMAGE_SECONDARY, DUMMY_IMAGE_SLOT_SIZE);
     scenario->parts[1] = part_of(mcuboot, BOOTLOADER, 0xF000);
     scenario->part_count = 2;
     return true;
@@ -266,7 +266,7 @@ static bool make_merged(const char *fixtures, image_file_t *file)
     bool made = make_dummy_mcuboot(&mcuboot, &app) && allocate(file, 0x10F000);
     if (made) {
         const image_write_part_t parts[] = {{BOOTLOADER, mcuboot.bytes, mcuboot.size},
-                                            {STAND_IN_PRIMARY, app.bytes, app.size}};
+                                            {DUMMY_IMAGE_PRIMARY, app.bytes, app.size}};
         image_write_status_t status = image_write_merged(parts, 2, BOOTLOADER, file->bytes, file->size, &length);
         made = finish(file, status, length);
     }
@@ -308,7 +308,7 @@ static bool embed_bundle(scenario_t *scenario)
     return true;
 }
 
-/** A published system, or what stands for it. */
+/** A published system, or a dummy one. */
 typedef struct system_files {
     image_file_t system, app;
 } system_files_t;
@@ -342,7 +342,7 @@ static bool load_wled(const char *fixtures, system_files_t *files)
            load(fixtures, "wled/binaries/WLED_0.14.2_Dig-Uno-V3.bin", &files->app);
 }
 
-/* The system with its app in the slot that runs, and an earlier one in the other. */
+/* The system with its app in the running slot, and an earlier app in the other. */
 static uint8_t *two_slots(const system_files_t *files, uint32_t second, unsigned running)
 {
     const uint32_t slots[] = {0x10000, second};
@@ -357,7 +357,7 @@ static uint8_t *two_slots(const system_files_t *files, uint32_t second, unsigned
     return flash;
 }
 
-/* The new system takes the place of the first slot; what the old one has in there does not matter unless it runs. */
+/* The new system takes the place of the first slot; what the old one has there does not matter unless it runs. */
 static bool make_swap(system_files_t *old, system_files_t *new, uint32_t second, uint32_t slot_size, bool first_runs,
                       sr_region_t free_room, scenario_t *scenario)
 {
@@ -529,7 +529,7 @@ bool scenario_make(const char *name, const char *fixtures, scenario_t *scenario)
         if (strcmp(recipe->name, name) == 0) {
             scenario->name = recipe->name;
             scenario->title = recipe->title;
-            scenario->firmware = recipe->published && fixtures != NULL ? "published firmware" : "stand-ins";
+            scenario->firmware = recipe->published && fixtures != NULL ? "published firmware" : "dummy images";
             return recipe->make(fixtures, scenario) && make_bundle(scenario) &&
                    (!scenario->embedded || embed_bundle(scenario));
         }

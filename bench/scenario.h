@@ -2,7 +2,7 @@
 /** @file
  * What is measured: a flash as it is before a migration, and what it must hold after it.
  *
- * Published firmware where it is at hand, stand-ins otherwise. All slots hold something, as on a device that was
+ * Published firmware where it is available, dummy images otherwise. All slots hold something, as on a device that was
  * updated before: a blank destination would spare every method its erases.
  */
 #pragma once
@@ -33,11 +33,12 @@ typedef struct scenario {
     boot_chip_t chip;
     uint8_t *flash;             /**< Before. */
     uint8_t *flash_with_bundle; /**< Embedded: the same with the bundle in the app's place for the image. */
-    uint8_t *flash_relocated;   /**< As before, with the running app out of the way; NULL if it is so anyway. */
-    bool embedded;              /**< No network: the image is in flash. */
-    sr_region_t source;         /**< Embedded: where. */
-    sr_region_t bundle_source;  /**< Embedded: where in flash_with_bundle. */
-    bool has_table;             /**< There is a partition table in the end. */
+    uint8_t
+        *flash_relocated; /**< As before, with the running app out of the way; NULL if it is out of the way already. */
+    bool embedded;        /**< No network: the image is in flash. */
+    sr_region_t source;   /**< Embedded: where. */
+    sr_region_t bundle_source;                 /**< Embedded: where in flash_with_bundle. */
+    bool has_table;                            /**< There is a partition table in the end. */
     scenario_part_t parts[SCENARIO_MAX_PARTS]; /**< In the order of a careful script: boot path last. */
     unsigned part_count;
     uint8_t *bundle; /**< All parts as one. */
@@ -45,12 +46,12 @@ typedef struct scenario {
     image_file_t files[SCENARIO_MAX_PARTS]; /**< What the parts are made of. */
 } scenario_t;
 
-/** Names of all scenarios, one after another: NULL behind the last. */
+/** Names of all scenarios, one after another: NULL past the last. */
 const char *scenario_name(unsigned index);
 
 /**
  * Makes a scenario.
- * @param fixtures Folder with published firmware; NULL: stand-ins.
+ * @param fixtures Folder with published firmware; NULL: dummy images.
  * @return false after complaining on stderr; in any case scenario_free() is due.
  */
 bool scenario_make(const char *name, const char *fixtures, scenario_t *scenario);

@@ -21,8 +21,8 @@ elseif(IDF_VERSION_MINOR LESS 3)
     list(APPEND private_requires driver) # for a header that esp_flash_internal.h includes
 endif()
 
-# A library is named after the folder that this repository is checked out to, and the fragment has to name it. The
-# first time that ESP-IDF reads this file it only collects requirements, and has no folder to build in.
+# A library is named after the folder that this repository is checked out to, and the fragment has to name it. The first
+# time that ESP-IDF reads this file it only collects requirements, and has no build folder yet.
 if(NOT CMAKE_BUILD_EARLY_EXPANSION)
     configure_file(${COMPONENT_DIR}/linker.lf.in ${CMAKE_CURRENT_BINARY_DIR}/linker.lf @ONLY)
 endif()
@@ -35,7 +35,7 @@ idf_component_register(
     PRIV_REQUIRES ${private_requires}
     LDFRAGMENTS ${CMAKE_CURRENT_BINARY_DIR}/linker.lf)
 
-# Not while configuring: menuconfig, which can set the option, has to work.
+# Fails at build time, not while configuring: menuconfig, which can set the option, has to work.
 if(NOT CONFIG_SPI_FLASH_DANGEROUS_WRITE_ALLOWED)
     fail_at_build_time(self_reflasher_dangerous_write
         "The self reflasher writes to the bootloader and to the partition table, which ESP-IDF forbids by default."

@@ -19,7 +19,8 @@ find_library(MBEDCRYPTO mbedcrypto REQUIRED)
 
 add_library(sr_options INTERFACE)
 target_compile_options(sr_options INTERFACE -Wall -Wextra -Werror -Wconversion -Wshadow -Wvla)
-# Libraries that a program does not use are not loaded by it: each boot of the simulated chip is a fork(), which copies them.
+# Programs do not load libraries that they do not use: each boot of the simulated chip is a fork(), which copies what is
+# loaded.
 target_link_options(sr_options INTERFACE LINKER:--as-needed)
 target_compile_definitions(sr_options INTERFACE _GNU_SOURCE)
 if(SR_SANITIZE)

@@ -3,15 +3,15 @@
 
 # self_reflasher_create_bundle([OUTPUT <file>] [SIGN_KEY <key.pem>] [OPTIONS <option>...])
 #
-# Makes a bundle of all that `idf.py flash` would write, with each build. Call it in the project's CMakeLists.txt, behind
+# Makes a bundle of all that `idf.py flash` would write, with each build. Call it in the project's CMakeLists.txt, after
 # project().
 #
 # OUTPUT    default: <project>.srb. Relative paths start at the build folder.
 # SIGN_KEY  private key, as `self-reflasher keygen` or OpenSSL makes it. Relative paths start at the folder of the calling
 #           CMakeLists.txt. Default: the bundle is not signed.
-# OPTIONS   further options of `self-reflasher pack`, as: OPTIONS --keep nvs
+# OPTIONS   further options of `self-reflasher pack`, for example OPTIONS --keep nvs
 #
-# The program is the one that the variable SELF_REFLASHER_TOOL names, of CMake or else of the environment; default: the
+# The CMake variable SELF_REFLASHER_TOOL, or else the environment variable, names the program; default: the
 # self-reflasher in PATH.
 function(self_reflasher_create_bundle)
     cmake_parse_arguments(PARSE_ARGV 0 arg "" "OUTPUT;SIGN_KEY" "OPTIONS")
@@ -45,16 +45,16 @@ function(self_reflasher_create_bundle)
         WORKING_DIRECTORY ${build_dir}
         COMMENT "Making the bundle ${arg_OUTPUT}"
         VERBATIM)
-    # What has to be built first is what `flash` waits for.
+    # Everything that `flash` depends on has to be built first.
     get_target_property(images flash MANUALLY_ADDED_DEPENDENCIES)
     add_dependencies(self_reflasher_bundle ${images})
 endfunction()
 
 # self_reflasher_embed_bundle(<file>)
 #
-# Puts a bundle into the app. Call it in a component's CMakeLists.txt, behind idf_component_register(). The component finds
-# the bundle at the symbols _binary_self_reflasher_bundle_start and _binary_self_reflasher_bundle_end; where that is in
-# flash, for the `embedded` region of esp_self_reflasher_bundle_config_t, tells spi_flash_cache2phys().
+# Puts a bundle into the app. Call it in a component's CMakeLists.txt, after idf_component_register(). The component
+# finds the bundle at the symbols _binary_self_reflasher_bundle_start and _binary_self_reflasher_bundle_end;
+# spi_flash_cache2phys() tells where that is in flash, for the `embedded` region of esp_self_reflasher_bundle_config_t.
 function(self_reflasher_embed_bundle file)
     get_filename_component(bundle ${file} ABSOLUTE)
     if(EXISTS ${bundle} AND NOT IS_DIRECTORY ${bundle})

@@ -46,10 +46,10 @@ sr_bundle_status_t bundle_digest(const uint8_t *bundle, size_t size, uint8_t dig
     return open_bundle(bundle, size, digest, &block_offset);
 }
 
-/** Decodes SEQUENCE { INTEGER r, INTEGER s }, and nothing behind it. */
+/** Decodes SEQUENCE { INTEGER r, INTEGER s } with nothing after it. */
 static bool decode_der(const uint8_t *der, size_t length, uint8_t rs[RS_SIZE])
 {
-    // The library reads through a pointer to bytes that could be changed, and changes none.
+    // The library takes a pointer to bytes that are not const, and does not change them.
     unsigned char copy[128];
     if (length > sizeof(copy)) {
         return false;
@@ -89,7 +89,7 @@ sr_bundle_status_t bundle_set_signature(uint8_t *bundle, size_t size, const sr_s
     if (status != SR_BUNDLE_OK) {
         return status;
     }
-    // DER of 64 bytes is possible, if hardly ever: what counts is which reading verifies.
+    // DER of 64 bytes is possible, if rare: the interpretation that verifies counts.
     uint8_t rs[RS_SIZE];
     status = SR_BUNDLE_BAD_SIGNATURE;
     if (length == RS_SIZE) {
@@ -121,7 +121,7 @@ static sr_bundle_status_t parse_private(mbedtls_pk_context *pk, const char *pem)
     return error == 0 ? SR_BUNDLE_OK : SR_BUNDLE_BAD_KEY;
 }
 
-/** Signs with whatever EC key this is: deterministic, because the library is built so by default. */
+/** Signs with the EC key: deterministic, because the library is built so by default. */
 static int sign_digest(mbedtls_pk_context *pk, const uint8_t *digest, uint8_t *der, size_t *length)
 {
 #if MBEDTLS_VERSION_MAJOR >= 3
@@ -132,7 +132,7 @@ static int sign_digest(mbedtls_pk_context *pk, const uint8_t *digest, uint8_t *d
 #endif
 }
 
-/** Reading the public half the way that devices do also makes sure of the curve. */
+/** Reading the public half as devices do also checks the curve. */
 static sr_bundle_status_t read_public_half(mbedtls_pk_context *pk, char public_pem[BUNDLE_PEM_SIZE],
                                            sr_signature_public_key_t *key)
 {

@@ -30,20 +30,20 @@ sr_bundle_status_t bundle_public_half(const char *private_pem, char public_pem[B
 /**
  * The digest to sign: SHA-256 of the manifest.
  * @param size Of @p bundle: all of the file.
- * @return OK, CRYPTO_FAILED, or why this is no bundle, as sr_bundle_parse() says it.
+ * @return OK, CRYPTO_FAILED, or the status of sr_bundle_parse() if this is not a bundle.
  */
 sr_bundle_status_t bundle_digest(const uint8_t *bundle, size_t size, uint8_t digest[SR_SHA256_SIZE]);
 
 /**
- * Signs a bundle in place, whatever signature it had. Deterministic (RFC 6979).
+ * Signs a bundle in place, and replaces any signature it had. Deterministic (RFC 6979).
  * @param private_pem SEC1 or PKCS#8, not encrypted.
  * @return OK, BAD_KEY, CRYPTO_FAILED, or why this is no bundle.
  */
 sr_bundle_status_t bundle_sign(uint8_t *bundle, size_t size, const char *private_pem);
 
 /**
- * Puts a signature into a bundle that was made elsewhere (in an HSM, say) over bundle_digest(). The bundle is left
- * alone if the signature is not that of this key.
+ * Puts a signature over bundle_digest(), which was made elsewhere, for example in an HSM, into a bundle. The bundle is
+ * not changed if the signature is not that of this key.
  * @param signature DER (SEQUENCE of r and s), or r and s of 32 bytes each, big-endian.
  * @return OK, BAD_SIGNATURE, CRYPTO_FAILED, or why this is no bundle.
  */

@@ -9,7 +9,7 @@
 
 #define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
 
-/** Bytes that grow. What comes after memory ran out is dropped, and `failed` remembers it. */
+/** A growing array of bytes. What comes after memory ran out is dropped, and `failed` is set. */
 typedef struct growing {
     uint8_t *bytes;
     size_t size;
@@ -267,7 +267,7 @@ static bundle_write_status_t build(builder_t *builder, const bundle_spec_t *spec
     if (out->failed) {
         return BUNDLE_WRITE_NO_MEMORY;
     }
-    // No bundle leaves that its reader would refuse.
+    // No bundle is returned that its reader would refuse.
     sr_bundle_t parsed;
     const bool valid = sr_bundle_parse(out->bytes, (uint32_t)out->size, &parsed) == SR_BUNDLE_OK;
     return valid ? BUNDLE_WRITE_OK : BUNDLE_WRITE_BAD_ARGUMENT;

@@ -29,7 +29,7 @@ typedef struct bundle_spec {
     unsigned region_count;
     const sr_bundle_move_t *moves; /**< By ascending destination. */
     unsigned move_count;           /**< At most SR_BUNDLE_MAX_MOVES. */
-    uint32_t sequence;             /**< Larger than that of the bundle before; 0 if nobody counts. */
+    uint32_t sequence;             /**< Larger than that of the previous bundle; 0 if not used. */
 } bundle_spec_t;
 
 typedef enum bundle_write_status {

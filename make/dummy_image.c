@@ -13,7 +13,7 @@
 #define LOADER_CODE_SIZE 0x4000u // so that it ends in front of the table on every chip
 #define LOADER_DATA_SIZE 0x1BE0u
 #define IDF_VERSION      "v5.5.1"
-#define ENTRY_IN_CODE    0x10u // the entry point, behind the start of the code
+#define ENTRY_IN_CODE    0x10u // the entry point, past the start of the code
 
 /** Where memory is on a chip, and which of it the two kinds of image use (soc/soc.h of ESP-IDF). */
 typedef struct memory_map {
@@ -59,7 +59,7 @@ void dummy_image_fill(uint8_t *out, size_t length, uint32_t seed)
 {
     uint32_t state = seed * 2654435761u + 1u;
     if (state == 0) {
-        state = 1; // the one state that xorshift never leaves
+        state = 1; // the only state that xorshift never leaves
     }
     for (size_t start = 0; start < length; start += SR_PAGE_SIZE) {
         size_t page = length - start < SR_PAGE_SIZE ? length - start : SR_PAGE_SIZE;
@@ -75,7 +75,7 @@ void dummy_image_fill(uint8_t *out, size_t length, uint32_t seed)
 }
 
 /**
- * Puts the only instructions of a stand-in behind its entry point, for boot models that look there: an endless loop.
+ * Puts the only instructions of a dummy image at its entry point, for boot models that check it: an endless loop.
  * Xtensa (`entry a1, 32` and `j .`) on the chips that have it, RISC-V (`j .`) on the others.
  */
 static void put_entry(const memory_map_t *map, uint8_t *code)
@@ -89,7 +89,7 @@ static void put_entry(const memory_map_t *map, uint8_t *code)
     }
 }
 
-/** Says at the start of a buffer of at least 96 bytes what it is, for those who look at the bytes. */
+/** Says at the start of a buffer of at least 96 bytes what it is, for whoever reads the bytes. */
 static void put_notice(uint8_t *out, const char *what)
 {
     (void)snprintf((char *)out, 96, "%s: stand-in made for the simulated chip, an endless loop", what);
@@ -162,9 +162,9 @@ image_write_status_t dummy_image_mcuboot(uint8_t *out, size_t capacity, size_t *
     dummy_image_fill(data, LOADER_DATA_SIZE, 3);
     put_notice(data, "MCUboot");
     memcpy(data + 0x2B0, sr_mcuboot_trailer_magic, SR_MCUBOOT_TRAILER_MAGIC_SIZE);
-    put_flash_area(data + 0xAD0, 3, STAND_IN_SCRATCH, 0x40000);
-    put_flash_area(data + 0xADC, 2, STAND_IN_SECONDARY, STAND_IN_SLOT_SIZE);
-    put_flash_area(data + 0xAE8, 1, STAND_IN_PRIMARY, STAND_IN_SLOT_SIZE);
+    put_flash_area(data + 0xAD0, 3, DUMMY_IMAGE_SCRATCH, 0x40000);
+    put_flash_area(data + 0xADC, 2, DUMMY_IMAGE_SECONDARY, DUMMY_IMAGE_SLOT_SIZE);
+    put_flash_area(data + 0xAE8, 1, DUMMY_IMAGE_PRIMARY, DUMMY_IMAGE_SLOT_SIZE);
     put_flash_area(data + 0xAF4, 0, 0x1000, 0xF000);
     image_write_status_t status = write_loader(sr_chip_by_name("esp32"), 2, data, 4, out, capacity, length);
     free(data);
@@ -264,7 +264,7 @@ image_write_status_t dummy_image_mcuboot_app(image_write_trailer_t trailer, uint
         .version_major = 1,
         .payload = payload,
         .payload_size = size,
-        .slot_size = STAND_IN_SLOT_SIZE,
+        .slot_size = DUMMY_IMAGE_SLOT_SIZE,
         .trailer = trailer,
     };
     image_write_status_t status = image_write_mcuboot(&spec, out, capacity);

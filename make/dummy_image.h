@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Stand-ins for firmware: images that are valid by format and do nothing.
+ * Dummy images: firmware that is valid by format and does nothing.
  *
- * Bootloaders, apps and slots as every parser, checksum and digest wants them. Where a real image has its program, they
+ * Bootloaders, apps and slots that every parser, checksum and digest accepts. Where a real image has its program, they
  * have an endless loop at the entry point, and bytes from a seeded generator. A simulated chip "boots" them, because
  * its boot model checks formats and executes nothing. The same arguments always give the same bytes.
  */
@@ -10,11 +10,11 @@
 
 #include "make/image_writer.h"
 
-/** Where MCUboot's stand-in has its slots: the layout of NuttX' MCUboot builds for ESP32. */
-#define STAND_IN_PRIMARY   0x10000u
-#define STAND_IN_SECONDARY 0x110000u
-#define STAND_IN_SLOT_SIZE 0x100000u
-#define STAND_IN_SCRATCH   0x210000u
+/** Where the dummy MCUboot has its slots: the layout of NuttX' MCUboot builds for ESP32. */
+#define DUMMY_IMAGE_PRIMARY   0x10000u
+#define DUMMY_IMAGE_SECONDARY 0x110000u
+#define DUMMY_IMAGE_SLOT_SIZE 0x100000u
+#define DUMMY_IMAGE_SCRATCH   0x210000u
 
 typedef struct dummy_image_app {
     const sr_chip_t *chip;
@@ -43,5 +43,5 @@ image_write_status_t dummy_image_app(const dummy_image_app_t *app, uint8_t *out,
 /** Where in the file of an app its embedded bytes start. */
 uint32_t dummy_image_embedded_offset(void);
 
-/** An app for MCUboot on an ESP32, as a whole slot of STAND_IN_SLOT_SIZE bytes. */
+/** An app for MCUboot on an ESP32, as a whole slot of DUMMY_IMAGE_SLOT_SIZE bytes. */
 image_write_status_t dummy_image_mcuboot_app(image_write_trailer_t trailer, uint8_t *out, size_t capacity);

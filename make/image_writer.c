@@ -13,7 +13,7 @@
 #define BOOTLOADER_DESC_MAGIC 0x50u
 #define CHECKSUM_SEED         0xEFu
 
-/** Where the next byte goes. What does not fit is dropped, and `full` remembers it. */
+/** Where the next byte goes. What does not fit is dropped, and `full` is set. */
 typedef struct sink {
     uint8_t *out;
     size_t capacity;
@@ -61,7 +61,7 @@ static void put_u32(sink_t *sink, uint32_t value)
     put_bytes(sink, bytes, sizeof(bytes));
 }
 
-/** Puts a string into a field that it must leave at least one zero of. */
+/** Puts a string into a field, which must have room for at least one terminating zero. */
 static bool put_string(sink_t *sink, const char *text, size_t field)
 {
     size_t length = strlen(text);

@@ -28,7 +28,7 @@ typedef enum image_write_status {
     IMAGE_WRITE_OK = 0,
     IMAGE_WRITE_NO_ROOM,       /**< The result does not fit into the buffer or the slot. */
     IMAGE_WRITE_BAD_ARGUMENT,  /**< The format cannot hold what was asked for. */
-    IMAGE_WRITE_NO_MEMORY,     /**< Stand-ins only: no heap for segment data. */
+    IMAGE_WRITE_NO_MEMORY,     /**< Dummy images only: no heap for segment data. */
     IMAGE_WRITE_CRYPTO_FAILED, /**< SHA-256 or MD5 failed in the crypto library. */
 } image_write_status_t;
 
@@ -68,7 +68,7 @@ image_write_status_t image_write_app_desc(const char *project_name, const char *
 image_write_status_t image_write_bootloader_desc(const char *idf_version, uint32_t version,
                                                  uint8_t out[IMAGE_WRITE_BOOTLOADER_DESC_SIZE]);
 
-/** Table with MD5 entry, blank (0xFF) behind it. */
+/** Table with MD5 entry, blank (0xFF) after it. */
 image_write_status_t image_write_partition_table(const sr_partition_table_entry_t *entries, unsigned count,
                                                  uint8_t out[SR_PARTITION_TABLE_SIZE]);
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Writes the flash contents and images that the demonstration works with into a folder. All of them are stand-ins:
- * valid by format, with an endless loop for a program (see dummy_image.h). The same program always writes the same
- * bytes.
+ * Writes the flash contents and images that the demonstration works with into a folder. All of them are dummies: valid
+ * by format, with an endless loop for a program (see dummy_image.h). The same program always writes the same bytes.
  */
 #include "make/dummy_image.h"
 
@@ -66,8 +65,8 @@ static const old_system_t embedded_system = {
 typedef struct new_system {
     uint8_t mcuboot[0x10000];
     size_t mcuboot_length;
-    uint8_t app[STAND_IN_SLOT_SIZE];
-    uint8_t merged[STAND_IN_PRIMARY - BOOTLOADER_OFFSET + STAND_IN_SLOT_SIZE];
+    uint8_t app[DUMMY_IMAGE_SLOT_SIZE];
+    uint8_t merged[DUMMY_IMAGE_PRIMARY - BOOTLOADER_OFFSET + DUMMY_IMAGE_SLOT_SIZE];
     size_t merged_length;
 } new_system_t;
 
@@ -84,13 +83,13 @@ static image_write_status_t make_new_system(new_system_t *system)
     }
     const image_write_part_t parts[] = {
         {BOOTLOADER_OFFSET, system->mcuboot, system->mcuboot_length},
-        {STAND_IN_PRIMARY, system->app, sizeof(system->app)},
+        {DUMMY_IMAGE_PRIMARY, system->app, sizeof(system->app)},
     };
     return image_write_merged(parts, 2, BOOTLOADER_OFFSET, system->merged, sizeof(system->merged),
                               &system->merged_length);
 }
 
-/** Data that an old system has written by itself: nothing of it may be lost by accident. */
+/** Data that an old system has written by itself: none of it may be lost by accident. */
 static void fill_data_partitions(const old_system_t *system, uint8_t *flash)
 {
     for (unsigned i = 0; i < system->table_count; i++) {
@@ -172,7 +171,7 @@ static bool write_new_system(const new_system_t *system, const char *folder)
                       system->merged_length);
 }
 
-/** Reads an image to be embedded in place of the stand-in. */
+/** Reads an image to be embedded in place of the dummy. */
 static bool read_image(const char *path, uint8_t *out, size_t capacity, size_t *length)
 {
     FILE *file = fopen(path, "rb");
@@ -191,7 +190,7 @@ static bool read_image(const char *path, uint8_t *out, size_t capacity, size_t *
 
 static bool write_all(const char *folder, const char *image, new_system_t *system, uint8_t *flash)
 {
-    printf("stand-ins, valid by format, with an endless loop for a program:\n");
+    printf("dummy images, valid by format, with an endless loop for a program:\n");
     return made(make_new_system(system), "new system") && write_new_system(system, folder) &&
            (image == NULL || read_image(image, system->merged, sizeof(system->merged), &system->merged_length)) &&
            made(make_old_system(&download_system, NULL, 0, flash), "old system") &&

@@ -48,7 +48,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-/** Puts the list of subcommands into the help, so that it can't differ from the table. */
+/** Puts the list of subcommands into the help, so that it cannot differ from the table. */
 static char *filter_help(int key, const char *text, void *input)
 {
     (void)input;
@@ -67,7 +67,7 @@ static char *filter_help(int key, const char *text, void *input)
     }
     fprintf(out, "\n'" PROGRAM_NAME " COMMAND --help' tells more about each.\n"
                  "Exit status: 0 done (and boots); 1 no: does not boot, does not verify or was\n"
-                 "refused; 2 bad usage; 3 a file is missing, not what it has to be or can't be\n"
+                 "refused; 2 bad usage; 3 a file is missing, not what it has to be or cannot be\n"
                  "written.\n");
     fclose(out);
     return list;
@@ -90,9 +90,8 @@ int main(int argc, char **argv)
     static const struct argp argp = {
         .parser = parse_option,
         .args_doc = "COMMAND [ARGUMENT...]",
-        .doc =
-            "Looks into flash images of ESP32 chips, tells what they boot, rehearses the replacement of a whole system "
-            "on a simulated chip, and makes and checks the bundles that describe one.\v-",
+        .doc = "Shows what is in flash images of ESP32 chips and what they boot, rehearses the replacement of a whole "
+               "system on a simulated chip, and makes and checks the bundles that describe one.\v-",
         .help_filter = filter_help,
     };
     choice_t choice = {0};

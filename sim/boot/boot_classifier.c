@@ -25,7 +25,7 @@ static void boot(boot_classifier_t *classifier, const uint8_t *flash, boot_resul
     classifier->boots++;
 }
 
-/** Boots one of the two systems; @return a copy of its bootloader, NULL without memory. */
+/** Boots one of the two systems. @return a copy of its bootloader, NULL without memory. */
 static uint8_t *boot_system(boot_classifier_t *classifier, const uint8_t *flash, boot_result_t *system)
 {
     boot(classifier, flash, system);
@@ -79,7 +79,7 @@ static bool holds_loader_at(const boot_classifier_t *classifier, const uint8_t *
            memcmp(flash + address, loader, length) == 0;
 }
 
-/** A cheap question that settles most states in the middle of a rewrite: is this bootloader there at all? */
+/** A cheap test that settles most states in the middle of a rewrite: true if this bootloader is there at all. */
 static bool holds_loader(const boot_classifier_t *classifier, const uint8_t *flash, const boot_result_t *system,
                          const uint8_t *loader)
 {
@@ -90,7 +90,7 @@ static bool holds_loader(const boot_classifier_t *classifier, const uint8_t *fla
              holds_loader_at(classifier, flash, classifier->chip->recovery, length, loader)));
 }
 
-/** In whichever of the places where the ROM looks. */
+/** True if it is in one of the places where the ROM looks. */
 static bool is_loader_of(const boot_result_t *result, const boot_result_t *system)
 {
     return boot_succeeds(system) && boot_same_code(&result->bootloader, &system->bootloader);

@@ -18,7 +18,7 @@
 #define FACTORY        (-1) // the index below ota_0, as the bootloader counts
 #define SIXTEEN_MIB    0x1000000u
 #define PAST_REACH     "ends past 16 MB, which this chip does not map"
-#define FIRST_RAM      0x10000000u // load addresses below are padding and such, and are skipped
+#define FIRST_RAM      0x10000000u // segments with lower load addresses, such as padding, are skipped
 #define STACK_HEADROOM 0x8000u
 #define CHECKSUM_SEED  0xEFu
 #define HEADER_SIZE    24u
@@ -26,7 +26,7 @@
 #define HASH_APPENDED  23u
 #define DESC_PAGE_SIZE 180u // offset in the app descriptor of log2 of the MMU's page size
 #define MMU_PAGE_SIZE  0x10000u
-#define DESC_SECURE    4u // further offsets there
+#define DESC_SECURE    4u // further offsets in the app descriptor
 #define DESC_MIN_BLOCK 176u
 #define DESC_MAX_BLOCK 178u
 #define DESC_USED      180u
@@ -46,7 +46,7 @@ typedef struct layout {
 typedef enum load_result {
     LOADED,
     REFUSED, // the bootloader tries the next slot
-    CRASHED, // the bootloader never comes back
+    CRASHED, // the bootloader never returns
 } load_result_t;
 
 /** An attempt to load an app. */
@@ -64,7 +64,7 @@ typedef struct app {
 typedef struct selection {
     int index;
     bool write_sequence; // otadata is to be written once an app is loaded
-    bool stop;           // it gives up at once
+    bool stop;           // the bootloader gives up at once
     char why[64];
 } selection_t;
 
@@ -143,7 +143,7 @@ static bool read_table(boot_t *boot, layout_t *layout)
             layout->test = partition;
         } else if (subtype >= SR_PARTITION_APP_OTA_0 && subtype <= SR_PARTITION_APP_OTA_LAST) {
             layout->ota[subtype - SR_PARTITION_APP_OTA_0] = partition;
-            layout->ota_count++; // entries, not slots: with a gap between them the last slots are out of reach
+            layout->ota_count++; // counts entries, not slots: with a gap between them the last slots are out of reach
         }
     }
     return count >= 0;
@@ -249,9 +249,9 @@ static load_result_t refuse(app_t *app, load_result_t how, const char *why)
 }
 
 /**
- * True for the bootloader's data and for that part of its code that loads the app; what only starts the chip up may be
- * overwritten. Linked in this order from low to high: start-up, loader, data. Only the ESP32 has its loader elsewhere,
- * where no app may load anyway.
+ * True for the bootloader's data and for that part of its code that loads the app; the code that only starts the chip
+ * may be overwritten. Linked in this order from low to high: start-up, loader, data. Only the ESP32 has its loader
+ * elsewhere, where no app may load anyway.
  */
 static bool still_needed(const boot_t *boot, const boot_segment_t *segment)
 {
@@ -304,14 +304,14 @@ static load_result_t load_segment(const boot_t *boot, app_t *app, const boot_seg
                     boot_range_holds(memory->rtc_fast, address, segment->length) ||
                     boot_range_holds(memory->rtc_slow, address, segment->length);
     if (boot->loader.checks_ranges && !in_range) {
-        return refuse(app, REFUSED, "a segment's load address is no RAM");
+        return refuse(app, REFUSED, "a segment's load address is not in RAM");
     }
     if (hits_bootloader(boot, (sr_region_t){address, segment->length})) {
         return refuse(app, REFUSED, "a segment overlaps the bootloader in RAM");
     }
     // Old bootloaders store wherever the header says.
     if (!boot_is_ram(memory, address, segment->length)) {
-        return refuse(app, CRASHED, "loading a segment to what is no RAM crashes the bootloader");
+        return refuse(app, CRASHED, "loading a segment to an address outside RAM crashes the bootloader");
     }
     return LOADED;
 }
@@ -327,8 +327,8 @@ static uint32_t page_size_of(const boot_t *boot, uint32_t first_data)
 }
 
 /**
- * What the start of the first segment demands of the eFuses. Bootloaders that look at the block's revision do so
- * whatever lies there; where they do not, an app that says it by a descriptor does when it starts.
+ * What the start of the first segment demands of the eFuses. Bootloaders that check the block's revision do so whatever
+ * lies there; where they do not, the app checks it when it starts, if it has a descriptor.
  */
 static const char *demand_fault(const boot_t *boot, const app_t *app)
 {
@@ -349,7 +349,7 @@ static const char *demand_fault(const boot_t *boot, const app_t *app)
     return version < efuses->secure_version ? "secure version is below that of the eFuse" : NULL;
 }
 
-/** Reads one segment; the image's length moves behind it. */
+/** Reads one segment, and advances the image's length past it. */
 static load_result_t read_segment(const boot_t *boot, app_t *app, bool first)
 {
     uint8_t raw[8];
@@ -384,7 +384,7 @@ static load_result_t read_segment(const boot_t *boot, app_t *app, bool first)
     return result;
 }
 
-/** The checks on header alone. */
+/** The checks on the header alone. */
 static const char *header_fault(const boot_t *boot, const app_t *app)
 {
     if (app->header[0] != SR_IMAGE_MAGIC) {
@@ -409,7 +409,7 @@ static const char *end_fault(const boot_t *boot, app_t *app)
     if (stored != app->checksum) {
         return "checksum does not match";
     }
-    // Of an app at the bootloader's own place no digest is checked: the size field there is patched by tools.
+    // No digest is checked of an app at the bootloader's own place: tools patch the size field there.
     bool has_digest = app->header[HASH_APPENDED] != 0;
     if (has_digest && base != boot->chip->bootloader_offset) {
         uint8_t expected[SR_SHA256_SIZE], actual[SR_SHA256_SIZE];
@@ -433,7 +433,7 @@ static load_result_t load_app(const boot_t *boot, app_t *app)
     if (!sr_region_is_aligned(app->partition.offset, 4)) {
         return refuse(app, REFUSED, "partition does not start at a whole word"); // flash is read in words
     }
-    // With 24 address bits the chip reads something else instead; what that comes to is not worth knowing.
+    // With 24 address bits the chip reads something else instead; this model does not follow it there.
     if (sr_chip_out_of_reach(boot->chip, app->partition.offset, HEADER_SIZE)) {
         return refuse(app, REFUSED, PAST_REACH);
     }

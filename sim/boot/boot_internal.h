@@ -16,14 +16,14 @@ typedef struct boot_range {
 /** Memory of one chip: soc.h of ESP-IDF's component `soc`. */
 typedef struct boot_memory {
     uint16_t chip_id;
-    boot_range_t drom, irom;         /**< Mapped flash. Equal where instructions and data share a bus. */
-    boot_range_t dram, iram;         /**< What an app may be loaded to. Equal likewise. */
-    boot_range_t rtc_fast, rtc_slow; /**< Empty where the chip has none. */
+    boot_range_t drom, irom; /**< Mapped flash. Equal where instructions and data share a bus. */
+    boot_range_t dram, iram; /**< What an app may be loaded to. Equal, too, where instructions and data share a bus. */
+    boot_range_t rtc_fast, rtc_slow; /**< Empty if the chip has none. */
     uint32_t rom_stack;              /**< Where the stack of ROM and bootloader starts, growing down; 0: not known. */
     bool windowed;              /**< Xtensa with register windows: every function starts with the instruction ENTRY. */
-    bool page_variable;         /**< The MMU's page size may differ from 64 KiB; then the app's descriptor tells. */
-    uint16_t recovery_revision; /**< From which on the ROM knows a recovery bootloader; 0: it does not. */
-    bool knows_version;         /**< The ROM looks at the bootloader's secure version. */
+    bool page_variable;         /**< The MMU's page size may differ from 64 KiB; the app's descriptor tells it. */
+    uint16_t recovery_revision; /**< Lowest revision whose ROM supports a recovery bootloader; 0: none does. */
+    bool knows_version;         /**< The ROM checks the bootloader's secure version. */
     bool old_rev_minor; /**< ESP-IDF before 4.4.3 took the minor revision for the chip's revision, not the major. */
 } boot_memory_t;
 
@@ -79,7 +79,7 @@ bool boot_is_mapped(const boot_memory_t *memory, uint32_t address);
 bool boot_is_ram(const boot_memory_t *memory, uint32_t address, uint32_t length);
 
 /**
- * A piece of flash, as long as it is contiguous. Addresses past the end wrap: the chip ignores address bits that it
+ * A piece of flash, as far as it is contiguous. Addresses past the end wrap: the chip ignores address bits that it
  * does not have.
  * @param[in,out] length Wanted; not more than that is returned, and at least 1 byte.
  */
@@ -102,7 +102,7 @@ void boot_end(boot_t *boot, boot_outcome_t outcome, const char *format, ...) __a
 /** Fills result->app and app_offset. */
 void boot_enter_app(boot_t *boot, uint32_t address, uint32_t length);
 
-/** What the bootloader's messages tell of the flash size with this code. */
+/** What the bootloader's messages tell about the flash size with this code. */
 sr_chip_size_message_t boot_loader_size_message(const boot_t *boot, uint8_t code);
 /** True if the header's demands on the chip's revision are met, as this bootloader reads them. */
 bool boot_revision_fits(const boot_t *boot, const uint8_t header[24], bool check_maximum);

@@ -41,7 +41,7 @@ typedef struct area {
 /** Trailer of an area. */
 typedef struct trailer {
     flag_t magic, copy_done, image_ok;
-    unsigned swap_type; // SWAP_NONE if none is noted
+    unsigned swap_type; // SWAP_NONE if no swap is noted
 } trailer_t;
 
 /** How far a swap is. Groups count from 1, states too: as stored. */
@@ -61,7 +61,7 @@ typedef struct mcuboot {
     const char *stuck; // not NULL: the bootloader has stopped for this reason
 } mcuboot_t;
 
-/** What a header says; sizes as they are, no check. */
+/** What a header says; sizes are not checked. */
 typedef struct image {
     uint32_t magic, header_size, protected_size, payload_size, flags;
     uint32_t tlv_offset; // wraps if the sizes are nonsense
@@ -163,8 +163,8 @@ static void read_headers(mcuboot_t *m)
 }
 
 /**
- * Where the image ends, by the TLV area behind the payload.
- * @return False if there is no such area, or a part of it that is looked at lies outside the slot.
+ * Where the image ends, by the TLV area after the payload.
+ * @return False if there is no such area, or a part of it that is read lies outside the slot.
  */
 static bool image_end(const mcuboot_t *m, const area_t *area, const image_t *image, uint32_t *end)
 {
@@ -222,7 +222,7 @@ static bool image_valid(const mcuboot_t *m, const area_t *area, const image_t *i
            boot_digest(m->boot, area->address, hashed, digest) && tlvs_vouch_for(m, area, image, end, digest);
 }
 
-/** Validates the secondary slot. What does not pass is erased, so that it is not tried again and again. */
+/** Validates the secondary slot. An image that does not pass is erased, so that it is not tried again and again. */
 static bool validate_secondary(mcuboot_t *m)
 {
     image_t image = image_of(m->secondary_header);
@@ -261,7 +261,7 @@ static uint32_t status_offset(const area_t *area, const progress_t *progress)
     return area->size - area->trailer + ((progress->group - 1) * STATES + progress->state - 1u) * STATUS_UNIT;
 }
 
-/** Finds out how far an unfinished swap came: the first status byte that is still blank behind one that is not. */
+/** Finds out how far an unfinished swap came: the first status byte that is still blank after one that is not. */
 static progress_t read_progress(const mcuboot_t *m, const area_t *source)
 {
     progress_t progress = {.group = 1, .state = 1, .swap_type = SWAP_NONE};
@@ -269,7 +269,7 @@ static progress_t read_progress(const mcuboot_t *m, const area_t *source)
         return progress;
     }
     uint32_t entries = (source->trailer - INFO_SIZE) / STATUS_UNIT;
-    uint32_t written = 0; // entries up to the first blank one behind a written one
+    uint32_t written = 0; // entries up to the first blank one after a written one
     bool found = false;
     for (uint32_t i = 0; i < entries; i++) {
         uint8_t status = 0xFF;
@@ -405,7 +405,7 @@ static void swap_slots(mcuboot_t *m, progress_t *progress)
     m->swapped = true;
 }
 
-/** Ends a swap: what was asked for good, or goes back, needs no confirmation; and it is done. */
+/** Ends a swap and marks it as done. A permanent one, or one that goes back, needs no confirmation. */
 static void finish_swap(mcuboot_t *m, unsigned swap_type)
 {
     bool confirmed = swap_type == SWAP_PERMANENT || swap_type == SWAP_REVERT;
@@ -456,7 +456,7 @@ static void start_swap(mcuboot_t *m, unsigned swap_type)
     }
 }
 
-/** What the trailers ask for. The secondary slot's wish counts before the primary's history. */
+/** What the trailers ask for. The secondary slot's request counts before the primary's history. */
 static unsigned wanted_swap(const mcuboot_t *m)
 {
     trailer_t primary = read_trailer(m, &m->primary);
@@ -469,7 +469,7 @@ static unsigned wanted_swap(const mcuboot_t *m)
     return unconfirmed ? SWAP_REVERT : SWAP_NONE;
 }
 
-/** Decides what to swap, after the status of an unfinished swap was read and none was found open. */
+/** Decides what to swap, when no unfinished swap was found. */
 static unsigned validated_swap(mcuboot_t *m, const progress_t *noted)
 {
     if (noted->swap_type != SWAP_NONE) {
@@ -524,13 +524,13 @@ static const char *load_fault(const mcuboot_t *m, uint32_t offset)
     }
     if (!boot_range_has(memory->iram, iram) || !boot_range_has(memory->iram, iram + iram_size) ||
         !boot_range_has(memory->dram, dram) || !boot_range_has(memory->dram, dram + dram_size)) {
-        return "the load header's addresses are no RAM";
+        return "the load header's addresses are not in RAM";
     }
     // The loader accepts any entry point in IRAM; outside the loaded part there is nothing to enter.
     return entry < iram || entry - iram >= iram_size ? "the entry point is not in the loaded code" : NULL;
 }
 
-/** True if the areas make a map: found all, slots of one size, apart from each other. */
+/** True if the areas make a map: all of them found, slots of one size, none overlapping. */
 static bool is_map(const area_t found[3])
 {
     sr_region_t regions[3];

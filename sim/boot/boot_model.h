@@ -31,8 +31,8 @@ typedef struct boot_chip {
     bool rollback;            /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
     uint32_t recovery; /**< Offset of the recovery bootloader as burnt into the eFuse, a multiple of 0x1000; 0: not
                             burnt. Means nothing where boot_rom_knows_recovery() says no. */
-    sr_chip_efuses_t efuses; /**< Those that images are measured by. A block revision of 0 means not known: every
-                             image's demand counts as met. The bootloader is taken to look at an app's secure version,
+    sr_chip_efuses_t efuses; /**< What the eFuses demand of images. A block revision of 0 means not known: every
+                             image's demand counts as met. The bootloader is assumed to check an app's secure version,
                              as one with CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK does: no file tells. */
 } boot_chip_t;
 
@@ -49,7 +49,7 @@ typedef struct boot_result {
     uint32_t app_offset;    /**< Flash offset of the app that is entered; valid if it boots. */
     boot_code_t bootloader; /**< Valid unless the ROM rejects. */
     boot_code_t app;        /**< Valid if it boots. Image at its true length. */
-    bool recovered;         /**< The mask ROM did not take the bootloader in its place, but the recovery bootloader. */
+    bool recovered;         /**< The mask ROM took the recovery bootloader, not the primary one. */
     bool flash_changed;     /**< The boot itself wrote to flash (otadata, a swap). */
     char reason[160];       /**< One sentence: why this app, or why not. */
 } boot_result_t;
@@ -57,8 +57,8 @@ typedef struct boot_result {
 /** The last value of the eFuse field, in sectors: like 0 it means that there is no recovery bootloader. */
 #define BOOT_RECOVERY_OFF 0xFFFu
 
-/** True if the ROM of this chip, from this revision on, looks for a recovery bootloader. Of a chip whose revision is
- * not known it is taken to. */
+/** True if the ROM of this chip, from this revision on, looks for a recovery bootloader. A chip whose revision is not
+ * known is assumed to. */
 bool boot_rom_knows_recovery(const boot_chip_t *chip);
 
 /** True if the ROM of this chip compares the bootloader's secure version with an eFuse. */

@@ -29,8 +29,8 @@ typedef enum load_outcome {
 /**
  * True if the ROM can store the segment where its header wants it.
  *
- * The ROM reads flash straight to the load address, in words. It trusts the header: an address that is no RAM, or a
- * length that leads out of it, ends in a processor exception, for which the ROM has nothing but to stop.
+ * The ROM reads flash straight to the load address, in words. It trusts the header: an address outside RAM, or a length
+ * that leads out of it, ends in a processor exception, at which the ROM can only stop.
  */
 static bool can_load(const boot_t *boot, const boot_segment_t *segment)
 {
@@ -76,7 +76,7 @@ static bool header_fits(boot_t *boot)
                  sr_bytes_get_le32(header), boot->loader.offset);
         return false;
     }
-    // The first ESP32s, before revision 3, have a ROM from before the chip id was invented.
+    // The first ESP32s, before revision 3, have a ROM from before there were chip ids.
     bool checks_chip = boot->memory->chip_id != 0 || boot->revision >= 300;
     uint16_t chip_id = sr_bytes_get_le16(header + CHIP_ID_OFFSET);
     if (checks_chip && chip_id != boot->chip->image_chip_id) {
@@ -107,7 +107,7 @@ static bool entry_is_code(boot_t *boot)
     return false;
 }
 
-/** True if the digest behind the bootloader vouches for all of it, headers included. The ROM does not look. */
+/** True if the digest after the bootloader matches all of it, headers included. The ROM does not check it. */
 static bool digest_matches(const boot_t *boot)
 {
     const boot_loader_t *loader = &boot->loader;
@@ -134,7 +134,7 @@ static unsigned count_references(const boot_t *boot, boot_range_t range)
 
 /**
  * Looks for data that was loaded where the code does not expect it. Load addresses are not under the checksum, so the
- * ROM starts such a bootloader, which then works on memory that holds nothing.
+ * ROM starts such a bootloader, which then works on memory without its data.
  * @return Index of the segment, or -1.
  */
 static int misplaced_data(const boot_t *boot)
@@ -200,7 +200,7 @@ static load_outcome_t load(boot_t *boot, uint32_t offset)
         return NOT_LOADED;
     }
     if (loader->header[HASH_APPENDED] != 0) {
-        loader->length += SR_SHA256_SIZE; // part of the image, although this ROM never looks at it
+        loader->length += SR_SHA256_SIZE; // part of the image, although this ROM never reads it
     }
     if (!version_fits(boot)) {
         return NOT_LOADED;
@@ -212,11 +212,12 @@ static load_outcome_t load(boot_t *boot, uint32_t offset)
 }
 
 /**
- * Loads the bootloader in its place, or else the recovery bootloader.
+ * Loads the primary bootloader, or else the recovery bootloader.
  *
  * ESP-IDF, docs/en/api-guides/bootloader.rst, "Recovery Bootloader": if the primary bootloader fails to load, the ROM
- * attempts to load the one at the sector that is burnt into the eFuse. Its log there is of an erased primary. That a
- * wrong checksum counts as such a failure, too, is this text taken at its word. A ROM that hangs falls back to nothing.
+ * attempts to load the one at the sector that is burnt into the eFuse. The log shown there is that of an erased
+ * primary. That a wrong checksum counts as such a failure, too, follows from the text only. A ROM that hangs does not
+ * fall back.
  */
 static bool load_one(boot_t *boot)
 {

@@ -17,7 +17,7 @@
 #define DESC_VERSION   8u // offset of the ESP-IDF version in a bootloader's descriptor
 
 // From soc/soc.h and soc/soc_caps.h of each target in ESP-IDF v6.0. The stack of the ESP32-P4's ROM depends on the
-// revision of the silicon, so none is given. From which revision on a ROM knows a recovery bootloader: comments in
+// revision of the silicon, so none is given. From which revision on a ROM supports a recovery bootloader: comments in
 // sdkconfig.ci.recovery_bootloader.* of ESP-IDF's examples/system/ota/partitions_ota.
 static const boot_memory_t memories[] = {
     {.chip_id = 0x00,
@@ -85,7 +85,7 @@ static const boot_memory_t memories[] = {
      .dram = {0x4FF00000, 0x4FFC0000},
      .iram = {0x4FF00000, 0x4FFC0000},
      .rtc_fast = {0x50108000, 0x50110000},
-     .rtc_slow = {0x30100000, 0x30102000}, // not RTC memory but the scratchpad, which takes segments likewise
+     .rtc_slow = {0x30100000, 0x30102000}, // not RTC memory but the scratchpad, which takes segments, too
      .recovery_revision = 300},
     {.chip_id = 0x14,
      .drom = {0x42000000, 0x44000000},
@@ -326,7 +326,7 @@ static void identify_generation(boot_t *boot)
                 loader_says(boot, "chip revision check failed. Required");
     bool old = loader_says(boot, "on lower chip revision") || loader_says(boot, "configured for minimum revision") ||
                !loader->checks_ranges;
-    // A build without messages that is not as old as that: far more of them are from v4.4.3 on than before.
+    // A build without messages that is not as old as that: most of them are v4.4.3 or later.
     loader->full_revision = full || !old;
     loader->checks_block = boot->memory->chip_id != 0 && loader_says(boot, "efuse blk rev");
 }
@@ -352,7 +352,7 @@ static void enter_loader(boot_t *boot)
     bool mcuboot = loader_contains(boot, sr_mcuboot_trailer_magic, SR_MCUBOOT_TRAILER_MAGIC_SIZE);
     boot->result->loader = mcuboot ? BOOT_LOADER_MCUBOOT : BOOT_LOADER_IDF;
     if (sr_bytes_get_le16(boot->loader.header + CHIP_ID) != boot->chip->image_chip_id) {
-        boot_end(boot, BOOT_BOOTLOADER_REJECTS, "the bootloader's header says another chip"); // the ROM did not look
+        boot_end(boot, BOOT_BOOTLOADER_REJECTS, "the bootloader's header names another chip"); // the ROM did not look
     } else if (!boot_revision_fits(boot, boot->loader.header, false)) {
         boot_end(boot, BOOT_BOOTLOADER_REJECTS, "the bootloader's header asks for a newer chip than revision v%u.%u",
                  boot->revision / 100u, boot->revision % 100u);

@@ -12,7 +12,7 @@ typedef struct replay {
     boot_classifier_t classifier;
     flash_replay_t log;
     uint32_t size;
-    uint8_t *flash; /**< Before the operation that is looked at. */
+    uint8_t *flash; /**< Before the operation that is examined. */
     uint8_t *next;  /**< After it. */
     uint8_t *torn;
     bool safe;          /**< The state `flash`. */
@@ -48,8 +48,8 @@ static bool changes_range(const replay_t *replay, const nor_op_t *op, const boot
     return from < to && memcmp(replay->flash + from, replay->next + from, to - from) != 0;
 }
 
-/** True if the operation changes the magic byte alone of the bootloader in its place, and the recovery bootloader runs
- *  without it: then each torn state has either a bootloader that is whole or none, whatever else the ROM checks. */
+/** True if the operation changes only the magic byte of the primary bootloader, and the recovery bootloader runs
+ * without it: then in each torn state the primary one is either whole or absent, whatever else the ROM checks. */
 static bool falls_back(replay_t *replay, const nor_op_t *op, const boot_code_t *loader)
 {
     const boot_code_t rest = {.address = loader->address + 1, .length = loader->length - 1};
@@ -83,12 +83,12 @@ static void count_operation(replay_t *replay, uint32_t index, const nor_op_t *op
     }
 }
 
-/** Looks at the operation between `flash` and `next`. */
+/** Examines the operation between `flash` and `next`. */
 static void classify_step(replay_t *replay, uint32_t index, const flash_step_t *step)
 {
     const nor_op_t *op = &step->op;
     bool in_window = !replay->safe;
-    // what was blank changes, too, if an erase of it is cut
+    // blank sectors change, too, if their erase is cut short
     bool may_change =
         op->kind != NOR_OP_PROGRAM || memcmp(replay->flash + op->address, replay->next + op->address, op->length) != 0;
     if (step->first_of_boot ||

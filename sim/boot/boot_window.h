@@ -3,8 +3,8 @@
  * The commit window of a run: the modelled time during which a power cut would leave a chip that boots neither the old
  * system nor the new one.
  *
- * The record of the run is replayed on a copy of the flash, which is put to the boot model wherever an operation
- * touched bytes that the boot depends on. A state is safe if it boots, and if bootloader and app that execute are those
+ * The record of the run is replayed on a copy of the flash, which the boot model boots wherever an operation touched
+ * bytes that the boot depends on. A state is safe if it boots, and if the bootloader and the app that execute are those
  * of the system before or after the run, byte for byte: a torn bootloader that the mask ROM starts by luck is not safe.
  */
 #pragma once
@@ -19,7 +19,7 @@ typedef struct boot_window {
     uint64_t typical_us, maximum_us; /**< Sum over the operations in the window. */
     uint32_t operations;             /**< How many those are. */
     uint32_t first_operation;        /**< Number of the first of them; valid if there is one. */
-    uint32_t states_booted;          /**< States that were put to the boot model. */
+    uint32_t states_booted;          /**< States that the boot model booted. */
     uint32_t sectors_programmed;     /**< Of the whole run: sectors in which any page was programmed. */
 } boot_window_t;
 

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Two systems, each with bootloader and app, with and without the digest behind the image, and the torn ones between.
+/** Two systems, each with bootloader and app, with and without the digest after the image, and the torn ones in
+ * between.
  */
 #define ENTRIES 16u
 
@@ -30,7 +31,7 @@ static entry_t *find(const uint8_t *bytes, size_t length)
     return NULL;
 }
 
-/** Takes the place of what was not asked for the longest time; without memory nothing is kept. */
+/** Replaces what has not been asked for the longest; without memory nothing is kept. */
 static void keep(const uint8_t *bytes, size_t length, const uint8_t digest[SR_SHA256_SIZE])
 {
     entry_t *oldest = entries;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Of an entry of the partition table. */
+/* Offset in an entry of the partition table. */
 #define ENTRY_MAGIC   0x50AAu
 #define ENTRY_TYPE    2u
 #define ENTRY_SUBTYPE 3u
@@ -138,8 +138,8 @@ static void add_partition(const sim_config_t *config, const uint8_t raw[SR_PARTI
     memcpy(partition->label, raw + ENTRY_LABEL, sizeof(partition->label) - 1);
 }
 
-/* As esp_partition does: each entry up to the first that is none, whatever it says. What the bootloader lets pass is
- * there for the app, too, such as an entry that ends past the flash because its programming was cut. */
+/* Reads as esp_partition does: each entry up to the first that is none, whatever it says. The app, too, sees what the
+ * bootloader lets pass, such as an entry that ends past the flash because its programming was cut short. */
 static bool add_partitions(const sim_config_t *config, const sr_reader_t *table)
 {
     sr_md5_t md5;

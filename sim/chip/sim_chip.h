@@ -3,9 +3,9 @@
  * The simulated chip that the ESP-IDF functions of this folder act on: one per process.
  *
  * Two ways to use it. Tests call sim_chip_attach() and then the component, in sim_call() where the chip may restart,
- * crash or lose its power: outside of it, there is no boot that could end, and abort() is called. Programs made of an
+ * crash or lose its power: outside of it there is no boot that could end, and abort() is called. Programs made of an
  * unchanged `app_main()` call sim_run(): each boot is a child process, so that RAM is as empty after a restart as it
- * is on a chip, and what the app leaves behind is the flash alone.
+ * is on a chip, and what the app leaves is the flash alone.
  */
 #pragma once
 
@@ -21,9 +21,9 @@ typedef struct sim_config {
     nor_flash_t *flash;    /**< Owned by the caller. */
     uint32_t running_app;  /**< Flash offset of the app that runs; sim_run() finds it by booting if UINT32_MAX. */
     bool recovered;        /**< The recovery bootloader started that app; sim_run() finds out by booting. */
-    bool flash_encryption; /**< esp_flash_encryption_enabled(); a keyed, address-dependent scramble stands for AES. */
+    bool flash_encryption; /**< esp_flash_encryption_enabled(); a scramble by key and address stands for AES. */
     bool secure_boot;      /**< Secure Boot V2 is on: esp_secure_boot_enabled(). */
-    bool secure_boot_v1;   /**< Secure Boot V1 is, which only the ESP32 has. */
+    bool secure_boot_v1;   /**< Secure Boot V1 is on; only the ESP32 has it. */
     bool before_v5_2;      /**< The app was built with an ESP-IDF before v5.2, whose flash driver takes no notice of the
                                 flag `readonly` of a partition. */
     uint32_t heap_limit;   /**< Bytes that heap_caps_malloc() gives out at most; 0: 200 KiB. */
@@ -34,11 +34,11 @@ typedef struct sim_config {
     void *stop_context;
 } sim_config_t;
 
-/** What a run left in counters, shared by all boots of it. */
+/** Counters of a run, shared by all of its boots. */
 typedef struct sim_counters {
     uint64_t bytes_downloaded; /**< Body bytes that esp_http_client handed out or discarded. */
     uint32_t http_requests;
-    uint32_t heap_peak; /**< Bytes by heap_caps_malloc() at the highest point of any boot. */
+    uint32_t heap_peak; /**< Most bytes that heap_caps_malloc() had given out at any time of any boot. */
     uint32_t heap_now;  /**< Bytes not freed yet. */
     uint32_t restarts;
     uint32_t open_clients; /**< esp_http_client handles that were not cleaned up. */
@@ -85,7 +85,7 @@ typedef struct sim_report {
     boot_result_t before; /**< What booted first. */
     boot_result_t after;  /**< What boots at the end. */
     bool other_app;       /**< The app that boots at the end is another one than the one that ran. */
-    bool stopped;         /**< By sim_config_t's stop(); `after` and `other_app` are of the boot before. */
+    bool stopped; /**< The run was ended by sim_config_t's stop(); `after` and `other_app` are of the boot before. */
     sim_counters_t counters;
 } sim_report_t;
 
@@ -93,16 +93,16 @@ typedef struct sim_report {
  * Boots the flash and runs @p app_main as the app that boots, again after each restart, until another app boots,
  * nothing boots, app_main returns, the power is cut, or @p max_boots is reached.
  *
- * "The same app" is told by the digest of the app image that ran first. What the boot itself writes to flash (an
- * MCUboot swap, say) is kept for boots whose app is then run; of the boot at the end only the result is told, so that
- * the flash stays as the app left it.
+ * "The same app" is told by the digest of the app image that ran first. What the boot itself writes to flash, for
+ * example an MCUboot swap, is kept for boots whose app is then run; of the boot at the end only the result is kept, so
+ * that the flash stays as the app left it.
  * @return true if the run could be made at all (the flash boots at the start, or running_app is given).
  */
 bool sim_run(const sim_config_t *config, void (*app_main)(void), unsigned max_boots, sim_report_t *report);
 
 /**
  * Marks that code in flash is about to execute. Every simulated ESP-IDF function that lives in flash on the chip calls
- * this: if the running app's bytes have been changed, or the caller said that it runs from RAM without OS, the chip
- * would crash here, and so does the simulation (SIM_END_PANIC).
+ * this: if the running app's bytes have been changed, or the flash driver was told that the app runs from RAM without
+ * the OS, the chip would crash here, and so does the simulation (SIM_END_PANIC).
  */
 void sim_flash_code(const char *function);

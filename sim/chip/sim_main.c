@@ -62,7 +62,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case 'c':
         options->chip = sr_chip_by_name(value);
         if (options->chip == NULL) {
-            argp_error(state, "there is no chip '%s'", value);
+            argp_error(state, "unknown chip '%s'", value);
         }
         return 0;
     case 'r':
@@ -96,7 +96,7 @@ static nor_flash_t *load_flash(const char *path)
     rewind(file);
     nor_flash_t *flash = size > 0 && size <= INT32_MAX ? nor_flash_new((uint32_t)size, nor_timing_find(NULL)) : NULL;
     if (flash == NULL) {
-        fprintf(stderr, "%s: %ld bytes are no size of a flash chip (a power of two from 1 MiB to 32 MiB)\n", path,
+        fprintf(stderr, "%s: %ld bytes is not the size of a flash chip (a power of two from 1 MiB to 32 MiB)\n", path,
                 size);
     } else if (fread(nor_flash_bytes(flash), 1, (size_t)size, file) != (size_t)size) {
         fprintf(stderr, "%s: cannot be read\n", path);

@@ -20,7 +20,7 @@
 
 static bool in_child;
 
-/* There if the program was built with AddressSanitizer. */
+/* Present if the program was built with AddressSanitizer. */
 void __lsan_do_leak_check(void) __attribute__((weak));
 
 void sim_end_boot(sim_end_t end)
@@ -59,7 +59,7 @@ static sim_end_t wait_for(pid_t child)
     return told >= SIM_END_RESTART && told <= SIM_END_PANIC ? (sim_end_t)told : SIM_END_PANIC;
 }
 
-/* A crash is a result: it shall end the child, whatever handlers a test framework left, and needs no core dump. */
+/* A crash is a result: it must end the child, whatever handlers a test framework has set, and needs no core dump. */
 static void let_crashes_end_the_process(void)
 {
     static const int crashes[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
@@ -119,7 +119,8 @@ static uint8_t *boot_buffer(uint32_t size)
     return buffer;
 }
 
-/* Boots a copy of the flash; NULL if there is no memory. The copy holds what the boot wrote, until the next boot. */
+/* Boots a copy of the flash; NULL if there is no memory. The copy holds what the boot wrote, and is valid until the
+ * next boot. */
 static const uint8_t *boot_copy(const sim_config_t *config, boot_result_t *result)
 {
     const uint32_t size = nor_flash_size(config->flash);
@@ -144,7 +145,7 @@ static int read_memory(void *context, uint32_t offset, void *buffer, size_t leng
     return 0;
 }
 
-/* The image at an offset, as the boot model tells it of one that boots; of length 0 if there is none. */
+/* The image at an offset, as the boot model describes one that boots; of length 0 if there is none. */
 static boot_code_t image_at(const sim_config_t *config, uint32_t address)
 {
     boot_code_t code = {.address = address};
@@ -220,7 +221,7 @@ bool sim_run(const sim_config_t *config, void (*app_main)(void), unsigned max_bo
         return false;
     }
     while (boot_once(config, app_main, max_boots, counters, report)) {
-        /* Only a restart is followed by the next boot; the last one is looked at, not run. */
+        /* Only a restart is followed by the next boot; of the last one only the result is kept. */
         max_boots = report->last_end == SIM_END_RESTART ? max_boots : 0;
     }
     report->counters = *counters;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * What the files of the simulated chip share: RAM contents of the boot that runs. Not for anyone else.
+ * What the files of the simulated chip share: RAM contents of the boot that runs. Private to them.
  */
 #pragma once
 
@@ -38,7 +38,7 @@ typedef struct sim_state {
 
 extern sim_state_t sim_state;
 
-/** As sim_chip_attach(), with counters that outlive the process. */
+/** sim_chip_attach() with counters that outlive the process. */
 bool sim_attach_with(const sim_config_t *config, sim_counters_t *counters);
 sim_counters_t *sim_counters_new(void);
 void sim_counters_delete(sim_counters_t *counters);

@@ -4,29 +4,30 @@
  * after the last one. Each flash that a cut leaves is booted, and if the old system boots, it goes on until it is done.
  *
  * What is allowed inside the commit. Replacing a bootloader takes a moment in which the chip does not boot. Which
- * moment that may be is told by addresses and order alone, and not by what boots, or any failure would excuse itself:
+ * moment that may be is decided by addresses and order alone, and not by what boots, or any failure would excuse
+ * itself:
  *
  * - The boot path, in whole sectors, is what an old boot executes (bootloader and app, at their true length), the
- *   partition table and otadata as far as the boot reads them, and likewise bootloader, table and otadata of the new
- *   system. The old boot is the one that started the app which does the operation, so that an app that moved itself to
- *   another slot has its boot path there.
+ * partition table and otadata as far as the boot reads them, and also bootloader, table and otadata of the new system.
+ * The old boot is the one that started the app which performs the operation. So an app that moved itself to another
+ * slot has its boot path there.
  * - The commit is, for each start of the app, the last unbroken run of operations on the boot path. Whoever erases a
  *   bootloader sector and then writes an app has broken the run: that erase is outside.
  *
  * At any other time the chip must boot, the old system must finish, and a new system must have nothing left to do but
  * erase sectors: those in which a staged record stood, where the target wants them blank. At any time the old system,
- * if it boots, must finish. Whatever else happens is a failure. How long the commit is, is not judged but measured
- * (boot_window.h) and told beside the shortest one that is possible, so that an order which does too much inside it
- * shows. So does a copy over the running app, which is boot path: all of it is commit.
+ * if it boots, must finish. Whatever else happens is a failure. The length of the commit is not classified but measured
+ * (boot_window.h), and reported beside the shortest possible one, so that an order which does too much inside it shows.
+ * So does a copy over the running app, which is boot path: all of it is commit.
  *
- * Where the chip has a recovery bootloader that can stand in for the one that is written, the bootloader is no boot
- * path in this sense: neither of the commit, nor of the shortest window.
+ * Where the chip has a recovery bootloader that can stand in for the one that is written, the bootloader is not boot
+ * path in this sense, neither for the commit nor for the shortest window.
  *
  * The shortest window: of the sectors that both bootloaders, table and otadata occupy, those that differ, each erased
  * once unless it is blank (by sectors or blocks, what is quicker, touching nothing but blank targets) and programmed
  * once, as far as the new boot needs the page. Sectors that only the new boot needs can be written before, those that
  * only the old one needs afterwards. The bootloader, the table and each sector of otadata are taken in the best of all
- * orders; one of them that can be torn in all ways and still boots does not count.
+ * orders; one that may be torn in any way without a failed boot does not count.
  */
 #pragma once
 
@@ -44,7 +45,7 @@
 
 /** A power cut. */
 typedef struct explore_power_loss {
-    uint32_t operation; /**< Counted from 0, from the start of the run that it cuts. */
+    uint32_t operation; /**< Number of the operation, from 0, in the run that it cuts. */
     nor_power_loss_when_t when;
     uint32_t seed; /**< Inside: which torn state. */
 } explore_power_loss_t;
@@ -65,11 +66,11 @@ typedef enum explore_outcome {
 /** One cut that was tried. */
 typedef struct explore_state {
     explore_power_loss_t loss;
-    uint32_t same_as; /**< Index of a state with the very same flash, which was tried in its place. */
+    uint32_t same_as; /**< Index of a state with the same flash, which was tried in its place. */
     bool in_commit;   /**< The chip may fail to boot here. */
     explore_outcome_t outcome;
     bool failed;
-    uint8_t nested_count; /**< Further cuts, one in each attempt to go on, if they led to the outcome. */
+    uint8_t nested_count; /**< Further power cuts, one in each attempt to go on, if they led to the outcome. */
     explore_power_loss_t nested[EXPLORE_MAX_POWER_LOSSES];
     char reason[256]; /**< Of a failure. */
 } explore_state_t;
@@ -106,12 +107,13 @@ typedef struct explore_config {
     void (*app_main)(void);
     const sr_region_t *targets; /**< What the migration replaces. All of it counts for "complete"; of the rest of the
                                      flash only what the uncut run writes or what is blank may change, and what is blank
-                                     only outside of data partitions and behind the partition table. */
+                                     only outside of data partitions and past the partition table. */
     unsigned target_count;
-    uint32_t torn_states; /**< For each operation; NOR_TORN_KINDS show all ways, NOR_TORN_STATES each in each phase. */
-    unsigned losses;      /**< 1: one cut; N: up to N, each in the attempt to go on after the one before. */
-    uint32_t sample;      /**< Operations that are tried, evenly spread, beside those of the commit; 0: all. */
-    unsigned workers;     /**< Processes. */
+    uint32_t
+        torn_states;  /**< For each operation; NOR_TORN_KINDS show all ways, NOR_TORN_STATES each way in each phase. */
+    unsigned losses;  /**< 1: one cut; N: up to N, each in the attempt to go on after the previous one. */
+    uint32_t sample;  /**< Operations outside the commit that are tried, evenly spread; 0: all. */
+    unsigned workers; /**< Processes. */
     /** May be NULL. Called from time to time by the process that called explore_run(). */
     void (*progress)(void *context, uint32_t done, uint32_t total);
     void *progress_context;
@@ -119,13 +121,13 @@ typedef struct explore_config {
 
 typedef struct explore_result {
     sim_report_t run;  /**< Of the uncut run. */
-    nor_stats_t stats; /**< Likewise. */
+    nor_stats_t stats; /**< Flash operations of the uncut run. */
     uint8_t *flash;    /**< What it left. */
     explore_operation_t *operations;
     uint32_t operation_count;
     explore_state_t *states; /**< By operation; those inside it by seed. */
     uint32_t state_count;
-    uint32_t nested_count; /**< Further cuts that were tried. */
+    uint32_t nested_count; /**< Further power cuts that were tried. */
     uint32_t outcomes[EXPLORE_OUTCOMES];
     uint32_t failures;
     uint64_t window_typical_us, window_maximum_us;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * What the files of explore share. Not for anyone else.
+ * What the files of explore share. Private to them.
  */
 #pragma once
 
@@ -18,7 +18,7 @@ typedef struct explore_trace {
     sim_report_t report;
 } explore_trace_t;
 
-/** A place in a trail, to make the states of it one after another. */
+/** A position in a trace, from which its states are made one after another. */
 typedef struct explore_cursor {
     const explore_trace_t *trace;
     const boot_chip_t *chip;
@@ -30,10 +30,11 @@ typedef struct explore_cursor {
     uint32_t size;
 } explore_cursor_t;
 
-/** Flashes that the chip was started with in a run, after its first start. What became of it then will do so again. */
+/** Flashes that the chip was started with in a run, after its first start. A start from one of these gives the same
+ * result again. */
 typedef struct explore_starts {
     const nor_flash_t *flash; /**< The one that is compared with them. */
-    uint8_t *flashes;         /**< Owned. One behind the other. */
+    uint8_t *flashes;         /**< Owned. One after another. */
     uint32_t count;
 } explore_starts_t;
 
@@ -68,11 +69,11 @@ void explore_cursor_close(explore_cursor_t *cursor);
 /** Makes the flash that a cut leaves. Cuts must not go back. */
 void explore_cursor_make(explore_cursor_t *cursor, const explore_power_loss_t *loss, uint8_t *flash);
 
-/** Makes the flash that a single cut leaves. @param[out] flash Of the trail's size. @return false without memory. */
+/** Makes the flash that a single cut leaves. @param[out] flash Of the trace's size. @return false without memory. */
 bool explore_make_state(const explore_trace_t *trace, const boot_chip_t *chip, const explore_power_loss_t *loss,
                         uint8_t *flash);
 
-/** Where a system's boot code and what it decides by lie. */
+/** Where a system's boot code lies, and the data by which it chooses. */
 typedef struct explore_boot_path {
     boot_result_t boot;
     uint8_t *sectors; /**< Owned. A set of explore_part_t for each sector. */
@@ -92,7 +93,7 @@ typedef enum explore_part {
  * True if a recovery bootloader can keep the chip booting while the bootloader is rewritten: its offset is burnt, its
  * place has room for the bootloader that boots from @p flash, no partition of that system but one for a bootloader lies
  * there, and either no target does or @p final has the new system's bootloader there, which boots @p flash as well.
- * Told by addresses and by what is wanted, not by what is done about it.
+ * Decided by addresses and by the target, not by what the migration makes of it.
  */
 bool explore_has_recovery(const explore_config_t *config, const uint8_t *flash, const boot_code_t *loader,
                           const uint8_t *final, const boot_code_t *new_loader);
@@ -103,10 +104,10 @@ bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t s
 /** True if the chip may fail to boot after this cut. */
 bool explore_power_loss_in_commit(const explore_trace_t *trace, const explore_power_loss_t *loss);
 
-/** What may become of a sector. */
+/** What a sector may hold after a power cut. */
 typedef enum explore_role {
     EXPLORE_ROLE_KEPT,   /**< As it was. */
-    EXPLORE_ROLE_FREE,   /**< Anything: it was blank and is nobody's data, or the uncut run used it. */
+    EXPLORE_ROLE_FREE,   /**< Anything: it was blank and belongs to nobody, or the uncut run used it. */
     EXPLORE_ROLE_TARGET, /**< As the uncut run leaves it. */
 } explore_role_t;
 

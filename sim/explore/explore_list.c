@@ -8,8 +8,8 @@ typedef struct list {
     const explore_config_t *config;
     const explore_trace_t *trace;
     explore_result_t *result;
-    uint32_t waiting; /**< First torn state of the operation before that may be the same as the state behind it. */
-    bool *is_after;   /**< For each state of that operation: its flash is that behind the operation. */
+    uint32_t waiting; /**< First torn state of the operation before that may be the same as the state after it. */
+    bool *is_after;   /**< For each state of that operation: its flash is that after the operation. */
 } list_t;
 
 static bool is_sampled(const list_t *list, uint32_t operation)
@@ -95,7 +95,7 @@ static void add_all(list_t *list, explore_cursor_t *cursor, uint8_t *flash)
     for (uint32_t i = 0; i < list->trace->count; i++) {
         const bool sampled = is_sampled(list, i);
         last = sampled ? add_operation(list, cursor, flash, i, last) : EXPLORE_NOT_SHARED;
-        // the next boot writes to flash, so that this state is none before an operation
+        // the next boot writes to flash first, so this state is not one before an operation
         if (sampled && (i + 1 == list->trace->count || operations[i + 1].first_of_boot)) {
             share_waiting(list, add(list, (explore_power_loss_t){.operation = i, .when = NOR_POWER_LOSS_AFTER}));
         }

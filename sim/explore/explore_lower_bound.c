@@ -42,13 +42,14 @@ static bool is_blank(const uint8_t *bytes, uint32_t length)
     return true;
 }
 
-/** A blank sector is only programmed. That one that is not could be, where bits are only cleared, is left aside. */
+/** A blank sector is only programmed. The case that this also works for one that is not blank, because bits are only
+ * cleared, is left aside. */
 static bool needs_erase(const change_t *change, uint32_t address)
 {
     return !is_blank(change->base + address, SR_SECTOR_SIZE);
 }
 
-/** Behind the end of the bootloader pages can be programmed after the window. */
+/** Past the end of the bootloader, pages can be programmed after the window. */
 static bool page_counts(const change_t *change, uint32_t address, uint8_t group)
 {
     const boot_code_t *code = change->loader;
@@ -70,7 +71,7 @@ static bool is_written(const change_t *change, uint32_t sector, uint8_t groups)
     return (change->group_of[sector] & groups) != 0;
 }
 
-/** True if the migration answers for a sector: who finishes after a cut makes it right, whatever is in it. */
+/** True if the migration covers a sector: whoever finishes after a power cut makes it right, whatever is in it. */
 static bool is_target(const change_t *change, uint32_t sector)
 {
     for (unsigned i = 0; i < change->config->target_count; i++) {

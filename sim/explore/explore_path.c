@@ -136,7 +136,7 @@ bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t s
         const boot_code_t *loader = &path->boot.bootloader;
         const boot_code_t *app = &path->boot.app;
         mark_sectors(path->sectors, count, loader->address, loader->length, EXPLORE_BOOTLOADER);
-        if (path->boot.outcome == BOOT_BOOTS) { // what a boot swaps in lies elsewhere before it
+        if (path->boot.outcome == BOOT_BOOTS) { // before a boot that swaps it in, the app lies elsewhere
             mark_sectors(path->sectors, count, app->address, app->length, EXPLORE_APP);
         }
         if (path->boot.loader == BOOT_LOADER_IDF) {
@@ -161,7 +161,7 @@ static bool touches(const uint8_t *sectors, uint8_t parts, const nor_op_t *op)
 /** Where a commit may write: the sectors of both systems, and which of their parts. */
 typedef struct commit_path {
     const uint8_t *old_path, *new_path;
-    uint8_t parts; /**< Of explore_part_t; the running app comes on top. */
+    uint8_t parts; /**< Of explore_part_t; the running app is added. */
 } commit_path_t;
 
 static bool is_on_path(const commit_path_t *path, const nor_op_t *op)
@@ -193,7 +193,7 @@ static uint32_t end_of_boot(const explore_trace_t *trace, uint32_t first)
     return end;
 }
 
-/** Without the bootloader where a recovery bootloader can stand in for it: then there is no excuse. */
+/** Without the bootloader where a recovery bootloader can stand in for it: then the chip must always boot. */
 static uint8_t parts_of_commit(const explore_config_t *config, const uint8_t *flash, const boot_result_t *old_boot,
                                const uint8_t *final, const boot_result_t *new_boot)
 {
@@ -249,6 +249,6 @@ bool explore_power_loss_in_commit(const explore_trace_t *trace, const explore_po
     case NOR_POWER_LOSS_BEFORE: // the chip boots before the first operation of a commit
         return operation->in_commit && !operation->first_of_boot && operation[-1].in_commit;
     default:
-        return false; // those behind the last operation of a boot
+        return false; // those after the last operation of a boot
     }
 }

@@ -31,7 +31,7 @@ static int view_read(void *context, uint32_t offset, void *buffer, size_t length
     return 0;
 }
 
-/** Blank or not: what lies before the partitions, and data partitions, are no place for leftovers. */
+/** Even if blank: nothing may be left in front of the partitions or in data partitions. */
 static void keep_data(const explore_config_t *config, const uint8_t *flash, uint8_t *role)
 {
     const uint32_t offset =
@@ -53,7 +53,7 @@ static void keep_data(const explore_config_t *config, const uint8_t *flash, uint
     }
 }
 
-/** What the uncut run changes may hold anything meanwhile. An erase of a blank sector changes nothing. */
+/** What the uncut run changes may hold anything in between. An erase of a blank sector changes nothing. */
 static void free_used(const explore_config_t *config, const explore_trace_t *trace, uint8_t *role)
 {
     for (uint32_t i = 0; i < trace->count; i++) {

@@ -17,7 +17,7 @@
 
 /** What the processes share. */
 typedef struct board {
-    unsigned next; /**< First state that nobody works on yet. */
+    unsigned next; /**< First state that no process works on yet. */
     unsigned done;
     unsigned nested;
     explore_state_t states[];
@@ -36,14 +36,14 @@ typedef struct worker {
     uint8_t *state;
 } worker_t;
 
-/** How far a flash is from what it shall become. */
+/** How far a flash is from the target. */
 typedef enum rest {
     REST_NOTHING,
-    REST_ERASE, /**< Sectors that shall be blank are not: a staged record, after the commit that it was for. */
+    REST_ERASE, /**< Sectors that must be blank are not: a staged record, after its commit. */
     REST_CONTENT,
 } rest_t;
 
-/** @param[out] where The first sector that is not as it shall be. */
+/** @param[out] where The first sector that does not have the target's content. */
 static rest_t what_is_left(const worker_t *worker, const uint8_t *flash, uint32_t *where)
 {
     rest_t rest = REST_NOTHING;
@@ -76,7 +76,7 @@ static const char *end_text(const sim_report_t *report)
     return texts[report->last_end];
 }
 
-/** Judges a run that went on after a cut. */
+/** Classifies a run that went on after a power cut. */
 static bool has_converged(const worker_t *worker, const sim_report_t *report, explore_state_t *state)
 {
     uint32_t where = 0;
@@ -120,13 +120,13 @@ static explore_power_loss_t draw_cut(const explore_state_t *state, const explore
     return kind == 0 ? before : inside;
 }
 
-// NOLINTBEGIN(misc-no-recursion): as deep as there are power cuts in one trail, a few.
-/** Cuts the run that went on. What the cut leaves takes the place of the state that it started from, which nobody looks
- *  at any more: memory for a flash is costly to get. */
+// NOLINTBEGIN(misc-no-recursion): as deep as there are power cuts in one trace, a few.
+/** Cuts the run that went on. What the cut leaves takes the place of the state that it started from, which nobody needs
+ * any more: memory for a flash is costly to get. */
 static void cut_again(worker_t *worker, explore_trace_t *trace, unsigned losses, explore_state_t *state)
 {
     if (!explore_mark_commits(worker->config, trace, worker->final)) {
-        abort(); // the parent finds out
+        abort(); // the parent process notices
     }
     const explore_power_loss_t loss = draw_cut(state, trace);
     if (!explore_make_state(trace, &worker->config->chip, &loss, worker->state)) {
@@ -145,7 +145,7 @@ static void cut_again(worker_t *worker, explore_trace_t *trace, unsigned losses,
 static bool go_on(worker_t *worker, const uint8_t *flash, unsigned losses, explore_state_t *state)
 {
     flash_buffer_copy(nor_flash_bytes(worker->flash), flash, worker->config->size);
-    if (losses <= 1) { // nobody will ask how it got there
+    if (losses <= 1) { // its state before this is not needed any more
         sim_report_t report;
         return explore_run_on(worker->config, worker->flash, &worker->starts, &report) &&
                has_converged(worker, &report, state);
@@ -172,7 +172,7 @@ static void look_at_new(worker_t *worker, const uint8_t *flash, rest_t rest, boo
     state->failed = rest == REST_CONTENT && !in_commit;
 }
 
-/** Boots what a cut left, and lets it go on. */
+/** Boots what a power cut left, and lets it go on. */
 static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigned losses, explore_state_t *state)
 {
     uint32_t where = 0;

@@ -102,7 +102,7 @@ void explore_cursor_close(explore_cursor_t *cursor)
     *cursor = (explore_cursor_t){0};
 }
 
-/** What the boot before the next operation wrote is in the flash before a cut at that operation. */
+/** A cut at the next operation comes after what the boot before it wrote to flash. */
 static void boot_before_next(explore_cursor_t *cursor)
 {
     if (cursor->next < cursor->trace->count && cursor->trace->operations[cursor->next].first_of_boot &&

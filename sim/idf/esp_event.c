@@ -64,7 +64,8 @@ static bool is_same(const handler_t *handler, esp_event_base_t base, int32_t id,
     return handler->base == base && handler->id == id && handler->function == function;
 }
 
-/* Without instances one handler is there once for an event: registered again, it gets the new argument. */
+/* A handler is registered once for an event, because there are no instances: registered again, it gets the new
+ * argument. */
 esp_err_t esp_event_handler_register(esp_event_base_t event_base, int32_t event_id, esp_event_handler_t event_handler,
                                      void *event_handler_arg)
 {

@@ -51,7 +51,7 @@ static esp_err_t to_esp_err(nor_status_t status, uint32_t address)
 }
 
 /* main_flash_region_protected() of ESP-IDF's spi_flash_os_func_app.c: since v5.2 the driver asks the table that the app
- * was started with. What works without the OS has no such function. */
+ * was started with. The driver without the OS has no such check. */
 static bool is_protected(uint32_t address, uint32_t length)
 {
     for (uint32_t i = 0; i < sim_state.partition_count && !sim_state.without_os; i++) {
@@ -151,7 +151,7 @@ esp_err_t esp_flash_write_encrypted(esp_flash_t *chip, uint32_t address, const v
     return ESP_OK;
 }
 
-/* ESP-IDF reads through a mapping that it makes with code from flash, so this is no function for code in RAM. */
+/* ESP-IDF reads through a mapping that it makes with code from flash, so code in RAM must not call this. */
 esp_err_t esp_flash_read_encrypted(esp_flash_t *chip, uint32_t address, void *out_buffer, uint32_t length)
 {
     sim_flash_code(__func__);
@@ -207,8 +207,8 @@ bool esp_secure_boot_enabled(void)
     return sim_state.config.secure_boot || sim_state.config.secure_boot_v1;
 }
 
-/* Bytes of this process from an address on, up to the end of what is mapped: read through the kernel, because nothing
- * here knows where the object ends that the caller points to. */
+/* Bytes of this process from an address on, up to the end of what is mapped: read through the kernel, because it is not
+ * known where the caller's object ends. */
 static size_t bytes_in_memory(const void *from, uint8_t *out, size_t length)
 {
     const int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In front of what the caller gets, so that free() knows how much it was. */
+/* In front of what the caller gets, so that free() knows its size. */
 typedef union block {
     size_t size;
     max_align_t align;

@@ -221,7 +221,7 @@ static bool set_path_and_query(CURLU *url, const char *path_and_query)
     return good;
 }
 
-/* As the chip: a URL needs a scheme or a path that starts with '/'; "x.bin" and "../x.bin" are none. */
+/* As on the chip, a URL needs a scheme or a path that starts with '/'; "x.bin" and "../x.bin" are none. */
 static CURLU *parse_url(CURLU *base, const char *text)
 {
     bool on_same_server = text[0] == '/' && base != NULL;
@@ -239,7 +239,7 @@ static CURLU *parse_url(CURLU *base, const char *text)
     return url;
 }
 
-/* Moves user and password from the URL into the client, where the authentication type decides over their use. */
+/* Moves user and password from the URL into the client, where the authentication type decides how they are used. */
 static bool take_user_info(esp_http_client_handle_t client, CURLU *url)
 {
     char *username = url_part(url, CURLUPART_USER);
@@ -390,7 +390,7 @@ esp_http_client_handle_t esp_http_client_init(const esp_http_client_config_t *co
     copy_numbers(client, config);
     client->transfer = http_transfer_new(config);
     if (client->transfer == NULL || !copy_strings(client, config) || !set_target(client, config)) {
-        ESP_LOGE(TAG, "No memory, or certificates, URL or host and path that can't be used");
+        ESP_LOGE(TAG, "No memory, or certificates, URL or host and path that cannot be used");
         esp_http_client_cleanup(client);
         return NULL;
     }
@@ -498,7 +498,7 @@ static bool list_headers(esp_http_client_handle_t client, struct curl_slist **li
     return good && (!may_have_body || append(list, "Content-Length: 0"));
 }
 
-/* libcurl expects the URL's host in the certificate: ask for the other name, and say where that is to be found. */
+/* libcurl expects the URL's host in the certificate: ask for the other name, and say how to reach it. */
 static bool use_common_name(esp_http_client_handle_t client, CURLU *url, http_request_t *request)
 {
     char *host = url_part(url, CURLUPART_HOST);
@@ -550,7 +550,7 @@ static esp_err_t check_request(esp_http_client_handle_t client)
         return ESP_ERR_HTTP_CONNECT;
     }
     if (!request_line_fits(client)) {
-        ESP_LOGE(TAG, "The request line doesn't fit into buffer_size_tx (%d)", client->buffer_size_tx);
+        ESP_LOGE(TAG, "The request line does not fit into buffer_size_tx (%d)", client->buffer_size_tx);
         return ESP_FAIL;
     }
     return ESP_OK;
@@ -809,7 +809,7 @@ int esp_http_client_read_response(esp_http_client_handle_t client, char *buffer,
     return total;
 }
 
-/* Reads the rest of the body for the handler's eyes only. @return how many bytes */
+/* Reads the rest of the body for the event handler only. @return how many bytes */
 static int drain(esp_http_client_handle_t client)
 {
     char buffer[DEFAULT_HTTP_BUF_SIZE];

@@ -18,7 +18,7 @@ struct esp_netif_obj {
     const char *hostname;
 };
 
-/** RAM of a boot: a child process starts with what its parent never changes. */
+/** RAM of one boot: each boot is a child process, and its parent never changes this. */
 static struct {
     esp_netif_t sta;
     bool inited, started, connected;
@@ -256,7 +256,7 @@ esp_err_t esp_wifi_set_max_tx_power(int8_t power)
     return unless(!wifi.started, ESP_ERR_WIFI_NOT_STARTED);
 }
 
-/* Without an event loop nobody hears of it. */
+/* Without an event loop nobody is told. */
 static void post(esp_event_base_t base, int32_t id, const void *data, size_t size)
 {
     (void)esp_event_post(base, id, data, size, portMAX_DELAY);

@@ -29,7 +29,7 @@ static bool is_ota_slot(const esp_partition_t *partition)
            partition->subtype < ESP_PARTITION_SUBTYPE_APP_OTA_MAX;
 }
 
-/* Reads as a partition is read, so that it is decrypted and counted as on the chip. */
+/* Reads through the partition API, so that it is decrypted and counted as on the chip. */
 static int read_partition(void *context, uint32_t offset, void *buffer, size_t length)
 {
     return esp_partition_read(context, offset, buffer, length);
@@ -304,7 +304,7 @@ esp_err_t esp_ota_mark_app_invalid_rollback_and_reboot(void)
     return err;
 }
 
-/* Updates in work. */
+/* Updates in progress. */
 
 #define MAX_UPDATES 4u
 
@@ -396,7 +396,7 @@ esp_err_t esp_ota_write(esp_ota_handle_t handle, const void *data, size_t size)
         update->erased = err == ESP_OK ? needed : update->erased;
     }
     if (err == ESP_OK && update->partition->encrypted && (update->written % 16 != 0 || size % 16 != 0)) {
-        return ESP_ERR_NOT_SUPPORTED; /* The chip collects what does not fill its unit; nobody needed that here yet. */
+        return ESP_ERR_NOT_SUPPORTED; /* The chip collects what does not fill its unit; not simulated here. */
     }
     if (err == ESP_OK) {
         err = esp_partition_write(update->partition, update->written, data, size);

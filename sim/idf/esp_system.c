@@ -108,7 +108,7 @@ uint32_t esp_get_minimum_free_heap_size(void)
 }
 
 /* Of a chip whose revision is not known: at least what the app that runs demands. Not more, so that what a later app
- * demands has to be told. */
+ * demands has to be configured. */
 static uint16_t least_revision(void)
 {
     uint8_t header[SR_IMAGE_HEADER_SIZE] = {0};
@@ -120,7 +120,7 @@ static uint16_t least_revision(void)
     return header[0] == SR_IMAGE_MAGIC ? sr_bytes_get_le16(header + MIN_REVISION) : 0;
 }
 
-/* The model is the chip id in image headers, but for the ESP32, whose id is 0. */
+/* The model is the chip id in image headers, except for the ESP32, whose id is 0. */
 void esp_chip_info(esp_chip_info_t *out_info)
 {
     sim_flash_code(__func__);

@@ -22,14 +22,14 @@ struct sim_task {
     UBaseType_t priority;
     bool runs;                 /* False: ended. */
     bool suspended;            /* By vTaskSuspend(). */
-    uint64_t wake;             /* In ticks: when it is due, whatever it waits for. */
-    sim_condition_t condition; /* NULL: none but the time. */
+    uint64_t wake;             /* In ticks: when it is due at the latest, whatever it waits for. */
+    sim_condition_t condition; /* NULL: it waits for the time only. */
     void *context;
     uint32_t notified; /* Its notification. */
     bool notification_pending;
 };
 
-/* Task 0 is the main task. Exactly one task has the turn, so only passing the turn on needs the lock. */
+/* Task 0 is the main task. Exactly one task runs, so only switching tasks needs the lock. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t turn_passed;
@@ -38,7 +38,7 @@ static struct {
     unsigned turn;
     uint64_t now;      /* Ticks that were waited. */
     uint64_t active;   /* `now` when something happened last. */
-    uint64_t activity; /* Seen then. */
+    uint64_t activity; /* The value of that counter then. */
 } scheduler = {PTHREAD_MUTEX_INITIALIZER,
                PTHREAD_COND_INITIALIZER,
                {{.name = "main", .priority = 1, .runs = true}},
@@ -59,7 +59,7 @@ static bool is_due(const struct sim_task *task)
            (task->wake <= scheduler.now || (task->condition != NULL && task->condition(task->context)));
 }
 
-/* Grows with everything that an app does to the outside. */
+/* Grows with everything that an app does to flash or network. */
 static uint64_t activity(void)
 {
     const sim_counters_t *counters = sim_counters();
@@ -98,7 +98,7 @@ static void pass_time(void)
     sim_timers();
 }
 
-/* Hands the turn to the next task that is due, in the order of their creation. */
+/* Switches to the next task that is due, in the order of their creation. */
 static void pass_turn(void)
 {
     for (;;) {
@@ -227,7 +227,7 @@ BaseType_t xTaskDelayUntil(TickType_t *previous_wake_time, TickType_t time_incre
     *previous_wake_time += time_increment;
     const TickType_t left = *previous_wake_time - xTaskGetTickCount();
     if (left == 0 || left > time_increment) {
-        return pdFALSE; /* That was before now. */
+        return pdFALSE; /* The time has passed already. */
     }
     vTaskDelay(left);
     return pdTRUE;

@@ -67,11 +67,11 @@ EventBits_t xEventGroupWaitBits(EventGroupHandle_t group, EventBits_t bits, Base
     return result;
 }
 
-/* Queues. A semaphore is one whose items have no bytes. */
+/* Queues. A semaphore is a queue whose items have no bytes. */
 
 struct sim_queue {
     UBaseType_t length, item_size, count;
-    UBaseType_t first; /* Of the items, in a ring. */
+    UBaseType_t first; /* The items, in a ring. */
     uint8_t items[];
 };
 

@@ -311,7 +311,7 @@ static void end_transfer(http_transfer_t *transfer, CURLcode code)
     curl_multi_remove_handle(transfer->multi, transfer->easy);
 }
 
-/* One step that doesn't wait. */
+/* One step that does not wait. */
 static void step(http_transfer_t *transfer)
 {
     int running;
@@ -351,7 +351,7 @@ static bool set_request_strings(CURL *easy, const http_request_t *request)
 static bool previous_is_through(http_transfer_t *transfer)
 {
     if (transfer->outcome == HTTP_UNDER_WAY && transfer->body_end == 0) {
-        step(transfer); /* The end of the last chunk may not have been looked at yet. */
+        step(transfer); /* The end of the last chunk may not have been read yet. */
     }
     return transfer->outcome == HTTP_COMPLETE && transfer->body_end == 0;
 }

@@ -2,8 +2,8 @@
 /** @file
  * One HTTP connection at a time and one request at a time on it, on libcurl, at the pace of the reader.
  *
- * Below esp_http_client.c; where libcurl is kinder than a chip (it replaces a kept connection that has died, and
- * proxies, decodes and redirects), that is switched off.
+ * Used by esp_http_client.c. What libcurl does and a chip does not (replace a kept connection that has died, use
+ * proxies, decode, follow redirects) is switched off.
  */
 #pragma once
 
@@ -22,11 +22,11 @@ typedef enum http_outcome {
     HTTP_BROKEN, /**< Anything else that ends a response early. */
 } http_outcome_t;
 
-/** What start() sends. */
+/** What http_transfer_start() sends. */
 typedef struct http_request {
     const char *url;
     const char *method;
-    struct curl_slist *headers;    /**< Passes to the transfer. */
+    struct curl_slist *headers;    /**< Ownership passes to the transfer. */
     struct curl_slist *connect_to; /**< As CURLOPT_CONNECT_TO, or NULL; passes to the transfer. */
     const char *username;
     const char *password;
@@ -59,14 +59,15 @@ typedef struct http_transfer {
     size_t body_start;
     size_t body_end;
     char body[CURL_MAX_WRITE_SIZE];
-    char error[CURL_ERROR_SIZE]; /**< Why it didn't end well. */
+    char error[CURL_ERROR_SIZE]; /**< Why it failed. */
     int socket_errno;
     int keep_alive_idle; /**< TCP keep-alive in seconds; 0: off. */
     int keep_alive_interval;
     int keep_alive_count;
 } http_transfer_t;
 
-/** A transfer with the TLS and TCP settings of @p config. @return NULL if memory is out or the certificates are none */
+/** A transfer with the TLS and TCP settings of @p config. @return NULL if memory is out or the certificates cannot be
+ * parsed */
 http_transfer_t *http_transfer_new(const esp_http_client_config_t *config);
 void http_transfer_free(http_transfer_t *transfer);
 
@@ -75,12 +76,12 @@ bool http_transfer_start(http_transfer_t *transfer, const http_request_t *reques
 
 /**
  * Lets the transfer go on until it has ended, or @p ready says so, or for @p timeout_ms nothing came in.
- * @param timeout_ms  negative: wait for ever. Looked at anew when something has come in: a timer may have changed it.
+ * @param timeout_ms  negative: wait for ever. Read again when something has come in: a timer may have changed it.
  * @return false after the timeout
  */
 bool http_transfer_run(http_transfer_t *transfer, bool (*ready)(const http_transfer_t *), const int *timeout_ms);
 
-/** Takes up to @p len body bytes that are there; doesn't wait. @return how many */
+/** Takes up to @p len body bytes that are there; does not wait. @return how many */
 size_t http_transfer_take(http_transfer_t *transfer, char *buffer, size_t len);
 
 /** Closes the connection and drops what was not taken yet. */

@@ -2,7 +2,7 @@
 /** @file
  * A chip without HTTP, linked in place of esp_http_client.c by programs that use the component but no server: libcurl
  * and its thirty libraries would be copied by each of their forks, of which an exploration makes thousands, and one
- * with them takes four times as long. To download all the same is a mistake of the program, and ends it.
+ * with them takes four times as long. A call of any of its functions is a mistake of the program, and ends it.
  */
 #include "esp_http_client.h"
 

@@ -280,7 +280,7 @@ typedef struct value {
     uint8_t chunk;
     const char *key;
     uint8_t bytes[8];
-    const void *data; /**< In the entries behind. NULL: none. */
+    const void *data; /**< In the entries after it. NULL: none. */
     uint32_t length;
 } value_t;
 
@@ -315,8 +315,8 @@ static esp_err_t erase_item(const esp_partition_t *nvs, const item_t *item)
     return set_states(nvs, item->page, item->index, span(item), ENTRY_ERASED);
 }
 
-/* All that the key has, the data of a blob included, but for what was just written. NULL as key: all of the namespace.
- */
+/* Erases all that the key has, the data of a blob included, except what was just written. NULL as key: all of the
+ * namespace. */
 static esp_err_t erase_key(const esp_partition_t *nvs, uint8_t space, const char *key, const place_t *data,
                            const place_t *head)
 {
@@ -539,7 +539,7 @@ static esp_err_t check_data(const open_handle_t *open, const char *key, size_t l
     return err == ESP_OK && length > MAX_VALUE ? ESP_ERR_NVS_VALUE_TOO_LONG : err;
 }
 
-/* The new value is there before the old one goes. */
+/* The new value is written before the old one is removed. */
 static esp_err_t set_string(const open_handle_t *open, const char *key, const char *string)
 {
     place_t place;
@@ -595,7 +595,7 @@ static uint32_t data_length(const item_t *item)
     return item->bytes[24] | (uint32_t)item->bytes[25] << 8;
 }
 
-/* Behind their entry, and checked by its CRC. */
+/* After their entry, and checked by its CRC. */
 static esp_err_t read_data(const esp_partition_t *nvs, const item_t *item, uint8_t *out)
 {
     const uint32_t length = data_length(item);

@@ -15,5 +15,5 @@ uint8_t *flash_buffer_new(uint32_t size);
 /** @param buffer May be NULL. */
 void flash_buffer_delete(uint8_t *buffer, uint32_t size);
 
-/** As memcpy() of @p size bytes, a multiple of a sector, but only where they differ. */
+/** Copies @p size bytes, a multiple of a sector, but writes only where they differ. */
 void flash_buffer_copy(uint8_t *to, const uint8_t *from, uint32_t size);

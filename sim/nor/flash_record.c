@@ -14,7 +14,7 @@ struct flash_record {
     uint8_t before[];
 };
 
-/** In the log before each operation's bytes. */
+/** What the log has before each operation's bytes. */
 typedef struct log_entry {
     nor_op_t op;
     bool whole_flash;
@@ -23,14 +23,14 @@ typedef struct log_entry {
 static void append(int log, const void *data, size_t length)
 {
     if (write(log, data, length) != (ssize_t)length) {
-        abort(); // no memory: a record with holes would tell of another run
+        abort(); // no memory: a record with holes would describe another run
     }
 }
 
 static void observe(void *context, const nor_op_t *op, const nor_flash_t *flash)
 {
     flash_record_t *record = context;
-    // the first operation of a boot brings along what the bootloader itself wrote, which is no operation here
+    // the first operation of a boot includes what the bootloader itself wrote, which is not recorded as operations
     log_entry_t entry = {.op = *op, .whole_flash = getpid() != record->process};
     record->process = getpid();
     append(record->log, &entry, sizeof(entry));
@@ -86,7 +86,7 @@ bool flash_replay_open(const flash_record_t *record, flash_replay_t *replay)
     *replay = (flash_replay_t){.size = record->size};
     const off_t length = lseek(record->log, 0, SEEK_END);
     if (length <= 0) {
-        return length == 0; // an empty file can't be mapped
+        return length == 0; // an empty file cannot be mapped
     }
     void *log = mmap(NULL, (size_t)length, PROT_READ, MAP_PRIVATE, record->log, 0);
     if (log == MAP_FAILED) {

@@ -39,8 +39,8 @@ typedef struct flash_replay {
 /** Starts at the first operation recorded by now. @return false if the record cannot be read. */
 bool flash_replay_open(const flash_record_t *record, flash_replay_t *replay);
 void flash_replay_close(flash_replay_t *replay);
-/** Takes the next operation. @return false behind the last one. */
+/** Takes the next operation. @return false past the last one. */
 bool flash_replay_next(flash_replay_t *replay, flash_step_t *step);
 
-/** Makes a flash that was right before a step right after it. */
+/** Brings a copy of the flash from before a step to after it. */
 void flash_step_apply(const flash_step_t *step, uint8_t *flash, uint32_t size);

@@ -97,14 +97,14 @@ nor_status_t nor_read(nor_flash_t *flash, uint32_t address, void *out, size_t le
     return NOR_OK;
 }
 
-/* How a torn operation spreads over its bytes. */
+/* How far a torn operation got, over its bytes. */
 typedef enum torn_kind { TORN_PREFIX, TORN_BITS, TORN_PIECES, TORN_WEAK_BITS, TORN_KINDS = NOR_TORN_KINDS } torn_kind_t;
 
-/* What the chip was at when an erase was torn. */
+/* What the chip was doing when an erase was torn. */
 typedef enum torn_phase {
     PHASE_ZEROING, /* All cells are programmed to 0 first, blank ones too. */
     PHASE_ERASING, /* All cells were 0 and become 1. */
-    PHASE_DIRECT,  /* A chip that does both piece by piece: what it came to is done, the rest as it was. */
+    PHASE_DIRECT,  /* A chip that does both piece by piece: what it reached is done, the rest is as it was. */
     TORN_PHASES = NOR_TORN_PHASES,
 } torn_phase_t;
 
@@ -115,10 +115,10 @@ static uint8_t torn_mask(torn_kind_t kind, uint32_t i, uint32_t progress, uint32
     case TORN_PREFIX:
         return i < progress ? 0xFF : 0x00;
     case TORN_WEAK_BITS:
-        /* Nearly done: one byte in 16 still has a bit that did not make it. */
+        /* Nearly done: one byte in 16 still has a bit that did not change. */
         return (uint8_t)(next_random(random) % 16 != 0 ? 0xFFu : ~(1u << (next_random(random) % 8)));
     case TORN_PIECES:
-        /* Each sixteenth went its own way: done, half done, or not begun. */
+        /* Each sixteenth by itself: done, half done, or not begun. */
         switch ((*random >> (i * 16u / length * 2u)) & 3) {
         case 0:
             return 0x00;
@@ -162,7 +162,7 @@ static void tear(const nor_op_t *op, uint32_t seed, uint64_t random, uint8_t *no
     move_bits(kind, now, then, op->length, random);
 }
 
-/* True if this sector is one that fails, as long as it has not healed. */
+/* True if this sector fails, and has not recovered yet. */
 static bool sector_fails(nor_flash_t *flash, uint32_t per_million, uint32_t salt, uint32_t address, uint32_t length)
 {
     const nor_faults_t *faults = &flash->faults;
@@ -179,7 +179,7 @@ static bool sector_fails(nor_flash_t *flash, uint32_t per_million, uint32_t salt
 typedef struct operation {
     nor_op_t op;
     const uint8_t *target; /* What the bytes become. */
-    nor_status_t status;   /* Of an operation that the power lets end. */
+    nor_status_t status;   /* For an operation that is not cut by a power loss. */
     bool torn;             /* It fails half way. */
     uint32_t torn_seed;
     uint64_t random;
@@ -221,7 +221,7 @@ static void count(nor_flash_t *flash, const nor_op_t *op)
     }
 }
 
-/* One erase or page program: decides whether the power goes, does it, counts it, tells the observer. */
+/* One erase or page program: decides whether the power goes, performs it, counts it, tells the observer. */
 static nor_status_t run(nor_flash_t *flash, operation_t *operation)
 {
     nor_op_t *op = &operation->op;
@@ -260,7 +260,8 @@ static nor_status_t program_page(nor_flash_t *flash, uint32_t address, const uin
     };
     uint8_t stuck[PAGE];
     if (sector_fails(flash, flash->faults.program_per_million, 0, address & ~(SECTOR - 1), SECTOR)) {
-        /* The chip says nothing: half of the bits, and always the last one that should have cleared, stay. */
+        /* A failure that the chip does not report: half of the bits, and always the last one that should have cleared,
+         * stay. */
         uint64_t random = random_state(flash->faults.seed, address);
         const uint8_t *now = flash->bytes + address;
         uint32_t last = 0;

@@ -24,7 +24,7 @@ typedef struct nor_timing {
 
 /** The chip with this name, or NULL. NULL as name: the default, W25Q32JV. */
 const nor_timing_t *nor_timing_find(const char *name);
-/** The chips one after another: NULL behind the last. */
+/** The chips one after another: NULL past the last. */
 const nor_timing_t *nor_timing_at(unsigned index);
 
 typedef enum nor_status {
@@ -57,8 +57,8 @@ typedef struct nor_stats {
     uint32_t bad_programs;           /**< Programs refused with NOR_PROGRAM_SETS_BITS. */
 } nor_stats_t;
 
-/** Ways in which a torn operation spreads over its bytes: the first ones done, single bits here and there, pieces that
- *  each went their own way, all done but for some weak bits. */
+/** How far a torn operation got, over its bytes: the first ones done, single bits here and there, each piece by itself,
+ * or all done but for some weak bits. */
 #define NOR_TORN_KINDS 4u
 /** An erase is torn while the chip programs the whole unit to zero, while it then sets all of it to one, or with the
  * old bits beside the new ones. In the first two, bits that were one before may be zero: nothing that was blank needs
@@ -105,7 +105,7 @@ nor_flash_t *nor_flash_new(uint32_t size, const nor_timing_t *timing);
 void nor_flash_delete(nor_flash_t *flash);
 
 uint32_t nor_flash_size(const nor_flash_t *flash);
-/** The content, for looking and for loading an image: writing here counts as nothing. */
+/** The content, to read it or to load an image: writing here is not counted. */
 uint8_t *nor_flash_bytes(nor_flash_t *flash);
 const uint8_t *nor_flash_view(const nor_flash_t *flash);
 

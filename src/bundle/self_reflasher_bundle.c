@@ -13,19 +13,19 @@
 
 static const char *TAG = "self_reflasher";
 
-/* The config of a call is its own: a callback may write to that of its caller at any time. */
+/* A copy of the config: a callback may write to its caller's config at any time. */
 typedef struct own_config {
     esp_self_reflasher_bundle_config_t config;
     esp_http_client_config_t http;
 } own_config_t;
 
-/* So is the plan, which says what is done. All of it is too large for a task's stack. */
+/* A plan of its own, too, because it says what is done. All of this is too large for a task's stack. */
 typedef struct job {
     esp_self_reflasher_plan_t plan;
     sr_migration_t migration;
 } job_t;
 
-/* One call at a time, callbacks included: what a second one changes, the first one would not know of. */
+/* One call at a time, callbacks included: the first one would not know what a second one changes. */
 static bool busy;
 
 static esp_err_t enter(void)
@@ -79,7 +79,7 @@ static bool restarts(const sr_migration_t *migration)
     return way != NULL && way->restarts;
 }
 
-/* The app comes up again from its new place, and whoever called here calls again. */
+/* The app comes up again from its new place, and the caller calls again from there. */
 static esp_err_t relocate(job_t *job)
 {
     sr_decoder_drop(&job->migration.decoder); /* The copy needs the memory. */
@@ -126,7 +126,7 @@ static esp_err_t apply(job_t *job, const own_config_t *own, esp_self_reflasher_p
                  job->plan.sectors_to_write, job->plan.sectors_total, job->plan.sectors_boot_path);
         err = restarts(&job->migration) ? relocate(job) : sr_migration_run(&job->migration);
     } else if (err == ESP_OK) {
-        err = sr_migration_clear_mark(&job->migration); /* An earlier call did all but that. */
+        err = sr_migration_clear_mark(&job->migration); /* An earlier call did all but the restart. */
     }
     job->migration.progress.error = err;
     sr_migration_tell(&job->migration, err == ESP_OK ? ESP_SELF_REFLASHER_EVENT_DONE : ESP_SELF_REFLASHER_EVENT_FAILED);
@@ -149,7 +149,7 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
     if (err != ESP_OK) {
         return err;
     }
-    /* A record that is sealed may hold the only copy of data that moves: it is finished, never begun anew. */
+    /* A record that is sealed may hold the only copy of data that moves: it is finished, never started afresh. */
     bool stuck;
     err = sr_resume(&own.config, &stuck);
     if (err == ESP_OK || stuck) {

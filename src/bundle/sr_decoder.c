@@ -17,7 +17,7 @@
 #define NO_CHUNK   UINT32_MAX
 #define NO_DIGEST  UINT32_MAX
 #define KEPT       4u /**< Chunks at once: bootloader, table, otadata, the beginning of an app. */
-#define TRIES      2u /**< A chunk that is damaged on the way is fetched once more. */
+#define TRIES      2u /**< A chunk that was damaged in transit is fetched once more. */
 
 static const char *TAG = "self_reflasher";
 
@@ -25,7 +25,7 @@ static const char *TAG = "self_reflasher";
 typedef struct kept {
     uint32_t chunk;
     uint32_t length; /**< 0: none. */
-    uint32_t lent;   /**< Bytes of it in memory that the caller has lent: the first ones. */
+    uint32_t lent;   /**< Bytes of it, the first ones, in memory that the caller has lent. */
     uint8_t *in_lent;
     uint8_t *bytes; /**< The others, on the heap. */
 } kept_t;
@@ -38,10 +38,10 @@ struct sr_decoder_state {
     uint32_t left;               /**< Encoded bytes not read yet. */
     uint32_t fetch_end;          /**< Offset in the source up to which a request may go. */
     uint32_t input_at;           /**< Next byte of `input`. */
-    uint32_t input_end;          /**< Behind its last byte. */
+    uint32_t input_end;          /**< End of the bytes in it. */
     kept_t kept[KEPT];
     uint8_t input[INPUT_SIZE];
-    uint8_t sector[SR_SECTOR_SIZE]; /**< Output, and the window that later sectors refer to: must not be changed. */
+    uint8_t sector[SR_SECTOR_SIZE]; /**< Output, and the window that later sectors refer to; must not be changed. */
 };
 
 _Static_assert(1u << SR_BUNDLE_WINDOW_BITS == SR_SECTOR_SIZE, "one sector of output is the whole window");
@@ -105,7 +105,7 @@ static kept_t *find_room(const sr_decoder_t *decoder)
     return NULL;
 }
 
-/* Of the source, to where it is kept. */
+/* Copies bytes from the source to where the chunk is kept. */
 static esp_err_t fill(sr_decoder_t *decoder, kept_t *kept)
 {
     esp_err_t err = ESP_OK;
@@ -176,7 +176,7 @@ static void start_chunk(sr_decoder_t *decoder, uint32_t index, uint32_t fetch_en
     state->fetch_end = fetch_end != 0 ? fetch_end : chunk.offset + chunk.length;
 }
 
-/* The next encoded bytes: kept ones, and on from there those of the source. */
+/* The next encoded bytes: the kept ones first, then those of the source. */
 static esp_err_t read_encoded(sr_decoder_t *decoder, uint8_t *out, uint32_t length)
 {
     const struct sr_decoder_state *state = decoder->state;
@@ -319,9 +319,9 @@ static esp_err_t try_get(sr_decoder_t *decoder, uint32_t digest_index, uint32_t 
     if (err != ESP_OK) {
         kept_t *kept = find_kept(decoder, chunk);
         if (kept != NULL) {
-            drop(kept); /* It may have been damaged on the way. */
+            drop(kept); /* It may have been damaged in transit. */
         }
-        state->chunk = NO_CHUNK; /* Whoever asks again starts again. */
+        state->chunk = NO_CHUNK; /* The next call starts the chunk again. */
         state->held = NO_DIGEST;
     }
     return err;

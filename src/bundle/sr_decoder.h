@@ -34,7 +34,7 @@ esp_err_t sr_decoder_open(sr_decoder_t *decoder, const sr_bundle_t *bundle, sr_s
 /**
  * Gets one sector that is not blank.
  * @param digest_index Its number in the manifest.
- * @param fetch_end Offset behind the last byte of the source that will be wanted without going back; a hint that lets
+ * @param fetch_end Offset past the last byte of the source that will be wanted without going back; a hint that lets
  *        adjacent chunks travel in one request, or no more than the beginning of one. 0: this chunk.
  * @param[out] data SR_SECTOR_SIZE bytes that hash to the digest; valid until the next call.
  * @return ESP_OK; ESP_ERR_SELF_REFLASHER_CHUNK if the chunk does not decode or the digest differs, also when fetched
@@ -43,10 +43,11 @@ esp_err_t sr_decoder_open(sr_decoder_t *decoder, const sr_bundle_t *bundle, sr_s
 esp_err_t sr_decoder_get(sr_decoder_t *decoder, uint32_t digest_index, uint32_t fetch_end, uint8_t **data);
 
 /**
- * Fetches a chunk's encoded bytes, or as many of the first of them as may be, into RAM, so that they need not be
- * fetched again. Without memory for that nothing happens.
+ * Fetches a chunk's encoded bytes, or as many of the first ones as fit, into RAM, so that they need not be fetched
+ * again. Without memory for that nothing happens.
  * @param most Bytes to keep at the most.
- * @param fetch_end As for sr_decoder_get(): offset behind what will be wanted right after.
+ * @param fetch_end Offset past the last byte of the source that will be wanted right after; a hint, as for
+ * sr_decoder_get().
  * @param lent SR_SECTOR_SIZE bytes of the caller's that take the first ones until sr_decoder_give_back(); NULL: none.
  * @param[out] length Bytes that are kept now and were not before.
  * @return ESP_OK or an error of the source
@@ -54,7 +55,7 @@ esp_err_t sr_decoder_get(sr_decoder_t *decoder, uint32_t digest_index, uint32_t 
 esp_err_t sr_decoder_keep(sr_decoder_t *decoder, uint32_t chunk_index, uint32_t most, uint32_t fetch_end, uint8_t *lent,
                           uint32_t *length);
 
-/** Gives memory back that was lent: forgets the chunk that was kept in it. */
+/** Gives back memory that was lent: forgets the chunk that was kept in it. */
 void sr_decoder_give_back(sr_decoder_t *decoder);
 
 /** Forgets all that is kept, and frees it. */

@@ -80,7 +80,7 @@ bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t c
 /** What lies in the block of the boot path. */
 typedef struct boot_block {
     uint32_t dirty; /**< Boot path that needs an erase. */
-    uint32_t extra; /**< Content of the bundle that is no boot path. */
+    uint32_t extra; /**< Content of the bundle that is not boot path. */
     bool loses_nothing;
 } boot_block_t;
 
@@ -220,7 +220,7 @@ void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_sum
 /** Where a run of free sectors may lie. */
 typedef enum rule { ANYWHERE, DATA_STARTS_A_BLOCK, CLEAR_OF_TRAILERS } rule_t;
 
-/** MCUboot has its state at the end of a slot, in up to 12 KiB and a bit, and slots end with a block. */
+/** MCUboot keeps its state at the end of a slot, in slightly more than 12 KiB, and slots end with a block. */
 #define TRAILER_SECTORS 4u
 
 void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms)
@@ -266,7 +266,7 @@ uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
     return best != UINT32_MAX ? best : find_run(map, sectors, ANYWHERE, 0, NEVER_FREE);
 }
 
-/** How far the place for a mark may fall short of the best. */
+/** What may be wrong with a place for a mark, from the best on. */
 typedef enum compromise { NO_COMPROMISE, END_OF_BLOCK, WITH_BOOT_PATH, NOT_BLANK_YET, COMPROMISES } compromise_t;
 
 static bool has_boot_path(const sr_map_t *map, uint32_t block)
@@ -313,7 +313,8 @@ uint32_t sr_map_longest_free(const sr_map_t *map)
     return longest;
 }
 
-/* Data sectors of a record that fills its last block, if one erase of that is quicker than those of what it needs. */
+/* Data sectors of a record that fills its last block, if one erase of the block is quicker than erasing just the
+ * sectors that it needs. */
 static uint32_t filled_up(uint32_t data_sectors)
 {
     const uint32_t rest = data_sectors % SECTORS_PER_BLOCK;

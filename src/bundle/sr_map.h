@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * One byte for each sector of the flash: what it is to the running system, and what a bundle wants of it.
+ * One byte for each sector of the flash: what it is to the running system, and what a bundle wants there.
  */
 #pragma once
 
@@ -56,17 +56,17 @@ typedef struct sr_map {
                             in; empty: none. */
 } sr_map_t;
 
-/** Numbers of a map against a bundle. */
+/** What comparing a map with a bundle gives, in numbers. */
 typedef struct sr_map_summary {
     uint32_t total;                  /**< Sectors that the bundle describes, those that move included. */
-    uint32_t wrong;                  /**< Of those: to be written. */
-    uint32_t boot_path;              /**< Of those: on the boot path, running app excepted. */
-    uint32_t running;                /**< Of those: under the running app. */
-    uint32_t moved;                  /**< Of those: with content from elsewhere in the flash. */
+    uint32_t wrong;                  /**< Sectors of the target that must be written. */
+    uint32_t boot_path;              /**< Wrong sectors on the boot path, other than the running app. */
+    uint32_t running;                /**< Wrong sectors under the running app. */
+    uint32_t moved;                  /**< Wrong sectors with content from elsewhere in the flash. */
     uint32_t staged;                 /**< Sectors with content that the commit writes: what staging has to hold. */
-    uint32_t bytes;                  /**< Of the chunks that carry at least one wrong sector. */
-    uint32_t typical_ms, maximum_ms; /**< Erasing and programming all of them. */
-    uint32_t window_typical_ms, window_maximum_ms; /**< Those of the boot path that are not guarded. */
+    uint32_t bytes;                  /**< Encoded bytes of the chunks that carry at least one wrong sector. */
+    uint32_t typical_ms, maximum_ms; /**< Time to erase and program all wrong sectors. */
+    uint32_t window_typical_ms, window_maximum_ms; /**< Time to write the boot path, but for `guarded`. */
 } sr_map_summary_t;
 
 /** Sets flags for all sectors that a region touches, as far as the flash goes. */
@@ -122,8 +122,8 @@ uint32_t sr_map_boot_block(const sr_map_t *map);
 /**
  * Claims the block of sr_map_boot_block() for the commit, if one erase of the whole block is quicker than those of the
  * boot path in it, and none of its sectors has to keep what it holds: each is boot path that must be written, or is to
- * be blank, or is blank and nobody's, or gets content from the bundle, which two may. All of them are boot path from
- * then on: nothing else may lie there. What an erase that is cut short leaves of those that are to be blank is put
+ * be blank, or is blank and nobody's, or gets content from the bundle, which at most two may. All of them are boot path
+ * from then on: nothing else may lie there. What an erase that is cut short leaves of those that are to be blank is put
  * right with the rest; of those that are nobody's it may leave anything.
  * @param record_sectors Free flash that the record needs. Without it nothing is claimed, because nobody would do that.
  * @param owned Bit N: sector N of the block lies in a partition of the running or of the new system.

@@ -28,7 +28,7 @@ void sr_migration_tell(sr_migration_t *migration, esp_self_reflasher_event_t eve
     if (migration->config->event_cb != NULL) {
         migration->config->event_cb(migration->config->user_ctx, event, data);
     }
-    /* Fails where the app has no default event loop, and then nobody listens. */
+    /* Fails if the app has no default event loop; then nobody listens. */
     (void)esp_event_post(ESP_SELF_REFLASHER_EVENT, (int32_t)event, data, sizeof(*data), 0);
 }
 

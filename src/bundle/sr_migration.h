@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * A migration in work: a verified manifest, a map of the flash, and the steps that make the one match the other.
+ * A migration in progress: a verified manifest, a map of the flash, and the steps that make the one match the other.
  *
  * Order of the steps, and what a power cut costs in each of them:
  *   open, scan, check    reads only
@@ -47,12 +47,12 @@ typedef struct sr_migration {
     uint32_t keep_room;         /**< Bytes of encoded chunks that may still be kept. */
     uint32_t kept_for_checks;  /**< Encoded bytes of a chunk that is kept in the buffer of the commit's list, too, until
                                     the checks are over; then they are fetched again. */
-    bool writes_app_partition; /**< An app partition other than the running app's, too, before the commit. */
-    bool must_stay;            /**< Otadata must select the running app before that. */
+    bool writes_app_partition; /**< Before the commit, an app partition other than the running app's is written. */
+    bool must_stay;            /**< Otadata must select the running app before another app partition is written. */
     bool installed;            /**< Own regions are right, and what the new system owns is not looked at. */
     bool has_initial;          /**< There are regions that the new system owns afterwards. */
     uint32_t settled;          /**< Sectors of the target that the map does not have, and that count as right. */
-    sr_install_mark_t mark;    /**< That this installation is not done; its address is UINT32_MAX: none is needed. */
+    sr_install_mark_t mark;    /**< The mark that this installation is not done; address UINT32_MAX: none is needed. */
     uint32_t mark_found;       /**< Where an earlier attempt has left one for the same manifest; UINT32_MAX: nowhere. */
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;
@@ -60,7 +60,7 @@ typedef struct sr_migration {
 
 /** Fetches and verifies the manifest, and compares the flash with it. Changes nothing. sr_migration_close() is due in
  *  all cases.
- *  @param config, plan Nobody else's: no callback can change them.
+ *  @param config, plan Copies that no callback can change.
  *  @return as esp_self_reflasher_plan_bundle(). */
 esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_bundle_config_t *config,
                             esp_self_reflasher_plan_t *plan);
@@ -69,11 +69,11 @@ esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_
  *  @return ESP_OK, ESP_ERR_SELF_REFLASHER_REFUSED, or an error of source or flash. */
 esp_err_t sr_migration_check(sr_migration_t *migration);
 
-/** Erases what an earlier migration, perhaps of another bundle, has staged and not finished: what is left to do has
- * been found out anew. Comes before anything else is written. @return ESP_OK or as sr_writer_put(). */
+/** Erases what an earlier migration, perhaps of another bundle, has staged and not finished: what is left to do is
+ * known without it. Comes before anything else is written. @return ESP_OK or as sr_writer_put(). */
 esp_err_t sr_migration_discard_records(sr_migration_t *migration);
 
-/** Does it. @return as esp_self_reflasher_apply_bundle(). */
+/** Applies the bundle, up to the commit and the clean-up after it. @return as esp_self_reflasher_apply_bundle(). */
 esp_err_t sr_migration_run(sr_migration_t *migration);
 
 /** Frees everything. */

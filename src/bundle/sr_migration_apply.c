@@ -24,7 +24,7 @@ static bool is_data(sr_map_flags_t flags)
     return (flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_OLD_DATA) != 0 && (flags & SR_MAP_COMMITTED) == 0;
 }
 
-/* Offset in the bundle behind the run of adjacent chunks that are needed, so that they travel in one request. */
+/* Offset in the bundle past the run of adjacent chunks that are needed, so that they travel in one request. */
 static uint32_t fetch_end(const sr_migration_t *migration, uint32_t digest_index)
 {
     const sr_bundle_t *bundle = &migration->manifest.bundle;
@@ -37,7 +37,7 @@ static uint32_t fetch_end(const sr_migration_t *migration, uint32_t digest_index
     return last.offset + last.length;
 }
 
-/* Blank as whoever reads it sees it. */
+/* Blank as the reader of this sector sees it. */
 static esp_err_t make_blank(const sr_migration_t *migration, sr_writer_sector_t *sector)
 {
     bool is_read = false;
@@ -52,7 +52,7 @@ static esp_err_t write_sector(sr_migration_t *migration, uint32_t address)
     const sr_moves_wanted_t wanted = sr_migration_wanted(migration, address);
     sr_writer_sector_t sector = {.address = address, .data = migration->buffers->scratch};
     esp_err_t err = ESP_OK;
-    sr_yield(3u * SR_SECTOR_SIZE); /* Its source, what is there, and what was written. */
+    sr_yield(3u * SR_SECTOR_SIZE); /* Reads of its source, of what is there, and of what was written. */
     switch (wanted.kind) {
     case SR_MOVES_WANTED_CONTENT:
         sector.used = SR_SECTOR_SIZE;
@@ -153,7 +153,7 @@ static esp_err_t commit(sr_migration_t *migration)
                         .readback = migration->buffers->readback,
                         .claimed = sr_map_claimed(&migration->map)};
     esp_err_t err = sr_commit_prepare(&work);
-    if (err == ESP_ERR_NO_MEM) { /* Rather fetch once more than give up. */
+    if (err == ESP_ERR_NO_MEM) { /* What is not kept is fetched once more: better than giving up. */
         sr_commit_release(&work);
         sr_decoder_drop(&migration->decoder);
         err = sr_commit_prepare(&work);
@@ -228,9 +228,9 @@ static esp_err_t prepare(sr_migration_t *migration, bool *data_is_staged)
     return err == ESP_OK ? sr_migration_check_app(migration) : err;
 }
 
-/* What is left goes into free flash as one object, if there is any. From here on the source is not needed. Data for
- * which there is no room goes straight to its place, but not before the rest is at hand. What moves to free flash goes
- * straight to its place, too: its source is whole until the record is sealed. */
+/* What is left goes into free flash as one record, if there is any free flash. From here on the source is not needed.
+ * Data for which there is no room goes straight to its place, but not before the rest is in free flash or in RAM. What
+ * moves to free flash goes straight to its place, too: its source is whole until the record is sealed. */
 static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
 {
     sr_record_header_t *header = &migration->journal.header;
@@ -271,8 +271,8 @@ static esp_err_t ask(const sr_migration_t *migration)
     return may ? ESP_OK : ESP_ERR_SELF_REFLASHER_NOT_NOW;
 }
 
-/* Nothing is left for the next start here: all of the rest happens in one go, with the app gone half-way. So data goes
- * to its place only when the rest is at hand. */
+/* Nothing is left for the next start here: all of the rest happens in one go, and half-way through the app is gone. So
+ * data goes to its place only when the rest is in free flash or in RAM. */
 static esp_err_t overwrite(sr_migration_t *migration)
 {
     sr_commit_t work = {.journal = &migration->journal,

@@ -24,7 +24,7 @@ static void take_home(void *context, const esp_partition_t *partition)
     }
 }
 
-/* Blank sectors in front of content are part of an app, as far as a manifest can tell. Those after it nobody reads. */
+/* Blank sectors in front of content are part of an app, as far as a manifest can tell. Nobody reads those after it. */
 static bool content_follows(const sr_migration_t *migration, const home_t *home)
 {
     const uint64_t end = (uint64_t)home->region.address + home->region.size;
@@ -76,7 +76,7 @@ esp_err_t sr_migration_is_blank(sr_migration_t *migration, uint32_t address, boo
     return err;
 }
 
-/* Which regions are encrypted, a bootloader reads from the table, and so does this code, from today's. Another one
+/* Bootloaders read from the table which regions are encrypted, and so does this code, from today's. Another one
  * might say something else of what the bundle brings, of the record, or of the app that goes on after a cut. */
 esp_err_t sr_migration_check_encryption(sr_migration_t *migration)
 {
@@ -87,8 +87,8 @@ esp_err_t sr_migration_check_encryption(sr_migration_t *migration)
     }
     if (then == SR_BUNDLE_NO_TABLE) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
-                                   "flash encryption is on, and the bundle's system has no partition table: what of it "
-                                   "the chip would decrypt is not known");
+                                   "flash encryption is on, and the bundle's system has no partition table: it is not "
+                                   "known what the chip would decrypt");
     }
     if (then != now) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,

@@ -7,8 +7,9 @@ static bool in_region(sr_region_t region, uint32_t address)
 }
 
 /* Part of the commit that a wrong sector of the boot path belongs to. What moves to the place of the old otadata is
- * written with the bootloader: as soon as the new table is there, another app may run, which finishes nothing. So is
- * content that only shares the block, as the end of a bootloader that is longer than the old one. */
+ * written with the bootloader: as soon as the new table is there, another app may run, and that would not finish
+ * anything. Content that only shares the block, such as the end of a bootloader that is longer than the old one, is
+ * written with the bootloader, too. */
 static sr_record_group_t boot_group_of(const sr_migration_t *migration, uint32_t address)
 {
     const sr_boot_path_t *path = &migration->system.boot_path;

@@ -12,7 +12,7 @@
 
 static const char *TAG = "self_reflasher";
 
-/** What was found where the bundle is compared for good. */
+/** What was found in the regions of the bundle that are always compared. */
 typedef struct own {
     uint32_t content, content_wrong, blank_wrong;
 } own_t;
@@ -85,8 +85,8 @@ static esp_err_t find_mark(sr_migration_t *migration)
     return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
 }
 
-/* A mark that was cut short is none, and may have taken the only sector: that can still be one. Where flash is
- * encrypted, it cannot, and looks like nothing in particular. */
+/* A mark that was cut short is none, and may have taken the only sector: that sector can still be made one. Not where
+ * flash is encrypted: there it looks like any other data. */
 static esp_err_t find_torn_marks(sr_migration_t *migration)
 {
     esp_err_t err = ESP_OK;
@@ -169,8 +169,8 @@ static bool record_fits_beside(sr_migration_t *migration, uint32_t address, uint
     return fits;
 }
 
-/* The highest place that leaves room for the record; without any such, the mark comes first: a commit from RAM needs
- * it even more. */
+/* The highest place that leaves room for the record; if there is none, the mark takes precedence: a commit from RAM
+ * needs it even more. */
 static uint32_t find_place_for_mark(sr_migration_t *migration)
 {
     sr_map_summary_t summary;

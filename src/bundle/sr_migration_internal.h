@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Shared between the files of the migration, and nobody else.
+ * Shared between the files of the migration only.
  */
 #pragma once
 
@@ -12,7 +12,7 @@
 
 struct sr_migration_buffers {
     uint8_t list[SR_SECTOR_SIZE];                          /**< Entries of the commit. */
-    _Alignas(max_align_t) uint8_t scratch[SR_SECTOR_SIZE]; /**< Sector in work, or what the checks need. */
+    _Alignas(max_align_t) uint8_t scratch[SR_SECTOR_SIZE]; /**< Sector being worked on, or the checks' workspace. */
     uint8_t readback[SR_WRITER_READBACK_SIZE];
 };
 
@@ -20,7 +20,8 @@ struct sr_migration_buffers {
  *  @return ESP_OK or an error of the flash. */
 esp_err_t sr_migration_scan(sr_migration_t *migration);
 
-/** Does that once more for whole sectors that were written since.  @return as sr_migration_scan(). */
+/** Compares whole sectors that were written since with the manifest once more. @return ESP_OK or an error of the flash.
+ */
 esp_err_t sr_migration_rescan(sr_migration_t *migration, sr_region_t region);
 
 /**
@@ -31,20 +32,21 @@ esp_err_t sr_migration_rescan(sr_migration_t *migration, sr_region_t region);
 esp_err_t sr_migration_find_moves(sr_migration_t *migration);
 
 /**
- * Finds out whether the bundle is installed, by the sectors that were compared. If so, what the new system owns is
+ * Finds out from the sectors that were compared whether the bundle is installed. If so, what the new system owns is
  * taken out of the map. If not, and an earlier attempt has left its mark, that is kept from use.
  * @return ESP_OK, ESP_FAIL if the manifest cannot be hashed, or an error of the flash.
  */
 esp_err_t sr_migration_find_installed(sr_migration_t *migration);
 
-/** True if a mark has to say that the installation is not done. Valid after the scan. */
+/** True if a mark has to say that the installation is not done yet. Valid after the scan. */
 bool sr_migration_needs_mark(const sr_migration_t *migration);
 
-/** Tells the map where the mark will lie that the installation is not done, if it needs one. Changes no flash.
+/** Tells the map where the mark of the unfinished installation will lie, if one is needed. Changes no flash.
  *  @return ESP_OK or ESP_ERR_SELF_REFLASHER_REFUSED: there is no room. */
 esp_err_t sr_migration_reserve_mark(sr_migration_t *migration);
 
-/** Writes the mark, and erases those of other attempts. Comes before anything that the bundle compares for good.
+/** Writes the mark, and erases those of other attempts. Comes before anything else is written that decides whether the
+ * bundle is installed.
  *  @return ESP_OK or as sr_writer_put(). */
 esp_err_t sr_migration_put_mark(sr_migration_t *migration);
 
@@ -61,13 +63,13 @@ esp_err_t sr_migration_mark_records(sr_migration_t *migration);
 /** Logs which sector of free flash failed under a record. @return @p err */
 esp_err_t sr_migration_tell_record(const sr_migration_t *migration, esp_err_t err);
 
-/** What one sector must hold. */
+/** Tells what one sector must hold, and where that comes from. */
 sr_moves_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t address);
 
 /**
  * Tells the part of the commit that a sector belongs to.
  * @param[out] group Set if it belongs to one.
- * @return false for a sector that is none of the commit's business.
+ * @return false for a sector that does not belong to the commit.
  */
 bool sr_migration_group_of(const sr_migration_t *migration, uint32_t address, sr_record_group_t *group);
 
@@ -76,16 +78,17 @@ bool sr_migration_group_of(const sr_migration_t *migration, uint32_t address, sr
 esp_err_t sr_migration_list_groups(sr_migration_t *migration, sr_record_group_t first);
 
 /**
- * Gets one sector of an entry from where it has been so far, as sr_commit_fetch_t.
+ * Gets one sector of an entry from where it is now, the bundle or another place in flash; an sr_commit_fetch_t.
  * @param context sr_migration_t
  * @return as sr_decoder_get(), or an error of the flash.
  */
 esp_err_t sr_migration_fetch(void *context, const sr_record_entry_t *entry, uint32_t index, uint8_t *data);
 
 /**
- * Puts the manifest and the data of all entries into free flash, at plan->staging_address. The record counts for
- * nothing before it is sealed.
- * @return ESP_OK; as sr_migration_fetch(); ESP_FAIL if it cannot be hashed; ESP_ERR_NO_MEM; or as sr_writer_put().
+ * Puts the manifest and the data of all entries into free flash, at plan->staging_address. The record does not count
+ * before it is sealed.
+ * @return ESP_OK; ESP_ERR_SELF_REFLASHER_CHUNK or an error of the source; ESP_FAIL if it cannot be hashed;
+ * ESP_ERR_NO_MEM; ESP_ERR_SELF_REFLASHER_VERIFY or an error of the flash.
  */
 esp_err_t sr_migration_stage_data(sr_migration_t *migration);
 
@@ -101,8 +104,8 @@ esp_err_t sr_migration_check_moved(sr_migration_t *migration);
  */
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged);
 
-/** True if all that the commit writes can be staged, whatever is in otadata by then, and once the running app lies at
- * @p address, too; UINT32_MAX: if it stays where it is. Changes no flash, and the list of entries. */
+/** True if all that the commit writes can be staged, whatever is in otadata by then, also once the running app lies at
+ * @p address; UINT32_MAX: it stays where it is. Changes no flash, but the list of entries. */
 bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address);
 
 /** Bytes of the manifest and its signature block, as a record carries them. */
@@ -125,34 +128,36 @@ void sr_migration_end_keeping(sr_migration_t *migration);
 /** The flash as it will be, as a reader for checks. */
 sr_reader_t sr_migration_target(sr_migration_t *migration);
 
-/** True if the target wants nothing in a room, and the bundle does not lie there. @param context sr_migration_t */
+/** True if a region is free for something else: the target wants nothing there, and the bundle does not lie there.
+ * @param context sr_migration_t */
 bool sr_migration_leaves_alone(void *context, sr_region_t room);
 
-/** Looks for a recovery bootloader that stands in while the bootloader is written, and tells map, plan and stage.
- * Changes no flash. @return ESP_OK, also without one; or ESP_ERR_SELF_REFLASHER_REFUSED */
+/** Looks for a recovery bootloader that can stand in while the bootloader is written, and notes it in map, plan and
+ * record. Changes no flash. @return ESP_OK, also without one; or ESP_ERR_SELF_REFLASHER_REFUSED */
 esp_err_t sr_migration_find_recovery(sr_migration_t *migration);
 
-/** Refuses what a chip that encrypts its flash would read with another eye than today's system.
+/** Refuses what the new system would take for encrypted and today's system does not, or the other way round.
  *  @return ESP_OK or ESP_ERR_SELF_REFLASHER_REFUSED */
 esp_err_t sr_migration_check_encryption(sr_migration_t *migration);
 
 /** Tells whether the chip decrypts a sector that is to be blank when it reads it: then erased cells will not do, and
- * 0xFF must be written as any other content. @return ESP_OK or ESP_ERR_NO_MEM */
+ * 0xFF must be written like any other content. @return ESP_OK or ESP_ERR_NO_MEM */
 esp_err_t sr_migration_blank_is_read(const sr_migration_t *migration, uint32_t address, bool *is_read);
 
-/** Tells whether a sector that is to be blank is. @return ESP_OK, ESP_ERR_NO_MEM, or an error of the flash. */
+/** Tells whether a sector that is to be blank is blank. @return ESP_OK, ESP_ERR_NO_MEM, or an error of the flash. */
 esp_err_t sr_migration_is_blank(sr_migration_t *migration, uint32_t address, bool *right);
 
 /** Looks for what must be written in a partition that is flagged `readonly`.
  *  @return ESP_OK; ESP_ERR_SELF_REFLASHER_REFUSED; ESP_ERR_NO_MEM; or an error of the flash. */
 esp_err_t sr_migration_check_read_only(sr_migration_t *migration);
 
-/** Reads the whole app that will boot, if the first check saw only its header. @return as sr_migration_check(). */
+/** Reads the whole app that will boot, if the first check saw only its header. @return ESP_OK,
+ * ESP_ERR_SELF_REFLASHER_REFUSED, or an error of source or flash. */
 esp_err_t sr_migration_check_app(sr_migration_t *migration);
 
 /**
- * Looks whether the bootloader will start the running app again until the commit, also while a new app is written to
- * where it looks first. Where otadata has to select the running app for that, its sectors count as wrong.
+ * Finds out whether the bootloader will start the running app again until the commit, also while a new app is written
+ * to the slot that it tries first. Where otadata has to select the running app for that, its sectors count as wrong.
  * @return ESP_OK; ESP_ERR_SELF_REFLASHER_REFUSED if no otadata selects it; ESP_ERR_NO_MEM; or an error of the flash.
  */
 esp_err_t sr_migration_check_start(sr_migration_t *migration);
@@ -165,19 +170,21 @@ esp_err_t sr_migration_find_relocation(sr_migration_t *migration);
  *  @return ESP_OK; an error of sr_migration_discard_records(); or as sr_relocation_execute(). */
 esp_err_t sr_migration_relocate(sr_migration_t *migration);
 
-/** Asks the caller, or looks at the reset reason. */
+/** True if the commit may begin: asks the caller, or checks the reset reason. */
 bool sr_migration_may_commit(const sr_migration_t *migration);
 
 /** Bytes of free flash that are missing to overwrite the running app in place; 0: it can be done. */
 uint32_t sr_migration_in_place_missing(const sr_migration_t *migration);
 
-/** Plans to do it: what of the app, from where, and how long that takes. */
+/** Plans to overwrite it in place: what of the app, from where, and how long that takes. */
 void sr_migration_in_place_plan(sr_migration_t *migration);
 
 /** Puts what goes over the running app into free flash, and confirms it there.
- *  @return ESP_OK; ESP_ERR_INVALID_STATE without room for it; as sr_decoder_get() or as sr_writer_put(). */
+ * @return ESP_OK; ESP_ERR_INVALID_STATE without room for it; ESP_ERR_SELF_REFLASHER_CHUNK or an error of the source;
+ * ESP_ERR_SELF_REFLASHER_VERIFY or an error of the flash. */
 esp_err_t sr_migration_in_place_stage(sr_migration_t *migration);
 
-/** Copies it from there, then writes the sectors that are held, cleans up, and resets the chip, all of it from RAM.
- *  @return only if it cannot start: as sr_copy_execute_in_place(), or ESP_ERR_NO_MEM. */
+/** Copies it from there over the app, then writes the boot path from RAM, cleans up, and resets the chip. All of that
+ * code runs from RAM.
+ *  @return only if it cannot start: ESP_ERR_NOT_SUPPORTED, ESP_ERR_INVALID_STATE or ESP_ERR_NO_MEM. */
 esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot_path_buffer_t *buffer);

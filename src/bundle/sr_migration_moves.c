@@ -42,7 +42,7 @@ static esp_err_t find_source(sr_migration_t *migration, const sr_bundle_move_t *
         esp_partition_find_first(ESP_PARTITION_TYPE_ANY, ESP_PARTITION_SUBTYPE_ANY, row->label);
     if (partition == NULL || !sr_partition_is_on_main_chip(partition)) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
-                                   "partition '%s' shall move, and this system has none", row->label);
+                                   "the bundle moves partition '%s', and this system has none", row->label);
     }
     if (!sr_region_is_aligned(partition->address, SR_SECTOR_SIZE)) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
@@ -73,8 +73,8 @@ static esp_err_t find_move(sr_migration_t *migration, uint32_t index)
     return ESP_OK;
 }
 
-/* Sources are needed to the end, like data of the running system. Where they go is looked at only when all of them are
- * known. */
+/* Sources are needed to the end, like data of the running system. Their destinations are scanned only when all sources
+ * are known. */
 static esp_err_t scan_moves(sr_migration_t *migration)
 {
     esp_err_t err = ESP_OK;

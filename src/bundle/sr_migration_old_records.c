@@ -39,12 +39,12 @@ static bool nobody_needs(const sr_migration_t *migration, sr_region_t region)
 /** What lies around the mark of a record, and in the sectors that it claims. */
 typedef struct cover {
     const sr_flash_t *flash;
-    sr_region_t record; /**< Only grows shorter. */
+    sr_region_t record; /**< Only gets smaller. */
     bool has_app;
 } cover_t;
 
-/* A mark proves nothing: whoever can write 20 bytes somewhere could claim all that follows. So it counts as far as its
- * own partition goes, or up to the next one, if it lies in none: there its writer could have written as well. */
+/* A mark proves nothing: whoever can write 20 bytes somewhere could claim all that follows. So it counts only to the
+ * end of its own partition, or up to the next one if it lies in none: its writer could have written there as well. */
 static void stay_in_partition(void *context, const esp_partition_t *partition)
 {
     cover_t *cover = context;
@@ -75,8 +75,8 @@ static void look_at_app(void *context, const esp_partition_t *partition)
                       sr_image_verify(&reader, &image, NULL) == SR_IMAGE_OK;
 }
 
-/* A mark that was left behind claims what has been written there since, too: a slot may have got an app meanwhile,
- * which is in no record that is worth anything. */
+/* A mark that was left over also claims what has been written there since: a slot may hold an app by now, which no
+ * record worth anything contains. */
 static esp_err_t may_erase(const sr_migration_t *migration, sr_region_t *region, bool *may)
 {
     cover_t cover = {.flash = &migration->system.flash, .record = *region};
@@ -119,8 +119,8 @@ esp_err_t sr_migration_mark_records(sr_migration_t *migration)
     return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
 }
 
-/* One that cannot be erased, as its flash is dead or forbidden, is no reason to stop: what it would write is what a
- * signed manifest says, and only if all else is as that says, too. But its place is not free. */
+/* One that cannot be erased, because its flash has failed or must not be written, is no reason to stop: at worst it
+ * writes what a signed manifest says, and only if all else is as that manifest says, too. But its place is not free. */
 static esp_err_t discard(sr_migration_t *migration, const sr_journal_t *old)
 {
     const esp_err_t err = sr_journal_discard(old, &migration->writer, migration->buffers->scratch);

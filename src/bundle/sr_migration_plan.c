@@ -27,7 +27,7 @@ _Static_assert(ESP_SELF_REFLASHER_CHECK_APP == SR_PREFLIGHT_APP, "names of one c
 _Static_assert(ESP_SELF_REFLASHER_CHECK_SECURE_VERSION == SR_PREFLIGHT_VERSION, "names of one check");
 /* NOLINTEND(misc-redundant-expression) */
 
-/* An app that moves starts again from there, and then with nothing of what was fetched until now. */
+/* An app that moves starts again from its new place, and then nothing of what was fetched until now is left. */
 static uint32_t bytes_to_download(const sr_migration_t *migration, uint32_t chunks)
 {
     const esp_self_reflasher_relocation_t relocation = migration->plan->relocation;
@@ -38,7 +38,7 @@ static uint32_t bytes_to_download(const sr_migration_t *migration, uint32_t chun
     return migration->config->http_config != NULL ? manifest + chunks + again : 0;
 }
 
-/* Of a record, after mark and list. */
+/* Sectors of a record, after mark and list. */
 static uint32_t record_sectors(const sr_migration_t *migration, const sr_map_summary_t *summary)
 {
     return sr_record_manifest_sectors(sr_migration_manifest_size(migration)) + summary->staged;
@@ -78,7 +78,7 @@ static bool read_table(const sr_reader_t *flash, uint32_t table_offset, sr_parti
     return sr_partition_table_parse(&reader, 0, table) == SR_PARTITION_TABLE_OK;
 }
 
-/** A block, and which of its sectors are somebody's. */
+/** A block, and which of its sectors belong to a partition. */
 typedef struct owned_block {
     uint32_t address;
     uint16_t owned; /**< Bit N for sector N. */
@@ -114,14 +114,16 @@ static esp_err_t find_owners(sr_migration_t *migration, owned_block_t *block)
     return ESP_OK;
 }
 
-/* The commit erases the block of the boot path at once, if it has it to itself and its record finds a place elsewhere.
+/* The commit erases the block of the boot path at once, if nothing else lies in it and its record finds a place
+ * elsewhere.
  */
 static esp_err_t claim_block(sr_migration_t *migration)
 {
     sr_map_summary_t summary;
     owned_block_t block = {.address = sr_map_boot_block(&migration->map)};
     if (migration->journal.header.guarded || block.address == SR_NO_ADDRESS) {
-        return ESP_OK; /* Guarded: the table would be gone for as long as the bootloader takes. */
+        return ESP_OK; /* A recovery bootloader stands in, but the table would be gone while the bootloader is written.
+                        */
     }
     const esp_err_t err = find_owners(migration, &block);
     if (err == ESP_OK) {
@@ -131,8 +133,8 @@ static esp_err_t claim_block(sr_migration_t *migration)
     return err;
 }
 
-/* The commit may overwrite where data comes from. What goes on after a cut must not need it any more, nor take what is
- * there by then for it. That must hold where the app has moved to, too. */
+/* The commit may overwrite where data comes from. A run after a power cut must not need that data any more, nor take
+ * what is there by then for it. That must also hold once the app has moved. */
 static esp_err_t check_moves(sr_migration_t *migration)
 {
     if (migration->moves.count == 0 || sr_migration_stages_beside(migration, migration->plan->relocate_to)) {
@@ -164,8 +166,8 @@ static esp_err_t check_embedded_bundle(sr_migration_t *migration)
     return ESP_OK;
 }
 
-/* By the entry that counts. ESP-IDF tells the state of the first one that names the slot, which may be an old one that
- * nothing confirms any more. */
+/* Goes by the entry that counts. ESP-IDF tells the state of the first one that names the slot, which may be an old one
+ * that nobody will confirm any more. */
 static esp_err_t is_on_probation(sr_migration_t *migration, bool *on_probation)
 {
     sr_flash_reader_window_t window;
@@ -179,7 +181,7 @@ static esp_err_t is_on_probation(sr_migration_t *migration, bool *on_probation)
     return window.err;
 }
 
-/* An app on probation would be rolled back by the next reset, to a slot that may be half overwritten by then. */
+/* An app on probation would be rolled back by the next reset, to a slot that may be partly overwritten by then. */
 static esp_err_t check_rollback(sr_migration_t *migration)
 {
     bool on_probation = false;
@@ -187,7 +189,7 @@ static esp_err_t check_rollback(sr_migration_t *migration)
     const esp_err_t err = skip ? ESP_OK : is_on_probation(migration, &on_probation);
     if (err == ESP_OK && on_probation) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_ROLLBACK,
-                                   "running app waits for a rollback verdict: mark it valid first");
+                                   "the running app has not been confirmed (rollback): mark it valid first");
     }
     return err;
 }
@@ -272,7 +274,7 @@ static void mark_gaps(sr_map_t *map, sr_region_t app, bool encryption)
     }
 }
 
-/* Tells the map where the new system will have its data. Without a table it has none, or none that can be told. */
+/* Tells the map where the new system will have its data. Without a table it has none, or none that can be known. */
 static esp_err_t mark_new_data(sr_migration_t *migration)
 {
     const sr_reader_t flash = sr_migration_target(migration);
@@ -310,7 +312,7 @@ static bool app_follows(const sr_migration_t *migration)
     return migration->config->http_config != NULL;
 }
 
-/* What cannot be read is no fault of the bundle. */
+/* A read error is no fault of the bundle. */
 static esp_err_t unless_unreadable(sr_migration_t *migration, esp_err_t err)
 {
     if (migration->target_err == ESP_OK) {
@@ -331,7 +333,7 @@ esp_err_t sr_migration_check_app(sr_migration_t *migration)
     return unless_unreadable(migration, check_result(migration, migration->config->skip_checks | others, false, true));
 }
 
-/* What is left to do, and what comes of it. */
+/* What is left to do, and what the result would be. */
 static esp_err_t check_work(sr_migration_t *migration)
 {
     esp_err_t err = check_result(migration, migration->config->skip_checks, app_follows(migration), false);
@@ -345,7 +347,8 @@ static esp_err_t check_work(sr_migration_t *migration)
         err = sr_migration_reserve_mark(migration);
     }
     if (err != ESP_OK || migration->overwrite.size > 0) {
-        return err; /* In place nothing stands in, nothing moves, and no record lists what else is erased. */
+        return err; /* When the app is overwritten in place, no recovery bootloader stands in, nothing moves, and no
+                       record lists what else is erased. */
     }
     err = claim_block(migration);
     if (err == ESP_OK) {
@@ -375,7 +378,7 @@ static esp_err_t check_all(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = sr_migration_find_relocation(migration);
         err = err == ESP_OK ? sr_migration_check_start(migration) : err;
-        fill_plan(migration); /* By now it is known what stays as it is. */
+        fill_plan(migration); /* By now it is known which sectors stay as they are. */
     }
     if (err == ESP_OK && migration->plan->sectors_to_write > 0) {
         err = sr_migration_check_read_only(migration);

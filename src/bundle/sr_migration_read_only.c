@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a bundle wants written, and the flash driver refuses to. */
+/* Finds what a bundle wants written and the flash driver refuses to write. */
 #include "bundle/sr_migration_internal.h"
 #include "system/sr_partition.h"
 
@@ -8,7 +8,7 @@
 /** A search for what must be written and cannot be. */
 typedef struct closed {
     const sr_map_t *map;
-    bool with_otadata; /**< All of otadata counts as to be written. */
+    bool with_otadata; /**< All of otadata must be writable. */
     const esp_partition_t *partition;
     uint32_t address;
 } closed_t;
@@ -32,7 +32,7 @@ static void look_for_closed(void *context, const esp_partition_t *partition)
     }
 }
 
-/* What goes on after a cut goes by the table that is in flash by then. Where flash is encrypted that is today's. */
+/* A run after a power cut goes by the table that is in flash by then. Where flash is encrypted that is today's. */
 static esp_err_t check_new_otadata(sr_migration_t *migration)
 {
     for (uint32_t i = 0; i < migration->map.count && !migration->system.flash.encryption; i++) {
@@ -42,15 +42,15 @@ static esp_err_t check_new_otadata(sr_migration_t *migration)
             sr_migration_group_of(migration, address, &group) && group == SR_RECORD_OTADATA) {
             return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_READ_ONLY,
                                        "otadata at 0x%" PRIx32 " is flagged readonly in the bundle's own table: with "
-                                       "that in place it could be written no more if the power was cut",
+                                       "that table in place it could not be written any more after a power cut",
                                        address);
         }
     }
     return ESP_OK;
 }
 
-/* From ESP-IDF 5.2 on the flash driver writes to no partition that is flagged read-only. What the commit left undone
- * for that could be finished by nobody. */
+/* From ESP-IDF 5.2 on the flash driver writes to no partition that is flagged read-only. Nobody could finish what the
+ * commit had to leave undone for that. */
 esp_err_t sr_migration_check_read_only(sr_migration_t *migration)
 {
     closed_t closed = {.map = &migration->map, .with_otadata = migration->must_stay};

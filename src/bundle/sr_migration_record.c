@@ -16,7 +16,7 @@ esp_err_t sr_migration_fetch(void *context, const sr_record_entry_t *entry, uint
 {
     sr_migration_t *migration = context;
     uint8_t *sector = NULL;
-    sr_yield(3u * SR_SECTOR_SIZE); /* For whoever puts it into free flash, too: what is there, and what was written. */
+    sr_yield(3u * SR_SECTOR_SIZE); /* Putting it into free flash reads, too: what is there, and what was written. */
     const sr_moves_wanted_t wanted = sr_migration_wanted(migration, entry->address + index * SR_SECTOR_SIZE);
     if (wanted.kind == SR_MOVES_WANTED_MOVED) {
         return sr_flash_read(&migration->system.flash, wanted.source, data, SR_SECTOR_SIZE);
@@ -41,7 +41,7 @@ static esp_err_t stage_sector(sr_migration_t *migration, uint32_t data_index)
                                     sr_journal_put(&migration->journal, &migration->writer, data_index, scratch));
 }
 
-/* Puts the sectors of one entry into free flash. For what the manifest has no digest, the list has one. */
+/* Puts the sectors of one entry into free flash. Where the manifest has no digest for them, the list has one. */
 static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
 {
     uint8_t digest[SR_SHA256_SIZE];
@@ -64,7 +64,7 @@ static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
     return err == ESP_OK && !hashed ? ESP_FAIL : err;
 }
 
-/* What resume() has to know of the running system, to tell what has become of it since. */
+/* What resume() has to know of the running system, to tell whether it has changed since. */
 static esp_err_t describe_system(sr_migration_t *migration)
 {
     sr_journal_t *journal = &migration->journal;
@@ -105,7 +105,7 @@ esp_err_t sr_migration_stage_data(sr_migration_t *migration)
     return err;
 }
 
-/* Hashes once more what an entry was staged from. */
+/* Hashes the source of an entry once more. */
 static esp_err_t compare_entry(sr_migration_t *migration, const sr_record_entry_t *entry, bool *same)
 {
     uint8_t digest[SR_SHA256_SIZE];
@@ -140,15 +140,16 @@ static esp_err_t moved_is_the_same(sr_migration_t *migration, uint32_t *where, b
     return err;
 }
 
-/* What moves belongs to the running app, whose tasks may have written to it meanwhile: half of one state and half of
- * another is worth nothing. From the seal on, the copy is what counts. */
+/* What moves belongs to the running app, whose tasks may have written to it meanwhile: a copy that is half of one state
+ * and half of another is worthless. From the seal on, the copy is what counts. */
 esp_err_t sr_migration_check_moved(sr_migration_t *migration)
 {
     bool same = true;
     uint32_t where = 0;
     const esp_err_t err = moved_is_the_same(migration, &where, &same);
     if (err == ESP_OK && !same) {
-        ESP_LOGE(TAG, "what moves to 0x%" PRIx32 " was written to while it was copied: stop that, and call again",
+        ESP_LOGE(TAG,
+                 "what moves to 0x%" PRIx32 " was written to while it was copied: stop writing there, and call again",
                  where);
         return ESP_ERR_INVALID_STATE;
     }

@@ -16,8 +16,8 @@ static bool is_written(const sr_map_t *map, sr_region_t region)
     return wrong;
 }
 
-/* From here on the place is as needed as the bootloader: nothing may be staged in what is blank there. What the bundle
- * itself brings is written like any other content, before the commit. */
+/* From here on the recovery place is needed as much as the bootloader: nothing may be staged in its blank sectors. What
+ * the bundle itself brings there is written like any other content, before the commit. */
 static void keep_place(sr_map_t *map, sr_region_t place)
 {
     for (uint32_t offset = 0; offset < place.size; offset += SR_SECTOR_SIZE) {
@@ -40,7 +40,7 @@ esp_err_t sr_migration_find_recovery(sr_migration_t *migration)
                                    path->recovery.address, magic_at);
     }
     /* Its first sector takes part in any change of the bootloader, so the bundle must have it. Where the app is
-     * overwritten, nothing boots whatever stands in. */
+     * overwritten, nothing boots, with or without a recovery bootloader. */
     if (migration->overwrite.size > 0 || !is_written(map, path->bootloader) ||
         (sr_map_at(map, magic_at) & SR_MAP_CONTENT) == 0) {
         return ESP_OK;

@@ -62,7 +62,7 @@ static esp_err_t holds_the_same(sr_migration_t *migration, uint32_t address, uin
 
 esp_err_t sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right)
 {
-    sr_yield(2u * SR_SECTOR_SIZE); /* What moves is read at both places. */
+    sr_yield(2u * SR_SECTOR_SIZE); /* What moves is read at its source and at its destination. */
     const sr_moves_wanted_t wanted = sr_migration_wanted(migration, address);
     switch (wanted.kind) {
     case SR_MOVES_WANTED_BLANK:

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #define HEAP_GOAL     (48u * 1024u) /**< What a migration takes at the most on 4 MiB of flash. */
-#define HEAP_SLACK    320u          /**< For a timer, and what ESP-IDF takes to search the table. */
-#define APP_BEGINNING 3072u         /**< Encoded bytes that hold the first sector of an app, most likely. */
+#define HEAP_SLACK    320u          /**< Left for a timer, and for ESP-IDF's search of the table. */
+#define APP_BEGINNING 3072u         /**< Encoded bytes that most likely hold the first sector of an app. */
 
 static uint32_t heap_left(const sr_migration_t *migration)
 {
@@ -32,7 +32,7 @@ static bool is_read_more_than_once(const sr_migration_t *migration, uint32_t ind
             (sr_region_overlaps(place, front) || sr_region_overlaps(place, table)));
 }
 
-/* Offset behind the chunks that may be kept, from one on, so that they travel in one request. */
+/* Offset past the run of chunks that may be kept, so that they travel in one request. */
 static uint32_t keep_until(const sr_migration_t *migration, uint32_t index, uint32_t room)
 {
     const sr_bundle_t *bundle = &migration->manifest.bundle;
@@ -48,8 +48,8 @@ static uint32_t keep_until(const sr_migration_t *migration, uint32_t index, uint
     return end;
 }
 
-/* The list of the commit is empty until the checks are over, unless something moves: where memory is short it takes the
- * first sector of what is kept, and then that ends with the checks. */
+/* The list of the commit is empty until the checks are over, unless something moves: where memory is short its buffer
+ * takes the first sector of a kept chunk, which then is kept only until the checks are over. */
 esp_err_t sr_migration_keep(sr_migration_t *migration)
 {
     const sr_bundle_t *bundle = &migration->manifest.bundle;
@@ -78,7 +78,7 @@ void sr_migration_end_keeping(sr_migration_t *migration)
     }
 }
 
-/* An app's header is all that is read of it for now. */
+/* Only the header of an app is read for now. */
 static esp_err_t get_sector(sr_migration_t *migration, uint32_t digest_index, uint8_t **data)
 {
     uint32_t kept = 0;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* The flash driver reads from and writes to internal RAM only, once it runs without OS. */
+/* The flash driver reads from and writes to internal RAM only, once it runs without the OS. */
 #define RAM_FOR_FLASH (MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT)
 
 esp_err_t sr_boot_path_buffer_open(sr_boot_path_buffer_t *buffer, uint32_t capacity)
@@ -49,8 +49,9 @@ static bool is_held(const sr_boot_path_buffer_t *buffer, uint32_t address)
     return false;
 }
 
-/* True if nothing but held sectors and blank ones that are owned lie in the block, and enough need an erase. A chip
- * programs a whole block to zero before it erases it: what is blank for somebody else does not come through a cut. */
+/* True if nothing but buffered sectors and blank ones that are owned lie in the block, and enough of them need an
+ * erase. A chip programs a whole block to zero before it erases it: a blank sector that belongs to somebody else would
+ * not survive a power cut. */
 static bool worth_a_block(const sr_boot_path_buffer_t *buffer, sr_writer_t *writer, uint32_t block)
 {
     uint32_t dirty = 0;
@@ -69,8 +70,8 @@ static bool worth_a_block(const sr_boot_path_buffer_t *buffer, sr_writer_t *writ
     return dirty >= SR_WRITER_WORTH_A_BLOCK;
 }
 
-/* The boot path mostly has its block to itself, and one erase of that shortens the time in which a cut bricks. If it
- * fails, each sector is erased by itself. */
+/* Mostly nothing else lies in the block of the boot path, and one erase of it shortens the time in which a power cut
+ * bricks. If it fails, each sector is erased by itself. */
 static void erase_at_once(const sr_boot_path_buffer_t *buffer, const sr_writer_t *writer)
 {
     sr_writer_t once = *writer;

@@ -17,8 +17,8 @@
  *  in between leaves a new bootloader and the old table, which still boot the app that goes on. */
 typedef enum sr_boot_path_buffer_group {
     SR_BOOT_PATH_BUFFER_NEIGHBOURS, /**< Sectors that must be blank and share their block with the boot path. They come
-                             first: what an erase of the block that was cut short has left of them is mended while the
-                             old system boots. */
+                                       first: what a torn erase of the block has left of them is repaired while the old
+                                       system boots. */
     SR_BOOT_PATH_BUFFER_BOOTLOADER,
     SR_BOOT_PATH_BUFFER_TABLE,
     SR_BOOT_PATH_BUFFER_OTADATA,
@@ -26,14 +26,13 @@ typedef enum sr_boot_path_buffer_group {
 } sr_boot_path_buffer_group_t;
 
 typedef struct sr_boot_path_buffer {
-    sr_writer_sector_t *sectors; /**< Each with memory of its own, but for blank ones, which share `blank`. */
+    sr_writer_sector_t *sectors; /**< Each has memory of its own, except blank ones, which share `blank`. */
     uint32_t capacity;
     uint32_t count;
-    uint32_t group_end[SR_BOOT_PATH_BUFFER_GROUPS]; /**< Index behind the last sector of each group. */
-    uint8_t *blank;                                 /**< A sector of 0xFF, once one is held. */
-    sr_region_t
-        owned; /**< Blank sectors in here may be torn by an erase of their block that is cut short: whoever
-                  holds the rest puts them right when he starts again. Empty after sr_boot_path_buffer_open(). */
+    uint32_t group_end[SR_BOOT_PATH_BUFFER_GROUPS]; /**< Index past the last sector of each group. */
+    uint8_t *blank;                                 /**< A sector of 0xFF, once a blank sector was added. */
+    sr_region_t owned; /**< Blank sectors in here may be torn by an erase of their block that is cut short: the caller
+                          writes them again when it starts again. Empty after sr_boot_path_buffer_open(). */
     /** A recovery bootloader stands in for the one that is written, whose first sector is then the first one here. Set
      *  by the caller after sr_boot_path_buffer_open(). */
     bool guarded;
@@ -53,10 +52,10 @@ esp_err_t sr_boot_path_buffer_add(sr_boot_path_buffer_t *buffer, sr_boot_path_bu
                                   const sr_writer_sector_t *sector);
 
 /**
- * Writes all of them, each group as sr_writer_put_group() does, after one erase of a 64 KiB block that holds nothing
- * but them and blank sectors that are owned. If guarded, the bootloader as sr_writer_put_guarded() does, and without
- * that erase, which would take the table away for as long as the bootloader takes. Uses neither heap nor log: may run
- * from RAM.
+ * Writes all of them, each group with sr_writer_put_group(), after one erase of a 64 KiB block that holds nothing but
+ * them and blank sectors that are owned. If `guarded`, the bootloader is written with sr_writer_put_guarded(), and
+ * without that erase, which would leave the chip without a table while the bootloader is written. Uses neither heap nor
+ * log: may run from RAM.
  * @return as sr_writer_put()
  */
 esp_err_t sr_boot_path_buffer_put(const sr_boot_path_buffer_t *buffer, sr_writer_t *writer);

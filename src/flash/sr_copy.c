@@ -71,7 +71,7 @@ static uint32_t count_covered(const sr_copy_t *copy)
     return count;
 }
 
-/* With its magic byte cleared meanwhile, the bootloader's first sector is written with any of the others. */
+/* The bootloader's first sector is written with any of the others, because its magic byte is cleared meanwhile. */
 static bool is_always_held(const sr_copy_t *copy, sr_boot_path_buffer_group_t group, uint32_t address)
 {
     return copy->guarded && group == SR_BOOT_PATH_BUFFER_BOOTLOADER && address == copy->last[group].address;
@@ -149,7 +149,7 @@ static esp_err_t put_sector(sr_copy_t *copy, sr_writer_t *writer, uint32_t addre
 {
     sr_writer_sector_t sector;
     esp_err_t err = ESP_FAIL;
-    /* Half-way through an overlapping copy there is no starting again: what has moved is no longer at its source. */
+    /* Half-way through an overlapping copy it cannot start again: what has moved is no longer at its source. */
     for (uint32_t attempt = 0; attempt < writer->attempts && err != ESP_OK; attempt++) {
         err = load_sector(copy, address, copy->workspace->data, &sector);
     }
@@ -272,7 +272,7 @@ esp_err_t sr_copy_execute(sr_copy_t *copy)
     return err;
 }
 
-/* The mark that says what lies there goes last. By now the chip boots: no reason to try for ever. */
+/* The first sector, which holds the mark, goes last. By now the chip boots: no reason to try for ever. */
 static void clear_leftover(sr_copy_t *copy)
 {
     sr_writer_t writer = make_writer(copy, ATTEMPTS);

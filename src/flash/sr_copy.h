@@ -24,7 +24,7 @@ typedef void (*sr_copy_progress_t)(void *context, uint32_t done, uint32_t total)
 
 /** Buffers of a copy, in internal RAM. */
 typedef struct sr_copy_workspace {
-    uint8_t data[SR_SECTOR_SIZE]; /**< Content of the sector in work. */
+    uint8_t data[SR_SECTOR_SIZE]; /**< Content of the sector being written. */
     uint8_t readback[SR_WRITER_READBACK_SIZE];
 } sr_copy_workspace_t;
 
@@ -42,12 +42,12 @@ typedef struct sr_copy {
      * called if the copy runs from RAM, nor while the boot path is being written. */
     void (*yield)(uint32_t bytes);
     sr_copy_workspace_t *workspace; /**< Owned by the caller. */
-    bool program_only;              /**< As in sr_writer_t, for all that is not boot path; and no blocks are erased. */
-    sr_region_t leftover;           /**< Made blank after a copy in place, its first sector last. Whole sectors. */
+    bool program_only;    /**< As in sr_writer_t, for all that is not boot path. No 64 KiB blocks are erased then. */
+    sr_region_t leftover; /**< Made blank after a copy in place, its first sector last. Whole sectors. */
 
     sr_boot_path_buffer_t buffer; /**< Set by sr_copy_prepare(), or by the caller, who frees it then. */
     bool in_place;                /**< Set by sr_copy_execute_in_place(): there is nothing to return to. */
-    uint32_t failed_address;      /**< Set by sr_copy_execute(): sector at which it gave up. */
+    uint32_t failed_address;      /**< Set by sr_copy_execute(): address of the sector at which it gave up. */
 } sr_copy_t;
 
 /**
@@ -70,9 +70,9 @@ uint32_t sr_copy_boot_path_sectors(const sr_copy_t *copy);
 esp_err_t sr_copy_execute(sr_copy_t *copy);
 
 /**
- * Does the same from RAM, while the app that runs is being overwritten: stops everything else on the chip, copies until
- * all is right, and resets the chip. Returns only if it cannot start; then nothing was changed.
- * @return the error of sr_in_place_enter()
+ * Makes the same copy from RAM, while the running app is being overwritten: stops everything else on the chip, copies
+ * until all is right, and resets the chip. Returns only if it cannot start; then nothing was changed.
+ * @return ESP_ERR_NOT_SUPPORTED or ESP_ERR_INVALID_STATE, from sr_in_place_enter()
  */
 esp_err_t sr_copy_execute_in_place(sr_copy_t *copy);
 

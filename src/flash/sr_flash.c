@@ -24,8 +24,8 @@ esp_err_t sr_flash_open(sr_flash_t *flash)
     return esp_flash_get_size(esp_flash_default_chip, &flash->size);
 }
 
-/* Writing a flash takes longer than the watchdog of a task waits; and a sector that is tried again and again in the
- * window is no reason for a reset. */
+/* Writing a whole flash takes longer than the task watchdog waits; and a sector on the boot path that is tried again
+ * and again is no reason for a reset. */
 static void feed(const sr_flash_t *flash)
 {
     if (flash->feed != NULL) {
@@ -39,7 +39,7 @@ static bool lies_before_partitions(uint32_t address)
     return address < CONFIG_PARTITION_TABLE_OFFSET + SR_SECTOR_SIZE;
 }
 
-/* To search the table, ESP-IDF allocates. A table has an entry at least, so that nothing found means no memory. */
+/* To search the table, ESP-IDF allocates. A table has at least one entry, so nothing found means no memory. */
 static esp_err_t in_encrypted_partition(uint32_t address, bool *encrypted)
 {
     *encrypted = false;
@@ -68,7 +68,7 @@ bool sr_flash_encrypts(const sr_flash_t *flash, uint32_t address)
     return find_out(flash, address, &encrypted) != ESP_OK || encrypted;
 }
 
-/* Up to the end of a sector, because an image may lie across the end of a partition. */
+/* Pieces end with their sector, because an image may lie across the end of a partition. */
 static esp_err_t read_piece(const sr_flash_t *flash, uint32_t address, uint8_t *out, uint32_t length)
 {
     bool encrypted;

@@ -23,7 +23,7 @@ typedef struct sr_flash {
     uint32_t size;      /**< Bytes that the flash driver gives access to. */
     bool encryption;    /**< The chip encrypts its flash: some regions, see sr_flash_encrypts(). */
     void (*feed)(void); /**< Called before each operation, for the task watchdog; NULL: it does not watch
-                           this task, or code in flash must not run. */
+                           this task, or code in flash must not run any more. */
 } sr_flash_t;
 
 /**
@@ -44,7 +44,8 @@ esp_err_t sr_flash_read(const sr_flash_t *flash, uint32_t address, void *out, ui
 esp_err_t sr_flash_read_raw(const sr_flash_t *flash, uint32_t address, void *out, uint32_t length);
 
 /** Programs plaintext into erased flash. Where sr_flash_encrypts(), address and length must be multiples of
- *  SR_FLASH_ENCRYPTION_UNIT, and inside one sector. @return as sr_flash_read(). */
+ * SR_FLASH_ENCRYPTION_UNIT, and inside one sector. @return ESP_OK, ESP_ERR_NO_MEM with flash encryption, or the error
+ * of esp_flash. */
 esp_err_t sr_flash_write(const sr_flash_t *flash, uint32_t address, const void *data, uint32_t length);
 
 /** Erases whole sectors, in 64 KiB blocks where aligned. Only the writer calls this. @return ESP_OK or the error of

@@ -15,7 +15,7 @@
 typedef struct sr_flash_reader_window {
     const sr_flash_t *flash;
     uint32_t address;
-    esp_err_t err; /**< Of the last read that failed: parsers tell only that one did. */
+    esp_err_t err; /**< Of the last read that failed: parsers only tell that one failed. */
 } sr_flash_reader_window_t;
 
 /**

@@ -40,7 +40,7 @@ static bool only_clears(const uint8_t *now, const uint8_t *wanted, uint32_t leng
 }
 
 /* Where flash is encrypted, an erased cell does not read as 0xFF: image bytes compare as plaintext, up to the next
- * encryption unit, and only what lies behind them must be erased. */
+ * encryption unit, and only what lies past them must be erased. */
 static uint32_t programmed_length(const sr_writer_t *writer, const sr_writer_sector_t *sector)
 {
     if (!sr_flash_encrypts(writer->flash, sector->address)) {
@@ -185,7 +185,7 @@ esp_err_t sr_writer_put(sr_writer_t *writer, const sr_writer_sector_t *sector)
     for (uint32_t attempt = 0; attempt < writer->attempts && !done; attempt++) {
         err = put_once(writer, sector, &done);
     }
-    /* Only a look can tell whether the last attempt was the good one. */
+    /* Only a comparison can tell whether the last attempt succeeded. */
     if (!done && err == ESP_OK) {
         sr_writer_comparison_t comparison;
         err = sr_writer_compare(writer, sector, &comparison);
@@ -228,8 +228,8 @@ esp_err_t sr_writer_clear(sr_writer_t *writer, uint32_t address, uint32_t sector
     return err;
 }
 
-/* Erases those sectors that hold something wrong. Errors are left to the programming pass, which looks again; but where
- * the driver does not allow the first erase, all of them are as they were, and stay so. */
+/* Erases those sectors that hold something wrong. Errors are left to the programming pass, which compares again; but
+ * where the driver does not allow the first erase, all of them are as they were, and are left so. */
 static esp_err_t erase_group(sr_writer_t *writer, const sr_writer_sector_t *sectors, uint32_t count)
 {
     bool begun = false;
@@ -270,8 +270,8 @@ static esp_err_t all_right(sr_writer_t *writer, const sr_writer_sector_t *sector
     return ESP_OK;
 }
 
-/* First the magic byte alone, so that a torn state has it or not. Then the page behind it, so that no torn erase brings
- * a header back. An erased magic byte is none. */
+/* First the magic byte alone, so that a torn state either has it or not. Then the rest of its page, so that no torn
+ * erase brings a header back. An erased magic byte is none. */
 static esp_err_t clear_header(sr_writer_t *writer, uint32_t address)
 {
     uint8_t *page = writer->readback;
@@ -327,7 +327,7 @@ esp_err_t sr_writer_put_guarded(sr_writer_t *writer, const sr_writer_sector_t *s
     for (uint32_t attempt = 0; attempt < writer->attempts; attempt++) {
         err = put_without_magic(writer, sectors, count);
         if (err != ESP_OK) {
-            return err; /* After all attempts. */
+            return err; /* After the last attempt. */
         }
         err = put_magic(writer, &sectors[0]);
         if (err == ESP_OK) {

@@ -20,10 +20,10 @@ typedef struct sr_writer {
     const sr_flash_t *flash;
     uint8_t *readback;       /**< SR_WRITER_READBACK_SIZE bytes of internal RAM, owned by the caller. */
     uint32_t attempts;       /**< How often a sector is erased and programmed before giving up; at least 1. */
-    bool program_only;       /**< A sector that needs no bit set is programmed as it is, where others are erased: what a
-                             cut left of a first attempt can be finished without a moment of its being anything else.
-                             Not where flash is encrypted. */
-    uint32_t failed_address; /**< Sector at which the last call failed. */
+    bool program_only;       /**< A sector that needs no bit set is programmed without an erase, so that what a
+                                power cut left of a first attempt is finished without being anything else in between. Not
+                                where flash is encrypted. */
+    uint32_t failed_address; /**< Address of the sector at which the last call failed. */
 } sr_writer_t;
 
 /** Sectors that need an erase from which on erasing their whole block is quicker: a 64 KiB erase takes as long as 3.3
@@ -71,7 +71,7 @@ esp_err_t sr_writer_put(sr_writer_t *writer, const sr_writer_sector_t *sector);
 esp_err_t sr_writer_clear(sr_writer_t *writer, uint32_t address, uint32_t sectors, uint8_t *scratch);
 
 /**
- * Makes several sectors of one boot image hold what they must, with the shortest time in between.
+ * Makes several sectors of one boot image hold what they must, in the shortest time.
  *
  * First all of them are erased from the lowest address on, then programmed from the highest address down. So the first
  * page of a bootloader, which holds the magic byte, goes first and comes back last: in between the mask ROM sees no
@@ -83,15 +83,16 @@ esp_err_t sr_writer_clear(sr_writer_t *writer, uint32_t address, uint32_t sector
 esp_err_t sr_writer_put_group(sr_writer_t *writer, const sr_writer_sector_t *sectors, uint32_t count);
 
 /**
- * Does the same for a bootloader while a recovery bootloader stands in for it: at no moment is there anything with a
- * magic byte but the whole old image or the whole new one, however the power goes.
+ * Makes the sectors of a bootloader hold what they must while a recovery bootloader stands in for it: at no moment is
+ * there anything with a magic byte but the whole old image or the whole new one, however the power goes.
  *
  * The magic byte is cleared by a program operation of its own before anything else is touched, and programmed by one of
- * its own after all the rest was read back. So nothing depends on what the mask ROM would say to a torn image.
+ * its own after all the rest was read back. So nothing depends on how the mask ROM would treat a torn image.
  *
  * Not for encrypted flash, of which no single byte can be programmed.
  *
- * @param sectors As above. The first one starts with the magic byte; its data are changed and restored meanwhile.
+ * @param sectors Ascending addresses; those that are right already are left alone. The first one starts with the magic
+ * byte; its data are changed and restored meanwhile.
  * @return as sr_writer_put()
  */
 esp_err_t sr_writer_put_guarded(sr_writer_t *writer, const sr_writer_sector_t *sectors, uint32_t count);

@@ -21,7 +21,7 @@ static const sr_partition_table_entry_t *last_of(const sr_partition_table_t *tab
     return last;
 }
 
-/** An app that the bootloader would try, or NULL: empty partitions are passed over. */
+/** An app that the bootloader would try, or NULL: empty partitions are skipped. */
 static const sr_partition_table_entry_t *app_of(const sr_partition_table_t *table, unsigned subtype)
 {
     const sr_partition_table_entry_t *app = last_of(table, SR_PARTITION_TYPE_APP, (uint8_t)subtype);
@@ -31,7 +31,7 @@ static const sr_partition_table_entry_t *app_of(const sr_partition_table_t *tabl
 /** First app in the bootloader's order: from the index down to factory, then up to the last slot, then the test app. */
 static const sr_partition_table_entry_t *first_app(const sr_partition_table_t *table, int index)
 {
-    // Slots are counted, not looked at: where a number is left out, the last ones are out of reach.
+    // Slots are counted, not listed: where a number is left out, the last ones are out of reach.
     const unsigned counted = sr_partition_table_ota_slots(table);
     const int slots = (int)(counted < MAX_OTA_SLOTS ? counted : MAX_OTA_SLOTS);
     const sr_partition_table_entry_t *app = NULL;
@@ -58,7 +58,7 @@ static sr_boot_choice_status_t read_otadata(const sr_reader_t *flash, const sr_p
     return sr_otadata_read(&reader, otadata) == 0 ? SR_BOOT_CHOICE_OK : SR_BOOT_CHOICE_READ_FAILED;
 }
 
-/** What otadata says. Without a valid entry it is as good as none: the order starts at factory. */
+/** What otadata says. Without a valid entry it is like no otadata: the order starts at factory. */
 static int selected_index(const sr_otadata_t *otadata, const sr_partition_table_t *table)
 {
     const int active = sr_otadata_active(otadata);
@@ -108,7 +108,8 @@ bool sr_boot_choice_make_at(const sr_reader_t *flash, uint32_t table_offset, sr_
            sr_boot_choice_make(flash, table, choice) == SR_BOOT_CHOICE_OK;
 }
 
-/** What a bootloader with rollback makes of otadata in one boot or two: who does not confirm itself is passed over. */
+/** What a bootloader with rollback makes of otadata in a boot or two: apps that do not confirm themselves are skipped.
+ */
 static void abort_unconfirmed(sr_otadata_t *otadata)
 {
     for (unsigned i = 0; i < 2; i++) {

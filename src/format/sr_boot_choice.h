@@ -16,15 +16,14 @@ typedef enum sr_boot_choice_status {
     SR_BOOT_CHOICE_OK = 0,
     SR_BOOT_CHOICE_READ_FAILED,
     SR_BOOT_CHOICE_SMALL_OTADATA, /**< The otadata partition is smaller than two sectors: the bootloader gives up. */
-    SR_BOOT_CHOICE_UNCONFIRMED,   /**< The app waits for a verdict (PENDING_VERIFY): with rollback it is passed over. */
+    SR_BOOT_CHOICE_UNCONFIRMED,   /**< The app has not been confirmed (PENDING_VERIFY): with rollback it is skipped. */
     SR_BOOT_CHOICE_NO_APP,        /**< The table has no app that the bootloader would try. */
 } sr_boot_choice_status_t;
 
 typedef struct sr_boot_choice {
     const sr_partition_table_entry_t *app; /**< Entry of the table, if the status is OK or UNCONFIRMED; else NULL. */
     const sr_partition_table_entry_t *otadata; /**< Entry of the table; NULL: it has none. */
-    uint32_t sequence; /**< Of the otadata entry that chose; valid for OK and UNCONFIRMED. UINT32_MAX: none
-                            did. */
+    uint32_t sequence; /**< Of the otadata entry that decided; valid for OK and UNCONFIRMED. UINT32_MAX: none did. */
 } sr_boot_choice_t;
 
 /**
@@ -37,7 +36,7 @@ sr_boot_choice_status_t sr_boot_choice_make(const sr_reader_t *flash, const sr_p
                                             sr_boot_choice_t *choice);
 
 /**
- * Makes it by the table that lies at @p table_offset.
+ * Makes the bootloader's choice by the table that lies at @p table_offset.
  * @param[out] table Storage for that table; must outlive the choice.
  * @return false if it cannot be told: the table is not valid, or the status would not be OK.
  */
@@ -46,8 +45,8 @@ bool sr_boot_choice_make_at(const sr_reader_t *flash, uint32_t table_offset, sr_
 
 /**
  * Tells whether the bootloader tries one app before any other at each start from now on. Whether it was built with
- * rollback cannot be told from outside, and it makes a difference: one with rollback passes over the apps that do not
- * confirm themselves, one without it takes no notice of these states. So the answer holds for both.
+ * rollback cannot be told from outside, and it makes a difference: one with rollback skips the apps that do not confirm
+ * themselves, one without it takes no notice of these states. So the answer holds for both.
  *
  * @param app Address of its partition.
  * @param[out] table Storage for the table that lies at @p table_offset.

@@ -40,7 +40,7 @@
 #define CHUNK_ENCODING     13u
 #define CHUNK_RESERVED     14u
 
-// Fields of a move's row, behind its label.
+// Fields of a move's row, after its label.
 #define MOVE_SOURCE      16u
 #define MOVE_DESTINATION 24u
 
@@ -143,7 +143,7 @@ static bool is_whole_sectors(sr_region_t region, uint32_t limit)
            sr_region_is_aligned(region.size, SR_SECTOR_SIZE) && sr_region_fits(region, limit);
 }
 
-/** Checks one region; @p end and @p next_digest are where the ones before it ended. */
+/** Checks one region; @p end and @p next_digest are where the regions before it ended. */
 static bool region_is_valid(const sr_bundle_t *bundle, uint32_t index, uint32_t *end, uint32_t *next_digest)
 {
     const uint8_t *row = region_rows(bundle) + SR_BUNDLE_ROW_SIZE * index;
@@ -178,7 +178,7 @@ static bool regions_are_valid(const sr_bundle_t *bundle)
         }
         all_initial = all_initial && sr_bundle_region(bundle, i).initial;
     }
-    // Of initial regions alone nobody could tell whether they were written.
+    // With initial regions only, nobody could tell whether they were written.
     return next_digest == bundle->digest_count && !all_initial;
 }
 
@@ -188,7 +188,7 @@ typedef struct chunk_check {
     uint32_t next_offset; /**< Where the data of the next chunk must start. */
     uint32_t next_digest; /**< First sector that is in no chunk yet. */
     uint32_t next_region;
-    uint32_t region_end; /**< Behind the last digest of the written region before next_region. */
+    uint32_t region_end; /**< Index past the last digest of the written region before next_region. */
 } chunk_check_t;
 
 static uint32_t count_content(const sr_bundle_t *bundle, uint32_t first_digest, uint32_t end)
@@ -200,7 +200,8 @@ static uint32_t count_content(const sr_bundle_t *bundle, uint32_t first_digest, 
     return count;
 }
 
-/** Checks which sectors a chunk spans: all in the table, from content to content, of one region, none left out. */
+/** Checks which sectors a chunk spans: all of them in the table, the first and the last with content, all of one
+ * region, none left out. */
 static bool chunk_spans_well(chunk_check_t *check, const sr_bundle_chunk_t *chunk)
 {
     const sr_bundle_t *bundle = check->bundle;
@@ -268,7 +269,7 @@ static bool source_is_valid(const sr_bundle_t *bundle, const sr_bundle_move_t *m
            move->source.address != move->destination.address;
 }
 
-/** True if nothing that @p move takes is taken by an earlier move too. A label's place is only known on the chip. */
+/** True if no earlier move takes any of what @p move takes. A label's place is only known on the chip. */
 static bool source_is_new(const sr_bundle_t *bundle, uint32_t index, const sr_bundle_move_t *move)
 {
     for (uint32_t i = 0; i < index; i++) {
@@ -388,7 +389,7 @@ bool sr_bundle_is_blank(const uint8_t digest[SR_BUNDLE_DIGEST_SIZE])
     return memcmp(digest, sr_bundle_blank_digest, SR_BUNDLE_DIGEST_SIZE) == 0;
 }
 
-/** Number of rows, of a table sorted by the number at @p field, whose number is at most @p value. */
+/** Number of rows whose number at @p field, by which the table is sorted, is at most @p value. */
 static uint32_t rows_up_to(const uint8_t *rows, uint32_t count, uint32_t field, uint32_t value)
 {
     uint32_t low = 0;
@@ -480,13 +481,13 @@ const char *sr_bundle_status_text(sr_bundle_status_t status)
     case SR_BUNDLE_OK:
         return "bundle is valid";
     case SR_BUNDLE_TRUNCATED:
-        return "bundle is cut off";
+        return "bundle is truncated";
     case SR_BUNDLE_BAD_MAGIC:
         return "not a bundle";
     case SR_BUNDLE_BAD_VERSION:
-        return "bundle has a format version that is not known here";
+        return "bundle has a format version that is not supported";
     case SR_BUNDLE_BAD_FEATURE:
-        return "bundle needs a feature that is not known here";
+        return "bundle needs a feature that is not supported";
     case SR_BUNDLE_BAD_HEADER:
         return "bundle header contradicts itself";
     case SR_BUNDLE_BAD_REGION:

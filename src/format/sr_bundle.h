@@ -4,7 +4,7 @@
  * data of the old system moves to another place.
  *
  * Format: docs/bundle-format.md. The parser is shared by chip and host, works on the manifest's bytes where they lie,
- * allocates nothing, and gives access to a table only after all of it was checked.
+ * allocates nothing, and gives access to a table only after the whole manifest was checked.
  */
 #pragma once
 
@@ -16,13 +16,13 @@
 #include <stdint.h>
 
 #define SR_BUNDLE_HEADER_SIZE    64u
-#define SR_BUNDLE_ROW_SIZE       16u /**< Of every table but that of moves. */
+#define SR_BUNDLE_ROW_SIZE       16u /**< Bytes of a row of every table but that of moves. */
 #define SR_BUNDLE_DIGEST_SIZE    16u /**< First half of a SHA-256. */
 #define SR_BUNDLE_SIGNATURE_SIZE 80u
 #define SR_BUNDLE_MAX_REGIONS    64u
 #define SR_BUNDLE_MAX_DIGESTS    8192u
 #define SR_BUNDLE_MAX_MOVES      16u
-#define SR_BUNDLE_MOVE_SIZE      32u /**< Of a row of the table of moves. */
+#define SR_BUNDLE_MOVE_SIZE      32u /**< Bytes of a row of the table of moves. */
 #define SR_BUNDLE_LABEL_SIZE     16u /**< Of a partition's label. */
 #define SR_BUNDLE_FEATURE_MOVES  (1u << 0)
 #define SR_BUNDLE_MAX_MANIFEST                                                                                         \
@@ -42,7 +42,7 @@ typedef enum sr_bundle_status {
     SR_BUNDLE_BAD_REGION,
     SR_BUNDLE_BAD_CHUNK,
     SR_BUNDLE_BAD_MOVE,
-    SR_BUNDLE_NOT_SIGNED,    /**< No signature, where one is asked for. */
+    SR_BUNDLE_NOT_SIGNED,    /**< No signature, where one is required. */
     SR_BUNDLE_OTHER_KEY,     /**< Signed with another key. */
     SR_BUNDLE_BAD_SIGNATURE, /**< Signature or signature block is wrong. */
     SR_BUNDLE_BAD_KEY,       /**< The public key itself cannot be read, or is not on P-256. */
@@ -56,18 +56,18 @@ typedef struct sr_bundle_region {
     sr_region_t place;
     uint32_t first_digest;
     sr_bundle_kind_t kind;
-    bool initial; /**< The new system owns it from then on: "What installed means" in the format's page. */
+    bool initial; /**< The new system owns it once installed: docs/bundle-format.md, "What installed means". */
 } sr_bundle_region_t;
 
 typedef struct sr_bundle_chunk {
-    uint32_t offset; /**< Of its data in the file. */
+    uint32_t offset; /**< Offset of its data in the file. */
     uint32_t length; /**< Bytes of its data. */
     uint32_t first_digest;
-    uint8_t sector_count; /**< Spanned, blank ones included. */
+    uint8_t sector_count; /**< Sectors that it spans, blank ones included. */
     sr_bundle_encoding_t encoding;
 } sr_bundle_chunk_t;
 
-/** Data of the old system that is at another place in the new one. Behind it the destination is blank. */
+/** Data of the old system that is at another place in the new one. Past its end the destination is blank. */
 typedef struct sr_bundle_move {
     char label[SR_BUNDLE_LABEL_SIZE + 1]; /**< Of its partition in the old system's table; "": it is in a region. */
     sr_region_t source;                   /**< The region; {0, 0} with a label. */

@@ -12,7 +12,7 @@
 
 // Flash sizes: update_flash_config() in ESP-IDF's bootloader_support. From v4.4 on the code of ESP32-S2 and S3 knows
 // all of them, that of the ESP32-P4 from v5.4 on, of the ESP32-C5 32 MB from v5.5 on, and of every chip all from v5.5.2
-// and v6.0 on. So past 16 MB it is the binary that tells, and only one without messages goes by the table. Past 16 MiB:
+// and v6.0 on. So past 16 MB the binary tells, and the table counts only for one without messages. Past 16 MiB:
 // SOC_SPI_MEM_SUPPORT_CACHE_32BIT_ADDR_MAP.
 static const sr_chip_t chips[] = {
     {"esp32", "ESP32", 0x0000, 0x1000, KNOWS_16_MIB, false},
@@ -73,7 +73,7 @@ uint32_t sr_chip_flash_khz(const sr_chip_t *chip, uint8_t spi_speed)
     const uint32_t source = id == ESP32C2 ? 60000u : id == ESP32H2 ? 48000u : 80000u;
     switch (spi_speed) {
     case 0x0:
-        // The ROM of the ESP32-C6 goes wrong with 0xF, so tools write 0 also for 80 MHz: it may mean that much.
+        // The ROM of the ESP32-C6 goes wrong with 0xF, so tools write 0 for 80 MHz, too: it may mean 80 MHz.
         return id == ESP32C6 ? source : source / 2;
     case 0x1:
         return source / 3;

@@ -14,27 +14,27 @@ typedef struct sr_chip {
     const char *family;         /**< As ESP Web Tools spells it in `chipFamily`: "ESP32", "ESP32-S3", ... */
     uint16_t image_chip_id;     /**< Field chip_id of the image header. */
     uint32_t bootloader_offset; /**< Where the mask ROM looks for the second-stage bootloader. */
-    uint8_t last_size_code;     /**< Largest flash size, as 1 MiB << code, that every bootloader for it knows which does
-                                     not name sizes in its messages. */
-    bool maps_past_16_mib;      /**< Its MMU and its flash controller can show flash past 16 MiB. */
+    uint8_t last_size_code; /**< Largest flash size (1 MiB << code) that is known to every bootloader for it that does
+                               not name sizes in its messages. */
+    bool maps_past_16_mib;  /**< Its MMU and its flash controller can map flash past 16 MiB. */
 } sr_chip_t;
 
 #define SR_FLASH_24_BIT 0x1000000u /**< What 24 address bits reach: 16 MiB. */
 
-/** What a bootloader's messages tell of the flash sizes that it knows. */
+/** What a bootloader's messages tell about one flash size. */
 typedef enum sr_chip_size_message {
-    SR_CHIP_SIZE_NAMED,     /**< This size is among them. */
-    SR_CHIP_SIZE_NOT_NAMED, /**< It names others. */
-    SR_CHIP_SIZE_NO_WORD,   /**< It names none: it was built without messages. */
+    SR_CHIP_SIZE_NAMED,     /**< They name this size. */
+    SR_CHIP_SIZE_NOT_NAMED, /**< They name other sizes. */
+    SR_CHIP_SIZE_NO_WORD,   /**< They name none: it was built without messages. */
 } sr_chip_size_message_t;
 
 /** What the eFuses of a chip demand of images. */
 typedef struct sr_chip_efuses {
-    uint16_t block_revision;    /**< major * 100 + minor; UINT16_MAX: not known, or the chip has none (ESP32). */
-    bool ignores_max_revision;  /**< DISABLE_WAFER_VERSION_MAJOR is burnt: no image's maximum counts. */
-    bool ignores_max_block;     /**< DISABLE_BLK_VERSION_MAJOR is burnt: likewise for the block revision. */
-    uint8_t secure_version;     /**< Anti-rollback: the lowest that an app may have; 0: any. */
-    uint8_t bootloader_version; /**< Likewise for a bootloader, where the ROM looks: 0 unless that is switched on. */
+    uint16_t block_revision;   /**< major * 100 + minor; UINT16_MAX: not known, or the chip has none (ESP32). */
+    bool ignores_max_revision; /**< DISABLE_WAFER_VERSION_MAJOR is burnt: no image's maximum counts. */
+    bool ignores_max_block; /**< DISABLE_BLK_VERSION_MAJOR is burnt: no image's maximum for the eFuse block counts. */
+    uint8_t secure_version; /**< Anti-rollback: the lowest secure version that an app may have; 0: any. */
+    uint8_t bootloader_version; /**< The lowest that a bootloader may have, if the ROM checks that; else 0: any. */
 } sr_chip_efuses_t;
 
 #define SR_PARTITION_TABLE_OFFSET 0x8000u /**< Default of CONFIG_PARTITION_TABLE_OFFSET. */
@@ -45,11 +45,11 @@ const sr_chip_t *sr_chip_by_id(uint16_t image_chip_id);
 /** The chip with this name ("esp32c3") or family ("ESP32-C3"), case ignored; or NULL. */
 const sr_chip_t *sr_chip_by_name(const char *name);
 
-/** The chips one after another, to list them: NULL behind the last. */
+/** The chips one after another, to list them: NULL past the last. */
 const sr_chip_t *sr_chip_at(unsigned index);
 
 /**
- * The flash clock that a number in the image header means on this chip, in kHz.
+ * The flash clock that a code in the image header means on this chip, in kHz.
  * @param spi_speed As in sr_image_t.
  * @return 0 if it means nothing there.
  */
@@ -58,7 +58,7 @@ uint32_t sr_chip_flash_khz(const sr_chip_t *chip, uint8_t spi_speed);
 /**
  * The flash size that a bootloader goes by.
  * @param code Of its image header, as in sr_image_t.
- * @param message About this code's size, see sr_chip_size_name(); of no meaning up to code 4, which all know.
+ * @param message About this code's size, see sr_chip_size_name(); ignored up to code 4, which all know.
  * @return Bytes; 2 MiB for a code that the bootloader does not know.
  */
 uint32_t sr_chip_flash_size(const sr_chip_t *chip, uint8_t code, sr_chip_size_message_t message);
@@ -67,8 +67,9 @@ uint32_t sr_chip_flash_size(const sr_chip_t *chip, uint8_t code, sr_chip_size_me
  *  with its terminating zero: "2MB" is also the end of "32MB". */
 const char *sr_chip_size_name(uint8_t code);
 
-#define SR_CHIP_SIZE_CODE_ALL_KNOW 4u /**< The largest flash size that every bootloader for every chip knows: 16 MiB.  \
-                                       */
+#define SR_CHIP_SIZE_CODE_ALL_KNOW                                                                                     \
+    4u /**< The largest flash size that every bootloader for every chip knows: 16 MiB.                                 \
+        */
 
 /**
  * True if an app in [address, address + length) is out of the chip's reach: it ends past 16 MiB, and the chip cannot

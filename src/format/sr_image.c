@@ -32,7 +32,7 @@
 #define SIGNATURE_V2_ECDSA     3u
 #define SIGNATURE_V2_ALIGNMENT SR_SECTOR_SIZE
 
-/** Everything that reads goes through here, so that no parser can ask for bytes behind the window. */
+/** Everything that reads goes through here, so that no parser can ask for bytes past the window. */
 static sr_image_status_t read_at(const sr_reader_t *reader, uint32_t offset, void *buffer, uint32_t length)
 {
     if (!sr_region_fits((sr_region_t){offset, length}, reader->size)) {
@@ -54,7 +54,7 @@ static void decode_header(const uint8_t *header, sr_image_t *image)
     image->hash_appended = header[23] != 0;
 }
 
-/** Reads the segment header at @p offset and moves @p offset behind the segment's data. */
+/** Reads the segment header at @p offset and moves @p offset past the segment's data. */
 static sr_image_status_t parse_segment(const sr_reader_t *reader, uint32_t *offset, sr_image_segment_t *segment)
 {
     uint8_t header[SEGMENT_HEADER_SIZE];
@@ -79,7 +79,7 @@ static sr_image_status_t parse_segment(const sr_reader_t *reader, uint32_t *offs
 
 static sr_image_status_t locate_footer(const sr_reader_t *reader, uint32_t end_of_segments, sr_image_t *image)
 {
-    // 64 bits: a window of almost 4 GiB may end less than 16 + 32 bytes behind the last segment.
+    // 64 bits: a window of almost 4 GiB may end less than 16 + 32 bytes past the last segment.
     uint64_t end_of_checksum = (end_of_segments & ~(uint64_t)(CHECKSUM_ALIGNMENT - 1u)) + CHECKSUM_ALIGNMENT;
     uint64_t length = end_of_checksum + (image->hash_appended ? SR_SHA256_SIZE : 0u);
     if (length > reader->size) {

@@ -72,7 +72,7 @@ typedef enum sr_image_secure_boot {
 
 /** What an image demands of the eFuses, from the descriptor that is the first thing in its first segment. */
 typedef struct sr_image_demands {
-    bool has_descriptor;           /**< An app's. */
+    bool has_descriptor;           /**< Present in an app. */
     uint32_t secure_version;       /**< Of an app; 0 without descriptor. */
     uint16_t min_block, max_block; /**< Revisions of the eFuse block, major * 100 + minor, as bootloaders read them:
                                         whether there is a descriptor or not. 0 and 0xFFFF: any. */
@@ -107,8 +107,8 @@ bool sr_image_app_desc(const sr_reader_t *reader, const sr_image_t *image, sr_im
 /** Reads what an image demands of the eFuses. @return false if the window is too small, or the reader failed. */
 bool sr_image_read_demands(const sr_reader_t *reader, sr_image_demands_t *demands);
 
-/** True if a signature block for this Secure Boot (version 1: 68 bytes behind the image; version 2: magic 0xE7 at the
- * next 4 KiB boundary; off: one of either kind) follows the image inside the window. Its signature is not verified
+/** True if a signature block for this Secure Boot (version 1: 68 bytes right after the image; version 2: magic 0xE7 at
+ * the next 4 KiB boundary; off: one of either kind) follows the image inside the window. Its signature is not verified
  * here: the ROM and the bootloader hold the key. */
 bool sr_image_has_signature_block(const sr_reader_t *reader, const sr_image_t *image,
                                   sr_image_secure_boot_t secure_boot);

@@ -25,7 +25,7 @@ static int library_finish(sr_md5_state_t *state, uint8_t digest[SR_MD5_SIZE])
 
 static void library_free(sr_md5_state_t *state)
 {
-    (void)state; // The ROM holds nothing outside the context.
+    (void)state; // The ROM keeps nothing outside the context.
 }
 
 #else

@@ -15,14 +15,14 @@ typedef struct sr_moves {
     struct sr_move {
         sr_region_t source;      /**< Whole sectors, not more than the destination's. */
         sr_region_t destination; /**< After the content it is to be blank. */
-    } *list;                     /**< Owned by the caller; may be NULL if there are none. */
+    } * list;                    /**< Owned by the caller; may be NULL if there are none. */
 } sr_moves_t;
 
 typedef enum sr_moves_wanted_kind {
-    SR_MOVES_WANTED_AS_IT_IS, /**< Nobody wants another content. */
+    SR_MOVES_WANTED_AS_IT_IS, /**< Stays as it is: in no region, and nothing moves there. */
     SR_MOVES_WANTED_BLANK,
     SR_MOVES_WANTED_CONTENT, /**< From the bundle. */
-    SR_MOVES_WANTED_MOVED,   /**< What another sector holds. */
+    SR_MOVES_WANTED_MOVED,   /**< What another sector holds now. */
 } sr_moves_wanted_kind_t;
 
 /** What one sector must hold. */

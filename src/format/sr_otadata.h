@@ -37,14 +37,14 @@ typedef struct sr_otadata {
     sr_otadata_entry_t entries[2];
 } sr_otadata_t;
 
-/** CRC-32 over a sequence number, as stored behind it. */
+/** CRC-32 over a sequence number, as stored after it. */
 uint32_t sr_otadata_crc(uint32_t sequence);
 
 /** True if the bootloader considers this entry: sequence not erased, CRC right, state neither INVALID nor ABORTED. */
 bool sr_otadata_entry_valid(const sr_otadata_entry_t *entry);
 
-/** True for the states NEW and PENDING_VERIFY: a bootloader with rollback passes over the entry at one of the next
- * starts, unless the app confirms itself; one without takes no notice. */
+/** True for the states NEW and PENDING_VERIFY: a bootloader with rollback skips the entry at one of the next starts,
+ * unless the app confirms itself; one without takes no notice of them. */
 bool sr_otadata_on_probation(const sr_otadata_entry_t *entry);
 
 /**

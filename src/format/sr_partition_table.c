@@ -120,7 +120,8 @@ sr_partition_table_status_t sr_partition_table_parse(const sr_reader_t *reader, 
     }
     if (status == SR_PARTITION_TABLE_OK) {
         table->bad_entry = 0;
-        // The bootloader takes the MD5 entry off its count, wherever it stands, and so never looks at the last entry.
+        // The bootloader subtracts the MD5 entry from its count, wherever it stands, and so never looks at the last
+        // entry.
         if (table->has_md5 && !parse.md5_is_last) {
             table->count--;
         }
@@ -128,7 +129,8 @@ sr_partition_table_status_t sr_partition_table_parse(const sr_reader_t *reader, 
     return status;
 }
 
-/* Gives the entry another place if it starts at @p from; if another app lies there, that one ends in front of it. */
+/* Gives the entry another place if it starts at @p from. Any other app that lies at the new place is cut short in front
+ * of it. */
 static bool move_entry(uint8_t *raw, uint32_t from, sr_region_t to)
 {
     const sr_region_t place = {sr_bytes_get_le32(raw + ENTRY_ADDRESS), sr_bytes_get_le32(raw + ENTRY_SIZE)};

@@ -19,7 +19,7 @@
 
 #define SR_PARTITION_TYPE_APP        0x00u
 #define SR_PARTITION_TYPE_DATA       0x01u
-#define SR_PARTITION_TYPE_BOOTLOADER 0x02u /**< Since ESP-IDF 5.4: tables may name the bootloader, */
+#define SR_PARTITION_TYPE_BOOTLOADER 0x02u /**< Since ESP-IDF 5.4 tables may name the bootloader, */
 #define SR_PARTITION_TYPE_TABLE      0x03u /**< and themselves. */
 #define SR_PARTITION_APP_FACTORY     0x00u
 #define SR_PARTITION_APP_OTA_0       0x10u
@@ -63,7 +63,7 @@ typedef struct sr_partition_table {
  *
  * @param reader Window that starts with the table, at least SR_PARTITION_TABLE_SIZE bytes.
  * @param flash_size Bytes that the bootloader believes the flash to have (its header's field); 0 if unknown: then
- *        only entries that end behind 4 GiB are past the end.
+ *        only entries that end past 4 GiB are past the end.
  * @param[out] table Entries read so far, also on failure. About 3.5 KiB: not for a small stack.
  */
 sr_partition_table_status_t sr_partition_table_parse(const sr_reader_t *reader, uint32_t flash_size,
@@ -85,7 +85,7 @@ unsigned sr_partition_table_ota_slots(const sr_partition_table_t *table);
 /**
  * Edits the bytes of a table: the app partition that starts at @p from gets another place. Another app partition that
  * lies over this place is cut short in front of it, down to nothing, so that no byte of flash belongs to two of them.
- * The MD5 is made anew if the table has one; all else stays as it is.
+ * The MD5 is computed again if the table has one; all else stays as it is.
  * @param[in,out] bytes A table that sr_partition_table_parse() accepts.
  * @return false if no app partition starts at @p from, or if it cannot be hashed.
  */

@@ -17,7 +17,7 @@ sr_reader_t sr_reader_window(sr_reader_window_t *window, const sr_reader_t *base
     return (sr_reader_t){.context = window, .read = window_read, .size = size < room ? size : room};
 }
 
-/* Length of the run from address on that comes from one source, and which one. */
+/* Length of the run from @p address on that comes from one source, and which one. */
 typedef enum source { FROM_FLASH, FROM_IMAGE, FROM_BLANK } source_t;
 
 static source_t source_at(const sr_reader_overlay_t *overlay, uint32_t address, size_t *run)

@@ -34,10 +34,10 @@ typedef struct sr_reader_window {
  */
 sr_reader_t sr_reader_window(sr_reader_window_t *window, const sr_reader_t *base, uint32_t offset, uint32_t size);
 
-/** What a flash will hold once an image has been copied to a region of it, blank behind the image. */
+/** What a flash will hold once an image has been copied to a region of it; blank past the image. */
 typedef struct sr_reader_overlay {
     const sr_reader_t *flash; /**< Must outlive the overlay. */
-    const sr_reader_t *image; /**< Likewise. */
+    const sr_reader_t *image; /**< Must outlive the overlay. */
     sr_region_t destination;
 } sr_reader_overlay_t;
 

@@ -21,7 +21,7 @@
 /** Fields of the list's first page. */
 #define AT_COUNT    0u
 #define AT_SECTORS  4u
-#define AT_GUARDED  8u /**< 0 if so, else erased. */
+#define AT_GUARDED  8u /**< 0 if a recovery bootloader stands in, else erased. */
 #define AT_MANIFEST 12u
 #define AT_APP_ID   16u
 #define AT_BEFORE   32u
@@ -42,9 +42,9 @@ const char *sr_record_status_text(sr_record_status_t status)
         [SR_RECORD_NOT_SEALED] = "was not written to its end",
         [SR_RECORD_BAD_HEADER] = "contradicts itself",
         [SR_RECORD_OTHER_APP] = "was not written by this app",
-        [SR_RECORD_BAD_MANIFEST] = "has no manifest that is to be trusted",
+        [SR_RECORD_BAD_MANIFEST] = "has no manifest that can be trusted",
         [SR_RECORD_NOT_ADMITTED] = "has a manifest that is not for this device",
-        [SR_RECORD_BAD_ENTRY] = "has an entry that nobody writes",
+        [SR_RECORD_BAD_ENTRY] = "has an entry that no app would write",
         [SR_RECORD_NOT_WANTED] = "has an entry that its manifest does not want",
         [SR_RECORD_FORBIDDEN] = "has an entry over itself, or over what runs here",
         [SR_RECORD_BAD_RECOVERY] = "counts on a recovery bootloader that this chip does not have",
@@ -52,7 +52,7 @@ const char *sr_record_status_text(sr_record_status_t status)
         [SR_RECORD_INCOMPLETE] = "has not all that its manifest says",
         [SR_RECORD_REFUSED] = "would leave a chip that does not boot",
     };
-    return (unsigned)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "is not known here";
+    return (unsigned)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "has an unknown status";
 }
 
 void sr_record_write_mark(uint8_t mark[SR_RECORD_MARK_SIZE], uint32_t sectors)
@@ -144,7 +144,7 @@ static sr_region_t place_of(const sr_record_entry_t *entry)
     return (sr_region_t){entry->address, entry->sectors * SR_SECTOR_SIZE};
 }
 
-/* Is it one that a writer could have made? */
+/* True if a writer could have made this entry. */
 static bool is_well_formed(const uint8_t *list, uint32_t index, const sr_record_entry_t *entry, uint32_t flash_size)
 {
     const uint8_t *row = list + FIRST_ENTRY + index * ENTRY_SIZE;
@@ -155,7 +155,7 @@ static bool is_well_formed(const uint8_t *list, uint32_t index, const sr_record_
            entry->sectors <= (flash_size - entry->address) / SR_SECTOR_SIZE && (entry->sectors == 1 || !one_by_one);
 }
 
-/* Groups in their order, sectors of a group by ascending address, none twice. The entries before are well-formed. */
+/* Groups in their order, sectors of a group by ascending address, none twice. The entries before it are well-formed. */
 static bool is_in_order(const uint8_t *list, uint32_t index, const sr_record_entry_t *entry)
 {
     for (uint32_t i = 0; i < index; i++) {
@@ -178,8 +178,8 @@ bool sr_record_moves_to(const sr_bundle_t *bundle, uint32_t address)
     return false;
 }
 
-/* Every sector of it is what the manifest wants there, or lies where the manifest moves something to; and content is
- * all of one kind. */
+/* True if every sector of the entry is what the manifest wants there, or lies where the manifest moves something to,
+ * and its content is all of one kind. */
 static bool is_wanted(const sr_record_entry_t *entry, const sr_bundle_t *bundle)
 {
     const sr_bundle_want_t kind = entry->blank ? SR_BUNDLE_BLANK : SR_BUNDLE_CONTENT;
@@ -197,7 +197,7 @@ static bool is_wanted(const sr_record_entry_t *entry, const sr_bundle_t *bundle)
     return (moves && !entry->blank) || sr_bytes_are_zero(entry->digest, sizeof(entry->digest));
 }
 
-/* The table comes after the bootloader, and both after the data: whatever would change that order is none of ours. */
+/* The table comes after the bootloader, and both after the data: no app of ours writes a list in another order. */
 static bool is_in_its_group(const sr_record_entry_t *entry, const sr_record_limits_t *limits)
 {
     const sr_region_t first = {limits->bootloader, SR_SECTOR_SIZE};
@@ -214,7 +214,7 @@ static bool is_forbidden(const sr_record_entry_t *entry, const sr_record_limits_
     return sr_region_overlaps(place, limits->record) || sr_region_overlaps(place, limits->recovery);
 }
 
-/* A guarded commit starts with the magic byte, which so has to be in the first sector that is held for it. */
+/* If a recovery bootloader stands in, the commit starts with the magic byte: it must be in the first sector in RAM. */
 static bool may_be_guarded(const uint8_t *list, uint32_t count, const sr_record_limits_t *limits)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -229,10 +229,10 @@ static bool may_be_guarded(const uint8_t *list, uint32_t count, const sr_record_
 /** Sectors that wait in RAM. */
 typedef struct held {
     uint32_t neighbours; /**< Blank ones of the block that the boot path begins in. */
-    uint32_t elsewhere;  /**< With content, and neither of bootloader nor of table. */
+    uint32_t elsewhere;  /**< With content, and part of neither bootloader nor table. */
 } held_t;
 
-/* They are bounded by what a system has there, so that no list can ask for all the memory there is. */
+/* Bounded by what a system has there, so that no list can ask for all the memory there is. */
 static bool count_held(held_t *held, const sr_record_entry_t *entry, const sr_record_limits_t *limits)
 {
     const bool elsewhere = entry->address < limits->bootloader || entry->address > limits->table;
@@ -246,7 +246,7 @@ sr_record_status_t sr_record_check(const uint8_t list[SR_SECTOR_SIZE], const sr_
                                    const sr_bundle_t *bundle, const sr_record_limits_t *limits)
 {
     const uint32_t manifest_sectors = sr_record_manifest_sectors(header->manifest_size);
-    uint32_t data_sectors = 0; /* Of entries that do not overlap: as many as the flash has at most. */
+    uint32_t data_sectors = 0; /* The sum of entries that do not overlap is at most what the flash has. */
     held_t held = {0};
     for (uint32_t i = 0; i < header->count; i++) {
         const sr_record_entry_t entry = sr_record_read_entry(list, i);

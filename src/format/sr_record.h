@@ -2,9 +2,10 @@
 /** @file
  * The bytes of a staged record, and what a list must be to count: docs/record-format.md.
  *
- * A record lies in free flash, where strangers may have put bytes. The seal of its list proves only that it was written
- * to the end. What may be written on its word is decided here, against a manifest whose signature was verified before,
- * and against the flash: no address, length, count or index of a list is used before sr_record_check() has passed it.
+ * A record lies in free flash, where anybody may have put bytes. The seal of its list proves only that it was written
+ * to the end. What may be written because of it is decided here, against a manifest whose signature was verified
+ * before, and against the flash: no address, length, count or index of a list is used before sr_record_check() has
+ * passed it.
  *
  * Allocates nothing, reads no flash. No product or sum can wrap: numbers are bounded by the size of the flash first.
  */
@@ -26,7 +27,7 @@
 
 /** When an entry is written. */
 typedef enum sr_record_group {
-    SR_RECORD_DATA = 0,       /**< Data partitions of the system that is replaced, one after another. */
+    SR_RECORD_DATA = 0,       /**< Data partitions of the old system, one after another. */
     SR_RECORD_NEIGHBOURS = 1, /**< From here on as sr_boot_path_buffer_group_t. */
     SR_RECORD_BOOTLOADER = 2,
     SR_RECORD_TABLE = 3,
@@ -49,9 +50,9 @@ typedef struct sr_record_header {
     uint32_t count;         /**< Entries; at most SR_RECORD_MAX_ENTRIES. */
     uint32_t sectors;       /**< After mark and list: manifest, data, and what fills up a block. */
     uint32_t manifest_size; /**< Bytes of manifest and signature block. */
-    bool guarded;           /**< A recovery bootloader stands in for the one that the commit writes. */
-    /** Digest of the first sector of the app that wrote the record. Only the same app may go on with it: whatever else
-     *  runs here by now, the record knows nothing of. */
+    bool guarded;           /**< A recovery bootloader stands in while the commit writes the bootloader. */
+    /** Digest of the first sector of the app that wrote the record. Only the same app may go on with it: the record
+     * knows nothing of whatever else runs here by now. */
     uint8_t app_id[SR_BUNDLE_DIGEST_SIZE];
     /** Digest of the boot path's first part before the commit, sr_record_is_first_part(): tells a boot path that is
      *  still the old one from one that is half written. */
@@ -67,10 +68,10 @@ typedef enum sr_record_status {
     SR_RECORD_OTHER_APP,    /**< Written by another app. */
     SR_RECORD_BAD_MANIFEST, /**< Manifest or signature: the bundle's status says more. */
     SR_RECORD_NOT_ADMITTED, /**< The manifest is not for this chip, or too old. */
-    SR_RECORD_BAD_ENTRY,    /**< An entry that nobody writes: outside the flash, out of order, of no group, ... */
+    SR_RECORD_BAD_ENTRY,    /**< An entry that no app would write: outside the flash, out of order, of no group, ... */
     SR_RECORD_NOT_WANTED,   /**< An entry that the manifest does not want there. */
     SR_RECORD_FORBIDDEN,    /**< An entry over the record itself, or that would change what runs. */
-    SR_RECORD_BAD_RECOVERY, /**< Guarded, where nothing can stand in for the bootloader. */
+    SR_RECORD_BAD_RECOVERY, /**< Counts on a recovery bootloader, and this chip has none that can stand in. */
     SR_RECORD_BAD_DATA,     /**< A data sector does not have the digest that vouches for it. */
     SR_RECORD_INCOMPLETE,   /**< The flash would not hold all that the manifest says. */
     SR_RECORD_REFUSED,      /**< The chip would not boot the result. */
@@ -84,15 +85,16 @@ const char *sr_record_status_text(sr_record_status_t status);
 void sr_record_write_mark(uint8_t mark[SR_RECORD_MARK_SIZE], uint32_t sectors);
 
 /**
- * Reads a mark. Half of one may tell any number; nothing follows it then, because it is written first and erased last.
+ * Reads a mark. A torn one may tell any number; nothing follows it then, because the mark is written first and erased
+ * last.
  * @param address Where it was read.
- * @param[out] sectors Of the record after mark and list; 0 if the mark is half of one.
+ * @param[out] sectors Of the record after mark and list; 0 if the mark is torn.
  * @return false if it is none, or if the record would not fit into the flash.
  */
 bool sr_record_read_mark(const uint8_t mark[SR_RECORD_MARK_SIZE], uint32_t address, uint32_t flash_size,
                          uint32_t *sectors);
 
-/** Sectors of a whole record. @param sectors As the mark has them; 0: it is a mark alone, and not ever more. */
+/** Sectors of a whole record. @param sectors As the mark has them; 0: it is a mark alone, and no record. */
 uint32_t sr_record_sectors(uint32_t sectors);
 
 /** Sectors that a manifest with its signature takes. @param manifest_size At most UINT32_MAX - SR_SECTOR_SIZE. */
@@ -112,7 +114,7 @@ sr_record_status_t sr_record_read_header(const uint8_t list[SR_SECTOR_SIZE], uin
 /** Writes entry number @p index, below SR_RECORD_MAX_ENTRIES. */
 void sr_record_write_entry(uint8_t list[SR_SECTOR_SIZE], uint32_t index, const sr_record_entry_t *entry);
 
-/** Reads entry number @p index, below SR_RECORD_MAX_ENTRIES. Its fields may be anything. */
+/** Reads entry number @p index, below SR_RECORD_MAX_ENTRIES. Its fields may hold any value. */
 sr_record_entry_t sr_record_read_entry(const uint8_t list[SR_SECTOR_SIZE], uint32_t index);
 
 /** What a list is checked against. */
@@ -121,7 +123,7 @@ typedef struct sr_record_limits {
     sr_region_t record;   /**< The record itself, mark included. */
     uint32_t bootloader;  /**< Where the ROM looks for it. */
     uint32_t table;       /**< Of the running system's partition table. */
-    sr_region_t recovery; /**< The recovery bootloader, if that started the chip; else empty. */
+    sr_region_t recovery; /**< The recovery bootloader, if it started the chip; else empty. */
     bool can_be_guarded;  /**< A recovery bootloader is burnt, and bytes can be programmed one by one. */
 } sr_record_limits_t;
 

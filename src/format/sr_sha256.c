@@ -31,7 +31,7 @@ static void library_free(sr_sha256_state_t *state)
 static int library_start(sr_sha256_state_t *state)
 {
     *state = psa_hash_operation_init();
-    // Calls after the first are free, and nobody else is obliged to have made the first.
+    // Calls after the first cost nothing, and it is not certain that anybody else has made the first.
     psa_status_t status = psa_crypto_init();
     return status != PSA_SUCCESS ? status : psa_hash_setup(state, PSA_ALG_SHA_256);
 }

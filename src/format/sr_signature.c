@@ -101,7 +101,7 @@ static sr_bundle_status_t library_verify(const uint8_t *digest, const uint8_t *r
 
 static psa_status_t import_point(const uint8_t *bytes, psa_key_id_t *key)
 {
-    // Calls after the first are free, and nobody else is obliged to have made the first.
+    // Calls after the first cost nothing, and it is not certain that anybody else has made the first.
     const psa_status_t status = psa_crypto_init();
     if (status != PSA_SUCCESS) {
         return status;
@@ -154,7 +154,7 @@ static bool is_space(char symbol)
     return symbol == ' ' || symbol == '\t' || symbol == '\r' || symbol == '\n';
 }
 
-/** Decodes what stands between the markers: the one length, with the one padding, that such a key has. */
+/** Decodes what stands between the markers: such a key has one length and one padding only. */
 static bool decode_pem(const char *pem, uint8_t der[3 * BASE64_GROUPS])
 {
     const char *text = strstr(pem, pem_begin);
@@ -187,7 +187,7 @@ static bool decode_pem(const char *pem, uint8_t der[3 * BASE64_GROUPS])
 sr_bundle_status_t sr_signature_public_key_read(const char *pem, sr_signature_public_key_t *key)
 {
     uint8_t der[3 * BASE64_GROUPS];
-    // The bits behind the key's end, which the padding leaves unused, are zero.
+    // The bits past the key's end, which the padding leaves unused, must be zero.
     if (!decode_pem(pem, der) || memcmp(der, der_prefix, DER_PREFIX_SIZE) != 0 || der[DER_PREFIX_SIZE] != 0x04 ||
         der[DER_SIZE] != 0 || der[DER_SIZE + 1] != 0) {
         return SR_BUNDLE_BAD_KEY;

@@ -17,7 +17,7 @@ typedef struct sr_signature_public_key {
     uint8_t id[SR_SIGNATURE_KEY_ID_SIZE];
 } sr_signature_public_key_t;
 
-/** The signature block behind a manifest, decoded. */
+/** The signature block after a manifest, decoded. */
 typedef struct sr_signature {
     bool is_signed;
     uint8_t key_id[SR_SIGNATURE_KEY_ID_SIZE];

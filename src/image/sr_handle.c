@@ -10,7 +10,7 @@ static uint32_t next_value = FIRST_VALUE;
 
 void *sr_handle_open(sr_handle_t *handle)
 {
-    /* After 2^31 handles the numbers come round. */
+    /* After 2^31 handles the numbers start over. */
     do {
         handle->value = next_value;
         next_value += 2u;

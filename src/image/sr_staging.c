@@ -64,7 +64,7 @@ static esp_err_t sink_begin(void *context, int64_t length)
     return length > 0 ? check_length(staging, (uint64_t)length) : ESP_OK;
 }
 
-/* Sectors of a block that the rest of the image will fill, as far as that is known. */
+/* Sectors of a block that the rest of the image will fill, as far as its length is known. */
 static uint32_t sectors_to_come(const sr_staging_t *staging, uint32_t offset)
 {
     const uint64_t rest = staging->announced >= 0 ? (uint64_t)staging->announced - offset : SR_BLOCK_SIZE;
@@ -113,7 +113,7 @@ static bool checks_image(const sr_staging_t *staging)
     return (staging->config->flags & ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK) == 0;
 }
 
-/* The buffer holds the sector that ends at `received`; puts it into flash. */
+/* Writes the buffer to flash: it holds the sector that ends at `received`. */
 static esp_err_t flush(sr_staging_t *staging)
 {
     const uint32_t offset = (staging->received - 1u) & ~(SR_SECTOR_SIZE - 1u);

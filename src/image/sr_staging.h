@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-/** A stream on its way into staging. Lives for one download. */
+/** A stream that is being staged. Lives for one download. */
 typedef struct sr_staging {
     const sr_system_t *system;
     const esp_self_reflasher_config_t *config;
@@ -20,9 +20,9 @@ typedef struct sr_staging {
 
     struct sr_staging_buffers *buffers; /**< Set by sr_staging_open(). */
     sr_writer_t writer;
-    int64_t announced; /**< Bytes that the source said would come, or -1. */
+    int64_t announced; /**< Bytes that the source announced, or -1. */
     uint32_t received; /**< Bytes so far. */
-    uint32_t written;  /**< Bytes of the room that hold some of the image, whoever put them there; whole sectors. */
+    uint32_t written;  /**< Bytes of `room` that have some of the image, whoever put them there; whole sectors. */
 } sr_staging_t;
 
 /** Allocates buffers. @return ESP_OK or ESP_ERR_NO_MEM. */
@@ -38,15 +38,15 @@ esp_err_t sr_staging_finish(sr_staging_t *staging);
 /**
  * Makes what is staged unusable, because the image was refused or the download broke off.
  *
- * All of an image that is refused is erased. Where it is not the image that is to blame, what came stays as a start for
- * the next try, but for its first sector, so that no bootloader takes it for an app, and for the marks of staged
+ * All of an image that is refused is erased. Where the image is not to blame, what has arrived stays as a start for the
+ * next attempt, but for its first sector, so that no bootloader takes it for an app, and for the marks of staged
  * records. Sectors that cannot be erased are logged; the others are erased nevertheless.
  *
- * @param why What the call is about to return.
+ * @param why The error that the call is about to return.
  */
 void sr_staging_give_up(sr_staging_t *staging, esp_err_t why);
 
-/** True for the errors that mean that the image is not wanted, whoever tries again. */
+/** True for the errors that mean that the image is refused, and would be refused again. */
 bool sr_staging_is_refusal(esp_err_t err);
 
 /** Frees the buffers. */

@@ -17,7 +17,7 @@ static bool boot_path_is_whole(const sr_abandon_t *abandon)
            memcmp(digest, abandon->journal->header.before, sizeof(digest)) == 0;
 }
 
-/* The move that brings something to this sector; NULL if none does, or if it stays where it is. */
+/* The move that brings something to this sector; NULL if there is none, or if it leaves the content where it is. */
 static const struct sr_move *move_to(const sr_moves_t *moves, uint32_t address)
 {
     for (uint32_t i = 0; i < moves->count; i++) {
@@ -30,7 +30,7 @@ static const struct sr_move *move_to(const sr_moves_t *moves, uint32_t address)
     return NULL;
 }
 
-/* Is what an entry has staged still where it comes from? */
+/* True if the source of what an entry has staged still holds it. */
 static bool entry_has_source(const sr_abandon_t *abandon, const sr_record_entry_t *entry)
 {
     uint8_t digest[SR_SHA256_SIZE];
@@ -48,7 +48,7 @@ static bool entry_has_source(const sr_abandon_t *abandon, const sr_record_entry_
     return sr_sha256_finish(&sha, digest) == 0 && known && memcmp(digest, entry->digest, SR_BUNDLE_DIGEST_SIZE) == 0;
 }
 
-/* What went straight to its place is there, and where it comes from, if that is whole. */
+/* True if what went straight to its place is still at its source, too. */
 static bool place_has_source(const sr_abandon_t *abandon, const struct sr_move *move)
 {
     const sr_journal_t *journal = abandon->journal;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Giving up a commit that cannot be finished, as long as nothing is lost by that: then the next plan starts anew.
+ * Giving up a commit that cannot be finished, as long as nothing is lost by that: then the next plan starts afresh.
  */
 #pragma once
 
@@ -18,16 +18,17 @@ typedef struct sr_abandon {
     const sr_journal_t *journal;
     sr_writer_t *writer;
     uint8_t *scratch;        /**< SR_SECTOR_SIZE bytes. */
-    const sr_moves_t *moves; /**< Those that the record belongs to. */
-    bool moves_are_known;    /**< False: not all of their sources are. */
+    const sr_moves_t *moves; /**< Moves of the record's manifest. */
+    bool moves_are_known;    /**< False: not all of their sources are known. */
     esp_err_t cause;
     uint32_t failed_address; /**< The sector that could not be written. */
 } sr_abandon_t;
 
 /**
- * Discards the record if the old boot path is whole, and what moves is still where it comes from; else keeps it, to be
- * tried again at the next start. Tells in the log which, and why. Not for want of memory, which passes.
- * @param[out] stuck It is given up, but what is left of its record cannot be made unusable.
+ * Discards the record if the old boot path is whole and what moves is still at its source; else keeps it, to be tried
+ * again at the next start. Logs which of the two, and why. A record is not discarded for want of memory, which may be
+ * there next time.
+ * @param[out] stuck The commit is given up, but what is left of its record cannot be made unusable.
  * @return the cause
  */
 esp_err_t sr_abandon(const sr_abandon_t *abandon, bool *stuck);

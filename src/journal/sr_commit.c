@@ -5,7 +5,7 @@
 
 #define DATA_ATTEMPTS 4u
 
-/* What is blank in a sector that the chip decrypts is written there as content: erased cells read as something else. */
+/* A blank sector that the chip decrypts is written like content: erased cells read as something else there. */
 static uint32_t used_of(const sr_commit_t *commit, const sr_record_entry_t *entry, uint32_t address)
 {
     return entry->blank && !sr_flash_encrypts(commit->journal->flash, address) ? 0 : SR_SECTOR_SIZE;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The commit: what the running system needed until now is replaced, from a list of entries and a place to get them.
+ * The commit: what the running system needed until now is replaced, from a list of entries and a function that gets
+ * their content.
  */
 #pragma once
 
@@ -26,7 +27,7 @@ typedef struct sr_commit {
     void *fetch_context;
     uint8_t *scratch;  /**< SR_SECTOR_SIZE bytes of internal RAM. */
     uint8_t *readback; /**< SR_WRITER_READBACK_SIZE bytes of internal RAM. */
-    /** Block that may be erased at once if its sectors are listed or blank, as sr_map_claimed(); empty: only blocks
+    /** Block that may be erased at once if its sectors are listed or blank, from sr_map_claimed(); empty: only blocks
      *  whose sectors are all listed. */
     sr_region_t claimed;
 

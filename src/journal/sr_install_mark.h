@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The mark of an installation that is not done: one sector of free flash that says for which manifest.
+ * The mark of an installation that is not done yet: one sector of free flash that says which manifest is being
+ * installed.
  *
  * As long as it is there, a bundle whose own regions are right is not taken for installed. It is written before the
- * last of these sectors is, and voided by one program operation after the last sector of all. Voided, it belongs to no
- * manifest, whatever a power cut makes of it afterwards.
+ * last of these regions' sectors, and voided by one program operation after everything else was written. A void mark
+ * belongs to no manifest, whatever a power cut makes of it afterwards.
  *
  * Format, byte by byte: docs/bundle-format.md.
  */
@@ -33,7 +34,8 @@ typedef struct sr_install_mark {
 esp_err_t sr_install_mark_find(const sr_flash_t *flash, uint32_t from, uint8_t *scratch, sr_install_mark_t *mark);
 
 /**
- * Tells whether a sector takes a mark without being erased: it is blank, or holds part of this one that a cut has left.
+ * Tells whether a sector takes a mark without being erased: it is blank, or holds part of this mark that a power cut
+ * has left.
  * @param scratch SR_SECTOR_SIZE bytes.
  * @return ESP_OK or an error of the flash.
  */

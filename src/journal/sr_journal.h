@@ -7,7 +7,7 @@
  * Layout: a mark, a list, the signed manifest, and the data, each in sectors of their own. The mark says that here is a
  * record and how long it is; it is written first and erased last, so that an unfinished record can be found and cleaned
  * up. The list ends in the seal, a SHA-256 over the rest of it; it is written last and erased first. The seal tells a
- * record that was cut short from one that is whole, and nothing else: what may be believed, sr_record.h says.
+ * whole record from one that was cut short, and nothing else: sr_record.h says what may be believed.
  *
  * Byte by byte: docs/record-format.md.
  */
@@ -23,12 +23,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** A record in work. */
+/** A record that is being written or read. */
 typedef struct sr_journal {
     const sr_flash_t *flash;
     uint32_t address;          /**< Of the mark, which is the first sector. */
     uint32_t data_sectors;     /**< Of all entries. */
-    sr_record_header_t header; /**< Its count and sectors are kept up to date. */
+    sr_record_header_t header; /**< Header of the list; its count and sectors are kept up to date. */
     uint8_t *list;             /**< SR_SECTOR_SIZE bytes of internal RAM, owned by the caller. */
     /** SR_BUNDLE_DIGEST_SIZE bytes for each data sector, owned by the caller: what it must hold to be written. */
     uint8_t *digests;
@@ -47,7 +47,7 @@ esp_err_t sr_journal_add(sr_journal_t *journal, const sr_record_entry_t *entry);
 /**
  * Lets the last entry cover one sector more, if @p address is the next one and the entry is of this group and kind. On
  * the boot path only neighbours are joined: each other sector waits in RAM by itself. Changes no flash.
- * @return true if it does.
+ * @return true if the entry covers it now.
  */
 bool sr_journal_extend(sr_journal_t *journal, sr_record_group_t group, uint32_t address, bool blank);
 
@@ -66,7 +66,7 @@ uint32_t sr_journal_manifest_address(const sr_journal_t *journal);
 /** Flash address of a data sector. */
 uint32_t sr_journal_data_address(const sr_journal_t *journal, uint32_t data_index);
 
-/** Marks the place in flash as a record that is not finished.
+/** Writes the mark: a record that is not finished lies here.
  *  @param scratch SR_SECTOR_SIZE bytes. @return ESP_OK or as sr_writer_put(). */
 esp_err_t sr_journal_open(sr_journal_t *journal, sr_writer_t *writer, uint32_t address, uint8_t *scratch);
 
@@ -91,7 +91,7 @@ esp_err_t sr_journal_find(sr_journal_t *journal);
 
 /**
  * Reads the list of the record at journal->address, and its header. Nothing of it is to be believed yet.
- * @param[out] status As sr_record_read_header().
+ * @param[out] status SR_RECORD_OK, SR_RECORD_NOT_SEALED or SR_RECORD_BAD_HEADER.
  * @return ESP_OK, also if status is bad; or an error of the flash.
  */
 esp_err_t sr_journal_load(sr_journal_t *journal, sr_record_status_t *status);
@@ -114,8 +114,8 @@ esp_err_t sr_journal_digest_first_part(const sr_journal_t *journal, uint8_t *scr
                                        uint8_t digest[SR_BUNDLE_DIGEST_SIZE]);
 
 /**
- * Erases the record, the seal first and the mark last. Where the list cannot be erased, one of its other sectors is
- * as good: without mark, or with another manifest, it is no record any more.
+ * Erases the record, the seal first and the mark last. Where the list cannot be erased, erasing another of the record's
+ * sectors does as well: without mark or manifest it is no record any more.
  * @param scratch SR_SECTOR_SIZE bytes.
  * @return ESP_OK; or as sr_writer_put(): then it may still count, and sr_journal_find() finds it.
  */

@@ -59,7 +59,7 @@ static esp_err_t prove(resume_t *resume, sr_record_status_t *status)
     return err;
 }
 
-/* Finds a record that proves itself. */
+/* Finds a record that can be believed. */
 static esp_err_t find_record(resume_t *resume)
 {
     sr_record_status_t status = SR_RECORD_NOT_SEALED;

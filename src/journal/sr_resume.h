@@ -9,9 +9,10 @@
 #include <stdbool.h>
 
 /**
- * Does what esp_self_reflasher_resume() does.
+ * Implements esp_self_reflasher_resume() for a config that was checked.
  * @param config Not NULL, with a key or unsigned bundles allowed.
- * @param[out] stuck A step was given up whose record cannot be made unusable: who has something else to do may do it.
+ * @param[out] stuck A commit was given up whose record cannot be made unusable: a caller that has something else to do
+ * may go on.
  * @return as esp_self_reflasher_resume()
  */
 esp_err_t sr_resume(const esp_self_reflasher_bundle_config_t *config, bool *stuck);

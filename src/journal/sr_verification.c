@@ -55,7 +55,7 @@ static void look_at_partition(void *context, const esp_partition_t *partition)
         sr_partition_is_data(partition) && sr_region_overlaps(sr_partition_region(partition), place->region);
 }
 
-/* Nothing is staged in a data partition of the running system: what looks like a record there, somebody has stored. */
+/* Nothing is staged in a data partition of the running system: somebody has stored what looks like a record there. */
 static esp_err_t check_place(sr_verification_t *verification, sr_record_status_t *status)
 {
     place_t place = {.region = sr_journal_place(verification->journal)};
@@ -79,7 +79,7 @@ static esp_err_t check_app(sr_verification_t *verification, sr_record_status_t *
     return ESP_OK;
 }
 
-/* Rows for each sector that this flash has: one for another device could ask for all memory. */
+/* Limits the rows to those for each sector of this flash: a manifest for another device could ask for all memory. */
 static uint32_t largest_manifest(const sr_verification_t *verification)
 {
     const uint32_t rows = SR_BUNDLE_MAX_REGIONS + 2u * (verification->system->flash.size / SR_SECTOR_SIZE);
@@ -159,7 +159,7 @@ static esp_err_t check_list(sr_verification_t *verification, sr_record_status_t 
     return ESP_OK;
 }
 
-/* As in a plan: which regions are encrypted says the table, and what moves would have to be encrypted anew; and with
+/* As in a plan: the table says which regions are encrypted, and what moves would have to be encrypted again; and with
  * Secure Boot V1 nobody can tell whether the ROM takes another bootloader. */
 static esp_err_t check_security(sr_verification_t *verification, sr_record_status_t *status)
 {
@@ -182,7 +182,7 @@ static esp_err_t check_security(sr_verification_t *verification, sr_record_statu
     return ESP_OK;
 }
 
-/* What the manifest says a data sector must be; NULL for one that moves. */
+/* The digest that the manifest has for a data sector; NULL for one that moves. */
 static const uint8_t *signed_digest(const sr_verification_t *verification, uint32_t address)
 {
     uint32_t index = 0;
@@ -190,8 +190,8 @@ static const uint8_t *signed_digest(const sr_verification_t *verification, uint3
     return sr_bundle_want(bundle, address, &index) == SR_BUNDLE_CONTENT ? sr_bundle_digest(bundle, index) : NULL;
 }
 
-/* Digests each data sector of an entry, and compares: with the manifest, or, where that moves something to, all of them
- * together with the list. */
+/* Digests each data sector of an entry and compares it with the manifest, or, where the manifest moves something to,
+ * all of them together with the list. */
 static esp_err_t confirm_entry(sr_verification_t *verification, const sr_record_entry_t *entry, bool *confirmed)
 {
     uint8_t digest[SR_SHA256_SIZE];
@@ -213,7 +213,7 @@ static esp_err_t confirm_entry(sr_verification_t *verification, const sr_record_
     return err == ESP_OK && !hashed ? ESP_FAIL : err;
 }
 
-/* What fills up a block was blank when the record was written: if it is not, it is somebody else's. */
+/* What fills up a block was blank when the record was written. If it is blank no more, it belongs to something else. */
 static esp_err_t fill_is_blank(sr_verification_t *verification, uint32_t data_sectors, bool *blank)
 {
     const sr_record_header_t *header = &verification->journal->header;
@@ -237,7 +237,7 @@ static esp_err_t confirm_data(sr_verification_t *verification, sr_record_status_
         const sr_record_entry_t entry = sr_journal_entry(journal, i);
         journal->data_sectors += entry.blank ? 0 : entry.sectors;
     }
-    /* One more, as nothing is no size. No overflow: there are fewer than the flash has. */
+    /* One more, because a size of 0 is none. No overflow: there are fewer than the flash has. */
     journal->digests = heap_caps_malloc((journal->data_sectors + 1u) * SR_BUNDLE_DIGEST_SIZE, MALLOC_CAP_8BIT);
     if (journal->digests == NULL) {
         return ESP_ERR_NO_MEM;
@@ -435,7 +435,7 @@ static void drop_moved(sr_verification_t *verification)
     journal->header.count = kept;
 }
 
-/* Where what moves comes from, if the running system still tells. */
+/* Finds the sources of what moves, if the running system still tells them. */
 static void find_sources(sr_verification_t *verification)
 {
     const sr_bundle_t *bundle = &verification->manifest.bundle;
@@ -607,7 +607,7 @@ static esp_err_t check_result(sr_verification_t *verification, sr_record_status_
                                                   verification->reason, sizeof(verification->reason));
     const bool passed = err == ESP_OK && failed == 0 && sr_preflight_chip_is_signed(&verdict);
     *status = err == ESP_OK && !passed ? SR_RECORD_REFUSED : SR_RECORD_OK;
-    return err == ESP_OK ? verification->read_err : err; /* What cannot be read is no fault of the record. */
+    return err == ESP_OK ? verification->read_err : err; /* A read error is no fault of the record. */
 }
 
 esp_err_t sr_verification_check(sr_verification_t *verification, sr_record_status_t *status)

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Whether a staged record may be believed: it proves itself with the key that the app trusts, or it is left alone.
+ * Whether a staged record may be believed: a manifest signed with the key that the app trusts proves it, or it is left
+ * alone.
  *
- * Reads only. What it takes is in docs/record-format.md; in short: a manifest that apply would take from a server, a
- * list that writes nothing but what that manifest says, and a flash that afterwards is what it says, and boots.
+ * Reads only. docs/record-format.md says what a record needs; in short: a manifest that
+ * esp_self_reflasher_apply_bundle() would take from a server, a list that writes nothing but what that manifest says,
+ * and a flash that afterwards holds what it says, and boots.
  */
 #pragma once
 
@@ -19,7 +21,7 @@
 
 #include <stdbool.h>
 
-/** A record that is to prove itself, and what it is measured by. */
+/** A record that is checked, and what it is checked against. */
 typedef struct sr_verification {
     const esp_self_reflasher_bundle_config_t *config;
     const sr_system_t *system;
@@ -41,8 +43,8 @@ typedef struct sr_verification {
 } sr_verification_t;
 
 /**
- * Checks the record at journal->address. If it is believed, stage has its list, without what is over already, and
- * journal->digests, which were allocated and which the caller frees.
+ * Checks the record at journal->address. If it is believed, journal has its list, without the moves that are done
+ * already, and journal->digests, which were allocated and which the caller frees.
  * @param[out] status SR_RECORD_OK, or why it is not believed.
  * @return ESP_OK, also if it is not believed; ESP_ERR_NO_MEM; ESP_FAIL if something cannot be hashed; or an error of
  *         esp_flash. sr_verification_release() is due in all cases.

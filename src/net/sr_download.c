@@ -10,7 +10,7 @@
 #include <inttypes.h>
 
 #define PIECE_SIZE 1024
-#define TRIES      2u /**< From the first URL on, if what a redirect led to is refused. */
+#define TRIES      2u /**< From the first URL, if what a redirect led to is refused. */
 
 static const char *TAG = "self_reflasher";
 
@@ -19,7 +19,7 @@ static esp_err_t tell_failure(esp_err_t err, int64_t received, int64_t length)
     if (err == ESP_ERR_HTTP_EAGAIN) {
         ESP_LOGE(TAG, "timeout after %" PRId64 " bytes", received);
     } else if (err == ESP_ERR_SELF_REFLASHER_SHORT_BODY) {
-        ESP_LOGE(TAG, "body ended after %" PRId64 " bytes, announced were %" PRId64, received, length);
+        ESP_LOGE(TAG, "body ended after %" PRId64 " bytes, %" PRId64 " were announced", received, length);
     }
     return err;
 }
@@ -56,7 +56,7 @@ static esp_err_t receive(sr_http_t *http, const sr_download_sink_t *sink, int64_
     return err;
 }
 
-/* A redirect may have been given long ago, by something in between that keeps answers, and have run out since. */
+/* A redirect may come from a cache and be old, and its target may have expired since. */
 static esp_err_t request(sr_http_t *http, sr_http_answer_t *answer)
 {
     esp_err_t err = ESP_OK;
@@ -73,7 +73,7 @@ static esp_err_t request(sr_http_t *http, sr_http_answer_t *answer)
     return err;
 }
 
-/* Only a whole body will do: nobody asked for a range. */
+/* Only a whole body is accepted: no range was asked for. */
 static esp_err_t fetch(sr_http_t *http, const sr_download_sink_t *sink, char *piece)
 {
     sr_http_answer_t answer = {0};

@@ -8,17 +8,17 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define DEFAULT_MAX_REDIRECTS 10   /**< As esp_http_client, for a config that says 0. */
+#define DEFAULT_MAX_REDIRECTS 10   /**< As in esp_http_client, for a config that says 0. */
 #define DEFAULT_MAX_AUTH      2    /**< The second one is for a digest whose nonce has expired. */
-#define DEFAULT_TIMEOUT_MS    5000 /**< As esp_http_client. */
+#define DEFAULT_TIMEOUT_MS    5000 /**< As in esp_http_client. */
 #define SLACK_MS              20   /**< A wait may end a tick early. */
-#define SCHEME_SIZE           12   /**< Longer ones are cut: none of them is https. */
+#define SCHEME_SIZE           12   /**< Longer ones are cut off: none of those is https. */
 
 static const char *TAG = "self_reflasher";
 
 /* Time. One call of esp_http_client waits once for each piece that the network brings, each time for all of its
- * timeout, and its loop over the headers does not end before they do. The one thing that it looks at each time is the
- * timeout itself. So when the time is over, a timer sets that to 0: the next piece that is not there yet is the last.
+ * timeout, and its loop over the headers does not end before they do. But it reads the timeout again each time. So when
+ * the time is over, a timer sets that to 0, and the next wait for a piece is the last.
  */
 
 static uint32_t stall_ms(const sr_http_t *http)
@@ -32,7 +32,8 @@ static void on_time_over(void *context)
     (void)esp_http_client_set_timeout_ms(http->client, 0);
 }
 
-/* The caller's timeout, but for one that alone would take longer than all may take. Then it is this that is over. */
+/* The caller's timeout. If that is longer than all may take, it is made a little longer than that: then the timer ends
+ * the wait. */
 static int timeout_ms(const sr_http_t *http)
 {
     const int wanted = http->config->timeout_ms != 0 ? http->config->timeout_ms : DEFAULT_TIMEOUT_MS;
@@ -107,7 +108,7 @@ static void free_client(sr_http_t *http)
     http->client = NULL;
 }
 
-/* A new client, because the old one keeps more of where it was led to than the URL: user and password that it named. */
+/* A new client, because the old one keeps more of a redirect than the URL: the user name and password in it. */
 esp_err_t sr_http_start_over(sr_http_t *http)
 {
     if (http->client != NULL && !http->redirected) {
@@ -156,7 +157,7 @@ static bool is_scheme(const char *scheme, const char *name)
     return name[i] == '\0' && scheme[i] == '\0';
 }
 
-/* Compares what the client goes by before and after: nobody else's idea of what a Location means is of use here. */
+/* Compares the client's own URL before and after: only the client's reading of a Location counts. */
 static esp_err_t follow_redirect(sr_http_t *http)
 {
     char from[SCHEME_SIZE];
@@ -209,13 +210,14 @@ static esp_err_t request_once(sr_http_t *http, sr_http_answer_t *answer)
         return ESP_ERR_HTTP_FETCH_HEADER;
     }
     note_progress(http);
-    /* 0 stands for both: chunked, and no length given. An empty body is noticed when it has been read. */
+    /* 0 stands for a chunked body and for one without a length. An empty body is noticed when it has been read. */
     answer->length = announced > 0 ? announced : -1;
     answer->status = esp_http_client_get_status_code(http->client);
     return ESP_OK;
 }
 
-/* What an answer without a body that counts asks for. @return ESP_OK if another request is to be sent */
+/* Handles an answer whose body does not count: a redirect or a request for authorization. @return ESP_OK if another
+ * request is to be sent */
 static esp_err_t go_on(sr_http_t *http, int status, int *redirects, int *authorizations)
 {
     if (is_redirect(status) && !http->config->disable_auto_redirect) {

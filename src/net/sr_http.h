@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * HTTP requests whose bodies are read as a stream, redirects and authorization included: what esp_http_client_perform()
- * does, for a caller that wants the body in pieces, and that no server may hold for ever or lead away from https.
+ * does, for a caller that wants the body in pieces, and that no server may stall for ever or redirect away from https.
  *
- * Redirects: esp_http_client of ESP-IDF 5.1 to 6.0 follows them to any scheme, keeps the new URL for what comes later,
+ * Redirects: esp_http_client of ESP-IDF 5.1 to 6.0 follows them to any scheme, keeps the new URL for later requests,
  * and sends the user name, the password and the headers of its configuration to wherever they lead. The first two are
- * mended here. (From ESP-IDF 6.1 on it refuses by itself what leads from https to anything that does not start with
+ * corrected here. (From ESP-IDF 6.1 on it refuses by itself what leads from https to anything that does not start with
  * `https://`, a path on the same server included, and nothing can allow it.)
  */
 #pragma once
@@ -20,7 +20,7 @@
 /** Milliseconds that the headers of an answer, and every SR_HTTP_PROGRESS bytes of its body, may take. */
 #define SR_HTTP_STALL_MS 60000u
 
-/** Bytes of a body that count as progress: less than this in the time above is a server that drips. */
+/** Bytes of a body that count as progress: a server that sends less than this in the time above is too slow. */
 #define SR_HTTP_PROGRESS 4096u
 
 /** A client, one request at a time. */
@@ -32,7 +32,7 @@ typedef struct sr_http {
     esp_http_client_handle_t client; /**< Set by sr_http_open(), like all below. */
     esp_timer_handle_t timer;
     bool redirected;   /**< The client's URL is not the first one any more. */
-    int64_t waited_us; /**< For the server, since the last progress. */
+    int64_t waited_us; /**< Time spent waiting for the server since the last progress. */
     uint32_t progress; /**< Bytes of the body since then. */
 } sr_http_t;
 
@@ -74,8 +74,8 @@ esp_err_t sr_http_read(sr_http_t *http, void *out, uint32_t length, uint32_t *go
 void sr_http_disconnect(sr_http_t *http);
 
 /**
- * Goes back to the first URL if a redirect led away from it: what it led to, a signed URL say, may have run out. What
- * was set with esp_http_client_set_header() is lost then.
+ * Goes back to the first URL if a redirect led away from it: the new URL, for example a signed one, may have expired.
+ * What was set with esp_http_client_set_header() is lost then.
  * @return ESP_OK or ESP_ERR_NO_MEM.
  */
 esp_err_t sr_http_start_over(sr_http_t *http);

@@ -17,7 +17,7 @@ void sr_manifest_free(sr_manifest_t *manifest)
     manifest->bytes = NULL;
 }
 
-/* In pieces, so that nobody can ask for memory who is not to be trusted. */
+/* In pieces, so that nobody who is not trusted can ask for memory. */
 static esp_err_t hash_record(const sr_flash_t *flash, sr_region_t place, uint8_t digest[SR_SHA256_SIZE])
 {
     uint8_t piece[SR_PAGE_SIZE];
@@ -33,7 +33,7 @@ static esp_err_t hash_record(const sr_flash_t *flash, sr_region_t place, uint8_t
     return sr_sha256_finish(&sha, digest) == 0 || err != ESP_OK ? err : ESP_FAIL;
 }
 
-/* What was trusted, brought into RAM; it must be the same bytes. */
+/* Brings what was verified into RAM; it must still be the same bytes. */
 static esp_err_t read_record(sr_manifest_t *manifest, const sr_flash_t *flash, sr_region_t place,
                              const uint8_t trusted[SR_SHA256_SIZE])
 {
@@ -75,7 +75,7 @@ esp_err_t sr_manifest_load_record(sr_manifest_t *manifest, const sr_flash_t *fla
     }
     manifest->status = sr_manifest_trust(digest, block, public_key, allow_unsigned);
     if (manifest->status == SR_BUNDLE_CRYPTO_FAILED) {
-        return ESP_FAIL; /* Says nothing about the record, which may be worth a lot. */
+        return ESP_FAIL; /* Says nothing about the record, which may be a valuable one. */
     }
     if (manifest->status == SR_BUNDLE_OK) {
         err = read_record(manifest, flash, place, digest);
@@ -83,7 +83,7 @@ esp_err_t sr_manifest_load_record(sr_manifest_t *manifest, const sr_flash_t *fla
     return err != ESP_OK || manifest->status == SR_BUNDLE_OK ? err : ESP_ERR_SELF_REFLASHER_REFUSED;
 }
 
-/* A range may end behind the file, but a read may not: the source asks for what there is. */
+/* A range may end past the end of the file, but a read may not: the source asks for what there is. */
 static esp_err_t load_bytes(sr_manifest_t *manifest, sr_source_t *source, uint32_t *manifest_size)
 {
     uint8_t header[SR_BUNDLE_HEADER_SIZE];

@@ -24,8 +24,8 @@ typedef struct sr_manifest {
  *
  * @param source Open.
  * @param public_key PEM; NULL: none.
- * @param allow_unsigned Accept a bundle without signature. A signature that is there must be right even then, if there
- *        is a key to tell.
+ * @param allow_unsigned Accept a bundle without signature. Even then a signature that is there must be right, if there
+ * is a key to check it with.
  * @return
  *  - ESP_OK
  *  - ESP_ERR_SELF_REFLASHER_REFUSED: see manifest->status
@@ -38,7 +38,7 @@ esp_err_t sr_manifest_load(sr_manifest_t *manifest, sr_source_t *source, const c
  * Tells whether a manifest may be trusted: the one place where that is decided.
  * @param digest SHA-256 over the manifest.
  * @param block Its signature block.
- * @param public_key, allow_unsigned As above.
+ * @param public_key, allow_unsigned As for sr_manifest_load().
  * @return OK, NOT_SIGNED, OTHER_KEY, BAD_SIGNATURE, BAD_KEY or CRYPTO_FAILED.
  */
 sr_bundle_status_t sr_manifest_trust(const uint8_t digest[SR_SHA256_SIZE],

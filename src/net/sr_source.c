@@ -11,9 +11,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define DROP_SIZE        256 /**< Bytes read at once of what is not wanted; they are on the stack. */
-#define SMALL_GAP        1024u
-#define SMALL_REST       SR_BLOCK_SIZE /**< Reading so much, a chunk's most, is quicker than another TLS handshake. */
+#define DROP_SIZE 256 /**< Bytes read at once of what is not wanted; they are on the stack. */
+#define SMALL_GAP 1024u
+#define SMALL_REST                                                                                                     \
+    SR_BLOCK_SIZE /**< Reading so much, the most that a chunk has, is quicker than another TLS handshake. */
 #define FIRST_PAUSE_MS   250u
 #define LONGEST_PAUSE_MS 8000u
 #define ENOUGH_PROGRESS  4096u
@@ -52,7 +53,7 @@ void sr_source_seek(sr_source_t *source, uint32_t offset, uint32_t end)
 }
 
 /* True if the response that is being read gets to the wanted byte: at once, over a gap that costs less than a request,
- * or, where the server sends the whole file anyway, by reading on. */
+ * or, where the server sends the whole file in any case, by reading on. */
 static bool stream_will_do(const sr_source_t *source)
 {
     if (!source->connected || source->stream > source->position || source->position >= source->stream_end) {
@@ -61,7 +62,7 @@ static bool stream_will_do(const sr_source_t *source)
     return source->whole || source->position - source->stream <= SMALL_GAP;
 }
 
-/* One read from the response; nothing is as bad as an error. */
+/* One read from the response. No data counts as an error. */
 static esp_err_t read_some(sr_source_t *source, void *out, uint32_t length, uint32_t *got)
 {
     sr_yield(length);
@@ -121,7 +122,7 @@ static esp_err_t send_request(sr_source_t *source, bool kept_alive, sr_http_answ
     return sr_http_request(&source->client, answer);
 }
 
-/* Asks for [position, end). A server that knows no ranges answers 200 and starts from the first byte. */
+/* Asks for [position, end). A server that does not support ranges answers 200 and starts from the first byte. */
 static esp_err_t request_range(sr_source_t *source)
 {
     char range[40];
@@ -142,7 +143,7 @@ static esp_err_t request_range(sr_source_t *source)
         return ESP_ERR_INVALID_SIZE; /* The file ends before the wanted byte. */
     }
     if (err == ESP_ERR_SELF_REFLASHER_HTTP_STATUS && (answer.status >= 500 || answer.status == 429)) {
-        return ESP_ERR_HTTP_EAGAIN; /* The server has too much to do, and may have less in a moment. */
+        return ESP_ERR_HTTP_EAGAIN; /* The server is overloaded, and may not be in a moment. */
     }
     if (err != ESP_OK) {
         return err;

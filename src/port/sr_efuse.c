@@ -10,7 +10,7 @@
 #include "sdkconfig.h"
 #include "soc/soc_caps.h"
 
-/* Only headers for the ESP32 name these two, and only they do not name the others. */
+/* Only headers for the ESP32 name these two, and only those lack the others. */
 #ifdef SOC_SECURE_BOOT_V1
 sr_image_secure_boot_t sr_efuse_secure_boot(const sr_chip_t *chip)
 {
@@ -38,7 +38,7 @@ static uint32_t read_field(const esp_efuse_desc_t *field[])
     return read ? value : 0;
 }
 
-/* A version is the number of bits that are burnt. All of the field counts, also where an app was built to use less. */
+/* A version is the number of bits that are burnt. The whole field counts, even if the app uses less of it. */
 static uint8_t read_version(const esp_efuse_desc_t *field[])
 {
     return (uint8_t)__builtin_popcount((unsigned)read_field(field));
@@ -61,7 +61,7 @@ static uint8_t bootloader_version(void)
 #endif
 }
 
-/* The ESP32 has no room for these, and its bootloaders look at none of them. */
+/* The ESP32 has no such fields, and its bootloaders check none of them. */
 static void read_revisions(const sr_chip_t *chip, sr_chip_efuses_t *efuses)
 {
     efuses->block_revision = UINT16_MAX;

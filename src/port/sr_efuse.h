@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * What the eFuses of this chip say about the images that it takes. Reads them, and never burns one.
+ * What the eFuses of this chip demand of images. Reads eFuses, and never burns one.
  */
 #pragma once
 
@@ -15,7 +15,7 @@
 
 /* Builds for the first revisions of the ESP32-P4 have no name for the eFuse field, and these chips do not have it. */
 #if SOC_RECOVERY_BOOTLOADER_SUPPORTED && !CONFIG_ESP32P4_SELECTS_REV_LESS_V3
-#define SR_EFUSE_KNOWS_RECOVERY 1 /**< The chip's ROM may know a recovery bootloader. */
+#define SR_EFUSE_KNOWS_RECOVERY 1 /**< The chip's ROM may support a recovery bootloader. */
 #else
 #define SR_EFUSE_KNOWS_RECOVERY 0
 #endif
@@ -26,9 +26,9 @@ sr_image_secure_boot_t sr_efuse_secure_boot(const sr_chip_t *chip);
 /** What the eFuses demand of images. */
 sr_chip_efuses_t sr_efuse_read(const sr_chip_t *chip);
 
-/** Flash offset of the recovery bootloader that is burnt; UINT32_MAX if none is, or if chip or ESP-IDF know of no such
- *  thing. */
+/** Flash offset of the recovery bootloader that is burnt; UINT32_MAX if none is, or if chip or ESP-IDF do not support
+ * one. */
 uint32_t sr_efuse_recovery_offset(void);
 
-/** True if the ROM started this boot from the recovery bootloader. @param offset As sr_efuse_recovery_offset(). */
+/** True if the ROM started this boot from the recovery bootloader. @param offset From sr_efuse_recovery_offset(). */
 bool sr_efuse_recovery_started(uint32_t offset);

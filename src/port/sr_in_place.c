@@ -43,8 +43,9 @@ static void park(void *unused)
     }
 }
 
-/* A task parks, not the core in whatever it does: so the parked core holds no spinlock, and no flash operation is under
- * way. Should this task change cores meanwhile, its old core parks, and it goes on where it is then. */
+/* The other core is parked by a task, not interrupted at a random point: so it holds no spinlock, and no flash
+ * operation is under way. Should this task change cores meanwhile, its old core parks, and it goes on where it is then.
+ */
 static esp_err_t park_other_core(void)
 {
     const UBaseType_t priority = uxTaskPriorityGet(NULL);
@@ -61,8 +62,8 @@ static esp_err_t park_other_core(void)
 }
 #endif
 
-/* wdt_hal_init() leaves a watchdog off. There is nothing that one could do better than trying on: a reset half-way
- * finds no app to start. */
+/* wdt_hal_init() leaves a watchdog off. A watchdog could do nothing better than trying on: a reset half-way finds no
+ * app to start. */
 static void stop_watchdogs(void)
 {
     wdt_hal_context_t watchdog;

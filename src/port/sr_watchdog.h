@@ -6,10 +6,10 @@
 
 #include <stdbool.h>
 
-/** True if the calling task is subscribed to the task watchdog. To be asked once and not by each operation: ESP-IDF
+/** True if the calling task is subscribed to the task watchdog. To be asked once and not for each operation: ESP-IDF
  * logs an error each time if the app has not initialized the watchdog, or not any more. */
 bool sr_watchdog_is_on(void);
 
-/** Feeds the task watchdog, for a task that is subscribed to it. What the idle tasks need, the flash driver gives
- * them while it waits for an erase. */
+/** Feeds the task watchdog, for a task that is subscribed to it. The flash driver lets the idle tasks run while it
+ * waits for an erase. */
 void sr_watchdog_feed(void);

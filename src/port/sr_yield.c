@@ -4,14 +4,14 @@
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 
-/* The one variable of the component that outlives a call: pieces of work count together, whichever function does them.
- * Were two tasks to race for it, one of them would yield a little later. */
+/* The one variable of the component that outlives a call: all pieces of work add up, whichever function does them. If
+ * two tasks race for it, one of them yields a little later. */
 static uint32_t bytes_since;
 
 void sr_yield(uint32_t bytes)
 {
     if (bytes > SR_YIELD_BYTES - bytes_since) {
-        vTaskDelay(1); /* The shortest that lets tasks of lower priority run. */
+        vTaskDelay(1); /* The shortest delay that lets tasks of lower priority run. */
         bytes_since = 0;
     }
     bytes_since += bytes < SR_YIELD_BYTES ? bytes : SR_YIELD_BYTES;

@@ -57,7 +57,7 @@ static bool touches_bootloader(const sr_image_check_t *check)
 }
 
 /* A block past the end of the image does not count: it signs the bootloader that runs today. Only where the image
- * brings no more than the start of the bootloader, the rest of it and its block stay. */
+ * brings no more than the start of the bootloader does the rest of it stay, with its block. */
 static bool has_signature(const sr_image_check_t *check, const sr_reader_t *result, const sr_image_t *image)
 {
     const uint32_t offset = check->chip->bootloader_offset;
@@ -93,7 +93,7 @@ static sr_image_check_status_t check_bootloader(const sr_image_check_t *check, s
     return from_image_status(detail->image_status);
 }
 
-/* With Secure Boot on, what is no bootloader must at least be a signed app of one of the two formats. */
+/* With Secure Boot on, an image that is not a bootloader must at least be a signed app of one of the two formats. */
 static sr_image_check_status_t check_signed(const sr_image_check_t *check)
 {
     sr_image_t image;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Checks of an image before it is copied to its destination: what is refused, and the numbers of the refusal.
+ * Checks of an image before it is copied to its destination: whether it is refused, and the numbers for the message.
  */
 #pragma once
 
@@ -17,7 +17,7 @@ typedef enum sr_image_check_status {
     SR_IMAGE_CHECK_OK = 0,
     SR_IMAGE_CHECK_READ_FAILED,
     SR_IMAGE_CHECK_CRYPTO_FAILED,
-    SR_IMAGE_CHECK_SHA256,         /**< The image is not the one that the caller named. */
+    SR_IMAGE_CHECK_SHA256,         /**< The image's SHA-256 is not the one that the caller gave. */
     SR_IMAGE_CHECK_NOT_BOOTLOADER, /**< The bootloader's place would hold no bootloader, see `image_status`. */
     SR_IMAGE_CHECK_WRONG_CHIP,     /**< It would hold one for another chip, see `chip_id`. */
     SR_IMAGE_CHECK_CHECKSUM,
@@ -37,7 +37,7 @@ typedef struct sr_image_check {
     sr_image_secure_boot_t secure_boot;
 } sr_image_check_t;
 
-/** The numbers behind a refusal. */
+/** The numbers of a refusal. */
 typedef struct sr_image_check_detail {
     sr_image_status_t image_status; /**< For NOT_BOOTLOADER. */
     uint16_t chip_id;               /**< For WRONG_CHIP: the one in the image. */
@@ -54,8 +54,8 @@ sr_image_check_status_t sr_image_check_sha256(const sr_reader_t *image, const ui
  *
  * If the destination touches the bootloader that runs today or the place where the chip looks for one, the flash as it
  * will be must hold an intact bootloader for this chip there. With Secure Boot on, that bootloader or else the image
- * itself must carry a signature block. With version 1 of it, whether the ROM takes a bootloader is said by a digest
- * that nobody but the ROM can check, so that none is let pass.
+ * itself must carry a signature block. With version 1, the ROM compares the bootloader with a digest that nobody else
+ * can check, so no bootloader passes.
  *
  * @param[out] detail Filled for a refusal.
  * @return one of sr_image_check_status_t, SHA256 excepted.
@@ -63,7 +63,7 @@ sr_image_check_status_t sr_image_check_sha256(const sr_reader_t *image, const ui
 sr_image_check_status_t sr_image_check_image(const sr_image_check_t *check, sr_image_check_detail_t *detail);
 
 /**
- * Looks at the first bytes of an image, so that a wrong one is refused before it is staged.
+ * Checks the first bytes of an image, so that a wrong one is refused before it is staged.
  *
  * @param start First bytes of the image; as many as there are.
  * @return SR_IMAGE_CHECK_OK, also if the bytes do not reach the bootloader's place; NOT_BOOTLOADER or WRONG_CHIP.

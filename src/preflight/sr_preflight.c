@@ -44,7 +44,7 @@ static bool check_bootloader(sr_preflight_work_t *work)
     if (sr_preflight_has_table(work) && start + loader->image.length > result->table_offset) {
         return sr_preflight_refuse(work,
                                    "Bootloader at 0x%" PRIx32 " ends at 0x%" PRIx32
-                                   ", behind the start of the partition table at 0x%" PRIx32,
+                                   ", past the start of the partition table at 0x%" PRIx32,
                                    start, start + loader->image.length, result->table_offset);
     }
     return true;

@@ -33,11 +33,11 @@ typedef struct sr_preflight {
     const sr_chip_efuses_t *efuses; /**< What they demand of images; NULL: not known (host). */
     uint32_t table_offset;   /**< Of the ESP-IDF partition table; UINT32_MAX: the result has none, and its bootloader
                                   looks for apps by other rules, which are not checked here. */
-    const sr_image_t *today; /**< Header of the bootloader that works today; NULL: not known (host). */
-    bool app_alone;          /**< Bootloader and table have passed: only the app is looked at, and skip names all
-                                  other checks. */
-    bool app_follows;        /**< The content of the app is not at hand yet: only its header is read. */
-    uint32_t skip;           /**< SR_PREFLIGHT_... that are switched off. */
+    const sr_image_t *today; /**< Header of the bootloader of today; NULL: not known (host). */
+    bool app_alone;   /**< Bootloader and table have passed before: only the app is checked, and `skip` names all other
+                         checks. */
+    bool app_follows; /**< The content of the app is not available yet: only its header is read. */
+    uint32_t skip;    /**< SR_PREFLIGHT_... that are switched off. */
 } sr_preflight_t;
 
 /**
@@ -52,12 +52,12 @@ typedef struct sr_preflight {
  * - TABLE: magic, MD5 if there is one, every partition inside the flash, none over another one, over the bootloader or
  *   over the table, apps at multiples of 64 KiB, data at multiples of 4 KiB, at least one app.
  * - APP: the app that will boot (by otadata, else factory, else the first OTA slot, as the bootloader chooses) is an
- *   intact image for this chip, fits its partition, and like otadata lies where the chip reaches it. The bootloader is
- *   none that ignores the table, as MCUboot does.
- * - VERSION: the secure versions of bootloader and app are not below what the eFuses demand. Whether the bootloader
- * looks at that of the app is an option of it that no file tells; but the eFuse is burnt only by one that does.
+ * intact image for this chip, fits its partition, and lies, like otadata, where the chip reaches it. The bootloader is
+ * not one that ignores the table, as MCUboot does.
+ * - VERSION: the secure versions of bootloader and app are not below what the eFuses demand. Whether a bootloader
+ * checks that of the app is a build option that no file tells; but only a bootloader that does burns the eFuse.
  *
- * Needs about 4 KiB of heap-free memory for the table, given by the caller.
+ * Needs about 4 KiB of memory for the table, which the caller provides: allocates nothing.
  *
  * @param workspace sr_preflight_workspace_size() bytes, aligned for any type.
  * @param[out] text One sentence with the numbers, for a check that failed; empty otherwise.

@@ -10,7 +10,7 @@
 #include "esp_chip_info.h"
 #include "esp_flash.h"
 
-/* The bootloader that works today; false if none is intact, as after a cut in the middle of it. */
+/* The bootloader of today; false if it is not intact, as after a power cut in the middle of it. */
 static bool read_todays_bootloader(const sr_system_t *system, sr_image_t *image)
 {
     const sr_boot_path_t *path = &system->boot_path;
@@ -46,7 +46,7 @@ esp_err_t sr_preflight_chip_check(const sr_preflight_chip_t *verdict, uint32_t s
     return err;
 }
 
-/* Whose signature it is, the ROM and the bootloader will tell. */
+/* The ROM and the bootloader will check whose signature it is. */
 static bool is_signed(const sr_reader_t *flash, sr_region_t place, sr_image_secure_boot_t secure_boot)
 {
     sr_image_t image;

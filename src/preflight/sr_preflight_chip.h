@@ -16,14 +16,14 @@
 
 /** A flash as it will be. */
 typedef struct sr_preflight_chip {
-    const sr_system_t *system; /**< That runs today. */
-    sr_reader_t flash;         /**< All of it, as plaintext. It must not use the workspace. */
+    const sr_system_t *system; /**< The system of today. */
+    sr_reader_t flash;         /**< All of it, as plaintext. The reader must not use the workspace. */
     uint32_t table_offset;     /**< As in sr_preflight_t. */
     uint8_t *workspace;        /**< SR_SECTOR_SIZE bytes, aligned for any type: a caller may be short of memory. */
 } sr_preflight_chip_t;
 
 /**
- * Runs sr_preflight_check() for this chip. What bootloader works today is read from flash.
+ * Runs sr_preflight_check() for this chip. Today's bootloader is read from flash.
  * @param skip SR_PREFLIGHT_... that are switched off.
  * @param app_follows, app_alone As in sr_preflight_t.
  * @param[out] failed 0, or the bit of the check that failed.

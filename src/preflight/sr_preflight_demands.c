@@ -35,7 +35,7 @@ static bool check_range(sr_preflight_work_t *work, const char *what, const char 
     return true;
 }
 
-/* A bootloader's maximum is looked at by no next stage, but it says that it was not made for this chip. */
+/* No later stage checks a bootloader's maximum, but it says that the bootloader was not made for this chip. */
 static bool check_revision_of(sr_preflight_work_t *work, const char *what, const sr_preflight_image_t *image)
 {
     const sr_preflight_t *result = work->result;
@@ -43,7 +43,7 @@ static bool check_revision_of(sr_preflight_work_t *work, const char *what, const
         return true;
     }
     if (!image->has_header) {
-        // A header that is none is a matter of the other checks.
+        // A bad header is a matter for the other checks.
         return image->status != SR_IMAGE_READ_FAILED ||
                sr_preflight_refuse(work, "%s's demand on the revision v%u.%u of the chip cannot be read", what,
                                    result->chip_revision / 100u, result->chip_revision % 100u);
@@ -54,7 +54,7 @@ static bool check_revision_of(sr_preflight_work_t *work, const char *what, const
                        no_maximum ? UINT16_MAX : told);
 }
 
-/** An app that is not found is a matter of the other checks, unless the search could not be done. */
+/** An app that is not found is a matter for the other checks, unless the search could not be done. */
 static bool find_app(sr_preflight_work_t *work, bool *found)
 {
     *found = false;
@@ -71,7 +71,7 @@ static bool find_app(sr_preflight_work_t *work, bool *found)
     return true;
 }
 
-/** What is no image is a matter of the other checks. */
+/** What is not an image is a matter for the other checks. */
 static bool check_readable(sr_preflight_work_t *work, const char *what, const sr_preflight_image_t *image)
 {
     const bool no_image = image->status == SR_IMAGE_BAD_MAGIC || image->status == SR_IMAGE_BAD_SEGMENTS;
@@ -80,8 +80,9 @@ static bool check_readable(sr_preflight_work_t *work, const char *what, const sr
 }
 
 /**
- * The eFuse block revision that the app was built for: bootloaders look since v5.1.7, v5.2.3 and v5.4, apps themselves
- * when they start. Those bootloaders do not ask whether there is a descriptor, and take what lies in its place.
+ * The eFuse block revision that the app was built for: bootloaders check it since v5.1.7, v5.2.3 and v5.4, apps
+ * themselves when they start. Those bootloaders do not check whether there is a descriptor, and take whatever lies in
+ * its place.
  */
 static bool check_block_revision(sr_preflight_work_t *work)
 {

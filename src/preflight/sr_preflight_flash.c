@@ -38,8 +38,8 @@ static sr_preflight_found_t find_name(const sr_preflight_work_t *work, const cha
 }
 
 /**
- * The flash size that the bootloader goes by: the code in its header, if it knows that one. Past 16 MB most do not, and
- * take the flash for 2 MB. Those that know more can say so when they start.
+ * The flash size that the bootloader goes by: the code in its header, if it knows that one. Most do not know those past
+ * 16 MB, and take the flash for 2 MB. Those that know more can say so when they start.
  *
  * @return 0 if the bootloader cannot be read.
  */
@@ -68,7 +68,7 @@ static bool check_covers_table(sr_preflight_work_t *work, uint32_t size)
     if (work->table_status == SR_PARTITION_TABLE_READ_FAILED) {
         return sr_preflight_refuse_table(work);
     }
-    // What else is wrong with a table is a matter of the check that has its name.
+    // Anything else that is wrong with a table is a matter for the table's own check.
     for (uint8_t i = 0; work->table_status == SR_PARTITION_TABLE_OK && i < work->table.count; i++) {
         const sr_partition_table_entry_t *entry = &work->table.entries[i];
         if (!sr_region_fits((sr_region_t){entry->address, entry->size}, size)) {
@@ -115,26 +115,26 @@ static unsigned data_lines(uint8_t mode)
     return mode < sizeof(lines) ? lines[mode] : 0;
 }
 
-/** What is not known is refused, unless it is what works today. */
+/** A mode that is not known is refused, unless it is today's. */
 static bool check_mode(sr_preflight_work_t *work, uint8_t mode, uint8_t today)
 {
     const char *name = mode_name(mode), *name_today = mode_name(today);
-    const bool timid = data_lines(mode) != 0 && data_lines(mode) <= data_lines(today);
-    return mode == today || timid ||
-           sr_preflight_refuse(work, "Bootloader's flash mode %u (%s) is bolder than %u (%s), which works today", mode,
+    const bool safe = data_lines(mode) != 0 && data_lines(mode) <= data_lines(today);
+    return mode == today || safe ||
+           sr_preflight_refuse(work, "Bootloader's flash mode %u (%s) may not work here: %u (%s) works today", mode,
                                name != NULL ? name : "unknown", today, name_today != NULL ? name_today : "unknown");
 }
 
-/** Likewise. */
+/** A clock that is not known is refused, unless it is today's. */
 static bool check_clock(sr_preflight_work_t *work, uint8_t speed, uint8_t today)
 {
     const uint32_t khz = sr_chip_flash_khz(work->result->chip, speed);
     const uint32_t khz_today = sr_chip_flash_khz(work->result->chip, today);
-    const bool timid = khz != 0 && khz_today != 0 && khz <= khz_today;
-    return speed == today || timid ||
+    const bool safe = khz != 0 && khz_today != 0 && khz <= khz_today;
+    return speed == today || safe ||
            sr_preflight_refuse(work,
-                               "Bootloader's flash clock %u (%" PRIu32 " kHz, 0: unknown) is bolder than %u (%" PRIu32
-                               " kHz), which works today",
+                               "Bootloader's flash clock %u (%" PRIu32
+                               " kHz, 0: unknown) may not work here: %u (%" PRIu32 " kHz) works today",
                                speed, khz, today, khz_today);
 }
 

@@ -18,7 +18,7 @@ static bool refuse_partition(sr_preflight_work_t *work, uint8_t index, const cha
 {
     const sr_partition_table_entry_t *entry = &work->table.entries[index];
     return sr_preflight_refuse(
-        work, "Partition %u at 0x%" PRIx32 ", 0x%" PRIx32 " bytes, lies over %s at 0x%" PRIx32 ", 0x%" PRIx32 " bytes",
+        work, "Partition %u at 0x%" PRIx32 ", 0x%" PRIx32 " bytes, overlaps %s at 0x%" PRIx32 ", 0x%" PRIx32 " bytes",
         index, entry->address, entry->size, what, other.address, other.size);
 }
 
@@ -27,7 +27,7 @@ static sr_region_t region_of(const sr_partition_table_entry_t *entry)
     return (sr_region_t){entry->address, entry->size};
 }
 
-/** The sectors up to the end of the bootloader. What lies in front of it on some chips belongs to the ROM. */
+/** The sectors up to the end of the bootloader. On some chips what lies in front of it belongs to the ROM. */
 static sr_region_t bootloader_region(const sr_preflight_work_t *work)
 {
     const uint32_t length = work->bootloader.image.length; // 0 if there is none to be seen
@@ -99,7 +99,7 @@ bool sr_preflight_refuse_choice(sr_preflight_work_t *work)
     case SR_BOOT_CHOICE_UNCONFIRMED:
         return sr_preflight_refuse(work,
                                    "otadata at 0x%" PRIx32 " selects, with sequence %" PRIu32
-                                   ", an app that waits for a verdict: after a restart it is not booted again",
+                                   ", an app that has not been confirmed: after a restart it is not booted again",
                                    choice->otadata->address, choice->sequence);
     case SR_BOOT_CHOICE_SMALL_OTADATA:
         return sr_preflight_refuse(work, "otadata at 0x%" PRIx32 " has 0x%" PRIx32 " bytes: less than two sectors",
@@ -114,7 +114,7 @@ bool sr_preflight_refuse_choice(sr_preflight_work_t *work)
                                work->result->table_offset, work->table.count);
 }
 
-/** MCUboot has its slots where it was told to when it was built, and boots nothing by the table. */
+/** MCUboot's slots are fixed when it is built, and it boots nothing by the table. */
 static bool check_loader_obeys_table(sr_preflight_work_t *work)
 {
     switch (sr_preflight_find_in_bootloader(work, sr_mcuboot_trailer_magic, SR_MCUBOOT_TRAILER_MAGIC_SIZE)) {
@@ -169,7 +169,7 @@ static bool check_chosen_app(sr_preflight_work_t *work)
         return false;
     }
     if (work->result->app_follows && app->has_header && app->status == SR_IMAGE_TRUNCATED) {
-        return true; // More than the header was not there to be read.
+        return true; // Only the header could be read.
     }
     sr_reader_window_t window;
     const sr_reader_t reader = sr_reader_window(&window, work->result->flash, place->address, place->size);

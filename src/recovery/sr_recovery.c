@@ -73,8 +73,8 @@ static bool digest_of(const sr_reader_t *reader, uint32_t address, uint32_t leng
     return sr_sha256_finish(&sha, digest) == 0 && read;
 }
 
-/* True if the recovery place will hold what the bootloader's place will hold. By digests: the bytes may be those of a
- * bundle, and to go back and forth in that means to fetch them again each time. */
+/* True if the recovery place will hold what the bootloader's place will hold. By digests: the bytes may come from a
+ * bundle, and going back and forth in it would fetch them again each time. */
 static bool will_be_new(const sr_system_t *system, const sr_reader_t *after, const bootloader_t *there)
 {
     uint8_t recovery[SR_SHA256_SIZE];

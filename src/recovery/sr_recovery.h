@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The recovery bootloader of chips whose ROM knows one: if the bootloader in its place does not load, the ROM takes the
+ * The recovery bootloader of chips whose ROM supports one: if the primary bootloader does not load, the ROM takes the
  * one at the sector that is burnt into an eFuse. Nothing is burnt here.
  *
- * While the bootloader in its place is rewritten, the recovery place holds a copy of the one that runs, and a power cut
+ * While the primary bootloader is rewritten, the recovery place holds a copy of the one that runs, and a power cut
  * leaves a chip that boots.
  */
 #pragma once
@@ -18,13 +18,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** A recovery bootloader that stands in for the one that is to be written. */
+/** A recovery bootloader that stands in for the bootloader that is to be written. */
 typedef struct sr_recovery {
-    sr_region_t place; /**< Whole sectors; empty: there is none, and a cut in the bootloader bricks. */
+    sr_region_t place; /**< Whole sectors; empty: there is none, and a power cut in the bootloader bricks. */
     bool needs_copy;   /**< sr_recovery_copy() is due. */
 } sr_recovery_t;
 
-/** May the copy go to this room? False if other content is there or will be. */
+/** Tells whether the copy may go to this region: false if other content is there or will be. */
 typedef bool (*sr_recovery_allowed_t)(void *context, sr_region_t room);
 
 /**

@@ -28,7 +28,7 @@ bool sr_partition_is_read_only(const esp_partition_t *partition)
 }
 #endif
 
-/* To search the table, ESP-IDF allocates. A table has an entry at least, so that nothing found means no memory. */
+/* To search the table, ESP-IDF allocates. A table has at least one entry, so nothing found means no memory. */
 esp_err_t sr_partition_visit(sr_partition_visit_t visit, void *context)
 {
     esp_partition_iterator_t it = esp_partition_find(ESP_PARTITION_TYPE_ANY, ESP_PARTITION_SUBTYPE_ANY, NULL);

@@ -37,6 +37,6 @@ bool sr_partition_is_data(const esp_partition_t *partition);
 /**
  * Finds a partition that a region touches and that is read-only.
  * @param[out] found NULL: there is none.
- * @return as sr_partition_visit()
+ * @return ESP_OK, or ESP_ERR_NO_MEM if the table cannot be searched.
  */
 esp_err_t sr_partition_find_read_only(sr_region_t region, const esp_partition_t **found);

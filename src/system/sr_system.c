@@ -23,7 +23,8 @@ static void take_otadata(void *context, const esp_partition_t *partition)
     }
 }
 
-/* The chip model is the image chip id, but for the first one: esp_chip_model_t counts ESP32 as 1, esp_chip_id_t as 0.
+/* The chip model is the image chip id, except for the first one: esp_chip_model_t counts ESP32 as 1, esp_chip_id_t as
+ * 0.
  */
 static const sr_chip_t *running_chip(void)
 {

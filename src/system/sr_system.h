@@ -44,5 +44,5 @@ esp_err_t sr_system_app_id(const sr_system_t *system, uint8_t *scratch, uint8_t 
  * of the bootloader, unless the app runs from there today. */
 bool sr_system_can_run_at(const sr_system_t *system, sr_region_t place);
 
-/** False if the supply gave way just now: the last reset was a brownout. */
+/** False if the last reset was a brownout. */
 bool sr_system_supply_is_steady(void);

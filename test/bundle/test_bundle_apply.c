@@ -25,7 +25,7 @@ static fixture_t fixture;
 static void serve_bundle(const bundle_region_t *regions, unsigned count)
 {
     const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
-                                .partition_table_offset = SR_BUNDLE_NO_TABLE, /* MCUboot knows none. */
+                                .partition_table_offset = SR_BUNDLE_NO_TABLE, /* MCUboot uses none. */
                                 .regions = regions,
                                 .region_count = count};
     uint8_t *bytes = NULL;
@@ -144,7 +144,7 @@ static void what_callbacks_write_makes_no_difference(void **state)
     assert_int_equal(hostile.plan.relocate_to, UINT32_MAX);
 }
 
-/* One call at a time: what a second one changes, the first one would not know of. */
+/* One call at a time: the first one would not know what a second one changes. */
 static unsigned refused_calls;
 
 static void calling_event(void *user_ctx, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)

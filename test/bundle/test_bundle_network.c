@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * What a bundle costs on its way: each byte travels once, no server holds a call for ever, none leads it away from
+ * What a download of a bundle costs: each byte travels once, no server stalls a call for ever or redirects it away from
  * https, and the idle task runs often enough meanwhile.
  */
 #include "test/support/api_support.h"
@@ -93,13 +93,13 @@ static void serve(void)
     free(bytes);
 }
 
-/* Other bytes where nothing that counts for the header or a segment's place is: the digest behind them tells. */
+/* Other bytes, but not in the header or a segment's header: the digest after them differs. */
 static void add_bootloader(void)
 {
     add(API_BOOTLOADER, BOOTLOADER_ROOM, fixture.bootloader.bytes, fixture.bootloader.length);
     uint8_t *there = nor_flash_bytes(fixture.chip.flash) + API_BOOTLOADER;
     for (uint32_t offset = 0x40; offset < fixture.bootloader.length; offset += 0x100) {
-        there[offset] ^= 0x10; /* The one that runs is another one than that of the bundle. */
+        there[offset] ^= 0x10; /* The running one is not that of the bundle. */
     }
     api_chip_snapshot(&fixture.chip);
 }
@@ -166,7 +166,7 @@ static void each_byte_travels_once(void **state)
     static void (*const targets[])(void) = {add_bootloader, add_table,  add_app,           add_data,
                                             add_mcuboot,    add_system, add_mcuboot_system};
     static const char *const names[] = {"bootloader", "table", "app", "data", "mcuboot", "system", "mcuboot system"};
-    /* In hundredths. Bootloaders that do not compress, beside a long manifest, find no room to be kept. */
+    /* In hundredths. Bootloaders that do not compress find no room to be kept beside a long manifest. */
     static const unsigned most[] = {102, 102, 102, 102, 102, 106, 102};
     for (unsigned i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
         esp_self_reflasher_plan_t plan;
@@ -184,7 +184,7 @@ static void each_byte_travels_once(void **state)
     }
 }
 
-/* Also where the server knows no ranges, or connections break. */
+/* Also if the server does not support ranges, or connections break. */
 static void each_byte_travels_once_from_other_servers(void **state)
 {
     (void)state;

@@ -70,7 +70,7 @@ static void write_bundle(void)
     assert_int_equal(bundle_write(&target->spec, &fixture.bundle.bytes, &fixture.bundle.length), BUNDLE_WRITE_OK);
 }
 
-/* Header fields are covered by the digest behind the image, not by its checksum. */
+/* Header fields are covered by the digest after the image, not by its checksum. */
 static void set_header(api_image_t *image, size_t offset, uint8_t value)
 {
     image->bytes[offset] = value;
@@ -110,7 +110,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Any length of flash: what lies behind the bundle is not part of it. */
+/* Any length of flash: what lies past the bundle is not part of it. */
 static esp_self_reflasher_bundle_config_t from_flash(void)
 {
     api_chip_put(&fixture.chip, PLACE_IN_FLASH, fixture.bundle.bytes, fixture.bundle.length);
@@ -173,7 +173,7 @@ static void assert_refused_unless_skipped(esp_self_reflasher_refusal_t why, uint
     }
 }
 
-/* Only what the running system does not need was written: a slot, and what lies behind its bootloader. */
+/* Only what the running system does not need was written: a slot, and what lies past its bootloader. */
 static void assert_boot_path_is_kept(void)
 {
     const uint32_t length = (uint32_t)fixture.target.bootloader.length;
@@ -182,7 +182,7 @@ static void assert_boot_path_is_kept(void)
     api_assert_same_outside(&fixture.chip, free_places, 2);
 }
 
-/* What is said of the bundle as such. */
+/* Refusals of the bundle itself. */
 
 /* With both numbers, before a chunk is fetched, whether signed or not. */
 static void assert_sequence(uint32_t sequence, uint32_t least)
@@ -331,7 +331,7 @@ static void a_larger_flash(void **state)
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_FLASH_SIZE, 0);
 }
 
-/* What is said of its result. */
+/* Refusals of its result. */
 
 static void a_damaged_bootloader(void **state)
 {
@@ -361,7 +361,7 @@ static void a_bootloader_for_a_larger_flash(void **state)
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_BOOTLOADER_SIZE, ESP_SELF_REFLASHER_CHECK_FLASH_SIZE);
 }
 
-static void a_bolder_flash_mode(void **state)
+static void a_more_demanding_flash_mode(void **state)
 {
     (void)state;
     assert_true(fixture.target.bootloader.bytes[2] != 0);
@@ -369,7 +369,7 @@ static void a_bolder_flash_mode(void **state)
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_FLASH_MODE, ESP_SELF_REFLASHER_CHECK_FLASH_MODE);
 }
 
-static void a_bolder_flash_clock(void **state)
+static void a_faster_flash_clock(void **state)
 {
     (void)state;
     assert_true((fixture.target.bootloader.bytes[3] & 0x0F) != 0x0F);
@@ -389,7 +389,7 @@ static void a_table_with_a_wrong_digest(void **state)
     (void)state;
     fixture.target.table[12] ^= 1;
     add_region(TABLE, API_TABLE, SR_SECTOR_SIZE, fixture.target.table, SR_SECTOR_SIZE);
-    /* Nor is it known then which app will boot. */
+    /* Then it is not known either which app will boot. */
     write_bundle();
     esp_self_reflasher_bundle_config_t config = from_server();
     assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_TABLE);
@@ -419,8 +419,8 @@ static void reopen(api_options_t options)
     api_chip_open(&fixture.chip, &options);
 }
 
-/* Whether its bootloader looks is not known, but somebody has burnt the eFuse. The app of today would not be booted by
- * such a one either: who has that is asked to say so. */
+/* Whether its bootloader checks that is not known, but somebody has burnt the eFuse. Such a bootloader would not boot
+ * today's app either: a caller that has another kind must say so. */
 static void an_app_below_the_secure_version(void **state)
 {
     (void)state;
@@ -462,7 +462,7 @@ static void a_damaged_app(void **state)
     api_assert_no_leak(0);
 }
 
-/* What is said of the system that runs. */
+/* Refusals because of the running system. */
 
 static void a_rollback_that_is_pending(void **state)
 {
@@ -470,7 +470,7 @@ static void a_rollback_that_is_pending(void **state)
     uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
     image_write_otadata(3, SR_OTA_PENDING_VERIFY, otadata);
     api_chip_put(&fixture.chip, API_OTADATA, otadata, sizeof(otadata));
-    select_new_app(); /* Else the app that is rolled back would have to boot once more. */
+    select_new_app(); /* Otherwise the app that is rolled back would have to boot once more. */
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_ROLLBACK, ESP_SELF_REFLASHER_CHECK_ROLLBACK);
 }
 
@@ -491,7 +491,7 @@ static void a_running_app_in_the_way_that_can_go_nowhere(void **state)
 static void another_table_under_encryption(void **state)
 {
     (void)state;
-    fixture.target.table[0x800] ^= 0xFF; /* Behind its end. */
+    fixture.target.table[0x800] ^= 0xFF; /* Past its end. */
     add_region(TABLE, API_TABLE, SR_SECTOR_SIZE, fixture.target.table, SR_SECTOR_SIZE);
     write_bundle();
     reopen((api_options_t){.flash_encryption = true});
@@ -642,7 +642,8 @@ static void on_post(void *arg, esp_event_base_t base, int32_t id, void *data)
     note(&posted, (esp_self_reflasher_event_t)id, data);
 }
 
-/* Both tell the same; numbers of a phase do not go back. @return the number of events with this id. */
+/* Event loop and callback tell the same; numbers of a phase do not go back. @return the number of events with this id.
+ */
 static unsigned assert_in_order(esp_self_reflasher_event_t wanted)
 {
     unsigned found = 0;
@@ -729,8 +730,8 @@ int main(void)
         BUNDLE_TEST(a_bootloader_for_another_chip),
         BUNDLE_TEST(a_bootloader_for_a_smaller_flash),
         BUNDLE_TEST(a_bootloader_for_a_larger_flash),
-        BUNDLE_TEST(a_bolder_flash_mode),
-        BUNDLE_TEST(a_bolder_flash_clock),
+        BUNDLE_TEST(a_more_demanding_flash_mode),
+        BUNDLE_TEST(a_faster_flash_clock),
         BUNDLE_TEST(a_bootloader_for_a_later_revision),
         BUNDLE_TEST(a_table_with_a_wrong_digest),
         BUNDLE_TEST(an_app_for_another_chip),

@@ -55,7 +55,7 @@ static void make_data(uint8_t *data)
         case 3:
             break; /* Blank. */
         default:
-            memcpy(sector, sector - 4 * SECTOR, SECTOR); /* Like another one, further back than the window. */
+            memcpy(sector, sector - 4 * SECTOR, SECTOR); /* Equal to another one, further back than the window. */
             sector[0] ^= 1;
             break;
         }
@@ -203,7 +203,7 @@ static void damage_is_never_handed_out(void **state)
         noticed += wrong > 0;
     }
     assert_true(noticed > 0);
-    /* Nothing of it stays: the same decoder goes on. */
+    /* No damage stays: the same decoder goes on. */
     for (uint32_t i = 0; i < SECTORS; i++) {
         if (!is_blank(i)) {
             check(i);
@@ -245,7 +245,7 @@ static void chunk_must_end_where_its_last_sector_ends(void **state)
         last--;
     }
     assert_int_equal(chunk.encoding, SR_BUNDLE_DEFLATE);
-    /* The length stands behind the offset in the row, which starts with it. */
+    /* In the row, which starts with the offset, the length comes next. */
     uint8_t *row = NULL;
     for (uint8_t *at = manifest; row == NULL && at < manifest + fixture.bundle.manifest_size; at += 4) {
         uint32_t words[2];
@@ -263,7 +263,7 @@ static void chunk_must_end_where_its_last_sector_ends(void **state)
     check(last);
 }
 
-/* Damage on the way, not at its origin: the chunk is fetched once more. */
+/* Damage in transit, not at the source: the chunk is fetched once more. */
 
 typedef struct damage {
     uint32_t address;
@@ -298,7 +298,7 @@ static void chunk_that_was_damaged_on_the_way_is_fetched_once_more(void **state)
         damage = (damage_t){address, 1};
         check(last);
         assert_int_equal(damage.times, 0);
-        check(chunk.first_digest); /* So that the next one starts again. */
+        check(chunk.first_digest); /* So that the next call starts the chunk again. */
         damage = (damage_t){address, 2};
         assert_int_equal(sr_decoder_get(&fixture.decoder, last, 0, &sector), ESP_ERR_SELF_REFLASHER_CHUNK);
         assert_int_equal(damage.times, 0);

@@ -2,7 +2,7 @@
 /** @file
  * Chips that encrypt their flash, or have Secure Boot on: what is blank in a bundle or in an image reads as blank, and
  * what cannot be known to be right is refused before the first erase. A scramble stands for AES: with it, too, erased
- * cells read as something else.
+ * cells do not read as blank.
  */
 #include "test/support/api_support.h"
 
@@ -161,7 +161,7 @@ static void blank_sectors_that_are_read(void **state)
     }
 }
 
-/* What nobody reads is erased, as ever: a slot after the end of its image, and partitions that are not encrypted. */
+/* What nobody reads is erased, as always: a slot after the end of its image, and partitions that are not encrypted. */
 static void blank_sectors_that_nobody_reads(void **state)
 {
     (void)state;
@@ -228,7 +228,7 @@ static void other_tables(void **state)
 
 /* Secure Boot. */
 
-/** An app, and behind it 68 bytes of a signature of version 1, or a block of version 2. */
+/** An app, and after it 68 bytes of a signature of version 1, or a block of version 2. */
 static api_image_t signed_app(unsigned version)
 {
     api_image_t app = api_app(0x8000);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Whole migrations on a flash that fails at random places: programs that do not stick, erases that time out, sectors
- * that heal after some failures and those that stay bad. Whatever fails: nothing wrong is reported as right, an error
- * comes with a log line that names the address, what is no target stays as it was, and until the boot path is touched
- * the old system boots, byte for byte.
+ * that recover after some failures and those that stay bad. Whatever fails: nothing wrong is reported as right, an
+ * error comes with a log line that names the address, what is not a target stays as it was, and until the boot path is
+ * touched the old system boots, byte for byte.
  */
 #include "test/support/api_support.h"
 
@@ -23,7 +23,7 @@
 #define RECORD_SIZE 0x20000u
 #define IMAGE_SIZE  0x4321u
 #define BOOTLOADER  ((sr_region_t){SMALL_BOOTLOADER, SR_PARTITION_TABLE_OFFSET - SMALL_BOOTLOADER})
-#define LOADER_CODE ((sr_region_t){SMALL_BOOTLOADER, 6 * SECTOR}) /**< Of that: whole sectors with code. */
+#define LOADER_CODE ((sr_region_t){SMALL_BOOTLOADER, 6 * SECTOR}) /**< Whole sectors of that app with code. */
 #define TABLE       ((sr_region_t){SR_PARTITION_TABLE_OFFSET, SECTOR})
 #define OTADATA     ((sr_region_t){SMALL_OTADATA, 2 * SECTOR})
 #define NVS         ((sr_region_t){SMALL_NVS, SMALL_NVS_SIZE})
@@ -33,7 +33,7 @@
 #define MAX_BOOTS   6u
 #define NEVER       UINT32_MAX
 
-/** What the app does, and what came of it; shared with the processes that run it. */
+/** What the app does, and the results; shared with the processes that run it. */
 typedef struct job {
     bool use_bundle, download;
     esp_http_client_config_t http;
@@ -49,7 +49,7 @@ typedef struct scenario {
     uint32_t running_app;
     void (*prepare)(void);
     sr_region_t targets[MAX_TARGETS]; /**< Up to the first empty one. */
-    bool interrupted;                 /**< Starts where the power was cut as the commit began. */
+    bool interrupted;                 /**< Starts with the power cut as the commit began. */
 } scenario_t;
 
 static job_t *job;
@@ -86,7 +86,7 @@ static void image_to_a_free_slot(void)
     copy_image((sr_region_t){SLOT_1, SMALL_SLOT_SIZE});
 }
 
-/** By way of the third slot. */
+/** Through the third slot. */
 static void image_from_a_server(void)
 {
     static char url[128];
@@ -207,7 +207,7 @@ static void watch(void *context, const nor_op_t *op, const nor_flash_t *unused)
     }
 }
 
-/** A run ends where another app boots, which then goes on. */
+/** A run ends when another app boots, which then goes on. */
 static sim_end_t start(void)
 {
     const sim_config_t config = {.chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = UINT32_MAX};
@@ -351,7 +351,7 @@ static void assert_old_system_boots(const world_t *world)
     assert_memory_equal(nor_flash_view(flash) + boot.app_offset, app, sizeof(app));
 }
 
-static void judge(world_t *world, sim_end_t end, const char *log)
+static void assess(world_t *world, sim_end_t end, const char *log)
 {
     assert_int_equal(end, SIM_END_RETURNED);
     assert_nothing_else_changed(world);
@@ -380,7 +380,7 @@ static nor_faults_t faults_of(uint32_t seed)
                           .heal_after = heal_after[seed / 3 % 4]};
 }
 
-/** What is good again is not lost. */
+/** What was made good again is not lost. */
 static void go_on_with_good_flash(const world_t *world)
 {
     nor_flash_set_faults(flash, (nor_faults_t){0});
@@ -400,7 +400,7 @@ static void run_with_faults(world_t *world, uint32_t seed)
     api_log_start();
     const sim_end_t end = start();
     char *log = api_log_stop();
-    judge(world, end, log);
+    assess(world, end, log);
     free(log);
     if (job->err != ESP_OK && !job->boot_path_touched) {
         go_on_with_good_flash(world);
@@ -418,7 +418,7 @@ static void nothing_wrong_is_ever_reported_as_right(void **state)
         for (uint32_t seed = 0; seed < SEEDS; seed++) {
             run_with_faults(&world, seed);
         }
-        print_message("    %s: %u completed with failures on the way, %u failed before the commit, %u in it\n",
+        print_message("    %s: %u completed in spite of failures, %u failed before the commit, %u in it\n",
                       scenarios[i].name, world.completed, world.failed, world.failed_later);
         assert_true(world.completed > 0);
         assert_true(world.failed > 0 || world.failed_later > 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * What "installed" means: regions that the new system owns are written with what makes it the new system, whenever the
- * power goes, and never again.
+ * What "installed" means: regions that the new system owns are written together with what makes it the new system,
+ * whenever the power goes, and never again.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@
 #define STARTS      200u
 #define MAX_REGIONS 8u
 
-/** What the app does, and what came of it; shared with the processes that run it. */
+/** What the app does, and the results; shared with the processes that run it. */
 typedef struct job {
     esp_self_reflasher_bundle_config_t bundle;
     esp_self_reflasher_plan_t plan;
@@ -73,7 +73,7 @@ static void app_main(void)
     }
 }
 
-/* Several of them are at work and share nothing: whatever goes wrong shows as an app that crashes. */
+/* Several processes run at once and share nothing: a failure shows as an app that crashes. */
 static void app_in_exploration(void)
 {
     esp_self_reflasher_plan_t plan;
@@ -134,7 +134,7 @@ static void make_table(void)
     assert_int_equal(image_write_partition_table(entries, count, new_table), IMAGE_WRITE_OK);
 }
 
-/** Which regions a bundle has beside the app, which it compares for good. */
+/** Which regions a bundle has beside the app, which is always compared. */
 enum { WITH_TABLE = 1, WITH_OTADATA = 2, WITH_NVS = 4, WITH_FILES = 8, WITH_ALL = 15 };
 
 /* The old app in ota_0, and @p blank sectors of blank flash. */
@@ -206,7 +206,7 @@ static void install(unsigned with)
     free(before);
 }
 
-/* Reads only, and it is said so. */
+/* Reads only, and the plan says so. */
 static void assert_installed(uint32_t app)
 {
     assert_int_equal(start_at(app), SIM_END_RETURNED);
@@ -259,7 +259,7 @@ static void an_update_into_the_other_slot_is_not_undone(void **state)
     close_chip();
 }
 
-/* Each sector that is compared for good, damaged: then all is written as the first time. */
+/* Each sector that is always compared, damaged: then all is written as the first time. */
 static void damage_to_its_own_regions_is_mended_with_the_rest(void **state)
 {
     (void)state;
@@ -342,7 +342,7 @@ static void explore_opened(uint32_t blank, unsigned losses)
     close_chip();
 }
 
-/* With room for record and mark, for the mark alone, and for what lies in between. */
+/* With room for record and mark, for the mark alone, and for sizes in between. */
 static void explore(unsigned with, uint32_t blank, unsigned losses)
 {
     open_chip(with, blank);
@@ -368,7 +368,7 @@ static void every_cut_of_all_of_it(void **state)
 {
     (void)state;
     explore(WITH_ALL, 16, 2);
-    explore(WITH_ALL, 6, 2); /* The record does not have data, which goes straight to its place. */
+    explore(WITH_ALL, 6, 2); /* The data goes straight to its place, and is not in the record. */
     explore(WITH_ALL, 1, 2); /* From RAM. */
 }
 
@@ -411,7 +411,7 @@ static void in_place_the_mark_goes_last(void **state)
 static void every_cut_in_place(void **state)
 {
     (void)state;
-    open_in_place(7); /* One more, as the mark of a record that was cut short takes a sector. */
+    open_in_place(7); /* One more, because the mark of a record that was cut short takes a sector. */
     explore_opened(7, 1);
 }
 
@@ -532,7 +532,7 @@ static void what_only_looks_like_a_mark_counts_for_nothing(void **state)
         bytes[place + SECTOR - 1] = i == 2 ? 0 : 0xFF;
         bytes[SMALL_NVS] ^= 1;
         assert_installed(NEW_APP);
-        /* What it takes to be one. */
+        /* What it takes to count as a mark. */
         memset(bytes + ROOM, 0xFF, SECTOR);
         memcpy(bytes + ROOM, "SRTODO\r\n", 8);
         memcpy(bytes + ROOM + 8, digest, 16);

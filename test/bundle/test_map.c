@@ -221,7 +221,7 @@ static void block_is_erased_at_once_if_that_is_quicker_and_loses_nothing(void **
     set(16, 3, body);
     assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE));
     set(16, 16, body);
-    flags[31] = 0; /* Somebody else's. */
+    flags[31] = 0; /* Belongs to somebody else. */
     assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE));
     flags[31] = SR_MAP_TARGET; /* Right already. */
     assert_false(sr_map_block_erase(&map, SR_BLOCK_SIZE));
@@ -277,7 +277,7 @@ static bool claims_with(sr_map_flags_t other, uint16_t owned)
     return true;
 }
 
-/* In a sector that the driver refuses to write nothing is put, and no erase of a block goes over it. */
+/* Nothing is put into a sector that the driver refuses to write, and no block erase covers it. */
 static void closed_sectors(void **state)
 {
     (void)state;
@@ -350,7 +350,8 @@ static void block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it(void **
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(claims_with(cases[i].other, 0), cases[i].claimed);
-        /* In a partition of either system: nobody would put right what is left of it. But what the bundle wants. */
+        /* Blank in a partition of either system: nobody would put right what is left of it. Not so what the bundle
+         * wants. */
         const bool stays = cases[i].other == SR_MAP_BLANK;
         assert_int_equal(claims_with(cases[i].other, 0x8000), cases[i].claimed && !stays);
         assert_int_equal(claims_with(cases[i].other, 0x7FFF), cases[i].claimed);
@@ -376,7 +377,7 @@ static void block_is_not_claimed_if_it_does_not_pay_or_the_record_has_no_place(v
     sr_map_claim_block(&map, 5, 0);
     assert_int_equal(sr_map_claimed(&map).size, 0);
     set_boot_path();
-    set(21, 2, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* Has to be staged, too. */
+    set(21, 2, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* It has to be staged, too. */
     sr_map_claim_block(&map, 15, 0);
     assert_int_equal(sr_map_claimed(&map).size, 0);
     sr_map_claim_block(&map, 14, 0);
@@ -482,7 +483,7 @@ static void summary_counts_sectors_bytes_and_times(void **state)
     assert_int_equal(summary.maximum_ms, ms(3 * ERASE_MAX + BLOCK_MAX + 3 * 16 * PAGE_MAX));
     assert_int_equal(summary.window_typical_ms, ms(ERASE_US + 2 * 16 * PAGE_US));
     assert_int_equal(summary.window_maximum_ms, ms(ERASE_MAX + 2 * 16 * PAGE_MAX));
-    /* What a recovery bootloader stands in for is written, and harmless. */
+    /* What is written while a recovery bootloader stands in is harmless. */
     const uint32_t typical_ms = summary.typical_ms;
     map.guarded = (sr_region_t){0, SR_SECTOR_SIZE};
     sr_map_summarize(&map, &bundle, &summary);

@@ -25,7 +25,7 @@
 #define FREE     0x80000u /**< Blank up to BUNDLE. */
 #define BUNDLE   0xD0000u
 
-/** What the app does, and what came of it; shared with the processes that run it. */
+/** What the app does, and the results; shared with the processes that run it. */
 typedef struct job {
     esp_self_reflasher_bundle_config_t bundle;
     esp_self_reflasher_plan_t plan;
@@ -34,11 +34,11 @@ typedef struct job {
     uint32_t fails_at; /**< Number of the allocation that gives no memory; 0: none. */
 } job_t;
 
-/** What the bundle of a test makes of the flash. */
+/** What the bundle of a test changes in the flash. */
 typedef struct target {
     uint32_t storage;       /**< Place of a storage partition of 0x10000 bytes; 0: the table has none. */
     uint32_t nvs, nvs_size; /**< In the new table. */
-    uint32_t otadata;       /**< Likewise. */
+    uint32_t otadata;       /**< In the new table. */
     bool new_bootloader;    /**< Else it is kept. */
     sr_bundle_move_t moves[3];
     unsigned move_count;
@@ -164,7 +164,7 @@ static int by_address(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-/* Puts the bundle into the flash, and what it must make of it into `wanted`. */
+/* Puts the bundle into the flash, and what the flash must become into `wanted`. */
 static void prepare(const target_t *target)
 {
     uint8_t *bytes = NULL;
@@ -326,7 +326,7 @@ static void nvs_changes_places_with_otadata(void **state)
     expect_applied();
 }
 
-static void blank_place_behind_it_grows(void **state)
+static void blank_place_after_it_grows(void **state)
 {
     (void)state;
     const target_t target = {.nvs = SMALL_NVS,
@@ -376,7 +376,7 @@ static void old_place_is_erased(void **state)
     expect_applied();
 }
 
-/* The app, in the only app partition, gets out of the way by a table of its own, which tells the old places, too. */
+/* The app, in the only app partition, is relocated with a temporary table, which has the old places, too. */
 static void app_moves_by_a_temporary_table_before_data_does(void **state)
 {
     (void)state;
@@ -544,7 +544,7 @@ static bool source_is_gone(void)
 }
 
 /* Cuts the power in the first operation that destroys the source. */
-static void cut_behind_the_seal(void)
+static void cut_after_the_seal(void)
 {
     for (uint32_t operation = 0; !source_is_gone(); operation++) {
         memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
@@ -560,12 +560,12 @@ static void cut_behind_the_seal(void)
     }
 }
 
-/* The record has the only copy by then. An app that is not allowed to finish it must not begin anew, either. */
+/* The record has the only copy by then. An app that is not allowed to finish it must not start afresh, either. */
 static void record_with_the_only_copy_is_never_discarded(void **state)
 {
     (void)state;
     prepare(&exchange);
-    cut_behind_the_seal();
+    cut_after_the_seal();
     small_assert_boots(flash, false, SLOT_0);
     uint8_t *before = small_copy(flash);
     job->bundle.may_commit = may_commit;
@@ -613,7 +613,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(nvs_moves_to_free_flash),
         TEST(nvs_changes_places_with_otadata),
-        TEST(blank_place_behind_it_grows),
+        TEST(blank_place_after_it_grows),
         TEST(regions_change_places),
         TEST(old_place_is_erased),
         TEST(app_moves_by_a_temporary_table_before_data_does),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Partitions that are flagged `readonly`: from ESP-IDF 5.2 on the flash driver neither erases nor programs there. Each
- * place that something is written to lies in such a one once, and nothing is erased before that is noticed.
+ * place that something is written to lies in such a partition once, and nothing is erased before that is noticed.
  */
 #include "test/support/api_support.h"
 
@@ -30,7 +30,7 @@ static int setup(void **state)
 {
     (void)state;
     dummy_image_fill(content, sizeof(content), 7);
-    content[0] = 1; /* No image, and not blank. */
+    content[0] = 1; /* Not an image, and not blank. */
     return 0;
 }
 
@@ -87,7 +87,7 @@ static void erase_without_os(void *context)
     (void)esp_flash_app_enable_os_functions(esp_flash_default_chip);
 }
 
-/* What works without the OS has nobody to ask. */
+/* The driver without the OS has no table to ask. */
 static void the_flag_does_not_count_without_the_os(void **state)
 {
     (void)state;
@@ -108,7 +108,7 @@ static void write_bundle(const bundle_region_t *regions, unsigned count)
     assert_int_equal(bundle_write(&spec, &bundle.bytes, &bundle.length), BUNDLE_WRITE_OK);
 }
 
-/** From a place in the data partition that no test wants anything of. */
+/** From a place in the data partition that no test uses. */
 static esp_err_t call(esp_err_t (*function)(const esp_self_reflasher_bundle_config_t *, esp_self_reflasher_plan_t *))
 {
     const uint32_t place = API_FLASH_SIZE - 0x40000;
@@ -144,7 +144,7 @@ static void what_must_be_written(void **state)
         {"otadata", API_OTADATA, API_READONLY_OTADATA},
         {"ota_0", API_OTA_0 + 0x40000, API_READONLY_OTA_0},
         {"ota_1", API_OTA_1, API_READONLY_OTA_1},
-        {"ota_2", API_OTA_2 + API_SLOT_SIZE - SECTOR, API_READONLY_OTA_2}, /* Behind the running app. */
+        {"ota_2", API_OTA_2 + API_SLOT_SIZE - SECTOR, API_READONLY_OTA_2}, /* Past the running app. */
         {"ota_3", API_OTA_3 + 0xF000, API_READONLY_OTA_3},
         {"data", API_DATA, API_READONLY_DATA},
     };
@@ -175,7 +175,7 @@ static void what_must_be_written(void **state)
     }
 }
 
-/* Bootloader and table have no entry of their own in this table, and are written all the same. */
+/* Bootloader and table have no entry of their own in this table, and are written nevertheless. */
 static void boot_path_beside_read_only_partitions(void **state)
 {
     (void)state;
@@ -240,7 +240,7 @@ static void otadata_that_the_new_table_flags(void **state)
     assert_int_equal(call(esp_self_reflasher_plan_bundle), ESP_OK);
 }
 
-/* The running app makes way to no such slot; and to no slot at all if otadata cannot select it. */
+/* The running app moves to no such slot, and to no slot at all if otadata cannot select it. */
 static void the_running_app_goes_to_no_such_place(void **state)
 {
     (void)state;
@@ -290,7 +290,7 @@ static unsigned classify(void *context, uint32_t address)
     return sr_relocation_temporary_table.room | SR_RELOCATION_ROOM_FREE;
 }
 
-/* Nor does it go to free flash in such a partition. */
+/* It does not go to free flash in such a partition either. */
 static void a_temporary_table_leads_to_no_such_place(void **state)
 {
     (void)state;

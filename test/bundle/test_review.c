@@ -24,7 +24,7 @@
 #define STORAGE     0xB0000u
 #define STORAGE_END 0xC0000u
 
-/** What the app does, and what came of it; shared with the processes that run it. */
+/** What the app does, and the results; shared with the processes that run it. */
 typedef struct job {
     esp_self_reflasher_bundle_config_t bundle;
     esp_err_t resumed, applied;
@@ -119,8 +119,8 @@ static bool never(void *unused)
     return false;
 }
 
-/* The app would come up mute: without its credentials, and with nothing to go on from. */
-static void data_that_can_not_be_staged_is_touched_only_after_the_commit_was_allowed(void **state)
+/* The app would come up without its credentials, and with no record to go on from. */
+static void data_that_cannot_be_staged_is_touched_only_after_the_commit_was_allowed(void **state)
 {
     (void)state;
     uint8_t nvs[SMALL_NVS_SIZE];
@@ -204,7 +204,7 @@ static void app_that_runs_as_a_fallback_is_started_until_the_commit(void **state
     small_assert_boots(flash, false, SLOT(1));
 }
 
-/* Likewise with a factory app, which no sequence number selects, and where the bundle wants otadata as it is. */
+/* The same with a factory app, which no sequence number selects, and with a bundle that wants otadata as it is. */
 static void factory_app_that_runs_as_a_fallback_is_started_until_the_commit(void **state)
 {
     (void)state;
@@ -241,7 +241,7 @@ static void put_record(uint32_t address, uint32_t running_app)
     free(bundle);
 }
 
-/* The copy may go where that record's system has its app: to finish it then would start something that is gone. */
+/* The copy may go where that record's system has its app: finishing it then would start an app that is gone. */
 static void record_of_another_bundle_is_finished_before_the_app_moves(void **state)
 {
     (void)state;
@@ -270,7 +270,7 @@ static void add_storage(const small_layout_t *layout, uint8_t *bytes)
     small_put_table(bytes, entries, count + 1);
 }
 
-/* Whoever can store a file there could else write the bootloader. */
+/* Otherwise whoever can store a file there could write the bootloader. */
 static void record_inside_a_data_partition_is_just_data(void **state)
 {
     (void)state;
@@ -349,7 +349,7 @@ esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, es
     return __real_esp_partition_find(type, subtype, label);
 }
 
-/* What is data, is not known without memory. */
+/* Without memory it is not known what is data. */
 static void without_memory_nothing_is_changed(void **state)
 {
     (void)state;
@@ -379,7 +379,7 @@ static void without_memory_nothing_is_changed(void **state)
     free(before);
 }
 
-/* What is not asked for is not looked at. */
+/* What is not asked for is not read. */
 static void embedded_region_beside_a_url_is_ignored(void **state)
 {
     (void)state;
@@ -403,7 +403,7 @@ static void embedded_region_beside_a_url_is_ignored(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(data_that_can_not_be_staged_is_touched_only_after_the_commit_was_allowed),
+        TEST(data_that_cannot_be_staged_is_touched_only_after_the_commit_was_allowed),
         TEST(app_does_not_move_over_the_embedded_bundle),
         TEST(bundle_longer_than_its_region_is_refused_before_anything_is_written),
         TEST(app_that_runs_as_a_fallback_is_started_until_the_commit),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Whatever otadata says when a bundle arrives: until the commit the bootloader starts the app that runs, be it one with
- * rollback or not, also while the new app is complete in the slot where it looks first.
+ * Whatever otadata says when a bundle arrives: until the commit the bootloader starts the app that runs, with or
+ * without rollback, also while the new app is complete in the slot that it tries first.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +25,7 @@ static const uint32_t states[] = {SR_OTA_UNDEFINED, SR_OTA_NEW, SR_OTA_PENDING_V
                                   SR_OTA_ABORTED,   NONSENSE};
 #define STATES (sizeof(states) / sizeof(states[0]))
 
-/** What the app does, and what came of it; shared with the processes that run it. */
+/** What the app does, and the results; shared with the processes that run it. */
 typedef struct job {
     esp_self_reflasher_bundle_config_t bundle;
     esp_self_reflasher_plan_t plan;
@@ -203,7 +203,8 @@ static void app_on_probation_is_refused_by_the_entry_that_counts(void **state)
     nor_flash_delete(flash);
 }
 
-/* Started by a pin that somebody holds: who starts after a power cut nobody knows, and otadata cannot say it. */
+/* Started by a pin that somebody holds: nobody knows which app starts after a power cut, and otadata cannot select it.
+ */
 static void test_app_that_does_not_start_by_itself_is_refused(void **state)
 {
     (void)state;

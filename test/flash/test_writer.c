@@ -130,8 +130,8 @@ static void a_dirty_sector_is_erased_once(void **state)
     assert_int_equal(cells()[SR_SECTOR_SIZE], 0x42);
 }
 
-/* Half of it is there already, as a cut leaves it. */
-static void a_sector_on_its_way_is_topped_up_where_that_is_wanted(void **state)
+/* Half of it is there already, as a power cut leaves it. */
+static void a_half_programmed_sector_is_programmed_only_where_that_is_wanted(void **state)
 {
     (void)state;
     uint8_t *place = nor_flash_bytes(fixture.nor) + PLACE;
@@ -269,7 +269,7 @@ static void a_guarded_group_loses_its_magic_byte_alone_and_gets_it_alone(void **
     nor_flash_reset_stats(fixture.nor);
     assert_int_equal(sr_writer_put_guarded(&fixture.writer, sectors, 3), ESP_OK);
     assert_int_equal(nor_flash_stats(fixture.nor).operations, 0);
-    /* One wrong sector behind the first one takes that one along. */
+    /* If a later sector is wrong, the first one is written, too. */
     nor_flash_bytes(fixture.nor)[PLACE + 2 * SR_SECTOR_SIZE] ^= 1;
     assert_int_equal(sr_writer_put_guarded(&fixture.writer, sectors, 3), ESP_OK);
     assert_int_equal(nor_flash_stats(fixture.nor).sector_erases, 2);
@@ -348,7 +348,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_sector_that_is_right_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dirty_sector_is_erased_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_sector_on_its_way_is_topped_up_where_that_is_wanted, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_half_programmed_sector_is_programmed_only_where_that_is_wanted, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(one_changed_bit_anywhere_makes_a_sector_wrong, setup, teardown),
         cmocka_unit_test_setup_teardown(a_program_that_does_not_stick_is_retried_then_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(an_erase_that_times_out_hands_up_its_cause, setup, teardown),

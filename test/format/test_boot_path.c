@@ -51,7 +51,7 @@ static void a_bootloader_counts_at_its_true_length(void **state)
     assert_int_equal(find("esp32c3", (sr_region_t){0}, (sr_region_t){0}).bootloader.address, 0);
 }
 
-static void what_can_not_be_read_is_taken_at_its_largest(void **state)
+static void what_cannot_be_read_is_taken_at_its_largest(void **state)
 {
     (void)state;
     memset(flash, 0xFF, FLASH_SIZE);
@@ -88,7 +88,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bootloader_counts_at_its_true_length),
-        cmocka_unit_test(what_can_not_be_read_is_taken_at_its_largest),
+        cmocka_unit_test(what_cannot_be_read_is_taken_at_its_largest),
         cmocka_unit_test(the_running_app_counts_at_its_true_length),
         cmocka_unit_test(a_signature_block_belongs_to_the_bootloader),
     };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The manifest parser, against docs/bundle-format.md: every rule of its last section one by one, its worked example,
-// and a second reading of the same rules that does not care how slow it is.
+// and a second implementation of the same rules, which may be slow.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,12 +23,12 @@
 #define BUNDLE_SIZE   (MANIFEST_SIZE + 80u + FIRST_LENGTH + 4096u)
 #define FLASH_SIZE    0x20000u
 
-// Where the fields of the draft lie.
+// Where the fields of the draft are.
 #define REGION(index, field) (64u + 16u * (index) + (field))
 #define CHUNK(index, field)  (64u + 16u * (REGIONS + (index)) + (field))
 #define DIGEST(index)        (64u + 16u * (REGIONS + CHUNKS + (index)))
 
-// Moves lie behind the draft's digests, if it has some.
+// Moves lie after the draft's digests, if it has some.
 #define MOVES              3u
 #define MOVE(index, field) (MANIFEST_SIZE + 32u * (index) + (field))
 #define MOVED_SIZE         (MANIFEST_SIZE + 32u * MOVES)
@@ -50,7 +50,7 @@ static void put_row(uint32_t offset, uint32_t first, uint32_t second, uint32_t t
     put(offset + 12, 4, last);
 }
 
-/** A manifest with one of everything, written by hand: digests 1 and 4 are blank. */
+/** A manifest with one of each, written by hand: digests 1 and 4 are blank. */
 static void draft_start(void)
 {
     static const uint8_t magic[8] = {0x53, 0x52, 0x42, 0x4e, 0x44, 0x4c, 0x0d, 0x0a};
@@ -307,7 +307,7 @@ static const field_case_t field_cases[] = {
     {"encoding of everything", CHUNK(0, 13), 1, 0xFF, SR_BUNDLE_BAD_CHUNK},
     {"first sector is blank", CHUNK(0, 8), 4, 1, SR_BUNDLE_BAD_CHUNK},
     {"first digest of everything", CHUNK(0, 8), 4, UINT32_MAX, SR_BUNDLE_BAD_CHUNK},
-    {"first digest behind the last", CHUNK(1, 8), 4, DIGESTS, SR_BUNDLE_BAD_CHUNK},
+    {"first digest past the last", CHUNK(1, 8), 4, DIGESTS, SR_BUNDLE_BAD_CHUNK},
     {"last sector is blank", CHUNK(0, 12), 1, 2, SR_BUNDLE_BAD_CHUNK},
     {"last sector is blank, at the end", CHUNK(1, 12), 1, 2, SR_BUNDLE_BAD_CHUNK},
     {"a sector in no chunk", CHUNK(0, 12), 1, 1, SR_BUNDLE_BAD_CHUNK},
@@ -471,7 +471,7 @@ static void blank_sectors_decide_what_a_chunk_may_be(void **state)
 {
     (void)state;
     draft_start();
-    copy_digest(4, 0); // content in no chunk, behind the last chunk
+    copy_digest(4, 0); // content in no chunk, after the last chunk
     assert_int_equal(parse_draft(), SR_BUNDLE_BAD_CHUNK);
 
     draft_start();
@@ -687,7 +687,7 @@ static void largest_manifest_is_read(void **state)
     free(manifest);
 }
 
-/** The draft's regions, read once more: -1 if they break a rule, or else the region of each digest. */
+/** The draft's regions, by the second implementation: -1 if they break a rule, or else the region of each digest. */
 static int reread_regions(const uint8_t *raw, uint64_t flash, uint32_t regions, uint32_t digests, int *region_of)
 {
     uint64_t used = 0;
@@ -740,7 +740,8 @@ static int reread_chunk(const uint8_t *row, uint32_t index, const uint8_t *table
     return row[13] == 0 ? (length == size ? 0 : -1) : (length >= 1 && length < size ? 0 : -1);
 }
 
-/** The rules for regions and chunks, read once more from the page, for a manifest whose header is right. */
+/** The rules for regions and chunks of the format's page, implemented a second time, for a manifest whose header is
+ * right. */
 static bool reread_tables(const uint8_t *raw)
 {
     int region_of[DIGESTS];
@@ -778,7 +779,7 @@ static uint32_t random_below(uint32_t limit)
     return (random_state >> 8) % limit;
 }
 
-/** Changes a field of a row in a way that has a chance to be valid. */
+/** Changes a field of a row in a way that may be valid. */
 static void mutate_row(void)
 {
     static const uint32_t values[] = {0,    1,    2,      3,      4,      5,       16,         17,     99,        100,
@@ -840,7 +841,7 @@ static bool reread_claim(uint8_t *owners, uint64_t start, uint64_t size, uint8_t
     return true;
 }
 
-/** The rules for moves, read once more from the page, for a manifest whose other tables are right. */
+/** The rules for moves of the format's page, implemented a second time, for a manifest whose other tables are right. */
 static bool reread_moves(const uint8_t *raw)
 {
     uint8_t targets[FLASH_SIZE / 4096] = {0};

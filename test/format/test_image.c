@@ -193,7 +193,7 @@ static void segment_length_must_be_whole_words(void **state)
     }
 }
 
-static void hostile_segment_lengths_end_behind_the_window(void **state)
+static void hostile_segment_lengths_end_past_the_window(void **state)
 {
     (void)state;
     static const uint32_t lengths[] = {
@@ -222,7 +222,7 @@ static void image_is_truncated_in_every_smaller_window(void **state)
     }
 }
 
-/** A window of almost 4 GiB: one image header, and zeros wherever else is read, but for one segment length. */
+/** A window of almost 4 GiB: one image header, and zeros everywhere else, except one segment length. */
 static int read_huge(void *context, uint32_t offset, void *buffer, size_t length)
 {
     const uint32_t *segment_length = context;
@@ -328,7 +328,7 @@ static void digest_covers_every_byte(void **state)
         draft_usual(1);
         for (uint32_t i = 0; i < draft.length; i++) {
             draft.bytes[i] ^= (uint8_t)(1u << bit);
-            // The one flip that nothing can notice: it says that there is no digest.
+            // The only flip that cannot be noticed: it says that there is no digest.
             bool unnoticed = i == HASH_APPENDED && bit == 0;
             assert_int_equal(check() == SR_IMAGE_OK, unnoticed);
             draft.bytes[i] ^= (uint8_t)(1u << bit);
@@ -674,7 +674,7 @@ int main(void)
         cmocka_unit_test(up_to_16_segments_are_accepted),
         cmocka_unit_test(foreign_bytes_are_no_image),
         cmocka_unit_test(segment_length_must_be_whole_words),
-        cmocka_unit_test(hostile_segment_lengths_end_behind_the_window),
+        cmocka_unit_test(hostile_segment_lengths_end_past_the_window),
         cmocka_unit_test(image_is_truncated_in_every_smaller_window),
         cmocka_unit_test(footer_does_not_wrap_at_4_gib),
         cmocka_unit_test(every_failing_read_is_reported),

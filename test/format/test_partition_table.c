@@ -152,7 +152,7 @@ static void md5_covers_every_byte_of_the_entries(void **state)
     for (uint32_t i = 0; i < raw_length; i++) {
         for (unsigned bit = 0; bit < 8; bit++) {
             raw[i] ^= (uint8_t)(1u << bit);
-            // Between magic and digest the MD5 entry has filler that nobody looks at.
+            // Between magic and digest the MD5 entry has filler that nobody reads.
             bool is_filler = i >= md5_entry + 2 && i < md5_entry + 16;
             assert_int_equal(parse(FLASH_SIZE) == SR_PARTITION_TABLE_OK, is_filler);
             raw[i] ^= (uint8_t)(1u << bit);
@@ -174,7 +174,7 @@ static void only_one_md5_is_allowed(void **state)
     assert_int_equal(table.bad_entry, 6);
 }
 
-static void last_entry_behind_the_md5_is_not_seen(void **state)
+static void last_entry_after_the_md5_is_not_seen(void **state)
 {
     (void)state;
     raw_usual();
@@ -421,7 +421,7 @@ static void table_without_md5_stays_without(void **state)
     assert_int_equal(table.entries[2].address, 0x3C0000);
 }
 
-static void table_that_can_not_be_hashed_does_not_move(void **state)
+static void table_that_cannot_be_hashed_does_not_move(void **state)
 {
     (void)state;
     raw_usual();
@@ -442,7 +442,7 @@ int main(void)
         cmocka_unit_test(bad_magic_tells_the_entry),
         cmocka_unit_test(md5_covers_every_byte_of_the_entries),
         cmocka_unit_test(only_one_md5_is_allowed),
-        cmocka_unit_test(last_entry_behind_the_md5_is_not_seen),
+        cmocka_unit_test(last_entry_after_the_md5_is_not_seen),
         cmocka_unit_test(failing_crypto_is_no_valid_md5),
         cmocka_unit_test(one_entry_past_the_end_spoils_the_table),
         cmocka_unit_test(entry_that_wraps_is_past_the_end),
@@ -459,7 +459,7 @@ int main(void)
         cmocka_unit_test(app_partition_under_the_new_place_is_cut_short),
         cmocka_unit_test(only_an_app_moves),
         cmocka_unit_test(table_without_md5_stays_without),
-        cmocka_unit_test(table_that_can_not_be_hashed_does_not_move),
+        cmocka_unit_test(table_that_cannot_be_hashed_does_not_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -263,7 +263,7 @@ static void wrong_signatures_are_refused(void **state)
 static void another_key_with_the_same_id_does_not_help(void **state)
 {
     (void)state;
-    // The signer's id in the block is a claim: what counts is the reader's own key.
+    // The signer's id in the block is only a claim: the reader's own key counts.
     char ours_private[BUNDLE_PEM_SIZE];
     char ours_public[BUNDLE_PEM_SIZE];
     const sr_signature_public_key_t key = read_key(public_pem);
@@ -386,7 +386,7 @@ static void malformed_pem_is_refused(void **state)
         assert_int_equal(sr_signature_public_key_read(pem, &key), SR_BUNDLE_BAD_KEY);
         strcpy(pem, public_pem);
         memmove(pem + i + 1, pem + i, size + 1 - i);
-        if (pem[i] != '-') { // a minus more around the markers is text around them
+        if (pem[i] != '-') { // an extra minus next to a marker is text around it
             assert_int_equal(sr_signature_public_key_read(pem, &key), SR_BUNDLE_BAD_KEY);
         }
     }
@@ -406,7 +406,7 @@ static void more_padding_than_needed_is_refused(void **state)
     }
 }
 
-static void unused_bits_behind_the_key_are_zero(void **state)
+static void unused_bits_after_the_key_are_zero(void **state)
 {
     (void)state;
     sr_signature_public_key_t key;
@@ -470,7 +470,7 @@ int main(void)
         cmocka_unit_test(points_off_the_curve_are_refused),
         cmocka_unit_test(malformed_pem_is_refused),
         cmocka_unit_test(more_padding_than_needed_is_refused),
-        cmocka_unit_test(unused_bits_behind_the_key_are_zero),
+        cmocka_unit_test(unused_bits_after_the_key_are_zero),
         cmocka_unit_test(what_is_no_bundle_is_not_signed),
         cmocka_unit_test(unsigned_bundles_say_so),
     };

@@ -41,7 +41,7 @@ esp_err_t __wrap_sr_flash_read(const sr_flash_t *flash, uint32_t address, void *
     return ESP_OK;
 }
 
-/** Nobody reads thousands of lines a second. */
+/** Thousands of lines a second are of no use. */
 void __wrap_esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...)
 {
     (void)level, (void)tag, (void)format;
@@ -75,7 +75,7 @@ static void check_sector(const sr_bundle_t *bundle, uint32_t digest, const uint8
     CHECK(bundle->manifest != good || memcmp(sector, content + digest * SR_SECTOR_SIZE, SR_SECTOR_SIZE) == 0);
 }
 
-/** Gets one sector, and looks at it. @return true if it came, or there is nothing to get. */
+/** Gets one sector, and checks it. @return true if it came, or there is nothing to get. */
 static bool get_checked(sr_decoder_t *decoder, uint32_t digest)
 {
     uint8_t *sector = NULL;

@@ -16,7 +16,7 @@ typedef enum fuzz_chunk_mode {
     FUZZ_CHUNK_BUNDLE = 'b', /**< A bundle of its own. */
 } fuzz_chunk_mode_t;
 
-/** Text with blank sectors in between, which is deflated, and behind it a sector of noise, which is stored. */
+/** Text with blank sectors in between, which is deflated, and after it a sector of noise, which is stored. */
 static inline void fuzz_chunk_content(uint8_t content[FUZZ_CHUNK_SECTORS * SR_SECTOR_SIZE])
 {
     static const char words[] = "the same words again and again ";

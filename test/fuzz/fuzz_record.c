@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as the mark and the list of a staged record, beside any bytes as its manifest. What a list is allowed to
-// write, if it passes, is asked once more here, in other words.
+// Any bytes as the mark and the list of a staged record, beside any bytes as its manifest. What a list that passes may
+// write is checked once more here, by other code.
 #include "fuzz_input.h"
 #include "format/sr_bytes.h"
 #include "format/sr_digest.h"
@@ -68,7 +68,7 @@ static void fuzz_list(uint8_t *list, const sr_bundle_t *bundle, uint8_t flags)
                                        .table = 0x8000,
                                        .can_be_guarded = (flags & 1) != 0};
     if (sr_record_sectors(sectors % (FLASH_SIZE / SR_SECTOR_SIZE)) > (FLASH_SIZE - RECORD) / SR_SECTOR_SIZE) {
-        return; // No mark of this record could tell so.
+        return; // No mark of this record could say that.
     }
     CHECK(sr_digest(list, SEAL, list + SEAL));
     if (sr_record_read_header(list, sectors, &header) == SR_RECORD_OK &&

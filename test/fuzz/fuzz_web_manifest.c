@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a manifest of ESP Web Tools. The files that it lists are not opened: what stands for the file system
-// here gives out the input, and notes what was asked for. A second look at the JSON must come to the same.
+// Any bytes as a manifest of ESP Web Tools. The files that it lists are not opened: a substitute for the file system
+// returns the input, and notes what was asked for. A second reading of the JSON must give the same.
 #include "tool/base/command.h"
 #include "fuzz_input.h"
 #include "tool/base/json_file.h"
@@ -28,7 +28,7 @@ int complain(int status, const char *format, ...)
     return status;
 }
 
-/** At its exact size, without a zero behind it. */
+/** At its exact size, without a zero after it. */
 int image_file_load(const char *path, image_file_t *file)
 {
     CHECK(strcmp(path, MANIFEST) == 0);
@@ -128,7 +128,7 @@ static void fuzz_manifest(const char *chip)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     input = (fuzz_input_t){data, size};
-    if (size > 0) { // as files are that get this far
+    if (size > 0) { // like all files that get this far
         fuzz_manifest(NULL);
         fuzz_manifest("esp32c3");
     }

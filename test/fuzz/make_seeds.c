@@ -109,7 +109,7 @@ static void make_bundles(const char *folder)
     free(bundle);
 }
 
-/** The bundle's chunks alone, and the whole of it, each behind the byte that says which. */
+/** The bundle's chunks alone, and the whole bundle, each after the byte that says which it is. */
 static void make_chunks(const char *folder)
 {
     static uint8_t content[FUZZ_CHUNK_SECTORS * SR_SECTOR_SIZE];

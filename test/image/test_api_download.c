@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Download mode over real connections: good servers of every kind, servers that misbehave, several images on one
- * handle, and how little flash is worked for it.
+ * handle, and how few flash operations that takes.
  */
 #include "test/support/api_support.h"
 
@@ -347,7 +347,7 @@ static void progress_grows_to_the_total(void **state)
         assert_int_equal(progress.total[ESP_SELF_REFLASHER_PHASE_CHECK], BIG_SIZE);
         assert_int_equal(progress.calls[ESP_SELF_REFLASHER_PHASE_COPY], 0);
         assert_false(progress.went_back);
-        progress.done[ESP_SELF_REFLASHER_PHASE_CHECK] = 0; /* The copy checks once more. */
+        progress.done[ESP_SELF_REFLASHER_PHASE_CHECK] = 0; /* The copy checks the image once more. */
         assert_ok(esp_self_reflasher_copy_to_region(handle));
         assert_int_equal(progress.done[ESP_SELF_REFLASHER_PHASE_COPY], 0x50000);
         assert_int_equal(progress.total[ESP_SELF_REFLASHER_PHASE_COPY], 0x50000);
@@ -458,7 +458,7 @@ static void same_again_changes_nothing(void **state)
     api_chip_snapshot(&chip);
     assert_ok(api_run_download(&download.config));
     api_assert_untouched(&chip);
-    /* Nor by another route. */
+    /* Not by another URL either. */
     api_download_to(&download, url("/chunked/big.bin"), API_DATA, 0x50000);
     assert_ok(api_run_download(&download.config));
     api_assert_untouched(&chip);
@@ -479,7 +479,7 @@ static void rest_of_a_broken_download_is_all_that_is_staged(void **state)
     const uint32_t second = nor_flash_stats(chip.flash).page_programs - first;
     assert_true(first >= 200000 / SR_PAGE_SIZE / 2);
     assert_true(second <= (BIG_SIZE - 200000) / SR_PAGE_SIZE + 2 * SECTOR / SR_PAGE_SIZE);
-    /* Of the first sector, so that nothing can be made of what came. */
+    /* One erase, of the first sector, so that what has arrived is unusable. */
     assert_int_equal(nor_flash_stats(chip.flash).sector_erases, 1);
     assert_ok(esp_self_reflasher_deinit(handle));
 }
@@ -542,7 +542,7 @@ static bool region_has(uint32_t address, api_image_t image)
     return memcmp(nor_flash_view(chip.flash) + address, image.bytes, image.length) == 0;
 }
 
-static void next_image_is_staged_behind_the_previous_one(void **state)
+static void next_image_is_staged_after_the_previous_one(void **state)
 {
     (void)state;
     api_download_t download;
@@ -566,7 +566,7 @@ static void next_image_is_staged_behind_the_previous_one(void **state)
     api_assert_no_leak(0);
 }
 
-static void staging_starts_again_where_the_next_image_does_not_fit_behind(void **state)
+static void staging_starts_again_where_the_next_image_does_not_fit_after(void **state)
 {
     (void)state;
     api_download_t download;
@@ -607,7 +607,7 @@ static void staging_moves_where_the_next_destination_overlaps_it(void **state)
     assert_ok(esp_self_reflasher_deinit(handle));
 }
 
-/* The image that was brought first must not be taken for a free slot to stage the second one in. */
+/* The place of the first image must not be taken for a free slot to stage the second one in. */
 static void destination_of_an_earlier_image_is_never_staging(void **state)
 {
     (void)state;
@@ -666,7 +666,7 @@ static void many_images_on_one_handle_leak_nothing(void **state)
     api_assert_same_outside(&chip, changed, 2);
 }
 
-/* Whatever it is for: who names it gives its content up. */
+/* Whatever it is for: a caller that names it gives up its content. */
 static void data_partition_takes_the_staged_image(void **state)
 {
     (void)state;
@@ -855,8 +855,8 @@ int main(void)
         ON_CHIP(rest_of_a_broken_download_is_all_that_is_staged),
         ON_CHIP(blocks_are_erased_at_once_and_blank_pages_not_programmed),
         ON_CHIP(blank_staging_and_destination_are_not_erased),
-        ON_CHIP(next_image_is_staged_behind_the_previous_one),
-        ON_CHIP(staging_starts_again_where_the_next_image_does_not_fit_behind),
+        ON_CHIP(next_image_is_staged_after_the_previous_one),
+        ON_CHIP(staging_starts_again_where_the_next_image_does_not_fit_after),
         ON_CHIP(staging_moves_where_the_next_destination_overlaps_it),
         ON_CHIP(destination_of_an_earlier_image_is_never_staging),
         ON_CHIP(image_may_be_downloaded_and_never_copied),

@@ -69,12 +69,12 @@ static void assert_erased(const uint8_t *bytes, uint32_t address, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
         if (bytes[i] != 0xFF) {
-            fail_msg("byte at 0x%zx behind the image is 0x%02x, should be blank", address + i, bytes[i]);
+            fail_msg("byte at 0x%zx past the image is 0x%02x, should be blank", address + i, bytes[i]);
         }
     }
 }
 
-/* The destination holds what memmove() would have put there, erased behind it, and nothing else changed. */
+/* The destination holds what memmove() would have put there, and is erased past it; nothing else changed. */
 static void assert_copied(uint32_t source, size_t length, uint32_t address, size_t size)
 {
     const sr_region_t region = {address, (uint32_t)size};
@@ -184,13 +184,13 @@ static void overlaps_at_the_edges_of_block_erases(void **state)
     }
 }
 
-static void copy_to_itself_erases_only_what_is_behind(void **state)
+static void copy_to_itself_erases_only_what_is_past_the_image(void **state)
 {
     (void)state;
     fill(API_OTA_0, API_OTA_2, 5);
     check_copy(API_OTA_1, 0x12345, API_OTA_1, 0x20000);
     const nor_stats_t stats = nor_flash_stats(chip.flash);
-    /* The sector of the last byte is written anew, those behind it are erased, none in front is touched. */
+    /* The sector of the last byte is written again, those after it are erased, none in front is touched. */
     assert_int_equal(nor_flash_wear(chip.flash, API_OTA_1 / SECTOR), 0);
     assert_int_equal(nor_flash_wear(chip.flash, API_OTA_1 / SECTOR + 0x11), 0);
     assert_true(stats.page_programs <= SECTOR / SR_PAGE_SIZE);
@@ -243,7 +243,7 @@ static void blocks_are_erased_at_once_and_blank_pages_not_programmed(void **stat
         pages += used > 0;
     }
     assert_true(pages < 0x40000 / SR_PAGE_SIZE);
-    /* One sector in front of four blocks, and one behind them. */
+    /* One sector in front of four blocks, and one after them. */
     check_copy(API_OTA_0, 0x40000, API_OTA_1 - SECTOR, 0x42000);
     const nor_stats_t stats = nor_flash_stats(chip.flash);
     assert_int_equal(stats.block_erases, 4);
@@ -324,7 +324,7 @@ static void on_operation(void *context, const nor_op_t *op, const nor_flash_t *f
 }
 
 static const sr_region_t boot_path[] = {
-    {API_BOOTLOADER, 0x6000}, /* 23,600 bytes of stand-in. */
+    {API_BOOTLOADER, 0x6000}, /* A dummy image of 23,600 bytes. */
     {API_TABLE, SECTOR},
     {API_OTADATA, 2 * SECTOR},
 };
@@ -383,7 +383,7 @@ static void assert_first_page_goes_first_and_comes_last(const record_t *record)
     assert_int_equal(last_program->address, API_BOOTLOADER);
 }
 
-/* A bootloader, and behind it noise for all that follows. */
+/* A bootloader, and after it noise for all that follows. */
 static api_image_t system_image(size_t length)
 {
     api_image_t image = api_noise(length, 11);
@@ -458,7 +458,7 @@ static void check_in_place(uint32_t source, size_t length, uint32_t address, siz
     }
     assert_int_equal(end, SIM_END_RESTART);
     api_shared_free(in_place, sizeof(*in_place));
-    /* The heap of the child died with it. */
+    /* The heap of the child process is gone with it. */
     sim_counters()->heap_now = 0;
     assert_copied(source, length, address, size);
 }
@@ -483,12 +483,12 @@ static void only_the_end_of_the_running_app_is_overwritten_in_place(void **state
     api_image_free(&app);
 }
 
-static void behind_the_end_of_the_running_app_the_copy_returns(void **state)
+static void past_the_end_of_the_running_app_the_copy_returns(void **state)
 {
     (void)state;
     api_image_t app = api_app(0x30000);
-    const uint32_t behind = API_OTA_2 + (uint32_t)sr_region_align_up((uint32_t)app.length, SECTOR);
-    check_copy(API_OTA_0, SECTOR, behind, SECTOR);
+    const uint32_t after = API_OTA_2 + (uint32_t)sr_region_align_up((uint32_t)app.length, SECTOR);
+    check_copy(API_OTA_0, SECTOR, after, SECTOR);
     api_image_free(&app);
 }
 
@@ -719,7 +719,7 @@ static void reads_that_fail_now_and_then_are_retried(void **state)
     assert_true(good > 35);
 }
 
-static void flash_that_can_not_be_read_is_told_with_its_cause(void **state)
+static void flash_that_cannot_be_read_is_told_with_its_cause(void **state)
 {
     (void)state;
     const uint8_t digest[32] = {0};
@@ -746,7 +746,7 @@ static void in_place_copy_survives_failing_reads_over_its_own_source(void **stat
         in_place_t *in_place = api_shared(sizeof(*in_place));
         const uint32_t source = API_OTA_2 + 0x23456 - i * 0x5000;
         in_place->config = api_embedded(source, 0x30001, API_OTA_2 + i % 2 * 0x20000, 0x31000);
-        /* Before it gets going, an error may be told. */
+        /* Before it starts, it may return an error. */
         failing_reads = 60;
         failing_reads_random = i;
         const sim_end_t end = sim_call(copy_in_child, in_place);
@@ -776,8 +776,8 @@ static void encrypted_regions_are_read_and_written_as_plaintext(void **state)
         {API_OTA_0 + 5, 1, API_OTA_1, SECTOR},              /* Less than an encryption unit. */
         {API_OTA_0 + 5, 33, API_OTA_1, SECTOR},             /* Little more than one. */
         {API_OTA_0, 0x5001, API_DATA, 0x6000},              /* To a partition that is not encrypted. */
-        {API_DATA + 7, 0x5001, API_OTA_1, 0x6000},          /* From one. */
-        {API_DATA + 7, 0x5001, API_DATA + 0x20000, 0x6000}, /* In one. */
+        {API_DATA + 7, 0x5001, API_OTA_1, 0x6000},          /* From one that is not encrypted. */
+        {API_DATA + 7, 0x5001, API_DATA + 0x20000, 0x6000}, /* Inside one. */
         {API_OTA_0, 0x20000, API_OTA_3, 0x20000},           /* Half of the destination is encrypted. */
         {API_DATA - 0x1234, 0x3456, API_OTA_1, 0x4000},     /* Half of the source is. */
         {API_OTA_1 + 0x1001, 0x30003, API_OTA_1, 0x31000},  /* Overlapping, downwards. */
@@ -852,7 +852,7 @@ static void boot_path_that_does_not_fit_into_ram_is_refused(void **state)
     assert_int_equal(copy_region(API_OTA_1, image.length, API_BOOTLOADER, 0x5F000), ESP_ERR_NO_MEM);
     api_assert_untouched(&chip);
     api_assert_no_leak(0);
-    /* Elsewhere it needs little. */
+    /* Outside the boot path it needs little. */
     assert_int_equal(copy_region(API_OTA_1, image.length, API_OTA_0, 0x50000), ESP_OK);
     api_image_free(&image);
 }
@@ -887,8 +887,8 @@ esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, es
     return __real_esp_partition_find(type, subtype, label);
 }
 
-/* What is encrypted is found out anew for each access: without memory for that, nothing may be taken for plain. */
-static void table_that_can_not_be_searched_never_passes_for_plain_flash(void **state)
+/* What is encrypted is looked up for each access: without memory for that, nothing may be taken for plain. */
+static void table_that_cannot_be_searched_never_passes_for_plain_flash(void **state)
 {
     (void)state;
     reopen((api_options_t){.flash_encryption = true});
@@ -919,7 +919,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_CHIP(overlapping_copies_are_as_memmove),
         ON_CHIP(overlaps_at_the_edges_of_block_erases),
-        ON_CHIP(copy_to_itself_erases_only_what_is_behind),
+        ON_CHIP(copy_to_itself_erases_only_what_is_past_the_image),
         ON_CHIP(second_copy_changes_nothing),
         ON_CHIP(one_wrong_sector_is_all_that_is_written),
         ON_CHIP(blocks_are_erased_at_once_and_blank_pages_not_programmed),
@@ -931,7 +931,7 @@ int main(void)
         ON_CHIP(running_app_is_overwritten_in_place),
         ON_CHIP(what_is_right_under_the_running_app_is_not_in_the_way),
         ON_CHIP(only_the_end_of_the_running_app_is_overwritten_in_place),
-        ON_CHIP(behind_the_end_of_the_running_app_the_copy_returns),
+        ON_CHIP(past_the_end_of_the_running_app_the_copy_returns),
         ON_CHIP(image_inside_the_running_app_is_copied_over_it),
         ON_CHIP(in_place_copy_writes_the_boot_path_last),
         ON_CHIP(failures_that_heal_are_retried),
@@ -941,7 +941,7 @@ int main(void)
         ON_CHIP(boot_path_is_retried_longer),
         ON_CHIP(in_place_copy_never_gives_up),
         ON_CHIP(reads_that_fail_now_and_then_are_retried),
-        ON_CHIP(flash_that_can_not_be_read_is_told_with_its_cause),
+        ON_CHIP(flash_that_cannot_be_read_is_told_with_its_cause),
         ON_CHIP(in_place_copy_survives_failing_reads_over_its_own_source),
         ON_CHIP(encrypted_regions_are_read_and_written_as_plaintext),
         ON_CHIP(encrypted_bytes_differ_from_the_plain_ones),
@@ -949,7 +949,7 @@ int main(void)
         ON_CHIP(every_failing_allocation_is_told_and_changes_nothing),
         ON_CHIP(boot_path_that_does_not_fit_into_ram_is_refused),
         ON_CHIP(in_place_copy_without_memory_changes_nothing),
-        ON_CHIP(table_that_can_not_be_searched_never_passes_for_plain_flash),
+        ON_CHIP(table_that_cannot_be_searched_never_passes_for_plain_flash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

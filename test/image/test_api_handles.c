@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Handles as apps of the field hand them in: by value, and now and then wrongly. Each call with each kind of value that
- * is no live handle: ESP_ERR_INVALID_ARG, an error line, nothing changed, least of all the caller's own memory.
+ * is not a live handle: ESP_ERR_INVALID_ARG, an error line, nothing changed, least of all the caller's own memory.
  */
 #include "test/support/api_support.h"
 
@@ -145,7 +145,7 @@ static void what_never_was_a_handle_is_refused(void **state)
     free(on_heap);
 }
 
-/* All of it is what an app has at hand while it calls. */
+/* All of these are values that an app has while it calls. */
 static void what_belongs_to_a_handle_is_none(void **state)
 {
     (void)state;
@@ -169,7 +169,7 @@ static void what_belongs_to_a_handle_is_none(void **state)
     expect_works(handle);
 }
 
-/* Memory that was given back is given out again: an old handle must not be taken for the new one. */
+/* Freed memory is allocated again: an old handle must not be taken for the new one. */
 static void handle_that_was_given_back_stays_refused(void **state)
 {
     (void)state;

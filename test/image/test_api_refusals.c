@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Everything that the API must refuse: the exact error, an error line that names the numbers, not one flash operation,
- * nothing left allocated. And what lies right beside it, which it must accept.
+ * nothing left allocated. And the nearest cases that it must accept.
  */
 #include "test/support/api_support.h"
 
@@ -45,7 +45,7 @@ static int start_server(void **state)
     serve("magic.bin", damaged(boot, MAGIC_AT, boot.length));
     serve("chip.bin", damaged(boot, CHIP_AT, boot.length));
     serve("truncated.bin", damaged(boot, boot.length - 1, boot.length - 0x400));
-    /* Code that is damaged gives a wrong checksum; of the digest only itself may be wrong. */
+    /* Damaged code gives a wrong checksum; damage in the digest is seen in the digest only. */
     serve("checksum.bin", damaged(boot, 0x1000, boot.length));
     serve("digest.bin", damaged(boot, boot.length - 1, boot.length));
     serve("boot.bin", boot);
@@ -79,7 +79,7 @@ static int close_chip(void **state)
     return 0;
 }
 
-/* Another chip than the one that open_chip() made. */
+/* A chip other than the one that open_chip() made. */
 static void reopen(api_options_t options)
 {
     api_chip_close(&chip);
@@ -165,7 +165,7 @@ static esp_self_reflasher_handle_t good_handle(void)
     return handle;
 }
 
-/* A config that init() must refuse, and upd_next_config() just the same, with the handle as it was. */
+/* A config that init() and upd_next_config() must refuse; the latter leaves the handle as it was. */
 static void expect_refused(const esp_self_reflasher_config_t *config, esp_err_t expected, const char *piece)
 {
     char nothing;
@@ -250,7 +250,7 @@ static const region_case_t bad_destinations[] = {
     {API_DATA, OVERFLOW, ESP_ERR_SELF_REFLASHER_PAST_END, "0x320000"},
     {API_DATA, SIZE_MAX - (SECTOR - 1), ESP_ERR_SELF_REFLASHER_PAST_END, "0x320000"},
 #if SIZE_MAX > UINT32_MAX
-    /* What would be left of it in 32 bits is a good region. */
+    /* Truncated to 32 bits it would be a good region. */
     {API_DATA, ((size_t)1 << 32) + SECTOR, ESP_ERR_SELF_REFLASHER_PAST_END, "0x320000"},
 #endif
 };
@@ -344,10 +344,10 @@ static void staging_that_overlaps_the_destination_is_refused(void **state)
             expect_refused(&download.config, cases[i].expected, cases[i].piece);
         }
     }
-    api_download_t behind;
-    api_download_to(&behind, api_server_url(&server, "/sector.bin"), API_DATA, SECTOR);
-    behind.config.target_partition = api_partition("ota_3");
-    expect_accepted(&behind.config);
+    api_download_t after;
+    api_download_to(&after, api_server_url(&server, "/sector.bin"), API_DATA, SECTOR);
+    after.config.target_partition = api_partition("ota_3");
+    expect_accepted(&after.config);
 }
 
 static void running_app_is_refused_as_destination(void **state)
@@ -423,7 +423,7 @@ static void no_partition_left_for_staging_is_refused(void **state)
     reopen((api_options_t){.running_app = API_OTA_0});
     api_download_to(&download, api_server_url(&server, "/sector.bin"), API_OTA_1, API_DATA - API_OTA_1);
     expect_refused(&download.config, ESP_ERR_SELF_REFLASHER_NO_STAGING, "0x110000");
-    /* One sector less leaves the last slot touched all the same, one slot less leaves it free. */
+    /* One sector less still touches the last slot, one slot less leaves it free. */
     api_download_to(&download, api_server_url(&server, "/sector.bin"), API_OTA_1, API_DATA - API_OTA_1 - SECTOR);
     expect_refused(&download.config, ESP_ERR_SELF_REFLASHER_NO_STAGING, "0x31f000");
     api_download_to(&download, api_server_url(&server, "/sector.bin"), API_OTA_1, API_OTA_3 - API_OTA_1);
@@ -667,12 +667,12 @@ static void tearing_the_bootloader_is_refused(void **state)
         assert_true(err == ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER || err == ESP_ERR_SELF_REFLASHER_CHECKSUM);
         api_assert_untouched(&chip);
     }
-    /* An image that is too short to reach it: what is behind the image would be erased. */
+    /* An image that is too short to reach it: what lies past the image would be erased. */
     const esp_self_reflasher_config_t blank = api_embedded(API_OTA_0, 16, 0, 0x2000);
     expect_embedded_refused(&blank, ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER, "0x1000");
-    /* Right behind its last sector there is no bootloader. */
-    const esp_self_reflasher_config_t behind = api_embedded(API_OTA_0, 0x1000, 0x7000, 0x1000);
-    expect_ok(call_embedded, &behind);
+    /* Right past its last sector there is no bootloader. */
+    const esp_self_reflasher_config_t after = api_embedded(API_OTA_0, 0x1000, 0x7000, 0x1000);
+    expect_ok(call_embedded, &after);
     api_image_free(&noise);
 }
 
@@ -692,7 +692,7 @@ static void image_check_can_be_switched_off(void **state)
         assert_int_equal(esp_self_reflasher_deinit(handle), ESP_OK);
         api_assert_same_outside(&chip, changed, 2);
     }
-    api_image_t noise = api_noise(SECTOR, 1); /* As sector.bin, the last of the above. */
+    api_image_t noise = api_noise(SECTOR, 1); /* sector.bin, the last of the above. */
     api_assert_holds(&chip, changed[1], noise);
     api_image_free(&noise);
 }
@@ -726,7 +726,7 @@ static void wrong_sha256_is_refused_before_the_destination_is_touched(void **sta
         digest[i] ^= 1;
     }
     digest[0] ^= 1;
-    /* The flag is about bootloaders: who gives a digest wants it checked. */
+    /* The flag is about bootloaders: a digest that is given is always checked. */
     download.config.flags = ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK;
     expect_download_error(&download, ESP_ERR_SELF_REFLASHER_SHA256, "SHA-256");
     api_assert_same_outside(&chip, &staging, 1);
@@ -852,7 +852,7 @@ static void secure_boot_refusal_can_be_switched_off(void **state)
     expect_ok(call_embedded, &config);
 }
 
-/* What the bootloader that comes next would say of itself. */
+/* What the new bootloader would report about itself. */
 static void bootloader_for_a_later_revision_is_refused(void **state)
 {
     (void)state;
@@ -868,7 +868,7 @@ static void bootloader_for_a_later_revision_is_refused(void **state)
     api_image_free(&boot);
 }
 
-static void encrypted_running_app_can_not_be_overwritten(void **state)
+static void encrypted_running_app_cannot_be_overwritten(void **state)
 {
     (void)state;
     reopen((api_options_t){.flash_encryption = true, .lone_slot = true});
@@ -976,7 +976,7 @@ int main(void)
         ON_CHIP(signature_of_the_old_bootloader_does_not_count),
         ON_CHIP(secure_boot_refusal_can_be_switched_off),
         ON_CHIP(bootloader_for_a_later_revision_is_refused),
-        ON_CHIP(encrypted_running_app_can_not_be_overwritten),
+        ON_CHIP(encrypted_running_app_cannot_be_overwritten),
         ON_CHIP(calls_out_of_order_are_refused),
         ON_CHIP(failed_update_leaves_the_handle_usable),
         cmocka_unit_test(every_error_has_a_name),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * What is left in staging of an image that was refused, or of which only a part came: nothing that boots, and no record
- * that a later start would go on from. For every refusal that comes after the first staged byte, at first sight and
- * after a try that broke off.
+ * that a later start would go on from. For every refusal that comes after the first staged byte, in a first attempt and
+ * after one that broke off.
  */
 #include "test/support/api_support.h"
 
@@ -220,7 +220,7 @@ static unsigned sectors_kept(uint32_t room, api_image_t image)
 static void assert_nothing_boots_from(uint32_t room)
 {
     assert_true(is_blank(nor_flash_view(chip.flash) + room, SECTOR));
-    /* The slot, selected as no attacker could better. */
+    /* The slot, selected in the best way for an attacker. */
     uint8_t *copy = malloc(API_FLASH_SIZE);
     assert_non_null(copy);
     memcpy(copy, nor_flash_view(chip.flash), API_FLASH_SIZE);
@@ -241,7 +241,7 @@ static void resume(void *unused)
     (void)esp_self_reflasher_resume(&config);
 }
 
-/* What the other tests rely on. */
+/* The other tests rely on this. */
 static void records_would_be_finished(void **state)
 {
     (void)state;
@@ -339,7 +339,7 @@ static void refused_image_leaves_nothing_of_an_earlier_try_either(void **state)
     }
 }
 
-/* As a power cut leaves it: the whole image, and nobody who refused it. */
+/* As a power cut leaves it: the whole image, which was not refused yet. */
 static void refused_image_leaves_nothing_that_was_there_before(void **state)
 {
     (void)state;
@@ -373,7 +373,7 @@ static void download_that_breaks_off_leaves_a_start_that_is_of_no_use(void **sta
     }
 }
 
-/* Flash that fails under the image, or memory when it is checked: nobody has said yes to it. */
+/* Flash that fails under the image, or memory when it is checked: it was never accepted. */
 static void what_could_not_be_staged_or_checked_is_of_no_use(void **state)
 {
     (void)state;
@@ -448,7 +448,7 @@ static void image_that_is_refused_before_the_copy_leaves_nothing(void **state)
     api_chip_close(&chip);
 }
 
-/* The image in front of it was taken, and may be needed. */
+/* The image in front of it was accepted, and may be needed. */
 static void image_that_was_taken_before_stays(void **state)
 {
     (void)state;

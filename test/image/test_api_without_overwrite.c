@@ -83,7 +83,7 @@ static void with_a_free_slot_it_moves_out_of_the_way(void **state)
     api_image_t app = api_app(0x30000);
     esp_self_reflasher_config_t config = api_embedded(API_OTA_1, SR_SECTOR_SIZE, API_OTA_2, SR_SECTOR_SIZE);
     assert_int_equal(sim_call(copy_in_child, &config), SIM_END_RESTART);
-    sim_counters()->heap_now = 0; /* It died with the child. */
+    sim_counters()->heap_now = 0; /* It is gone with the child process. */
     const uint32_t size = (uint32_t)sr_region_align_up((uint32_t)app.length, SR_SECTOR_SIZE);
     const sr_region_t changed[] = {{API_OTA_0, size}, {API_OTADATA, 2 * SR_SECTOR_SIZE}};
     api_assert_same_outside(&chip, changed, 2);
@@ -98,8 +98,8 @@ static void its_neighbours_are_accepted(void **state)
     api_chip_t chip;
     api_chip_open(&chip, NULL);
     api_image_t app = api_app(0x30000);
-    const uint32_t behind = API_OTA_2 + (uint32_t)sr_region_align_up((uint32_t)app.length, SR_SECTOR_SIZE);
-    esp_self_reflasher_config_t config = api_embedded(API_OTA_0, 1, behind, SR_SECTOR_SIZE);
+    const uint32_t after = API_OTA_2 + (uint32_t)sr_region_align_up((uint32_t)app.length, SR_SECTOR_SIZE);
+    esp_self_reflasher_config_t config = api_embedded(API_OTA_0, 1, after, SR_SECTOR_SIZE);
     assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);
     config.dest_region.region_address = API_OTA_2 - SR_SECTOR_SIZE;
     assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);

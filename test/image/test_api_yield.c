@@ -21,7 +21,7 @@ static api_server_t server;
 static api_chip_t chip;
 static api_image_t big, boot;
 
-/** Since the idle task ran last, and the most of it. */
+/** Since the idle task ran last, and the longest such time. */
 static struct {
     uint64_t us, bytes;
     uint64_t longest_us, most_bytes;

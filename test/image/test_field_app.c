@@ -48,7 +48,7 @@ WRAP(esp_self_reflasher_directly_copy_to_region, (const esp_self_reflasher_confi
 /* An app for MCUboot without what fills the slot up. */
 static api_image_t mcuboot_app(void)
 {
-    api_image_t image = {.bytes = malloc(STAND_IN_SLOT_SIZE), .length = STAND_IN_SLOT_SIZE};
+    api_image_t image = {.bytes = malloc(DUMMY_IMAGE_SLOT_SIZE), .length = DUMMY_IMAGE_SLOT_SIZE};
     assert_non_null(image.bytes);
     assert_int_equal(dummy_image_mcuboot_app(IMAGE_WRITE_TRAILER_NONE, image.bytes, image.length), IMAGE_WRITE_OK);
     while (image.bytes[image.length - 1] == 0xFF) {
@@ -117,7 +117,7 @@ static void download_apps_run_to_the_end(void **state)
         assert_int_equal(*calls, CALLS);
         assert_int_equal(report.last_end, SIM_END_RESTART);
         assert_int_equal(report.after.outcome, BOOT_BOOTS);
-        assert_int_equal(report.after.app_offset, STAND_IN_PRIMARY);
+        assert_int_equal(report.after.app_offset, DUMMY_IMAGE_PRIMARY);
         api_assert_holds(&chip, (sr_region_t){API_OTA_0, API_SLOT_SIZE}, app);
         api_assert_holds(&chip, (sr_region_t){API_BOOTLOADER, 0x7000}, boot);
         api_assert_holds(&chip, (sr_region_t){API_NVS, 0x4000}, (api_image_t){0});
@@ -128,7 +128,7 @@ static void download_apps_run_to_the_end(void **state)
     }
 }
 
-/* Whatever call fails, the app ends where its author let it end, and the old system boots: the bootloader is replaced
+/* Whatever call fails, the app ends as it was written to, and the old system boots: the bootloader is replaced
  * by the last call, or not at all. */
 static void download_apps_survive_each_failing_call(void **state)
 {
@@ -138,7 +138,7 @@ static void download_apps_survive_each_failing_call(void **state)
             api_chip_open(&chip, NULL);
             const sim_report_t report = run(apps[i].app_main, call);
             assert_int_equal(report.last_end, apps[i].end_if_it_fails);
-            /* Who ignores that init failed has no handle, and hears of it from the next call. */
+            /* An app that ignores that init failed has no handle, and the next call fails. */
             assert_int_equal(*calls, call == 1 && apps[i].ignores_init ? 2 : call);
             assert_int_equal(report.after.outcome, BOOT_BOOTS);
             assert_int_equal(report.after.app_offset, API_OTA_2);
@@ -168,7 +168,7 @@ static void embedded_app_runs_to_the_end(void **state)
     assert_int_equal(*calls, 2);
     assert_int_equal(report.last_end, SIM_END_RESTART);
     assert_true(boot_succeeds(&report.after));
-    assert_int_equal(report.after.app_offset, STAND_IN_PRIMARY);
+    assert_int_equal(report.after.app_offset, DUMMY_IMAGE_PRIMARY);
     assert_true(report.other_app);
     api_chip_close(&chip);
 }

@@ -21,7 +21,7 @@ typedef struct fixture {
     sr_flash_t flash;
     sr_journal_t journal;
     sr_commit_t commit;
-    uint32_t failing_fetch; /**< Address whose content cannot be had; 0: none. */
+    uint32_t failing_fetch; /**< Address whose content cannot be fetched; 0: none. */
     uint32_t fetches;
     uint8_t list[SECTOR];
     uint8_t scratch[SECTOR];
@@ -219,7 +219,7 @@ static void empty_list_is_no_work(void **state)
     sr_commit_release(&fixture.commit);
 }
 
-static void boot_path_that_can_not_be_fetched_stops_it_before_anything_changes(void **state)
+static void boot_path_that_cannot_be_fetched_stops_it_before_anything_changes(void **state)
 {
     (void)state;
     add_all();
@@ -229,7 +229,7 @@ static void boot_path_that_can_not_be_fetched_stops_it_before_anything_changes(v
     sr_commit_release(&fixture.commit);
 }
 
-static void data_that_can_not_be_fetched_leaves_the_boot_path_alone(void **state)
+static void data_that_cannot_be_fetched_leaves_the_boot_path_alone(void **state)
 {
     (void)state;
     add_all();
@@ -266,7 +266,7 @@ static void flash_that_fails_is_told_with_its_address(void **state)
     sr_commit_release(&fixture.commit);
 }
 
-/* Giving up there leaves a chip that does not boot, so it is tried longer than elsewhere. */
+/* Giving up there leaves a chip that does not boot, so there are more attempts than elsewhere. */
 static void boot_path_is_tried_more_often_than_data(void **state)
 {
     (void)state;
@@ -377,7 +377,7 @@ static void boot_path_with_a_block_to_itself_is_erased_at_once(void **state)
     sr_commit_release(&fixture.commit);
 }
 
-/* What a chip does to it when the power goes in the middle of the erase: whoever goes on mends it first. */
+/* What a chip does to it when the power goes in the middle of the erase: whoever goes on repairs it first. */
 static void torn_neighbour_is_mended_before_the_bootloader_is_touched(void **state)
 {
     (void)state;
@@ -396,7 +396,7 @@ static void torn_neighbour_is_mended_before_the_bootloader_is_touched(void **sta
     sr_commit_release(&fixture.commit);
     nor_flash_set_observer(fixture.nor, NULL, NULL);
 
-    /* Once more with too little to erase for a block. */
+    /* Once more with too few sectors to erase for a block erase. */
     for (uint32_t address = 0x2000; address < 0x4000; address += SECTOR) {
         memset(nor_flash_bytes(fixture.nor) + address, 0xFF, SECTOR);
     }
@@ -462,8 +462,8 @@ int main(void)
         TEST(blank_data_is_erased_in_blocks),
         TEST(second_commit_changes_nothing),
         TEST(empty_list_is_no_work),
-        TEST(boot_path_that_can_not_be_fetched_stops_it_before_anything_changes),
-        TEST(data_that_can_not_be_fetched_leaves_the_boot_path_alone),
+        TEST(boot_path_that_cannot_be_fetched_stops_it_before_anything_changes),
+        TEST(data_that_cannot_be_fetched_leaves_the_boot_path_alone),
         TEST(flash_that_fails_is_told_with_its_address),
         TEST(boot_path_is_tried_more_often_than_data),
         TEST(every_failing_allocation_is_told_and_changes_nothing),

@@ -14,7 +14,7 @@
 #define PLACE  0xE0000u
 #define END    SMALL_FLASH_SIZE
 
-/** A chip, a writer and a stage on it. */
+/** A chip, with a writer and a record on it. */
 typedef struct fixture {
     nor_flash_t *nor;
     sr_flash_t flash;
@@ -272,7 +272,7 @@ static void damage_is_noticed_wherever_it_is(void **state)
         assert_int_equal(load(), ESP_ERR_NOT_FOUND);
         bytes[PLACE + offset] ^= 0x10;
     }
-    /* A mark that tells another number of sectors belongs to no list. */
+    /* A mark that has another number of sectors belongs to no list. */
     bytes[PLACE + 12] ^= 0x03;
     assert_int_equal(load(), ESP_ERR_NOT_FINISHED);
 }
@@ -292,7 +292,7 @@ static void search_starts_where_it_is_told_to(void **state)
     assert_int_equal(find_from(END), ESP_ERR_NOT_FOUND);
 }
 
-static void record_may_end_with_the_flash_and_not_behind_it(void **state)
+static void record_may_end_with_the_flash_and_not_past_it(void **state)
 {
     (void)state;
     put_record(END - 6 * SECTOR, 2);
@@ -309,7 +309,7 @@ static void record_may_end_with_the_flash_and_not_behind_it(void **state)
     }
 }
 
-/* Who cleans up believes what the mark says. */
+/* What cleans up believes what the mark says. */
 static void half_a_mark_tells_nothing_of_what_follows(void **state)
 {
     (void)state;
@@ -368,7 +368,7 @@ static void mark_comes_first_and_goes_last_and_the_seal_the_other_way_round(void
 }
 
 /* Whichever of them can still be changed. */
-static void record_that_can_not_be_erased_is_made_none(void **state)
+static void record_that_cannot_be_erased_is_made_none(void **state)
 {
     (void)state;
     for (uint32_t dead = 1; dead <= 3; dead++) {
@@ -392,7 +392,7 @@ static void record_that_can_not_be_erased_is_made_none(void **state)
     }
 }
 
-/* It takes one sector, and nobody looks for a list after it. */
+/* It takes one sector, and no list is expected after it. */
 static void mark_alone_is_one_sector(void **state)
 {
     (void)state;
@@ -444,10 +444,10 @@ int main(void)
         TEST(only_the_seal_makes_it_valid),
         TEST(damage_is_noticed_wherever_it_is),
         TEST(search_starts_where_it_is_told_to),
-        TEST(record_may_end_with_the_flash_and_not_behind_it),
+        TEST(record_may_end_with_the_flash_and_not_past_it),
         TEST(half_a_mark_tells_nothing_of_what_follows),
         TEST(mark_comes_first_and_goes_last_and_the_seal_the_other_way_round),
-        TEST(record_that_can_not_be_erased_is_made_none),
+        TEST(record_that_cannot_be_erased_is_made_none),
         TEST(mark_alone_is_one_sector),
         TEST(flash_that_fails_is_told),
     };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Whom a staged record can persuade. Free flash holds what strangers put there, so each lie that a record can tell must
- * leave the flash as it is: nothing is erased or written, and nothing is an error. And what cannot be finished may not
+ * Which staged records are believed. Free flash holds what anybody put there, so a record with any kind of lie must
+ * leave the flash as it is: nothing is erased or written, and nothing is an error. And what cannot be finished must not
  * lock a device out.
  */
 #include <setjmp.h>
@@ -26,7 +26,7 @@
 #define MARK    0xE0000u
 #define BUNDLE  0xF0000u
 
-/** What the app does, and what came of it; shared with the processes that run it. */
+/** What the app does, and the results; shared with the processes that run it. */
 typedef struct job {
     esp_self_reflasher_bundle_config_t config;
     esp_err_t err;
@@ -46,7 +46,7 @@ static record_t record;
 typedef struct target {
     bool no_bootloader; /**< It is kept, and so is the table. */
     bool moves;         /**< NVS moves to MOVED. */
-    bool over_app;      /**< Something else shall lie where the app runs. */
+    bool over_app;      /**< Something else must lie where the app runs. */
     bool for_c3;
     bool breaks; /**< The bootloader that it brings is damaged. */
     bool erases; /**< 20 sectors at MOVED. */
@@ -115,7 +115,7 @@ static int make_keys(void **state)
     return 0;
 }
 
-/* Signs what the flash shall hold. */
+/* Signs what the flash must hold. */
 static void make_bundle(const target_t *target, const char *private_pem)
 {
     const sr_bundle_move_t move = {.label = "nvs", .destination = {MOVED, SMALL_NVS_SIZE}};
@@ -284,7 +284,7 @@ static void expect_finished(void)
 static const target_t system_target = {.no_bootloader = false};
 static const target_t moving_target = {.moves = true};
 
-/* Who is believed. */
+/* Which records are believed. */
 
 static void record_with_the_right_signature_is_finished(void **state)
 {
@@ -563,7 +563,7 @@ static void no_number_is_too_large(void **state)
     }
 }
 
-/* Memory is taken for what is trusted only: else anyone could make resume fail for the want of it, for good. */
+/* Memory is taken only for what is trusted: otherwise anyone could make resume fail for want of it, for ever. */
 static void stranger_gets_no_memory(void **state)
 {
     (void)state;
@@ -862,10 +862,10 @@ static void guard_needs_somebody_who_stands_in(void **state)
     make_bundle(&system_target, own_private);
     make_record(&system_target);
     record.header.guarded = true;
-    expect_ignored(RECORD, "guarded, on a chip that knows no such thing");
+    expect_ignored(RECORD, "with a recovery bootloader, on a chip that has none");
 }
 
-/* What fills up a block was blank. What is there by now is somebody else's. */
+/* What fills up a block was blank. What is there by now belongs to something else. */
 static void record_erases_nothing_beside_it(void **state)
 {
     (void)state;
@@ -1050,7 +1050,7 @@ static void step_that_can_not_be_done_is_given_up(void **state)
     }
 }
 
-/* The boot path is half written: nothing better is left than to try again. */
+/* The boot path is half written: there is nothing better than to try again. */
 static void step_that_has_begun_to_change_the_boot_path_is_kept(void **state)
 {
     (void)state;
@@ -1069,7 +1069,7 @@ static void step_that_has_begun_to_change_the_boot_path_is_kept(void **state)
     expect_finished();
 }
 
-/* Neither list, nor mark, nor manifest can be changed: then the app may do something else all the same. */
+/* Neither list, nor mark, nor manifest can be changed: then the app may still do something else. */
 static void record_that_stays_does_not_keep_other_bundles_out(void **state)
 {
     (void)state;
@@ -1089,7 +1089,7 @@ static void record_that_stays_does_not_keep_other_bundles_out(void **state)
     kill(0, 0, 0, 0);
 }
 
-/* Finished, but not to be erased: that is told once, and no reason to restart for ever. */
+/* Finished, but cannot be erased: that is reported once, and is no reason to restart for ever. */
 static void record_that_stays_after_it_was_finished_is_no_loop(void **state)
 {
     (void)state;
@@ -1181,7 +1181,7 @@ static void reasons_are_told(void **state)
             assert_string_not_equal(text, sr_record_status_text((sr_record_status_t)k));
         }
     }
-    assert_string_equal(sr_record_status_text((sr_record_status_t)99), "is not known here");
+    assert_string_equal(sr_record_status_text((sr_record_status_t)99), "has an unknown status");
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * esp_self_reflasher_resume(): which records it finishes, which it leaves alone, and that the power may go meanwhile.
+ * esp_self_reflasher_resume(): which records it finishes, which it leaves alone, and that the power may fail meanwhile.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@
 #define DATA     2u /**< Data sectors of the record: one of NVS, one of otadata; a third one with a table. */
 #define STORAGE  0xA0000u
 
-/** What the app does, and what came of it; shared with the processes that run it. */
+/** What the app does, and the results; shared with the processes that run it. */
 typedef struct job {
     bool apply;
     esp_self_reflasher_bundle_config_t bundle;
@@ -196,7 +196,7 @@ static void nothing_to_do_costs_no_operation(void **state)
 {
     (void)state;
     expect_ignored();
-    /* It looks at a small piece of each sector. */
+    /* It reads a small piece of each sector. */
     assert_true(nor_flash_stats(flash).bytes_read < SMALL_FLASH_SIZE / 16);
 }
 
@@ -243,7 +243,7 @@ static void record_of_another_app_is_ignored(void **state)
     small_app("2", nor_flash_bytes(flash) + SLOT_1);
     put_record(RECORD, SLOT_1, false, true);
     expect_ignored();
-    /* It does not hide one that lies behind it. */
+    /* It does not hide one that lies after it. */
     put_record(OTHER, SLOT_0, false, true);
     uint8_t *before = small_copy(flash);
     assert_int_equal(start_once(), SIM_END_RESTART);
@@ -266,7 +266,7 @@ static void damaged_record_is_ignored(void **state)
         SECTOR + 16,             /* app, */
         SECTOR + 31,             /* the end of that, */
         SECTOR + 256,            /* first entry, */
-        SECTOR + 256 + 3 * 32,   /* behind the last one. */
+        SECTOR + 256 + 3 * 32,   /* after the last one. */
         2 * SECTOR - 256,        /* Seal, */
         2 * SECTOR - 225,        /* the end of that. */
         2 * SECTOR,              /* Manifest: magic, */
@@ -365,7 +365,7 @@ static bool holds_table(const uint8_t *table)
     return memcmp(nor_flash_view(flash) + SR_PARTITION_TABLE_OFFSET, table, SECTOR) == 0;
 }
 
-/* True if the chip boots. It may fail to only while its table is neither the old nor the new one. */
+/* True if the chip boots. It may fail to boot only while its table is neither the old nor the new one. */
 static bool boots(const uint8_t *before, const uint8_t *then, nor_power_loss_t loss)
 {
     const boot_result_t result = small_boot(flash, false);
@@ -388,7 +388,7 @@ static bool run_with_cut(const uint8_t *before, const uint8_t *then, nor_power_l
     if (!boots(before, then, loss)) {
         return false;
     }
-    /* A run ends where another app boots, which then goes on. */
+    /* A run ends when another app boots, which then goes on. */
     if (start() != SIM_END_RETURNED) {
         assert_int_equal(start(), SIM_END_RETURNED);
     }
@@ -521,8 +521,8 @@ static void apply_finishes_what_this_app_has_staged(void **state)
     free(then);
 }
 
-/* What another app has staged must not be found by that app later, when half of a bundle is in place of which it knows
- * nothing. Also where the bundle wants the record's sectors blank. */
+/* What another app has staged must not be found by that app later, when half of a bundle that it does not know of is in
+ * place. Also where the bundle wants the record's sectors blank. */
 static void old_record_is_discarded_before_anything_else_is_written(void **state)
 {
     (void)state;

@@ -63,7 +63,7 @@ static uint32_t random_below(uint32_t limit)
     return (uint32_t)((uint64_t)(random_state >> 8) * limit >> 24);
 }
 
-/** Fills flash with what real ones hold: blank runs, code, text, compressed data, half-filled sectors. */
+/** Fills a flash with what real ones hold: blank runs, code, text, compressed data, half-filled sectors. */
 static void fill_flash(uint32_t seed)
 {
     random_state = seed;
@@ -133,7 +133,7 @@ static uint32_t decode(const uint8_t *file, const sr_bundle_chunk_t *chunk, uint
     assert_int_equal(inflateInit2(&stream, -12), Z_OK);
     int status = Z_OK;
     while (status == Z_OK && stream.total_out < 16 * SECTOR) {
-        stream.avail_out = 256; // Small bites: zlib then really has only its window to look back into.
+        stream.avail_out = 256; // Small pieces: zlib then really has only its window to refer back to.
         status = inflate(&stream, Z_NO_FLUSH);
     }
     assert_int_equal(status == Z_OK ? inflate(&stream, Z_FINISH) : status, Z_STREAM_END);
@@ -178,7 +178,7 @@ static void apply(const uint8_t *file, const sr_bundle_t *bundle)
     }
 }
 
-/** Puts what the regions say into an expectation, with code that knows no sectors. */
+/** Puts what the regions say into an expectation, with code that does not work on sectors. */
 static void expect(const bundle_region_t *regions, unsigned count, uint8_t *expected)
 {
     memset(expected, 0x5A, FLASH_SIZE);
@@ -319,7 +319,7 @@ static void refused(const bundle_spec_t *spec)
     assert_int_equal(size, 0);
 }
 
-static void what_the_format_can_not_hold_is_refused(void **state)
+static void what_the_format_cannot_hold_is_refused(void **state)
 {
     (void)state;
     static const bundle_region_t bad[][2] = {
@@ -502,7 +502,7 @@ int main(void)
         cmocka_unit_test(blank_sectors_are_not_carried),
         cmocka_unit_test(data_ends_anywhere),
         cmocka_unit_test(noise_is_stored),
-        cmocka_unit_test(what_the_format_can_not_hold_is_refused),
+        cmocka_unit_test(what_the_format_cannot_hold_is_refused),
         cmocka_unit_test(more_sectors_than_digests_are_refused),
         cmocka_unit_test(moves_are_carried),
         cmocka_unit_test(moves_that_break_a_rule_are_refused),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the image writer and the stand-ins make is accepted by the parsers and boots; what other people's tools say
+// What the writers of images and dummy images make is accepted by the parsers and boots; what other people's tools say
 // about the same bytes is in test_images_external.py.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -98,7 +98,7 @@ static void image_without_digest_ends_with_its_checksum(void **state)
     assert_int_equal(flash[length - 1], 0xEF ^ 0x11 ^ 0x22 ^ 0x33 ^ 0x44 ^ 0x55);
 }
 
-/** Every smaller buffer is refused; the sanitizer sees a byte written behind it. */
+/** Every smaller buffer is refused; the sanitizer sees a byte written after it. */
 static void buffers_that_are_too_small_are_refused(void **state)
 {
     (void)state;
@@ -115,7 +115,7 @@ static void buffers_that_are_too_small_are_refused(void **state)
     }
 }
 
-static void images_that_the_format_can_not_hold_are_refused(void **state)
+static void images_that_the_format_cannot_hold_are_refused(void **state)
 {
     (void)state;
     image_write_segment_t many[SR_IMAGE_MAX_SEGMENTS + 1];
@@ -277,7 +277,7 @@ static void put_app(const sr_chip_t *chip, uint32_t offset)
 static void leave_flash_for_esptool(const sr_chip_t *chip)
 {
     char path[512];
-    (void)snprintf(path, sizeof(path), "%s/stand-ins/%s.bin", TEST_BINARY_DIR, chip->name);
+    (void)snprintf(path, sizeof(path), "%s/dummy-images/%s.bin", TEST_BINARY_DIR, chip->name);
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(flash, 1, 0x110000, file), 0x110000);
@@ -288,7 +288,7 @@ static void esp_idf_system_boots_on_every_chip(void **state)
 {
     (void)state;
     const sr_chip_t *chip = NULL;
-    assert_true(mkdir(TEST_BINARY_DIR "/stand-ins", 0777) == 0 || errno == EEXIST);
+    assert_true(mkdir(TEST_BINARY_DIR "/dummy-images", 0777) == 0 || errno == EEXIST);
     for (unsigned i = 0; (chip = sr_chip_at(i)) != NULL; i++) {
         put_bootloader_and_table(chip, 1);
         put_app(chip, 0x10000);
@@ -339,12 +339,13 @@ static void mcuboot_boots_its_primary_slot(void **state)
 {
     (void)state;
     put_mcuboot();
-    assert_int_equal(dummy_image_mcuboot_app(IMAGE_WRITE_TRAILER_NONE, flash + STAND_IN_PRIMARY, STAND_IN_SLOT_SIZE),
-                     IMAGE_WRITE_OK);
+    assert_int_equal(
+        dummy_image_mcuboot_app(IMAGE_WRITE_TRAILER_NONE, flash + DUMMY_IMAGE_PRIMARY, DUMMY_IMAGE_SLOT_SIZE),
+        IMAGE_WRITE_OK);
     boot_result_t result = boot(sr_chip_by_name("esp32"));
     assert_int_equal(result.outcome, BOOT_BOOTS);
     assert_int_equal(result.loader, BOOT_LOADER_MCUBOOT);
-    assert_int_equal(result.app_offset, STAND_IN_PRIMARY);
+    assert_int_equal(result.app_offset, DUMMY_IMAGE_PRIMARY);
 }
 
 static void mcuboot_swaps_in_what_asks_for_it(void **state)
@@ -352,11 +353,11 @@ static void mcuboot_swaps_in_what_asks_for_it(void **state)
     (void)state;
     put_mcuboot();
     assert_int_equal(
-        dummy_image_mcuboot_app(IMAGE_WRITE_TRAILER_CONFIRMED, flash + STAND_IN_SECONDARY, STAND_IN_SLOT_SIZE),
+        dummy_image_mcuboot_app(IMAGE_WRITE_TRAILER_CONFIRMED, flash + DUMMY_IMAGE_SECONDARY, DUMMY_IMAGE_SLOT_SIZE),
         IMAGE_WRITE_OK);
     boot_result_t result = boot(sr_chip_by_name("esp32"));
     assert_int_equal(result.outcome, BOOT_SWAPS_THEN_BOOTS);
-    assert_int_equal(result.app_offset, STAND_IN_PRIMARY);
+    assert_int_equal(result.app_offset, DUMMY_IMAGE_PRIMARY);
     assert_int_equal(boot(sr_chip_by_name("esp32")).outcome, BOOT_BOOTS);
 }
 
@@ -364,8 +365,9 @@ static void mcuboot_leaves_alone_what_does_not_ask(void **state)
 {
     (void)state;
     put_mcuboot();
-    assert_int_equal(dummy_image_mcuboot_app(IMAGE_WRITE_TRAILER_NONE, flash + STAND_IN_SECONDARY, STAND_IN_SLOT_SIZE),
-                     IMAGE_WRITE_OK);
+    assert_int_equal(
+        dummy_image_mcuboot_app(IMAGE_WRITE_TRAILER_NONE, flash + DUMMY_IMAGE_SECONDARY, DUMMY_IMAGE_SLOT_SIZE),
+        IMAGE_WRITE_OK);
     assert_int_equal(boot(sr_chip_by_name("esp32")).outcome, BOOT_BOOTLOADER_REJECTS);
 }
 
@@ -376,7 +378,7 @@ int main(void)
         cmocka_unit_test(mapped_segments_lie_where_the_mmu_can_map_them),
         cmocka_unit_test(image_without_digest_ends_with_its_checksum),
         cmocka_unit_test(buffers_that_are_too_small_are_refused),
-        cmocka_unit_test(images_that_the_format_can_not_hold_are_refused),
+        cmocka_unit_test(images_that_the_format_cannot_hold_are_refused),
         cmocka_unit_test(table_is_what_was_asked_for),
         cmocka_unit_test(largest_table_is_accepted_and_a_larger_one_refused),
         cmocka_unit_test(merged_parts_have_blank_between_them),

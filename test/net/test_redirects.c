@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Where redirects may lead, for both APIs alike: not away from https, and back to the first URL once they have run out.
+ * Where redirects may lead, for both APIs: not away from https, and back to the first URL once they have expired.
  */
 #include "test/support/api_support.h"
 
@@ -33,7 +33,7 @@ static char *read_certificate(void)
     return text;
 }
 
-/* One file is both: a bundle, and an image of bytes that nobody checks. */
+/* One file serves as both: a bundle, and an image whose bytes are not checked. */
 static int start_servers(void **state)
 {
     char cert[64];
@@ -224,7 +224,7 @@ static void config_can_allow_http(void **state)
     }
 }
 
-/* Redirects that run out. */
+/* Redirects that expire. */
 
 /* Each URL that a redirect leads to is good for two requests; a bundle takes more. */
 static void redirect_that_has_run_out_is_asked_for_again(void **state)
@@ -252,7 +252,7 @@ static void redirect_that_never_works_ends(void **state)
     api_assert_untouched(&chip);
 }
 
-/* The first redirect of all leads to what has run out, the second one to what has not. */
+/* The first redirect leads to what has expired, the second one to what has not. */
 static void image_is_asked_for_once_more(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Servers that never stop sending and never get anywhere: every call comes back. A test that fails does not end.
+ * Servers that never stop sending and never finish: every call returns. A test that fails does not end.
  */
 #include "test/support/api_support.h"
 
@@ -85,7 +85,7 @@ static void server_that_drips_does_not_hold_a_call(void **state)
     api_assert_same_outside(&chip, (sr_region_t[]){{API_OTA_0, API_SLOT_SIZE}}, 1);
 }
 
-/* Nor one that sends nothing to a client which would wait for ever. */
+/* A server that sends nothing does not either, to a client which would wait for ever. */
 static void silent_server_does_not_hold_a_call(void **state)
 {
     (void)state;

@@ -44,7 +44,7 @@ static int open_chip(void **state)
     return 0;
 }
 
-/* Also a test that has failed leaves no connection to the next one. */
+/* A test that has failed leaves no connection to the next one either. */
 static int close_chip(void **state)
 {
     (void)state;
@@ -110,7 +110,7 @@ static void region_of_flash_is_read_at_any_offset(void **state)
     api_assert_untouched(&chip);
 }
 
-static void nothing_behind_the_end_is_read(void **state)
+static void nothing_past_the_end_is_read(void **state)
 {
     (void)state;
     uint8_t byte;
@@ -147,7 +147,7 @@ static void seeks_share_a_connection(void **state)
         assert_int_equal(read_at(offsets[i], 4096, 512), ESP_OK);
     }
     assert_int_equal(http_server_requests(&server.http) - requests, 5);
-    /* To ask for the numbers takes a connection, too. */
+    /* Asking for the numbers takes a connection, too. */
     assert_true(http_server_connections(&server.http) - connections <= 1 + 2);
     assert_int_equal(source.downloaded, 5 * 4096);
     assert_int_equal(source.retries, 0);
@@ -167,7 +167,7 @@ static void small_gap_is_read_over_and_a_large_one_is_not(void **state)
     sr_source_seek(&source, 50000, 100000);
     assert_int_equal(read_on(50000, 1000, 500), ESP_OK);
     assert_int_equal(http_server_requests(&server.http) - requests, 2);
-    /* Back is another request in any case. */
+    /* Going back is another request in any case. */
     sr_source_seek(&source, 50000, 100000);
     assert_int_equal(read_on(50000, 1000, 500), ESP_OK);
     assert_int_equal(http_server_requests(&server.http) - requests, 3);
@@ -297,7 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(region_of_flash_is_read_at_any_offset),
-        TEST(nothing_behind_the_end_is_read),
+        TEST(nothing_past_the_end_is_read),
         TEST(reads_that_go_on_need_one_request),
         TEST(seeks_share_a_connection),
         TEST(small_gap_is_read_over_and_a_large_one_is_not),

@@ -20,7 +20,7 @@
 
 static nor_flash_t *flash;
 static esp_err_t *copied; /**< Shared with the process that copies. */
-static unsigned *asked;   /**< Also: calls of esp_task_wdt_status(). */
+static unsigned *asked;   /**< Shared, too: calls of esp_task_wdt_status(). */
 
 esp_err_t __real_esp_task_wdt_status(TaskHandle_t task_handle);
 esp_err_t __wrap_esp_task_wdt_status(TaskHandle_t task_handle);
@@ -112,7 +112,7 @@ static void erase_for_a_while(void *unused)
     }
 }
 
-/* Else the test above could not fail. */
+/* Otherwise the test above could not fail. */
 static void who_does_not_feed_it_is_reset(void **state)
 {
     (void)state;

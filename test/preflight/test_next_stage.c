@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * What the next boot stage will check: for each rule and each side of its limit, the verdict of the component's check
- * and what the boot model does. Both have code of their own for it.
+ * and what the boot model does. The two share no code for it.
  */
 #include "format/sr_bytes.h"
 #include "make/dummy_image.h"
@@ -153,7 +153,7 @@ static void expect(bool good, uint32_t bit)
     }
 }
 
-/** As before, also when no more than the start of the app is at hand, as over HTTP before the first erase. */
+/** Both verdicts, also when only the start of the app is available, as over HTTP before the first erase. */
 static void expect_early(bool good, uint32_t bit)
 {
     expect(good, bit);
@@ -177,7 +177,7 @@ static void flash_sizes(void **state)
                 if (says == NAMED && code < 8) {
                     put(loader, 0x300, sr_chip_size_name(code), strlen(sr_chip_size_name(code)) + 1);
                 }
-                // A code that is not known is taken for 2 MB. Sizes below that do not hold this table.
+                // A code that is not known counts as 2 MB. Sizes below that do not hold this table.
                 const uint32_t end = code < 8 && code > 1 ? 0x100000u << code : 0x200000u;
                 put_table(end);
                 const bool large = strcmp(chip->name, "esp32s2") == 0 || strcmp(chip->name, "esp32s3") == 0;
@@ -210,8 +210,8 @@ static void chip_revisions(void **state)
     }
 }
 
-/* The one place where the component asks for more: no stage looks at the maximum of a bootloader, but it was not made
- * for this chip. */
+/* The one place where the component asks for more: no stage checks the maximum of a bootloader, but it was not made for
+ * this chip. */
 static void chip_revisions_of_a_bootloader(void **state)
 {
     (void)state;
@@ -257,7 +257,7 @@ static void block_revisions(void **state)
                 static const char message[] = "Image requires efuse blk rev >= v%";
                 put(chip->bootloader_offset, 0x200, message, sizeof(message));
             }
-            // The ESP32 has no room for it; and a bootloader that does not look takes an app without descriptor.
+            // The ESP32 has no such field; and a bootloader that does not check it takes an app without descriptor.
             const bool good = cases[k / VARIANTS].good || chip->image_chip_id == 0 || variant == NONE;
             expect_early(good, SR_PREFLIGHT_REVISION);
         }
@@ -352,7 +352,7 @@ static void nothing_known(void **state)
     free(workspace);
 }
 
-/* A demand that cannot be read is no demand that is met. */
+/* A demand that cannot be read does not count as met. */
 static void every_read_that_fails(void **state)
 {
     (void)state;

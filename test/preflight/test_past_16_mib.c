@@ -103,7 +103,7 @@ static unsigned not_below(void *context, uint32_t address)
     return address < *from ? 0 : sr_relocation_temporary_table.room;
 }
 
-/* Of the first 16 MiB all is taken, so that the first room lies past it. */
+/* All of the first 16 MiB is taken, so the first room lies past it. */
 static void free_flash(void **state)
 {
     (void)state;

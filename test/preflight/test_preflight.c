@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Checks of a flash as it will be. What passes them is also booted by the boot model, an implementation of its own.
+ * Checks of a flash as it will be. What passes them is also booted by the boot model, an independent implementation.
  */
 #include "preflight/sr_preflight.h"
 
@@ -205,7 +205,7 @@ static void bootloader_that_is_none(void **state)
     memset(flash + LOADER, 0xFF, 0x7000);
     static const char *const words = "Bootloader at 0x1000: not an image: first byte is not 0xE9";
     expect_refusal(SR_PREFLIGHT_BOOTLOADER, words);
-    // Nor can it be told what needs its header.
+    // What needs its header cannot be checked either.
     result.skip = SR_PREFLIGHT_BOOTLOADER;
     expect_refusal(SR_PREFLIGHT_FLASH_SIZE, words);
     result.skip |= SR_PREFLIGHT_FLASH_SIZE;
@@ -224,7 +224,7 @@ static void bootloader_that_reaches_the_table(void **state)
     const uint32_t end = LOADER + image.length;
     char words[120];
     (void)snprintf(words, sizeof(words),
-                   "Bootloader at 0x1000 ends at 0x%x, behind the start of the partition table at 0x6000", end);
+                   "Bootloader at 0x1000 ends at 0x%x, past the start of the partition table at 0x6000", end);
     assert_true(end > 0x6000);
     result.table_offset = end;
     result.skip = ALL_CHECKS & ~SR_PREFLIGHT_BOOTLOADER;
@@ -264,7 +264,7 @@ static void flash_size_that_not_every_bootloader_knows(void **state)
     put_header(LOADER, SPEED_SIZE, 0x50);
     result.flash_size = 32u << 20;
     expect_only_refusal(SR_PREFLIGHT_FLASH_SIZE, words);
-    // Wherever in the bootloader it names the size, also over a border of two pieces of reading.
+    // Wherever in the bootloader it names the size, also across two reads.
     sr_image_t image;
     memory_t window;
     const sr_reader_t loader = memory_reader(&window, flash + LOADER, 0x7000);
@@ -300,7 +300,7 @@ static void flash_size_that_not_every_bootloader_knows(void **state)
                    "partition 3 ends at 0x210000");
 }
 
-static void flash_mode_is_no_bolder_than_today(void **state)
+static void flash_mode_is_no_more_demanding_than_today(void **state)
 {
     (void)state;
     for (uint8_t mode = 0; mode < 6; mode++) {
@@ -314,20 +314,20 @@ static void flash_mode_is_no_bolder_than_today(void **state)
     put_header(LOADER, MODE, 0);
     today.spi_mode = 2;
     expect_only_refusal(SR_PREFLIGHT_FLASH_MODE,
-                        "Bootloader's flash mode 0 (QIO) is bolder than 2 (DIO), which works today");
+                        "Bootloader's flash mode 0 (QIO) may not work here: 2 (DIO) works today");
     put_header(LOADER, MODE, 9);
     expect_only_refusal(SR_PREFLIGHT_FLASH_MODE,
-                        "Bootloader's flash mode 9 (unknown) is bolder than 2 (DIO), which works today");
+                        "Bootloader's flash mode 9 (unknown) may not work here: 2 (DIO) works today");
     today.spi_mode = 9;
     expect_ok();
     put_header(LOADER, MODE, 2);
     expect_only_refusal(SR_PREFLIGHT_FLASH_MODE,
-                        "Bootloader's flash mode 2 (DIO) is bolder than 9 (unknown), which works today");
+                        "Bootloader's flash mode 2 (DIO) may not work here: 9 (unknown) works today");
     result.today = NULL;
     expect_ok();
 }
 
-static void flash_clock_is_no_bolder_than_today(void **state)
+static void flash_clock_is_no_faster_than_today(void **state)
 {
     (void)state;
     static const uint8_t timid_to_bold[] = {2, 1, 0, 15};
@@ -340,11 +340,12 @@ static void flash_clock_is_no_bolder_than_today(void **state)
     }
     put_header(LOADER, SPEED_SIZE, 0x2F);
     today.spi_speed = 0;
-    expect_only_refusal(SR_PREFLIGHT_FLASH_MODE, "Bootloader's flash clock 15 (80000 kHz, 0: unknown) is bolder than 0 "
-                                                 "(40000 kHz), which works today");
+    expect_only_refusal(SR_PREFLIGHT_FLASH_MODE,
+                        "Bootloader's flash clock 15 (80000 kHz, 0: unknown) may not work here: 0 "
+                        "(40000 kHz) works today");
     put_header(LOADER, SPEED_SIZE, 0x27);
-    expect_only_refusal(SR_PREFLIGHT_FLASH_MODE, "Bootloader's flash clock 7 (0 kHz, 0: unknown) is bolder than 0 "
-                                                 "(40000 kHz), which works today");
+    expect_only_refusal(SR_PREFLIGHT_FLASH_MODE, "Bootloader's flash clock 7 (0 kHz, 0: unknown) may not work here: 0 "
+                                                 "(40000 kHz) works today");
     today.spi_speed = 7;
     expect_ok();
     put_header(LOADER, SPEED_SIZE, 0x22);
@@ -485,7 +486,7 @@ static void partitions_over_something_else(void **state)
     last.address = end - 0x1000;
     put_table_with(last);
     (void)snprintf(words, sizeof(words),
-                   "Partition 4 at 0x%x, 0x1000 bytes, lies over the bootloader at 0x0, 0x%x bytes", end - 0x1000, end);
+                   "Partition 4 at 0x%x, 0x1000 bytes, overlaps the bootloader at 0x0, 0x%x bytes", end - 0x1000, end);
     expect_only_refusal(SR_PREFLIGHT_TABLE, words);
     last.address = 0; // belongs to the ROM
     put_table_with(last);
@@ -493,11 +494,11 @@ static void partitions_over_something_else(void **state)
     last.address = TABLE;
     put_table_with(last);
     expect_only_refusal(SR_PREFLIGHT_TABLE,
-                        "Partition 4 at 0x8000, 0x1000 bytes, lies over the partition table at 0x8000, "
+                        "Partition 4 at 0x8000, 0x1000 bytes, overlaps the partition table at 0x8000, "
                         "0x1000 bytes");
     last.address = SLOT(2) - 0x1000;
     put_table_with(last);
-    expect_only_refusal(SR_PREFLIGHT_TABLE, "Partition 4 at 0x20f000, 0x1000 bytes, lies over another one at 0x110000, "
+    expect_only_refusal(SR_PREFLIGHT_TABLE, "Partition 4 at 0x20f000, 0x1000 bytes, overlaps another one at 0x110000, "
                                             "0x100000 bytes");
 }
 
@@ -553,7 +554,7 @@ static void app_that_does_not_fit(void **state)
                    "16 MB");
 }
 
-/** Expects that the app at this address is the one that is looked at. */
+/** Expects that the app at this address is the one that is checked. */
 static void expect_choice(uint32_t address)
 {
     expect_ok();
@@ -572,7 +573,7 @@ static void app_that_otadata_selects(void **state)
     }
     sr_otadata_encode(8, SR_OTA_ABORTED, flash + OTADATA + SR_SECTOR_SIZE);
     expect_choice(SLOT(0));
-    // Without any: slot 0, or factory if there is one. So it is for a new system with erased otadata.
+    // Without otadata: slot 0, or factory if there is one. The same with erased otadata, as in a new system.
     memset(flash + OTADATA, 0xFF, 0x2000);
     expect_choice(SLOT(0));
     const sr_partition_table_entry_t factory = {
@@ -623,7 +624,7 @@ static void otadata_at_address_0_is_none(void **state)
     assert_int_equal(check(), SR_PREFLIGHT_APP);
 }
 
-static void app_that_follows_is_judged_by_its_header(void **state)
+static void app_that_follows_is_checked_by_its_header(void **state)
 {
     (void)state;
     memset(flash + SLOT(0) + SR_IMAGE_HEADER_SIZE, 0xFF, 0x2000);
@@ -643,12 +644,12 @@ static void app_that_follows_is_judged_by_its_header(void **state)
     assert_int_equal(check(), SR_PREFLIGHT_APP);
 }
 
-static void app_that_can_not_be_told(void **state)
+static void app_that_cannot_be_told(void **state)
 {
     (void)state;
     image_write_otadata(7, SR_OTA_PENDING_VERIFY, flash + OTADATA);
     expect_only_refusal(SR_PREFLIGHT_APP,
-                        "otadata at 0xe000 selects, with sequence 7, an app that waits for a verdict: "
+                        "otadata at 0xe000 selects, with sequence 7, an app that has not been confirmed: "
                         "after a restart it is not booted again");
     image_write_otadata(7, SR_OTA_VALID, flash + OTADATA);
     expect_ok();
@@ -825,7 +826,7 @@ static void mcuboot_has_no_table(void **state)
     result.chip_revision = 300;
     result.table_offset = TABLE;
     assert_int_equal(check(), SR_PREFLIGHT_TABLE);
-    // It boots no app by a table, be that as good as it may.
+    // It boots no app by a table, however good that is.
     uint8_t loader[0x7000];
     memcpy(loader, flash + LOADER, sizeof(loader));
     put_fixture("wled/binaries/esp32_bootloader_v4.bin", 0);
@@ -836,7 +837,7 @@ static void mcuboot_has_no_table(void **state)
                         "0x8000");
 }
 
-/* Flashes made by chance. Small ones, for many of them. */
+/* Random flashes. Small ones, so that there can be many. */
 #define SMALL_FLASH   0x100000u
 #define SMALL_SLOTS   8u
 #define SMALL_SLOT(n) (0x20000u + (n)*0x10000u)
@@ -1014,7 +1015,7 @@ static void what_passes_boots(void **state)
     assert_in_range(refused_and_dead, 100, 2250);
 }
 
-/** Where hostile bytes matter. */
+/** Hostile bytes where they matter. */
 static uint32_t any_place(void)
 {
     switch (chance(6)) {
@@ -1077,7 +1078,7 @@ static void hostile_flash_is_refused_or_boots(void **state)
         if (failed == 0) {
             expect_what_passes_to_boot();
         }
-        // Whatever is skipped, and whatever its surroundings: an answer.
+        // Whatever is skipped, and whatever the surroundings: there is an answer.
         result.skip = chance(ALL_CHECKS + 1);
         result.table_offset = chance(4) == 0 ? chance(SMALL_FLASH + 0x1000) : TABLE;
         const uint32_t other = check();
@@ -1087,7 +1088,7 @@ static void hostile_flash_is_refused_or_boots(void **state)
     for (uint32_t bit = 1; bit <= SR_PREFLIGHT_APP; bit <<= 1) {
         print_message("check 0x%02x: %u\n", bit, failures[bit]);
     }
-    // A damaged header breaks the digest: the checks on its fields are seen behind that of the bootloader.
+    // A damaged header breaks the digest: the checks on its fields come after that of the bootloader.
     assert_true(failures[0] > 50 && failures[SR_PREFLIGHT_BOOTLOADER] > 50);
     assert_true(failures[SR_PREFLIGHT_TABLE] > 50 && failures[SR_PREFLIGHT_APP] > 50);
 }
@@ -1104,8 +1105,8 @@ int main(void)
         cmocka_unit_test_setup(flash_size_below_the_end_of_the_table, set_up),
         cmocka_unit_test_setup(flash_size_above_that_of_the_chip, set_up),
         cmocka_unit_test_setup(flash_size_that_not_every_bootloader_knows, set_up),
-        cmocka_unit_test_setup(flash_mode_is_no_bolder_than_today, set_up),
-        cmocka_unit_test_setup(flash_clock_is_no_bolder_than_today, set_up),
+        cmocka_unit_test_setup(flash_mode_is_no_more_demanding_than_today, set_up),
+        cmocka_unit_test_setup(flash_clock_is_no_faster_than_today, set_up),
         cmocka_unit_test_setup(revision_is_in_the_range_of_both, set_up),
         cmocka_unit_test_setup(revision_in_the_old_field, set_up),
         cmocka_unit_test_setup(table_that_is_damaged, set_up),
@@ -1121,8 +1122,8 @@ int main(void)
         cmocka_unit_test_setup(app_that_otadata_selects, set_up),
         cmocka_unit_test_setup(more_slots_than_there_are_numbers, set_up),
         cmocka_unit_test_setup(otadata_at_address_0_is_none, set_up),
-        cmocka_unit_test_setup(app_that_follows_is_judged_by_its_header, set_up),
-        cmocka_unit_test_setup(app_that_can_not_be_told, set_up),
+        cmocka_unit_test_setup(app_that_follows_is_checked_by_its_header, set_up),
+        cmocka_unit_test_setup(app_that_cannot_be_told, set_up),
         cmocka_unit_test_setup(result_without_table, set_up),
         cmocka_unit_test_setup(no_read_may_fail, set_up),
         cmocka_unit_test_setup(a_read_that_fails_fails_the_check_that_needs_it, set_up),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chromium without a window, steered through the pipe of its DevTools protocol."""
+"""Chromium without a window, controlled through the pipe of its DevTools protocol."""
 import base64
 import itertools
 import json
@@ -34,7 +34,7 @@ class Browser:
         self.answers, write_answer = os.pipe()
 
         def connect():
-            # both were opened above, and may have the very numbers that are wanted
+            # both were opened above, and may already have the numbers that are wanted
             sources = os.dup(read_command), os.dup(write_answer)
             os.dup2(sources[0], DEVTOOLS_IN)
             os.dup2(sources[1], DEVTOOLS_OUT)
@@ -121,6 +121,6 @@ class Browser:
                 ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")]
 
     def screenshot(self, path):
-        """The whole page, however long."""
+        """A picture of the whole page, however long."""
         picture = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(picture["data"]))

@@ -47,7 +47,7 @@ class Workshop:
 
 
 def from_first_slot(content):
-    """The same device after another update: what its second slot has is no app any more."""
+    """The same device after another update: what its second slot holds is not an app any more."""
     second = content.index(b"\xe9", 0x190000)
     return content[:0xE000] + flash_dumps.otadata(1) + content[0x10000:second] + flash_dumps.in_use(9) * 200 + \
         content[second + 200 * 0x2000:]
@@ -113,7 +113,7 @@ def two_images(workshop):
 
 
 def embedded_image(workshop):
-    """In the partition of the running app, past its end."""
+    """The image lies in the partition of the running app, past its end."""
     image = workshop.fixture(flash_dumps.MERGED_NUTTX).read_bytes()
     content = bytearray(workshop.idf)
     content[0x2E0000:0x2E0000 + len(image)] = image

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contents of a flash of an ESP32: 4 MiB made of published firmware, 16 MiB made of stand-ins."""
+"""Contents of a flash of an ESP32: 4 MiB made of published firmware, 16 MiB made of dummy images."""
 import hashlib
 import pathlib
 import struct
@@ -22,7 +22,7 @@ def otadata(sequence):
 
 
 def flash(*parts, size=FLASH_SIZE):
-    """Pairs of offset and content; a later one wins."""
+    """Pairs of offset and content; a later one overwrites an earlier one."""
     content = bytearray(b"\xff" * size)
     for offset, data in parts:
         content[offset:offset + len(data)] = data
@@ -35,14 +35,14 @@ def in_use(seed):
 
 
 def wled(fixtures):
-    """WLED, which runs from its second slot, where a third system can leave it alone."""
+    """WLED, which runs from its second slot, where another system can leave it alone."""
     app = (pathlib.Path(fixtures) / WLED_APP).read_bytes()
     return flash((0, (pathlib.Path(fixtures) / WLED_SYSTEM).read_bytes()), (0x9000, in_use(1)), (0xE000, otadata(2)),
                  (0x10000, app), (0x190000, app))
 
 
 def esphome(fixtures):
-    """ESPHome, likewise."""
+    """ESPHome, which runs from its second slot, too."""
     image = (pathlib.Path(fixtures) / ESPHOME).read_bytes()
     return flash((0, image), (0x9000, in_use(2)), (0xE000, otadata(2)), (0x1D0000, image[0x10000:]))
 
@@ -88,7 +88,7 @@ def table(rows):
 
 
 def big_table(slot_size, storage):
-    """Two large slots, and data behind them to the end."""
+    """Two large slots, and data after them to the end."""
     rows = ((b"nvs", 1, 2, 0x9000, 0x4000), (b"otadata", 1, 0, 0xD000, 0x2000), (b"ota_0", 0, 0x10, 0x10000, slot_size),
             (b"ota_1", 0, 0x11, 0x10000 + slot_size, slot_size),
             (b"storage", 1, 0x82, storage, BIG_FLASH_SIZE - storage))
@@ -96,6 +96,6 @@ def big_table(slot_size, storage):
 
 
 def big(bootloader):
-    """Slots of 6 MiB, the app in the second one; a file system behind the first 12 MiB."""
+    """Slots of 6 MiB, the app in the second one; a file system past the first 12 MiB."""
     return flash((0x1000, big_bootloader(bootloader, 0)), (0x8000, big_table(6 << 20, 0xC10000)), (0x9000, in_use(1)),
                  (0xD000, otadata(2)), (0x610000, tiny_app("1.0")), (0xC10000, in_use(2) * 4), size=BIG_FLASH_SIZE)

@@ -38,7 +38,7 @@ def start(program, folder, server, number):
         stdout=out, stderr=subprocess.STDOUT)
 
 
-def judge(folder, number, expected):
+def problem_of(folder, number, expected):
     """None, or what went wrong."""
     answer = json.loads((folder / f"{number}.json").read_text())
     if answer["result"] != "ESP_OK" or answer["boot"]["app_offset"] != 0x10000:
@@ -67,7 +67,7 @@ def run(program, fixtures, count, folder):
         requests = nginx.requests()
     failures = []
     for number, status in enumerate(statuses):
-        why = judge(folder, number, image + system[len(image):]) if status in (0, 1) else f"status {status}"
+        why = problem_of(folder, number, image + system[len(image):]) if status in (0, 1) else f"status {status}"
         if why is not None:
             failures.append(f"device {number}: {why}")
     report(folder, count, seconds, requests)

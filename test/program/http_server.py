@@ -14,16 +14,16 @@ Serves the files of a folder on the loopback interface, prints its port on stdou
   /slow/FILE?ms=MS[&n=1000]     pauses MS milliseconds before each n bytes
   /slow-headers/FILE?ms=MS      the same before each of 20 headers
   /stall/FILE[?after=N]         announces the whole, sends N bytes (0), then nothing for as long as the client stays
-  /silent                       doesn't answer at all for as long as the client stays
+  /silent                       does not answer at all for as long as the client stays
   /close/FILE                   says "Connection: close", and does
   /keepalive-close/FILE         promises to keep the connection, and closes it
   /hangup                       closes without an answer
   /half-headers                 closes in the middle of the headers
-  /garbage                      answers with what isn't HTTP
+  /garbage                      answers with what is not HTTP
   /flaky/FILE?fail=K            resets the connections of the first K requests for this very URL, then works
   /cut/FILE?every=N             honours Range, resets the connection after N bytes of each response
   /busy/FILE?every=K            honours Range, but every Kth request for this URL gets 503
-  /encoded/FILE                 claims "Content-Encoding: gzip" for bytes that aren't
+  /encoded/FILE                 claims "Content-Encoding: gzip" for bytes that are not
   /redirect?to=URL[&code=302]   with a body that must be read before the connection can be used again
   /redirect-loop                to itself
   /signed/FILE?for=K            redirects to a URL that is good for K requests, and 403 (code=C) from then on
@@ -129,7 +129,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def reset(self):
-        """Ends the connection by a TCP reset: what the client hasn't read yet is lost."""
+        """Ends the connection by a TCP reset: what the client has not read yet is lost."""
         self.wfile.flush()
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
@@ -389,7 +389,7 @@ class Server(http.server.ThreadingHTTPServer):
     def get_request(self):
         connection, address = super().get_request()
         if self.context is not None:
-            # The handshake is the handler thread's: a client that never makes it must not block the others.
+            # The handler thread makes the handshake: a client that never makes it must not block the others.
             connection = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
 

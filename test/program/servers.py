@@ -98,7 +98,7 @@ class Nginx:
 
 
 class Plain:
-    """python3 -m http.server: knows no ranges, closes after each response."""
+    """python3 -m http.server: supports no ranges, closes after each response."""
     ca = None
 
     def __init__(self, root):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States in which a device can be found when a bundle arrives: flash contents of 1 MiB, made of stand-ins.
+"""States in which a device can be found when a bundle arrives: flash contents of 1 MiB, made of dummy images.
 
 A row of the table is a kind of state. It has one flash content or many, and says what must come of them. All of them
 get bundles with the same change: another bootloader, table, otadata and app.
@@ -52,7 +52,7 @@ def otadata(first, second):
 
 
 def odd_entries():
-    """What is no ordinary entry: some count for the bootloader, others do not."""
+    """Entries that are not ordinary: some count for the bootloader, others do not."""
     good = entry(2, VALID)
     return (bytes(32), bytes(SECTOR), good[:28] + b"\1\2\3\4", good[:16], good[:6], flash_dumps.in_use(5)[:SECTOR],
             *(entry(sequence) for sequence in (0, 0x80000001, 0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF)))
@@ -75,7 +75,7 @@ class Row:
     title: str
     make: object  # called with the workshop and whether all of them are wanted
     refused: str = ""  # a bundle is refused with this, before anything is written
-    writes_table: int = 0  # how often more than ordinarily
+    writes_table: int = 0  # extra writes of the table
 
 
 class Workshop:
@@ -230,8 +230,7 @@ def factory_invalid(workshop, _):
 
 
 def new_app_waits(workshop, _):
-    """An update was installed and selected; the app that runs has not restarted yet. Before it is selected again, a cut
-    starts the other one, which would have its own way out of the second slot: hence the first."""
+    """An update was installed and selected; the app that runs has not restarted yet. Before it is selected again, a cut starts the other one, which would be relocated from the second slot: hence the first."""
     starts = []
     for state in (NEW, UNDEFINED):
         content = workshop.flash("slots", otadata(entry(1, VALID), entry(2, state)), (SLOT_0, OLD_APP),
@@ -252,7 +251,7 @@ def pending(workshop, _):
 
 
 def test_app_by_pin(workshop, _):
-    """The bootloader would start the first slot, did not somebody hold a pin."""
+    """The bootloader would start the first slot if nobody held a pin."""
     content = workshop.flash("test", otadata(entry(1, VALID), ERASED), (SLOT_0, OTHER_APP), (TEST, OLD_APP))
     blank_ota = workshop.flash("test", ERASED, (SLOT_0, OTHER_APP), (TEST, OLD_APP))
     return [Start(flash, workshop.to_slot(number), ("--running", hex(TEST)))
@@ -264,7 +263,7 @@ YESTERDAY = flash_dumps.tiny_app("1.5")
 
 
 def left_by(workshop, content, bundle, full, *options):
-    """What cuts in the course of a bundle leave of a device that goes on with the old app. Most come near its end."""
+    """What cuts while a bundle is applied leave of a device that goes on with the old app. Most come near the end."""
     answer = json.loads(workshop.run("simulate", *workshop.migration(Start(content, bundle, options))).stdout)
     count = answer["erases"] + answer["programs"]
     cuts = [f"{number}:{seed}" for number in range(count) for seed in range(3)] if full else \
@@ -278,13 +277,13 @@ def old_system(workshop):
 
 
 def yesterday(workshop, full, change=lambda content: content):
-    """A bundle that was cut, and its place is taken by another one."""
+    """A bundle that was cut, and is replaced by another one."""
     left = left_by(workshop, old_system(workshop), workshop.to_slot(1, YESTERDAY), full)
     return [Start(change(content), workshop.to_slot(1 - index % 2)) for index, content in enumerate(left)]
 
 
 def moving(workshop, full):
-    """Likewise while the app moves out of the way, and after that."""
+    """The same while the app is relocated, and after that."""
     left = left_by(workshop, old_system(workshop), workshop.to_slot(0, YESTERDAY), full)
     return [Start(content, workshop.to_slot(index % 2)) for index, content in enumerate(left)]
 
@@ -299,7 +298,7 @@ def of_another_app(workshop, full):
 
 
 def of_another_version(workshop, full):
-    """The marks have a version, which the component of today does not know."""
+    """The marks have a version that today's component does not support."""
     def change(content):
         content = bytearray(content)
         at = content.find(MARK)
@@ -325,7 +324,7 @@ def marks_alone(workshop, _):
 
 
 def temporary_table(workshop, full):
-    """One app, which was on its way to free flash."""
+    """One app, which was being moved to free flash."""
     content = workshop.flash("single", ERASED, (FACTORY, OLD_APP))
     rows = (DATA[0], DATA[2], (b"factory", 0, 0, FACTORY, 0x10000))
     allowed = ("--allow-temporary-table",)
@@ -385,7 +384,7 @@ def check_refusal(workshop, start, refusal):
 def explore(workshop, start, options, limit):
     result = workshop.run("explore", "--jobs", 1, *options, *workshop.migration(start))
     if not result.stdout:
-        # an app that waits for a verdict is one of the states, and is not to be updated
+        # an app that has not been confirmed is one of the states, and is not to be updated
         return check_refusal(workshop, start, "rollback")
     answer = json.loads(result.stdout)
     window = answer["window_ms"]

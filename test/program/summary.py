@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Tells how many test cases passed, failed and were skipped, and why: ctest knows whole programs only, and one whose
+"""Tells how many test cases passed, failed and were skipped, and why: ctest reports whole programs only, and one whose
 cases are all skipped has passed for it.
 
 usage: summary.py NAME=RESULTS...
@@ -34,7 +34,7 @@ class Program:
         self.count_as_a_whole(planned)
 
     def read(self):
-        """@return how many cases the program has by its own words; None without any."""
+        """@return how many cases the program says it has; None without any."""
         planned, reason = None, NO_REASON
         for line in self.output.splitlines():
             if match := CASE.match(line):
@@ -56,7 +56,7 @@ class Program:
         return planned
 
     def count_as_a_whole(self, planned):
-        """A program without cases is one; one that fails without a failed case, or lost some, has one that failed."""
+        """A program without cases counts as one case; one that fails without a failed case, or lost some, gets a failed case."""
         passed = self.status == "run"
         if not self.cases and planned is None:
             skipped = self.status not in ("run", "fail")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The measurements: complete, and free of contradictions. How good the figures are is not asked here.
+"""The measurements: complete, and free of contradictions. How good the figures are is not checked here.
 
 usage: test_bench.py BENCHMARK CHIP_COST
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Bundles all the way: packed from what others publish, signed, served, applied by an app on the simulated chip.
+"""Bundles from end to end: packed from what others publish, signed, served, applied by an app on the simulated chip.
 
 What must be in flash afterwards is compared with what esptool makes of the same files; it is taken from the virtual
 environment that SELF_REFLASHER_VENV names, else from PATH.
@@ -158,7 +158,7 @@ class Systems(BundleTest):
                 self.tell(f"{name}, {type(running).__name__}", answer)
                 self.assert_applied(answer, after, expected)
                 self.assertEqual(answer["retries"], 0)
-                # Without ranges, what is in front of what is fetched a second time comes a second time, too.
+                # Without ranges, fetching something a second time also fetches everything in front of it again.
                 most = 1.02 if isinstance(running, servers.Nginx) else 1.03
                 self.assertLessEqual(answer["bytes_downloaded"], most * answer["plan"]["bytes_to_download"])
                 if isinstance(running, servers.Nginx):
@@ -203,7 +203,7 @@ class Systems(BundleTest):
         self.assert_applied(answer, after, image + before[len(image):])
 
     def test_a_flash_without_free_place(self):
-        """What would be staged waits in RAM: all else is the same, but it needs more of it."""
+        """What would be staged waits in RAM: all else is the same, but it needs more RAM."""
         generator = random.Random(1)
         before = flash_dumps.wled(FIXTURES)
         before = before[:0x10000] + b"".join(

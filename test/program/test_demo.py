@@ -33,12 +33,12 @@ class Demo(unittest.TestCase):
         self.assertEqual(self.status, 0, self.output)
         self.assertLessEqual(self.output.count("\n"), PAGE)
         headings = re.findall(r"^== (.*)", self.output, re.MULTILINE)
-        order = ["flash before", "stand-ins over HTTP", "flash after", "compared byte by byte", "all migrations",
+        order = ["flash before", "dummy images over HTTP", "flash after", "compared byte by byte", "all migrations",
                  "what to try next"]
         self.assertEqual([heading[:len(start)] for heading, start in zip(headings, order, strict=True)], order)
 
     def test_logs_have_the_rest(self):
-        for name in ("stand-ins-over-HTTP", "stand-ins,-embedded"):
+        for name in ("dummy-images-over-HTTP", "dummy-images,-embedded"):
             log = pathlib.Path(PROGRAMS, "demo", f"{name}.log").read_text(encoding="utf-8")
             self.assertIn("Partition table at 0x008000", log)
             self.assertIn("== compared byte by byte", log)
@@ -51,7 +51,7 @@ class Demo(unittest.TestCase):
 
     def test_readme_shows_it(self):
         readme = (ROOT / "README.md").read_text(encoding="utf-8")
-        shown = with_any_port(re.search(r"^```text\n(== stand-ins over HTTP.*?)^```", readme, re.M | re.S)[1])
+        shown = with_any_port(re.search(r"^```text\n(== dummy images over HTTP.*?)^```", readme, re.M | re.S)[1])
         at = 0
         for part in shown.split("[...]\n"):
             at = self.output.find(part, at)

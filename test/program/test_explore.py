@@ -91,7 +91,7 @@ class Small(ExploreTest):
         self.assertGreater(answer["nested_cuts"], 0)
 
     def test_running_app(self):
-        """Another app than the one that boots does the migration, until a cut; moves, too, if it is in the way."""
+        """An app other than the one that boots runs the migration, until a cut; it is relocated, too, if it is in the way."""
         content = bytearray(self.flash.read_bytes())
         other = bytearray(content[0x210000:].rstrip(b"\xff"))
         other[0x30:0x30 + 5] = b"9.9.9"  # its version, in the descriptor
@@ -178,7 +178,7 @@ class Small(ExploreTest):
         self.assertGreater(answer["window_ms"]["typical"], 45)
 
     def test_a_chip_of_16_mib(self):
-        """Other slots, and a file system that moves from behind the first 12 MiB to behind the first 14."""
+        """Other slots, and a file system that moves from past the first 12 MiB to past the first 14."""
         bootloader = self.flash.read_bytes()[0x1000:0x8000].rstrip(b"\xff")
         old = flash_dumps.big(bootloader)
         flash = self.write("big.bin", old)
@@ -212,7 +212,7 @@ class Small(ExploreTest):
             booted = run("boot", "--json", "--chip", "esp32", out)
             self.assertEqual(booted.returncode, 1)
             self.assertEqual(json.loads(booted.stdout), json.loads(shown.stdout)["boot"])
-        # what has been found is told to people, too
+        # what has been found is shown to people, too
         result = run("explore", "--flash", self.flash, "--sample", 10, "--torn", 1, *steps)
         self.assertEqual(result.returncode, 1)
         self.assertIn(f"--cut {answer['failures'][0]['argument']} ", result.stdout)
@@ -230,13 +230,13 @@ class Small(ExploreTest):
                 self.assertEqual((result.returncode, result.stdout), (2, ""))
                 self.assertIn(words, result.stderr)
 
-    def test_what_can_not_be_explored(self):
+    def test_what_cannot_be_explored(self):
         mcuboot = self.dir / "mcuboot.bin"
         blank = self.write("blank.bin", b"\xff" * flash_dumps.FLASH_SIZE)
         result = run("explore", "--flash", blank, "0x1000+0x7000", mcuboot)
         self.assertEqual((result.returncode, result.stdout), (3, ""))
         self.assertIn("blank.bin", result.stderr)
-        # refused by the component: the run without a cut does not do it either
+        # refused by the component: the run without a cut does not end well either
         result = run("explore", "--flash", self.flash, "0x1000+0x7000", self.dir / "app_upd.bin")
         self.assertEqual((result.returncode, result.stdout), (1, ""))
         self.assertIn("even without a power cut", result.stderr)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What esptool, imgtool and ESP-IDF's partition table code say about the images that this project writes.
 
-usage: test_images_external.py DEMO_IMAGES STAND_INS
-DEMO_IMAGES is the program, STAND_INS the folder in which test_image_writer left one flash for each chip.
+usage: test_images_external.py DEMO_IMAGES DUMMY_IMAGES
+DEMO_IMAGES is the program, DUMMY_IMAGES the folder in which test_image_writer left one flash for each chip.
 
 The tools are taken from the virtual environment that SELF_REFLASHER_VENV names, else from PATH; only in the second case
 may they be missing.
@@ -20,7 +20,7 @@ from pathlib import Path
 import runner
 
 DEMO_IMAGES = ""
-STAND_INS = Path()
+DUMMY_IMAGES = Path()
 
 MMU_PAGE = 0x10000
 BOOTLOADER_OFFSETS = {
@@ -117,7 +117,7 @@ class ExternalTools(unittest.TestCase):
     def test_bootloaders_and_apps_of_all_chips(self):
         for chip, offset in BOOTLOADER_OFFSETS.items():
             with self.subTest(chip=chip):
-                flash = STAND_INS / f"{chip}.bin"
+                flash = DUMMY_IMAGES / f"{chip}.bin"
                 bootloader = self.cut(flash, offset, 0x8000 - offset, "bootloader.bin")
                 info, memories = self.assert_esptool_accepts(bootloader, chip)
                 # Where data and code share their addresses, esptool looks for the descriptor in the last segment,
@@ -187,6 +187,6 @@ class ExternalTools(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    STAND_INS = Path(sys.argv.pop())
+    DUMMY_IMAGES = Path(sys.argv.pop())
     DEMO_IMAGES = sys.argv.pop()
     runner.main(sys.argv[1:])

@@ -117,7 +117,7 @@ def with_out(arguments, path):
 
 
 class Inputs(MannersTest):
-    """An output is never put on top of an input."""
+    """An output never overwrites an input."""
 
     def spellings(self, path):
         """Other names of a file that exists."""
@@ -338,7 +338,7 @@ class Streams(MannersTest):
                                      name.decode("utf-8", "ignore").encode())
 
     def test_interrupted_terminal(self):
-        """Colours and half a line do not stay."""
+        """No colour and no half line is left."""
         leader, follower = pty.openpty()
         environment = {**os.environ, **UTF8, "TERM": "xterm"}
         environment.pop("NO_COLOR", None)
@@ -454,7 +454,7 @@ class Keys(MannersTest):
 
 
 class Statuses(MannersTest):
-    """docs/program.md: the same kind of error, the same status, in whatever command."""
+    """docs/program.md: the same kind of error, the same status, in every command."""
 
     def assert_all(self, status, kind, commands):
         for arguments in commands:

@@ -45,7 +45,7 @@ def esptool():
 
 
 def read_bundle(data, flash):
-    """The format's second reader: gives the flash that a bundle makes of another one, except what moves."""
+    """A second implementation of the format's reader: gives the flash that a bundle makes of another one, except what moves."""
     (magic, version, header, features, manifest_size, size, _, _, least, _, regions, chunks, digests, moves, _, reserved) = \
         struct.unpack_from("<8sHHIIIHHIIHHIII12s", data)
     assert (magic, version, header, features) == (b"SRBNDL\r\n", 2, 64, 1 if moves else 0)
@@ -269,7 +269,7 @@ class Inputs(PackTest):
         pair = ("0x1000", self.bootloader)
         self.assert_fails(2, ["--out"], "pack", "--chip", "esp32", *pair)
         self.assert_fails(2, ["no input"], "pack", *out, "--chip", "esp32")
-        self.assert_fails(2, ["which chip", "--chip"], "pack", *out, *pair)
+        self.assert_fails(2, ["no chip given", "--chip"], "pack", *out, *pair)
         self.assert_fails(2, ["esp99"], "pack", *out, "--chip", "esp99", *pair)
         self.assert_not_packed(2, ["0x8000", "FILE"], *pair, "0x8000")
         self.assert_not_packed(2, ["wherever"], "wherever", self.bootloader)
@@ -392,7 +392,7 @@ class BuildDirs(PackTest):
 
 
 class EspIdfProject(PackTest):
-    """The CMake functions, in a project where ESP-IDF is played by a few functions of its names."""
+    """The CMake functions, in a project where a few functions of the same names stand for ESP-IDF."""
     MOCK = """
 cmake_minimum_required(VERSION 3.16)
 project(demo NONE)
@@ -540,7 +540,7 @@ class Regions(PackTest):
 
 
 class Moves(PackTest):
-    """From the demo's table, with nvs at 0x9000, to one where otadata has that place and data lies behind the apps."""
+    """From the demo's table, with nvs at 0x9000, to one where otadata has that place and data lies after the apps."""
     NEW = (("otadata", 1, 0, 0x9000, 0x2000), ("phy_init", 1, 1, 0xB000, 0x1000), ("nvs", 1, 2, 0xC000, 0x4000),
            ("ota_1", 0, 0x11, 0x10000, 0x100000), ("files", 1, 0x82, 0x110000, 0x80000),
            ("calibration_data", 1, 0x40, 0x190000, 0x2000), ("ota_0", 0, 0x10, 0x210000, 0x1F0000))
@@ -554,7 +554,7 @@ class Moves(PackTest):
         self.new = ("0x1000", self.bootloader, "0x8000", self.new_table, "0x9000", self.otadata, "0x210000", self.app)
 
     def moved(self, bundle, flash):
-        """What a chip makes of a flash, by the second reader."""
+        """What a chip would make of a flash, by the second reader."""
         data = bundle.read_bytes()
         after = read_bundle(data, flash)
         if after[0x1000:0x9000] == flash[0x1000:0x9000]:
@@ -979,7 +979,7 @@ class Initial(PackTest):
         _, report = self.pack(*self.system, "--initial", "0x210000+8K", "--always", "0x211000+4K")
         self.assertEqual(self.initial_sectors(report), {0xD000, 0xE000, 0x210000})
 
-    def test_what_the_user_can_not_say(self):
+    def test_what_the_user_cannot_say(self):
         self.assert_not_packed(2, ["--initial", "always compared"], *self.system, "--initial", "0x1000+4K")
         self.assert_not_packed(2, ["--initial", "always compared"], *self.system, "--initial", "0x8000+4K")
         self.assert_not_packed(2, ["nothing is packed"], *self.system, "--always", "0x3f0000+4K")
@@ -1062,7 +1062,7 @@ class Signing(PackTest):
         return self.bundle.read_bytes()[self.manifest_size:self.manifest_size + 80]
 
     def assert_signed(self):
-        """By openssl's verdict, not ours."""
+        """Verified by openssl, not by our code."""
         block = self.signature()
         manifest = self.write("manifest.bin", self.bundle.read_bytes()[:self.manifest_size])
         der = self.write("signature.der", der_signature(block[16:]))
@@ -1194,7 +1194,7 @@ class Looking(PackTest):
         self.assert_fails(3, ["chunk.srb", "chunk"], "inspect", self.write("chunk.srb", bytes(content)))
         self.assert_fails(3, ["cut.srb"], "inspect", self.write("cut.srb", self.bundle.read_bytes()[:300]))
 
-    def test_data_behind_the_end_of_a_stream(self):
+    def test_data_after_the_end_of_a_stream(self):
         content = bytearray(self.bundle.read_bytes()) + b"\0"
         size, _, _, _, _, regions, chunks = struct.unpack_from("<IHHIIHH", content, 20)
         struct.pack_into("<I", content, 20, size + 1)
@@ -1203,7 +1203,7 @@ class Looking(PackTest):
         self.assert_fails(3, ["longer.srb", f"chunk {chunks - 1}", "decode"], "inspect",
                           self.write("longer.srb", bytes(content)))
 
-    def test_bundle_for_a_flash_that_can_not_be(self):
+    def test_bundle_for_a_flash_that_cannot_be(self):
         content = bytearray(self.bundle.read_bytes())
         struct.pack_into("<I", content, 28, 0xFFFFF000)
         self.assert_fails(3, ["huge.srb", "128 MiB"], "inspect", self.write("huge.srb", bytes(content)))

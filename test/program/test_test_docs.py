@@ -17,7 +17,7 @@ SCRIPT = pathlib.Path(__file__).with_name("test_docs.py")
 
 
 class Pages(unittest.TestCase):
-    def judge(self, *lines, kind="console"):
+    def check(self, *lines, kind="console"):
         """@return exit status and what is told about a page with this block."""
         with tempfile.TemporaryDirectory() as folder:
             page = pathlib.Path(folder, "page.md")
@@ -26,11 +26,11 @@ class Pages(unittest.TestCase):
         return run.returncode, run.stdout
 
     def assert_true_page(self, *lines, **options):
-        status, told = self.judge(*lines, **options)
+        status, told = self.check(*lines, **options)
         self.assertEqual((status, told), (0, "1 blocks, 0 failures\n"))
 
     def assert_found(self, hint, *lines, **options):
-        status, told = self.judge(*lines, **options)
+        status, told = self.check(*lines, **options)
         self.assertEqual(status, 1)
         self.assertIn(hint, told)
 

@@ -167,7 +167,7 @@ class Boot(ToolTest):
         self.assertEqual((answer["chip"], answer["outcome"]), ("esp32", "rom_rejects"))
 
     def test_recovery_bootloader(self):
-        """An ESP32-C5 whose only bootloader is the one at the burnt offset; it finds no table."""
+        """An ESP32-C5 whose only bootloader is the one at the burnt offset; that finds no table."""
         code = b"\x6f\0\0\0" * 8
         image = (b"\xe9\x01\x02\x00" + struct.pack("<I", 0x40840000) + b"\xee\0\0\0" + struct.pack("<H", 23) +
                  b"\0" * 3 + b"\xff\xff" + b"\0" * 5 + struct.pack("<II", 0x40840000, len(code)) + code)
@@ -206,7 +206,7 @@ class Boot(ToolTest):
     def test_what_real_chips_did(self):
         if not (ORACLE / "cases.json").exists() or not FIXTURES.exists():
             self.skipTest("no oracle")
-        sys.dont_write_bytecode = True  # the folder isn't ours
+        sys.dont_write_bytecode = True  # the folder is not ours
         sys.path.insert(0, str(ORACLE))
         import rebuild  # pylint: disable=import-error,import-outside-toplevel
         for case in json.loads((ORACLE / "cases.json").read_text()):
@@ -402,9 +402,9 @@ class Simulate(ToolTest):
         for to, source in ((0x3F0000, 0x1000), (0x10000, 0x9000), (0x3FF000, 0x8000)):
             self.assertEqual(after[to:to + 4096], before[source:source + 4096])
         result = run("simulate", "--flash", self.embedded, *steps)
-        self.assertEqual(result.stdout.count("the app has moved out of the way"), 1)
+        self.assertEqual(result.stdout.count("the app has been relocated"), 1)
 
-    def test_app_that_can_not_move_is_overwritten_by_the_last_step_only(self):
+    def test_app_that_cannot_move_is_overwritten_by_the_last_step_only(self):
         # The second slot is where the image is: nothing goes on after the first step.
         steps = ("0x10000", "flash:0x210000+0x1f0000", "0x9000", "flash:0x8000+4096")
         answer, _ = self.simulate(1, self.embedded, *steps)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Chips whose ROM knows a recovery bootloader: while the bootloader is written, wherever the power goes, the chip
- * boots.
+ * Chips whose ROM supports a recovery bootloader: while the bootloader is written, the chip boots after a power cut at
+ * any moment.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,7 +36,7 @@
 #define RECOVERY   0xD0000u
 #define FREE       0xE0000u
 
-/** What the app does; there are no parameters to app_main(). */
+/** What the app does: app_main() has no parameters. */
 static struct {
     esp_self_reflasher_bundle_config_t bundle;
     esp_self_reflasher_config_t image;
@@ -314,7 +314,7 @@ static bool in_window(const explore_result_t *result, sr_region_t region)
 
 static const sr_region_t loader_place = {LOADER, ROOM};
 
-/** No state fails, and none in which the bootloader is in work fails to boot. */
+/** No state fails, and none in which the bootloader is being written fails to boot. */
 static void expect_no_window(void (*app_main)(void))
 {
     explore_result_t result;
@@ -450,7 +450,7 @@ static void data_that_moves_is_not_lost_either(void **state)
     explore_result_free(&result);
 }
 
-static void change_behind_the_first_sector_has_no_window(void **state)
+static void change_past_the_first_sector_has_no_window(void **state)
 {
     (void)state;
     put_loader(content.loader, 3, 77, true);
@@ -470,13 +470,14 @@ static void shorter_bootloader_has_no_window(void **state)
     expect_no_window(bundle_main);
 }
 
-/** Nothing is staged, so that after a cut the bundle is applied anew by an app that the recovery bootloader started. */
+/** Nothing is staged, so that after a power cut the bundle is applied again by an app that the recovery bootloader
+ * started. */
 static void without_free_flash_there_is_no_window_either(void **state)
 {
     (void)state;
     esp_self_reflasher_plan_t told;
     dummy_image_fill(nor_flash_bytes(flash) + FREE, FLASH_SIZE - FREE, 5);
-    for (uint32_t at = 0; at < FLASH_SIZE; at += SECTOR) { /* Not even a blank sector in the noise. */
+    for (uint32_t at = 0; at < FLASH_SIZE; at += SECTOR) { /* There is not even a blank sector in the noise. */
         nor_flash_bytes(flash)[at + SECTOR - 1] &= at >= RECOVERY && at < RECOVERY + ROOM ? 0xFF : 0xFE;
     }
     memcpy(nor_flash_bytes(flash) + LOADER, content.old_loader, ROOM);
@@ -489,7 +490,7 @@ static void without_free_flash_there_is_no_window_either(void **state)
     expect_no_window(bundle_main);
 }
 
-/** Whatever the ROM says to a torn bootloader: there is none with a magic byte. */
+/** However the ROM treats a torn bootloader: there is none with a magic byte. */
 static void no_cut_leaves_a_torn_bootloader_with_its_magic_byte(void **state)
 {
     (void)state;
@@ -577,7 +578,7 @@ static void finished_migration_is_not_begun_again(void **state)
     assert_int_equal(nor_flash_stats(flash).operations, 0);
 }
 
-/** The bootloader is written all the same, and nothing of the place. */
+/** The bootloader is written nevertheless, and nothing in the recovery place. */
 static void expect_not_used(void (*app_main)(void))
 {
     esp_self_reflasher_plan_t told;
@@ -595,7 +596,7 @@ static void expect_not_used(void (*app_main)(void))
     free(before);
 }
 
-static void place_that_can_not_be_used_is_left_alone(void (*app_main)(void))
+static void place_that_cannot_be_used_is_left_alone(void (*app_main)(void))
 {
     static const sr_partition_table_entry_t taken[] = {
         {SR_PARTITION_TYPE_DATA, 0x82, RECOVERY, 0x10000, 0, "storage"},
@@ -617,11 +618,11 @@ static void place_that_can_not_be_used_is_left_alone(void (*app_main)(void))
     expect_window(app_main);
 }
 
-static void bundle_leaves_a_place_alone_that_it_can_not_use(void **state)
+static void bundle_leaves_a_place_alone_that_it_cannot_use(void **state)
 {
     (void)state;
     put_loader_bundle();
-    place_that_can_not_be_used_is_left_alone(bundle_main);
+    place_that_cannot_be_used_is_left_alone(bundle_main);
 }
 
 static void partition_for_the_recovery_bootloader_is_no_obstacle(void **state)
@@ -658,7 +659,7 @@ static void put_system_bundle_with(const uint8_t *recovery)
     put_bundle(regions, 5);
 }
 
-/** The old system has twice the flash that the new bootloader knows of. */
+/** The old system has twice the flash size that the new bootloader believes in. */
 static void put_larger_old_system(void)
 {
     const sr_partition_table_entry_t storage = {SR_PARTITION_TYPE_DATA, 0x82, FLASH_SIZE, FLASH_SIZE, 0, "storage"};
@@ -675,7 +676,7 @@ static void put_larger_old_system(void)
     flash_size = 2 * FLASH_SIZE;
 }
 
-/** A new bootloader that does not start the old system is none to fall back on before the new one is there. */
+/** A new bootloader that does not start the old system is no fallback before the new system is there. */
 static void new_bootloader_that_does_not_boot_the_old_table_does_not_stand_in(void **state)
 {
     (void)state;
@@ -764,7 +765,7 @@ static void record_in_the_place_is_discarded_first(void **state)
     for (uint32_t at = FREE; at < FLASH_SIZE; at += SECTOR) {
         bytes[at] = 0;
     }
-    bytes[TABLE - 2 * SECTOR] = 0; /* Of the room behind the bootloader. */
+    bytes[TABLE - 2 * SECTOR] = 0; /* In the room past the bootloader. */
     const bundle_region_t table = {.place = {TABLE, SECTOR}, .data = content.table, .length = SECTOR};
     put_bundle(&table, 1);
     for (; record_in_the_place() != SEALED; operation++) {
@@ -889,7 +890,7 @@ static void new_bootloader_by_image_has_no_window(void **state)
     expect_no_window(image_main);
 }
 
-static void change_behind_the_first_sector_by_image_has_no_window(void **state)
+static void change_past_the_first_sector_by_image_has_no_window(void **state)
 {
     (void)state;
     put_loader(content.loader, 3, 77, true);
@@ -899,11 +900,11 @@ static void change_behind_the_first_sector_by_image_has_no_window(void **state)
     expect_no_window(image_main);
 }
 
-static void image_leaves_a_place_alone_that_it_can_not_use(void **state)
+static void image_leaves_a_place_alone_that_it_cannot_use(void **state)
 {
     (void)state;
     put_image(content.loader, LOADER, ROOM);
-    place_that_can_not_be_used_is_left_alone(image_main);
+    place_that_cannot_be_used_is_left_alone(image_main);
 }
 
 static void image_in_the_recovery_place_is_no_copy(void **state)
@@ -977,7 +978,7 @@ static void skipped_copy_of_an_image_is_noticed(void **state)
     explore_result_free(&result);
 }
 
-/* What else keeps it from being used. */
+/* Other reasons not to use it. */
 
 static bool allow(void *context, sr_region_t room)
 {
@@ -985,7 +986,7 @@ static bool allow(void *context, sr_region_t room)
     return *(bool *)context;
 }
 
-/* The flash driver refuses to put a copy into a partition that is flagged so. One that is there already will do. */
+/* The flash driver refuses to write a copy to a read-only partition. A copy that is there already will do. */
 static void a_read_only_place(void **state)
 {
     (void)state;
@@ -1013,7 +1014,7 @@ static void a_read_only_place(void **state)
     }
 }
 
-static void encrypted_flash_and_broken_bootloaders_are_not_guarded(void **state)
+static void no_recovery_for_encrypted_flash_and_broken_bootloaders(void **state)
 {
     (void)state;
     const sim_config_t config = {.chip = chip, .flash = flash, .running_app = SLOT_0, .quiet = true};
@@ -1049,7 +1050,7 @@ int main(void)
         TEST(without_the_efuse_everything_is_as_before),
         TEST(of_a_whole_system_only_table_and_otadata_are_in_the_window),
         TEST(data_that_moves_is_not_lost_either),
-        TEST(change_behind_the_first_sector_has_no_window),
+        TEST(change_past_the_first_sector_has_no_window),
         TEST(shorter_bootloader_has_no_window),
         TEST(without_free_flash_there_is_no_window_either),
         TEST(no_cut_leaves_a_torn_bootloader_with_its_magic_byte),
@@ -1057,7 +1058,7 @@ int main(void)
         TEST(copy_that_is_there_is_left_alone),
         TEST(other_bootloader_in_the_place_is_replaced),
         TEST(finished_migration_is_not_begun_again),
-        TEST(bundle_leaves_a_place_alone_that_it_can_not_use),
+        TEST(bundle_leaves_a_place_alone_that_it_cannot_use),
         TEST(partition_for_the_recovery_bootloader_is_no_obstacle),
         TEST(bundle_may_bring_the_new_bootloader_for_the_place_too),
         TEST(new_bootloader_that_does_not_boot_the_old_table_does_not_stand_in),
@@ -1068,15 +1069,15 @@ int main(void)
         TEST(slot_with_the_bootloader_that_started_the_chip_is_not_free),
         TEST(chip_that_was_started_by_it_is_restored),
         TEST(new_bootloader_by_image_has_no_window),
-        TEST(change_behind_the_first_sector_by_image_has_no_window),
-        TEST(image_leaves_a_place_alone_that_it_can_not_use),
+        TEST(change_past_the_first_sector_by_image_has_no_window),
+        TEST(image_leaves_a_place_alone_that_it_cannot_use),
         TEST(image_in_the_recovery_place_is_no_copy),
         TEST(of_a_merged_image_only_the_table_is_in_the_window),
         TEST(image_over_the_running_app_has_its_copy_too),
         TEST(same_image_again_costs_nothing),
         TEST(skipped_copy_of_an_image_is_noticed),
         TEST(a_read_only_place),
-        TEST(encrypted_flash_and_broken_bootloaders_are_not_guarded),
+        TEST(no_recovery_for_encrypted_flash_and_broken_bootloaders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The running app moves out of the way: where to, what the bootloader makes of it, and that the power may go at any
- * moment.
+ * The running app is relocated: where to, what the bootloader makes of it, and that the power may fail at any moment.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +19,7 @@
 #define SOURCE SMALL_FREE
 #define LENGTH (2 * SECTOR + 77) /**< Of the image that goes over the running app. */
 
-/** What the app does, and what came of it; shared with the processes that run it. */
+/** What the app does, and the results; shared with the processes that run it. */
 typedef struct job {
     esp_self_reflasher_config_t copy;
     bool use_bundle;
@@ -237,7 +236,7 @@ static void slot_with_the_source_is_not_taken(void **state)
     open_four_slots();
     job->copy.src_region.region_address = SLOT(1) + SMALL_APP_SIZE - 1;
     expect_move_to(SLOT(2));
-    /* Behind what the app needs of it, the source does not mind. */
+    /* Past what the app needs of it, the source does no harm. */
     open_four_slots();
     job->copy.src_region.region_address = SLOT(1) + SMALL_APP_SIZE;
     expect_move_to(SLOT(1));
@@ -257,7 +256,7 @@ static void slot_that_is_too_small_is_not_taken(void **state)
     }
 }
 
-/* Nowhere to go: the copy runs in place, and the rest of the flash stays as it is. */
+/* No slot takes the app: the copy runs in place, and the rest of the flash stays as it is. */
 static void expect_in_place(uint32_t running_app)
 {
     uint8_t *before = small_copy(flash);
@@ -413,8 +412,8 @@ static void assert_app_boots(const uint8_t app[SMALL_APP_SIZE], nor_power_loss_t
     }
 }
 
-/* Cuts the power in every operation, in every @p step-th way; afterwards the flash must become what it becomes without
- * a cut. */
+/* Cuts the power in every operation, in every @p step-th way of tearing it; afterwards the flash must become what it
+ * becomes without a cut. */
 static void cut_everywhere(const uint8_t *before, uint32_t last, unsigned step)
 {
     uint8_t app[SMALL_APP_SIZE];

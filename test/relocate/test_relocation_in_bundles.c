@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * How the running app gets out of the way where no OTA slot is free: which way is taken, what is refused, and that the
- * power may go at any moment that is not in a window which was told.
+ * How the running app is relocated where no OTA slot is free: which relocation is used, what is refused, and that the
+ * power may fail at any moment outside of the announced windows.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +27,7 @@
 #define ROOM        0xE0000u /**< The only blank flash: 64 KiB. */
 #define MAX_REGIONS 8u
 
-/** What the app does, and what came of it; shared with the processes that run it. */
+/** What the app does, and the results; shared with the processes that run it. */
 typedef struct job {
     bool copies;
     esp_self_reflasher_config_t copy;
@@ -36,7 +36,8 @@ typedef struct job {
     esp_err_t err;
     bool refuses_commit;
     uint32_t fails_at;             /**< Number of the allocation that gives no memory; 0: none. */
-    uint32_t finds, find_fails_at; /**< Likewise of searches in the partition table, which allocate, too. */
+    uint32_t finds, find_fails_at; /**< Number of the search in the partition table, which allocates, too, that gives no
+                                      memory; 0: none. */
     bool unreadable;               /**< The bundle, but for the first pieces of its sectors. */
 } job_t;
 
@@ -127,7 +128,7 @@ static void app_main(void)
     }
 }
 
-/* In explorations, where several are at work and share nothing: whatever goes wrong shows as an app that crashes. */
+/* In explorations several processes run at once and share nothing: a failure shows as an app that crashes. */
 static void app_in_exploration(void)
 {
     bool changed;
@@ -256,7 +257,7 @@ static void assert_text(const char *text)
     }
 }
 
-/* Nothing is touched; the text names the app, and has more to say. */
+/* Nothing is touched; the text names the app, and says more. */
 static void expect_refusal(uint32_t running_app, const char *text)
 {
     char app[32];
@@ -274,7 +275,7 @@ static void expect_refusal(uint32_t running_app, const char *text)
     close_chip();
 }
 
-/* The target's regions as they shall be, all else as it was: but for what is listed, which the last byte tells. */
+/* The target's regions as they must be, and all else as it was except what is listed, which the last byte tells. */
 static void assert_target(const uint8_t *before, uint32_t left)
 {
     const uint8_t *now = nor_flash_view(flash);
@@ -340,7 +341,7 @@ static void explore_without_window(void)
     explore_result_free(&result);
 }
 
-/* What was told is not less than what is. */
+/* The announced window is not shorter than the real one. */
 static void explore_with_window(uint32_t typical_ms, uint32_t maximum_ms)
 {
     explore_result_t result;
@@ -431,7 +432,7 @@ static void with_a_free_slot_nothing_is_left(void **state)
     close_chip();
 }
 
-/* Where the new system reads them, blank sectors are as good as any. */
+/* Where the new system reads them, blank sectors count like any others. */
 static void blank_sectors_that_matter_are_in_the_way(void **state)
 {
     (void)state;
@@ -462,7 +463,7 @@ static void blank_sectors_that_matter_are_in_the_way(void **state)
     pack(0);
     expect_refusal(SMALL_FACTORY, "no OTA slot takes");
 
-    /* Without a table nobody knows. */
+    /* Without a table nobody knows which sectors matter. */
     open_blank_factory();
     pack_at(SR_BUNDLE_NO_TABLE, 0);
     expect_refusal(SMALL_FACTORY, "no OTA slot takes");
@@ -526,7 +527,7 @@ static void slot_that_something_needs_is_no_room(void **state)
 {
     (void)state;
     sr_partition_table_entry_t entries[8];
-    /* A data partition over it, whoever made that table. */
+    /* A data partition overlaps it, as a bad table may have. */
     open_chip(&two_slots, SLOT(0));
     unsigned count = small_table(&two_slots, entries);
     entries[count] = (sr_partition_table_entry_t){SR_PARTITION_TYPE_DATA, 0x82, SLOT(1) + SECTOR, SECTOR, 0, "storage"};
@@ -570,7 +571,8 @@ static void app_moves_by_a_temporary_table(void **state)
     assert_int_equal(plan.relocation, ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE);
     assert_int_equal(plan.relocate_to, ROOM);
     assert_int_equal(plan.sectors_left, 0);
-    assert_in_range(plan.relocation_ms_typical, 90, 120); /* There and back: the table is right already. */
+    assert_in_range(plan.relocation_ms_typical, 90,
+                    120); /* Written twice: to the temporary table and back. The table is right already. */
     assert_in_range(plan.relocation_ms_maximum, 800, 1000);
 
     assert_int_equal(start_at(SMALL_FACTORY), SIM_END_RESTART);
@@ -606,13 +608,13 @@ static void temporary_table_with_otadata_may_be_cut(void **state)
 {
     (void)state;
     open_chip(&(small_layout_t){.slots = 1, .sequences = {1, 0}}, SLOT(0));
-    new_table[SECTOR - 1] = 0; /* Behind its end. */
+    new_table[SECTOR - 1] = 0; /* Past its end. */
     want_table();
     want_otadata(0);
     want_app(SLOT(0));
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
     const esp_self_reflasher_plan_t plan = plan_at(SLOT(0));
-    assert_in_range(plan.relocation_ms_typical, 45, 60); /* The way back is in the window anyway. */
+    assert_in_range(plan.relocation_ms_typical, 45, 60); /* Writing the table back is in the window in any case. */
     explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
                         plan.relocation_ms_maximum + plan.window_ms_maximum);
     close_chip();
@@ -679,7 +681,7 @@ static void temporary_table_needs_room_and_leave(void **state)
     pack(0);
     expect_refusal(SMALL_FACTORY, "with a temporary table: 0 bytes missing, not allowed");
 
-    /* What belongs to nobody stays, if it holds anything. */
+    /* What belongs to nobody is kept if it holds anything. */
     open_lone_factory();
     memset(nor_flash_bytes(flash) + ROOM + SECTOR, 0, 0x10000 - SECTOR);
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
@@ -737,7 +739,7 @@ static void app_that_does_not_come_first_stays(void **state)
     expect_refusal(SMALL_FACTORY, "with a temporary table: 0 bytes missing, not with this bootloader");
 }
 
-/* Nor does it go on where nothing can select it: a new app would start at the wrong time. */
+/* It does not go on either where nothing can select the app: a new app would start at the wrong time. */
 static void app_that_nothing_can_select_does_not_write_another(void **state)
 {
     (void)state;
@@ -856,7 +858,7 @@ static void overwriting_may_be_cut_outside_its_window(void **state)
     close_chip();
 }
 
-/* What waits begins where the target wants nothing and ends where it wants blank flash. */
+/* The staged content begins where the target wants nothing and ends where it wants blank flash. */
 static void what_waits_may_lie_in_both(void **state)
 {
     (void)state;
@@ -969,7 +971,7 @@ static void after_a_brownout_the_image_waits(void **state)
     close_chip();
 }
 
-/* Without leave, and where the image does not bring a table, it is in place. */
+/* Without permission, or if the image does not bring a table, the app is overwritten in place. */
 static void otherwise_an_image_goes_over_the_app(void **state)
 {
     (void)state;
@@ -1030,7 +1032,7 @@ static void memory_may_run_out_anywhere(void **state)
     close_chip();
 }
 
-/* What cannot be read is no fault of the bundle. */
+/* A read error is no fault of the bundle. */
 static void error_while_the_result_is_checked_is_handed_up(void **state)
 {
     (void)state;
@@ -1046,8 +1048,8 @@ static void error_while_the_result_is_checked_is_handed_up(void **state)
     close_chip();
 }
 
-/* Its mark stayed behind at the end of a slot when the power went. What it claims of the next slot, which may have got
- * an app since then, it could have told as well if somebody had made it up. */
+/* Its mark was left at the end of a slot when the power went. It also claims part of the next slot, which may hold an
+ * app since then, and a forged mark could claim the same. */
 static void old_record_does_not_reach_into_the_next_slot(void **state)
 {
     (void)state;
@@ -1074,7 +1076,8 @@ static void old_record_does_not_reach_into_the_next_slot(void **state)
     }
 }
 
-/* Without memory to look for a slot, none is not found: overwriting the app would be the worse way. */
+/* A search for a slot that fails for want of memory does not mean that there is none: overwriting the app would be
+ * worse. */
 static void expect_search_may_fail(void)
 {
     uint8_t *before = small_copy(flash);

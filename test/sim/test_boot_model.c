@@ -38,7 +38,7 @@ static void put_table(const sr_partition_table_entry_t *entries, unsigned count)
     assert_int_equal(image_write_partition_table(entries, count, flash + TABLE), IMAGE_WRITE_OK);
 }
 
-/** otadata and `count` slots ota_0, ota_1, ... one behind the other. */
+/** otadata and `count` slots ota_0, ota_1, ... one after the other. */
 static void put_slots(unsigned count)
 {
     sr_partition_table_entry_t entries[17] = {otadata_partition};
@@ -152,7 +152,7 @@ static void every_chip_boots(void **state)
         expect_app(0x10000);
         assert_int_equal(result.app.length, length);
         assert_int_equal(result.bootloader.address, chip.chip->bootloader_offset);
-        // One page further the mapped segments are not where the MMU can put them: it maps whole pages.
+        // One page further, the mapped segments are not where the MMU can map them: it maps whole pages.
         memmove(flash + 0x18000, flash + 0x10000, length);
         sr_bytes_put_le32(flash + TABLE + 4, 0x18000);
         memset(flash + TABLE + 32, 0xFF, 32);
@@ -160,7 +160,7 @@ static void every_chip_boots(void **state)
     }
 }
 
-// The ROM trusts the header. Storing to what is no RAM is an exception, and it has nothing to handle that with.
+// The ROM trusts the header. Storing outside RAM is an exception, and it cannot handle that.
 static void rom_hangs_on_segments_that_are_no_ram(void **state)
 {
     (void)state;
@@ -171,7 +171,7 @@ static void rom_hangs_on_segments_that_are_no_ram(void **state)
     }
 }
 
-// What the ROM does without the bootloader in its place, on chips that know another place to look.
+// What the ROM does without a primary bootloader, on chips that have a recovery bootloader.
 static void recovery_bootloader_stands_in(void **state)
 {
     (void)state;
@@ -218,7 +218,7 @@ static void recovery_bootloader_stands_in(void **state)
         assert_false(result.recovered);
         flash[0x3F0000] = SR_IMAGE_MAGIC;
         sr_bytes_put_le32(flash + place + 24,
-                          0); // where the ROM stores to what is no RAM it stops, and looks nowhere else
+                          0); // if the ROM stores outside RAM it stops, and tries nothing else
         expect_failure(BOOT_ROM_REJECTS, "is not RAM");
         flash[place] = 0;
         chip.recovery = 0;
@@ -260,7 +260,7 @@ static void misplaced_data_starts_nothing(void **state)
     expect_failure(BOOT_BOOTLOADER_REJECTS, "does not expect its data");
 }
 
-// The ROM of the first ESP32s does not know the field chip id; ESP-IDF's bootloader looks at its own header.
+// The ROM of the first ESP32s does not check the field chip id; ESP-IDF's bootloader checks its own header.
 static void first_esp32_leaves_the_chip_id_to_the_bootloader(void **state)
 {
     (void)state;
@@ -290,7 +290,7 @@ static void rollback_gives_a_new_app_one_run(void **state)
     assert_false(result.flash_changed);
 }
 
-// Without the option nobody looks at NEW and PENDING_VERIFY.
+// Without the option NEW and PENDING_VERIFY have no effect.
 static void no_rollback_no_change(void **state)
 {
     (void)state;
@@ -356,7 +356,7 @@ static void fallback_order(void **state)
     assert_false(result.flash_changed);
 }
 
-// A table passes with what its checks do not see: an end that wraps, entries behind the MD5 (the last is dropped).
+// A table passes with what its checks do not see: an end that wraps, entries after the MD5 (the last is dropped).
 static void tables_that_pass_by_mistake(void **state)
 {
     (void)state;
@@ -394,7 +394,7 @@ static void tables_that_do_not_pass(void **state)
     expect_failure(BOOT_BOOTLOADER_REJECTS, "past the 2 MB");
 }
 
-// Less than two sectors of otadata is an error from which the bootloader only knows the reset.
+// Less than two sectors of otadata is an error at which the bootloader can only reset the chip.
 static void otadata_too_small(void **state)
 {
     (void)state;
@@ -405,8 +405,8 @@ static void otadata_too_small(void **state)
     expect_failure(BOOT_BOOTLOADER_REJECTS, "smaller than two sectors");
 }
 
-// Since v4.1 the bootloader looks where it loads to; before, it crashes there, and never gets to the other slot.
-static void segments_that_can_not_be_loaded(void **state)
+// Since v4.1 the bootloader checks where it loads to; before, it crashes there, and never gets to the other slot.
+static void segments_that_cannot_be_loaded(void **state)
 {
     (void)state;
     static const uint32_t addresses[] = {0x60000000, 0x3F800000, 0x3FFE0000, 0x3FFDC000};
@@ -437,7 +437,7 @@ static void segment_over_the_bootloader(void **state)
     expect_failure(BOOT_BOOTLOADER_REJECTS, "overlaps the bootloader");
 }
 
-// Nothing checks an app's entry point; the bootloader jumps and is gone.
+// Nothing checks an app's entry point; the bootloader jumps there and does not return.
 static void app_entry_point_is_not_checked(void **state)
 {
     (void)state;
@@ -490,9 +490,10 @@ static void set_up_mcuboot(uint32_t secondary, image_write_trailer_t trailer)
     size_t length;
     memset(flash, 0xFF, sizeof(flash));
     assert_int_equal(dummy_image_mcuboot(flash + 0x1000, 0xF000, &length), IMAGE_WRITE_OK);
-    assert_int_equal(dummy_image_mcuboot_app(IMAGE_WRITE_TRAILER_NONE, flash + STAND_IN_PRIMARY, STAND_IN_SLOT_SIZE),
-                     IMAGE_WRITE_OK);
-    assert_int_equal(dummy_image_mcuboot_app(trailer, flash + secondary, STAND_IN_SLOT_SIZE), IMAGE_WRITE_OK);
+    assert_int_equal(
+        dummy_image_mcuboot_app(IMAGE_WRITE_TRAILER_NONE, flash + DUMMY_IMAGE_PRIMARY, DUMMY_IMAGE_SLOT_SIZE),
+        IMAGE_WRITE_OK);
+    assert_int_equal(dummy_image_mcuboot_app(trailer, flash + secondary, DUMMY_IMAGE_SLOT_SIZE), IMAGE_WRITE_OK);
     // Another version than in the primary slot: the digest is over the header, so it is made again.
     uint8_t *image = flash + secondary;
     uint32_t hashed = sr_bytes_get_le16(image + 8) + sr_bytes_get_le32(image + 12);
@@ -516,23 +517,23 @@ static void expect_mcuboot(boot_outcome_t outcome, uint8_t version)
 static void mcuboot_reverts_unless_confirmed(void **state)
 {
     (void)state;
-    set_up_mcuboot(STAND_IN_SECONDARY, IMAGE_WRITE_TRAILER_TEST);
+    set_up_mcuboot(DUMMY_IMAGE_SECONDARY, IMAGE_WRITE_TRAILER_TEST);
     expect_mcuboot(BOOT_SWAPS_THEN_BOOTS, 2);
     expect_mcuboot(BOOT_SWAPS_THEN_BOOTS, 1);
     expect_mcuboot(BOOT_BOOTS, 1);
-    set_up_mcuboot(STAND_IN_SECONDARY, IMAGE_WRITE_TRAILER_TEST);
+    set_up_mcuboot(DUMMY_IMAGE_SECONDARY, IMAGE_WRITE_TRAILER_TEST);
     expect_mcuboot(BOOT_SWAPS_THEN_BOOTS, 2);
-    flash[STAND_IN_PRIMARY + STAND_IN_SLOT_SIZE - 24] = 1;
+    flash[DUMMY_IMAGE_PRIMARY + DUMMY_IMAGE_SLOT_SIZE - 24] = 1;
     expect_mcuboot(BOOT_BOOTS, 2);
     assert_false(result.flash_changed);
 }
 
-// An image header without TLVs behind the image: MCUboot cannot tell how much to swap, and asserts.
+// An image header without TLVs after the image: MCUboot cannot tell how much to swap, and asserts.
 static void mcuboot_stops_at_a_primary_without_end(void **state)
 {
     (void)state;
-    set_up_mcuboot(STAND_IN_SECONDARY, IMAGE_WRITE_TRAILER_CONFIRMED);
-    memset(flash + STAND_IN_PRIMARY + 0x1000, 0xFF, STAND_IN_SLOT_SIZE - 0x1000);
+    set_up_mcuboot(DUMMY_IMAGE_SECONDARY, IMAGE_WRITE_TRAILER_CONFIRMED);
+    memset(flash + DUMMY_IMAGE_PRIMARY + 0x1000, 0xFF, DUMMY_IMAGE_SLOT_SIZE - 0x1000);
     expect_failure(BOOT_BOOTLOADER_REJECTS, "no TLV area");
     assert_false(result.flash_changed);
 }
@@ -557,8 +558,8 @@ static void mcuboot_with_another_layout(void **state)
 static void mcuboot_app_without_load_header(void **state)
 {
     (void)state;
-    set_up_mcuboot(STAND_IN_SECONDARY, IMAGE_WRITE_TRAILER_NONE);
-    uint8_t *image = flash + STAND_IN_PRIMARY;
+    set_up_mcuboot(DUMMY_IMAGE_SECONDARY, IMAGE_WRITE_TRAILER_NONE);
+    uint8_t *image = flash + DUMMY_IMAGE_PRIMARY;
     uint32_t hashed = sr_bytes_get_le16(image + 8) + sr_bytes_get_le32(image + 12);
     image[sr_bytes_get_le16(image + 8)] ^= 1;
     expect_failure(BOOT_BOOTLOADER_REJECTS, "not valid");
@@ -582,7 +583,7 @@ static void cut_power(void *context, uint32_t address, uint32_t length)
     }
 }
 
-/** Boots, and cuts the power before the read with this number. @return True if it came to that. */
+/** Boots, and cuts the power before the read with this number. @return True if that read was reached. */
 static bool boot_until_read(unsigned number)
 {
     reads_left = number;
@@ -598,8 +599,8 @@ static void mcuboot_finishes_an_interrupted_swap(void **state)
 {
     (void)state;
     static uint8_t before[FLASH_SIZE], expected[FLASH_SIZE];
-    const size_t slots = STAND_IN_SECONDARY + 0x20000;
-    set_up_mcuboot(STAND_IN_SECONDARY, IMAGE_WRITE_TRAILER_CONFIRMED);
+    const size_t slots = DUMMY_IMAGE_SECONDARY + 0x20000;
+    set_up_mcuboot(DUMMY_IMAGE_SECONDARY, IMAGE_WRITE_TRAILER_CONFIRMED);
     memcpy(before, flash, sizeof(flash));
     expect_mcuboot(BOOT_SWAPS_THEN_BOOTS, 2);
     memcpy(expected, flash, sizeof(flash));
@@ -611,37 +612,38 @@ static void mcuboot_finishes_an_interrupted_swap(void **state)
         }
         boot();
         assert_true(boot_succeeds(&result));
-        assert_int_equal(flash[STAND_IN_PRIMARY + 20], 2);
-        assert_memory_equal(flash + STAND_IN_PRIMARY, expected + STAND_IN_PRIMARY, slots - STAND_IN_PRIMARY);
+        assert_int_equal(flash[DUMMY_IMAGE_PRIMARY + 20], 2);
+        assert_memory_equal(flash + DUMMY_IMAGE_PRIMARY, expected + DUMMY_IMAGE_PRIMARY, slots - DUMMY_IMAGE_PRIMARY);
         losses++;
     }
     assert_in_range(losses, 50, 100000);
 }
 
-// The trailer takes two sectors here, and MCUboot 1.10 takes its length off the last group of sectors although that
-// ends one sector earlier: the end of an image that reaches into the first of them is not copied, and does not verify.
+// The trailer takes two sectors here, and MCUboot 1.10 subtracts its length from the last group of sectors although
+// that ends one sector earlier: the end of an image that reaches into the first of them is not copied, and does not
+// verify.
 static void mcuboot_loses_the_end_of_an_image_that_reaches_the_trailer(void **state)
 {
     (void)state;
     static uint8_t payload[0xFE100];
-    set_up_mcuboot(STAND_IN_SECONDARY, IMAGE_WRITE_TRAILER_CONFIRMED);
-    memcpy(payload, flash + STAND_IN_SECONDARY + 32, sizeof(payload));
+    set_up_mcuboot(DUMMY_IMAGE_SECONDARY, IMAGE_WRITE_TRAILER_CONFIRMED);
+    memcpy(payload, flash + DUMMY_IMAGE_SECONDARY + 32, sizeof(payload));
     image_write_mcuboot_t spec = {.payload = payload,
                                   .payload_size = 0xFDF00,
                                   .version_major = 2,
-                                  .slot_size = STAND_IN_SLOT_SIZE,
+                                  .slot_size = DUMMY_IMAGE_SLOT_SIZE,
                                   .trailer = IMAGE_WRITE_TRAILER_CONFIRMED};
-    assert_int_equal(image_write_mcuboot(&spec, flash + STAND_IN_SECONDARY, STAND_IN_SLOT_SIZE), IMAGE_WRITE_OK);
+    assert_int_equal(image_write_mcuboot(&spec, flash + DUMMY_IMAGE_SECONDARY, DUMMY_IMAGE_SLOT_SIZE), IMAGE_WRITE_OK);
     expect_mcuboot(BOOT_SWAPS_THEN_BOOTS, 2);
     spec.payload_size = sizeof(payload);
-    assert_int_equal(image_write_mcuboot(&spec, flash + STAND_IN_SECONDARY, STAND_IN_SLOT_SIZE), IMAGE_WRITE_OK);
+    assert_int_equal(image_write_mcuboot(&spec, flash + DUMMY_IMAGE_SECONDARY, DUMMY_IMAGE_SLOT_SIZE), IMAGE_WRITE_OK);
     expect_failure(BOOT_BOOTLOADER_REJECTS, "not valid");
     assert_true(result.flash_changed);
     // An image that cannot be one is erased before anything is swapped.
-    set_up_mcuboot(STAND_IN_SECONDARY, IMAGE_WRITE_TRAILER_CONFIRMED);
-    memset(flash + STAND_IN_SECONDARY + 12, 0xFF, 4);
+    set_up_mcuboot(DUMMY_IMAGE_SECONDARY, IMAGE_WRITE_TRAILER_CONFIRMED);
+    memset(flash + DUMMY_IMAGE_SECONDARY + 12, 0xFF, 4);
     expect_mcuboot(BOOT_BOOTS, 1);
-    assert_int_equal(flash[STAND_IN_SECONDARY], 0xFF);
+    assert_int_equal(flash[DUMMY_IMAGE_SECONDARY], 0xFF);
 }
 
 static uint32_t next_random(uint32_t *seed)
@@ -675,7 +677,7 @@ static void damaged_flash_never_breaks_the_model(void **state)
             chip.rollback = true;
             memcpy(intact, flash, sizeof(flash));
         } else if (round == 150) {
-            set_up_mcuboot(STAND_IN_SECONDARY, IMAGE_WRITE_TRAILER_TEST);
+            set_up_mcuboot(DUMMY_IMAGE_SECONDARY, IMAGE_WRITE_TRAILER_TEST);
             memcpy(intact, flash, sizeof(flash));
         }
         memcpy(flash, intact, sizeof(flash));
@@ -706,7 +708,7 @@ int main(void)
         CASE(tables_that_pass_by_mistake),
         CASE(tables_that_do_not_pass),
         CASE(otadata_too_small),
-        CASE(segments_that_can_not_be_loaded),
+        CASE(segments_that_cannot_be_loaded),
         CASE(segment_over_the_bootloader),
         CASE(app_entry_point_is_not_checked),
         CASE(revisions),

@@ -175,14 +175,14 @@ static void otadata_is_switched_without_a_window(void **state)
     program(fixture, OTADATA + SR_SECTOR_SIZE, entry, sizeof(entry));
     boot_window_t window = measure(fixture);
     assert_window(fixture, &window, 0, 0);
-    assert_true(window.states_booted > 2); // it did ask
+    assert_true(window.states_booted > 2); // the boot model was run
 }
 
 /** The mask ROM's checksum is an XOR: the same bit cleared in two bytes of a column goes unnoticed. */
 static void a_corrupt_bootloader_that_starts_is_inside(void **state)
 {
     const fixture_t *fixture = *state;
-    uint32_t data = BOOTLOADER + SR_IMAGE_HEADER_SIZE + 8 + 0x80; // first segment, behind its descriptor
+    uint32_t data = BOOTLOADER + SR_IMAGE_HEADER_SIZE + 8 + 0x80; // first segment, after its descriptor
     uint32_t found = 0;
     uint32_t at[2] = {0};
     for (uint32_t i = data; i < BOOTLOADER + SR_SECTOR_SIZE / 2 && found < 2; i++) {
@@ -231,7 +231,7 @@ static void the_new_app_counts_as_intended(void **state)
     uint8_t entry[OTADATA_LENGTH];
     sr_otadata_encode(2, SR_OTA_VALID, entry);
     program(fixture, OTADATA + SR_SECTOR_SIZE, entry, sizeof(entry));
-    erase(fixture, SLOT_0); // the old app: nobody runs it any more
+    erase(fixture, SLOT_0); // the old app: it does not run any more
     boot_window_t window = measure(fixture);
     assert_window(fixture, &window, 0, 0);
 }

@@ -367,7 +367,7 @@ static void the_chip_tells_what_it_is(void **state)
     assert_int_equal(CONFIG_IDF_FIRMWARE_CHIP_ID, 23);
     assert_int_equal(CONFIG_BOOTLOADER_OFFSET_IN_FLASH, 0x2000);
     assert_true(esp_secure_boot_enabled());
-    /* Where no revision is told, it is one that the running app runs on. */
+    /* If no revision is given, it is one that the running app runs on. */
     nor_flash_bytes(fixture->config.flash)[CHIP_SLOT_0 + 15] = 103;
     fixture->config.chip.revision = 0;
     attach_again(fixture);

@@ -504,7 +504,7 @@ static void test_perform(void **state)
     esp_http_client_cleanup(client);
 }
 
-/* ESP-IDF 5.5 says ESP_OK here: who doesn't ask for completeness has a short file. */
+/* ESP-IDF 5.5 says ESP_OK here: who does not ask for completeness has a short file. */
 static void test_perform_with_short_body(void **state)
 {
     (void)state;

@@ -238,7 +238,7 @@ static void a_new_app_alone_has_no_window(void **state)
     assert_true(result.outcomes[EXPLORE_NEW_COMPLETE] > 0);
     assert_int_equal(result.window_maximum_us, 0);
     assert_int_equal(result.lower_bound_maximum_us, 0);
-    // before each operation, inside it, and behind the last one
+    // before each operation, inside it, and after the last one
     assert_int_equal(result.state_count, result.operation_count * (1 + NOR_TORN_KINDS) + 1);
     explore_result_free(&result);
 }
@@ -408,7 +408,7 @@ static void what_is_left_to_the_new_system_is_found(void **state)
     want_app();
     memset(world.wanted + NVS, 0xA5, 0x100);
     explore(data_last, &result);
-    // the new app does the same and so can finish it, but nobody said that it would
+    // the new app runs the same code and could finish it, but nothing says that it will
     assert_true(count_failed(&result, EXPLORE_NEW_LEFT_TO_NEW) > 0);
     assert_int_equal(count_failed(&result, EXPLORE_NEW_LEFT_TO_NEW), result.failures);
     explore_result_free(&result);
@@ -435,7 +435,7 @@ static void a_script_that_does_not_go_on_is_found(void **state)
     explore_result_free(&result);
 }
 
-/** Good at the first attempt; whoever was interrupted is careless at the second. */
+/** Right at the first attempt, careless at the second, after an interruption. */
 static void careless_when_resumed(void)
 {
     const uint8_t *first = nor_flash_view(sim_chip()->flash) + world.app.address;
@@ -522,7 +522,7 @@ static void an_app_may_move_out_of_the_way(void **state)
     explore_result_free(&result);
 }
 
-/** What became of the chip from there on is known. */
+/** What happens from there on is known. */
 static void a_run_stops_at_a_start_of_the_uncut_run(void **state)
 {
     (void)state;
@@ -557,7 +557,7 @@ static void a_run_stops_at_a_start_of_the_uncut_run(void **state)
 
 static uint32_t leftover;
 
-/** Whoever was interrupted leaves something behind in a blank sector. */
+/** After an interruption it leaves something in a blank sector. */
 static void leaves_something_when_resumed(void)
 {
     static const uint8_t rest[] = "rest";
@@ -587,7 +587,7 @@ static void what_is_left_in_blank_data_is_found(void **state)
     }
 }
 
-/** Two bits of one column of the ROM's checksum: it starts the bootloader all the same. */
+/** Two bits of one column of the ROM's checksum: it starts the bootloader nevertheless. */
 static void bits_in_the_bootloader(void)
 {
     uint8_t page[SR_PAGE_SIZE];

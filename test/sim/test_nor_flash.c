@@ -97,7 +97,7 @@ static void program_clears_bits_only(void **state)
     assert_int_equal(nor_flash_stats(flash).bad_programs, 1);
     assert_int_equal(nor_flash_stats(flash).page_programs, 2);
 
-    /* One wrong bit far behind keeps everything before it from being programmed. */
+    /* One wrong bit far along keeps everything before it from being programmed. */
     uint8_t data[1024];
     memset(data, 0, sizeof(data));
     const uint8_t zero = 0;
@@ -281,7 +281,7 @@ static void a_cut_inside_leaves_old_and_new_bits(void **state)
     free(first);
 }
 
-/* Bytes with bits that an erase set, and with bits that it cleared on the way. */
+/* Bytes with bits that an erase has set, and with bits that it has cleared in between. */
 typedef struct moved {
     uint32_t set, cleared;
 } moved_t;

@@ -35,7 +35,7 @@ static const char *folder(const char *variable, const char *fallback)
     return set != NULL && set[0] != '\0' ? set : fallback;
 }
 
-/** The whole file with a zero behind it, or NULL. The caller frees. */
+/** The whole file with a zero after it, or NULL. The caller frees. */
 static uint8_t *read_file(const char *directory, const char *name, size_t *length)
 {
     char path[4096];
@@ -163,7 +163,7 @@ static bool flash_is(const char *sha256)
     return strcmp(hex, sha256) == 0;
 }
 
-/** The result in the words of the oracle, for which a ROM that hangs has not booted either. */
+/** The result in the oracle's terms, in which a ROM that hangs has not booted either. */
 static void describe(const boot_result_t *result, char *out, size_t size)
 {
     if (boot_succeeds(result)) {

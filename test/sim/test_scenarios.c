@@ -136,7 +136,7 @@ static void serve_fixture(const char *name, const char *as)
     api_image_free(&file);
 }
 
-/* What esptool makes of it. */
+/* What esptool makes of the images. */
 
 /* Where the esptool is that the project's requirements name; skips the test if there is none. */
 static void find_esptool(char *path, size_t size)
@@ -280,7 +280,8 @@ static void copy_in_child(void *config)
     (void)esp_self_reflasher_directly_copy_to_region(config);
 }
 
-/* The image is part of the app that runs, and goes over it: the app moves first, and the rest is done from there. */
+/* The image is part of the app that runs, and overwrites it: the app is relocated first, and the rest is done from
+ * there. */
 static void to_mcuboot_from_inside_the_running_app(void **state)
 {
     (void)state;
@@ -319,8 +320,8 @@ static void to_mcuboot_from_inside_the_running_app(void **state)
 
 /* From ESPHome to WLED: two files and their addresses, as their manifest has them. */
 
-/* ESPHome runs in the first slot, as it does where it was just installed; WLED has come to the second one as every
- * update of ESPHome does. */
+/* ESPHome runs in the first slot, as right after its installation; WLED has come to the second one like any update of
+ * ESPHome. */
 static void from_esphome_to_wled(void **state)
 {
     (void)state;
@@ -371,7 +372,7 @@ static void from_esphome_to_wled_by_download(void **state)
     assert_true(nor_flash_stats(chip.flash).page_programs <= SECTOR / SR_PAGE_SIZE);
     assert_boots(BOOT_BOOTS, running);
 
-    /* Behind the last partition there is room that no table speaks of. */
+    /* Past the last partition there is room that is in no partition. */
     const esp_partition_t *any = api_partition("spiffs");
     esp_partition_t free_room = *any;
     free_room.address = 0x3A0000;

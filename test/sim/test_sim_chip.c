@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-/* What boots of the app leave for the test; shared memory. */
+/* What the boots of the app leave for the test, in shared memory. */
 typedef struct trace {
     unsigned count;
     uint32_t values[32];
@@ -187,7 +187,7 @@ static void a_run_stops_where_it_is_told_to(void **state)
     assert_int_equal(fixture->report.boots, 2);
     assert_true(fixture->report.stopped);
 
-    /* Where the run ends of its own accord, nobody is asked. */
+    /* If the run ends by itself, stop() is not called. */
     assert_true(sim_run(&fixture->config, app_returns, 5, &fixture->report));
     assert_int_equal(asked, 2);
     assert_false(fixture->report.stopped);
@@ -238,7 +238,7 @@ static void what_a_boot_writes_is_kept_if_its_app_runs(void **state)
     image_write_otadata(3, SR_OTA_NEW, nor_flash_bytes(fixture->flash) + CHIP_OTADATA);
     sr_otadata_encode(2, SR_OTA_VALID, nor_flash_bytes(fixture->flash) + CHIP_OTADATA + 0x1000);
     assert_true(sim_run(&fixture->config, app_on_probation, 5, &fixture->report));
-    /* The first boot puts the app on probation; the second would end it, and is only looked at. */
+    /* The first boot puts the app on probation; the second would end that, and only its result is kept. */
     assert_int_equal(trace->count, 1);
     assert_int_equal(trace->values[0], ESP_OTA_IMG_PENDING_VERIFY);
     assert_true(fixture->report.other_app);
@@ -306,7 +306,7 @@ static void code_in_overwritten_flash_panics(void **state)
     fixture_t *fixture = *state;
     const uint32_t length = chip_put_app(fixture->flash, CHIP_SLOT_0, "1.0", NULL, 0);
     attach(fixture);
-    /* What lies behind the image is not part of the app; the last byte of it is. */
+    /* What lies past the image is not part of the app; the last byte of it is. */
     uint32_t address = CHIP_SLOT_0 + length;
     assert_int_equal(sim_call(overwrite_and_log, &address), SIM_END_RETURNED);
     address = CHIP_SLOT_0 + length - 1;

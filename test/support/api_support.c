@@ -49,7 +49,7 @@ api_image_t api_noise(size_t length, uint32_t seed)
 {
     api_image_t image = new_image(length);
     dummy_image_fill(image.bytes, length, seed);
-    /* Else it might by chance start as an image does, or end in bytes that look erased. */
+    /* Otherwise it might by chance start as an image does, or end in bytes that look erased. */
     image.bytes[0] = 0x42;
     image.bytes[length - 1] = 0x24;
     image.length = length;
@@ -112,7 +112,7 @@ static void put_table(uint8_t *flash, uint32_t running_app, const api_options_t 
     for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]) && lone_slot; i++) {
         const bool other = is_other_slot(&entries[i], running_app);
         entries[i].type = other ? SR_PARTITION_TYPE_DATA : entries[i].type;
-        entries[i].subtype = other                                      ? 0x40 /* Of no meaning to ESP-IDF. */
+        entries[i].subtype = other                                      ? 0x40 /* ESP-IDF ignores it. */
                              : entries[i].type == SR_PARTITION_TYPE_APP ? SR_PARTITION_APP_OTA_0
                                                                         : entries[i].subtype;
     }
@@ -288,7 +288,7 @@ void api_assert_holds(const api_chip_t *chip, sr_region_t region, api_image_t im
     assert_same_bytes(now, image.bytes, region.address, image.length);
     for (size_t i = image.length; i < region.size; i++) {
         if (now[i] != 0xFF) {
-            fail_msg("flash at 0x%zx behind the image is 0x%02x, should be blank", region.address + i, now[i]);
+            fail_msg("flash at 0x%zx past the image is 0x%02x, should be blank", region.address + i, now[i]);
         }
     }
 }

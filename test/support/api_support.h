@@ -42,11 +42,11 @@ typedef struct api_image {
 
 /** Bootloader that is valid for this chip: "esp32", ... */
 api_image_t api_bootloader(const char *chip);
-/** MCUboot for the ESP32; longer or shorter than api_bootloader() does not matter, other bytes do. */
+/** MCUboot for the ESP32; its length does not matter, but its bytes differ from those of api_bootloader(). */
 api_image_t api_mcuboot(void);
 /** ESP-IDF app for the ESP32 of about @p code_size bytes and 200 KiB. */
 api_image_t api_app(uint32_t code_size);
-/** No image of any kind: firmware-like bytes with blank pages in between, other ones for each seed. */
+/** Not an image of any kind: firmware-like bytes with blank pages in between, other ones for each seed. */
 api_image_t api_noise(size_t length, uint32_t seed);
 api_image_t api_copy(api_image_t image);
 /** A file of the real firmware; skips the test where it is missing. */
@@ -93,7 +93,7 @@ void api_chip_attach(api_chip_t *chip, nor_flash_t *flash, uint32_t running_app)
 void api_chip_close(api_chip_t *chip);
 /** What the flash holds from now on is "before"; the operations are counted anew. */
 void api_chip_snapshot(api_chip_t *chip);
-/** Puts bytes on the flash as if they had been there before, scrambled if the chip encrypts. */
+/** Puts bytes on the flash as if they had always been there, scrambled if the chip encrypts. */
 void api_chip_put(api_chip_t *chip, uint32_t address, const uint8_t *bytes, size_t length);
 /** The flash as the chip sees it, decrypted at every address. Freed by the caller. */
 uint8_t *api_chip_plain(const api_chip_t *chip);
@@ -106,7 +106,7 @@ void api_shared_free(void *memory, size_t size);
 void api_assert_untouched(const api_chip_t *chip);
 /** Nothing changed but inside of these regions. */
 void api_assert_same_outside(const api_chip_t *chip, const sr_region_t *regions, unsigned count);
-/** The region holds the image, and 0xFF behind it. */
+/** The region holds the image, and 0xFF after it. */
 void api_assert_holds(const api_chip_t *chip, sr_region_t region, api_image_t image);
 /** No byte of heap and no HTTP client more than these are left. */
 void api_assert_no_leak(uint32_t heap_expected);

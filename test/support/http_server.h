@@ -22,7 +22,7 @@ void http_server_stop(http_server_t *server);
 /** "http://127.0.0.1:PORT" and @p path; overwritten by the fourth call after this one. */
 const char *http_server_url(const http_server_t *server, const char *path);
 
-/** The requests so far, for cJSON_Delete(); of a plain server only. @return NULL if it doesn't answer */
+/** The requests so far, for cJSON_Delete(); of a plain server only. @return NULL if it does not answer */
 cJSON *http_server_log(const http_server_t *server);
 /** How many requests were made, and over how many connections. */
 size_t http_server_requests(const http_server_t *server);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The worked example of docs/bundle-format.md: its bytes and keys as the page has them, and what it must come from.
- * Include behind cmocka.h.
+ * The worked example of docs/bundle-format.md: its bytes and keys from the page, and the input that must give them.
+ * Include after cmocka.h.
  */
 #pragma once
 
@@ -53,7 +53,7 @@ static inline char *cut_pem(const char *text, const char *name)
     return pem;
 }
 
-/** The bytes in the page's table of hex, every row of which must start where the one before ended. */
+/** The bytes in the page's table of hex, each row of which must start where the previous one ended. */
 static inline size_t read_example(const char *page, uint8_t bytes[EXAMPLE_MAX_SIZE])
 {
     size_t size = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * A simulated ESP32 with 4 MiB of flash and an ESP-IDF system of stand-ins on it: bootloader, table, two OTA slots.
+ * A simulated ESP32 with 4 MiB of flash and an ESP-IDF system of dummy images on it: bootloader, table, two OTA slots.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * How much explorations try, and that they tell it. Include after cmocka.h.
+ * How much explorations try; and they report it. Include after cmocka.h.
  */
 #pragma once
 
@@ -11,8 +11,8 @@
 #include <string.h>
 
 /**
- * True if a sample has to do: what a build with sanitizers shows is whether memory is misused, and each start of an app
- * takes so much longer there. The environment says it, SELF_REFLASHER_EXPLORE=sample: see docs/testing.md.
+ * True if a sample has to do: a build with sanitizers only shows whether memory is misused, and each start of an app
+ * takes much longer there. The environment says it, SELF_REFLASHER_EXPLORE=sample: see docs/testing.md.
  */
 static inline bool explore_samples(void)
 {

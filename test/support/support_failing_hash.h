@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * A crypto library that fails on demand, for programs linked with --wrap=psa_hash_update. Include behind cmocka.h.
+ * A crypto library that fails on demand, for programs linked with --wrap=psa_hash_update. Include after cmocka.h.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The openssl program, in a folder of its own that is gone afterwards. Include behind cmocka.h.
+ * The openssl program, in a folder of its own that is gone afterwards. Include after cmocka.h.
  */
 #pragma once
 
@@ -64,7 +64,7 @@ static inline void save(const char *name, const void *bytes, size_t size)
     assert_int_equal(fclose(file), 0);
 }
 
-/** Reads a file whole, and puts a zero behind it. */
+/** Reads a file whole, and puts a zero after it. */
 static inline size_t load(const char *name, void *bytes, size_t capacity)
 {
     FILE *file = open_in_folder(name, "rb");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Readers over memory for parser tests: they fail the test on a read outside the window, and fail on demand.
- * Include behind cmocka.h.
+ * Include after cmocka.h.
  */
 #pragma once
 

@@ -16,7 +16,7 @@
 
 #define RECORD_MAX_DATA 64u
 
-/** A record in work. Fields may be changed before record_put(). */
+/** A record that is being made. Fields may be changed before record_put(). */
 typedef struct record {
     uint8_t list[SR_SECTOR_SIZE];
     sr_record_header_t header;
@@ -68,7 +68,7 @@ static inline void record_add(record_t *record, sr_record_group_t group, uint32_
     }
 }
 
-/** Gives the last entry the digest that content which moves needs. */
+/** Gives the last entry the digest that moved content needs. */
 static inline void record_vouch(record_t *record)
 {
     uint8_t digest[SR_SHA256_SIZE];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * A simulated ESP32 with 1 MiB of flash and apps of three sectors: small enough to cut its power in every operation.
- * Include behind cmocka.h.
+ * Include after cmocka.h.
  *
  *     0x001000 bootloader    0x009000 nvs        0x010000 factory, if there is one    0x0d0000 of no partition
  *     0x008000 table         0x00d000 otadata    0x020000 ota_0, 0x030000 ota_1, ...
@@ -37,7 +37,7 @@ static inline uint32_t small_slot(unsigned index)
     return SMALL_SLOTS + index * SMALL_SLOT_SIZE;
 }
 
-/** An app that is told from others by its version, of SMALL_APP_SIZE bytes with what follows it. */
+/** An app that differs from others by its version, of SMALL_APP_SIZE bytes with what follows it. */
 static inline void small_app(const char *version, uint8_t out[SMALL_APP_SIZE])
 {
     uint8_t rodata[0x1F00];
@@ -173,7 +173,7 @@ static inline void *small_shared(size_t size)
     return memory;
 }
 
-#define SMALL_SAMPLE(operations) explore_sample(operations) /**< Beside those of the commit; 0: all. */
+#define SMALL_SAMPLE(operations) explore_sample(operations) /**< Operations outside the commit; 0: all. */
 #define SMALL_TORN               explore_torn()
 
 /** Every way in which the power can go during one operation. */

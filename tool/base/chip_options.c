@@ -16,16 +16,16 @@
 enum { KEY_REVISION = 0x100, KEY_PARTITION_TABLE, KEY_ROLLBACK, KEY_RECOVERY, KEY_EFUSES };
 
 static const struct argp_option options[] = {
-    {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: told by the image headers in the flash", 10},
+    {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: by the image headers in the flash", 10},
     {"revision", KEY_REVISION, "MAJOR.MINOR", 0,
-     "Silicon revision; default: 3.0 for esp32; others meet every image's demand", 10},
+     "Silicon revision; default: 3.0 for esp32; of others it is not known, and no image is refused for it", 10},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0, "Place of the partition table; default: 0x8000", 10},
     {"rollback", KEY_ROLLBACK, NULL, 0, "The ESP-IDF bootloader was built with app rollback", 10},
     {"recovery-bootloader", KEY_RECOVERY, "OFFSET", 0,
-     "The eFuse for the recovery bootloader's place is burnt; default: it is not", 10},
+     "Offset of the recovery bootloader, as burnt into the eFuse; default: not burnt", 10},
     {"efuse", KEY_EFUSES, "NAME=VALUE", 0,
-     "What an eFuse says, can be repeated. block-revision=MAJOR.MINOR (default: meets every image's demand); "
-     "secure-version=N (default: 0): apps below are rejected; bootloader-version=N (default: 0): likewise for "
+     "Value of an eFuse; may be repeated. block-revision=MAJOR.MINOR (default: not known, refuses no image); "
+     "secure-version=N (default: 0): apps below are rejected; bootloader-version=N (default: 0): the same for "
      "bootloaders; ignore-max-revision=1, ignore-max-block=1: no image's maximum counts",
      10},
     {0}};
@@ -81,7 +81,7 @@ static void parse_efuse(sr_chip_efuses_t *efuses, const char *argument, struct a
     }
 }
 
-/** What the eFuse can say: a sector, and neither of the two values that switch it off. */
+/** What the eFuse can hold: a sector, and neither of the two values that mean "none". */
 static void parse_recovery(boot_chip_t *chip, const char *argument, struct argp_state *state)
 {
     if (!number_parse(argument, &chip->recovery) || !sr_region_is_aligned(chip->recovery, SR_SECTOR_SIZE) ||
@@ -130,12 +130,11 @@ int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size)
     }
     if (chip->recovery != 0 && !boot_rom_knows_recovery(chip)) {
         return complain(STATUS_USAGE,
-                        "the ROM of this %s knows no recovery bootloader: --recovery-bootloader is not for it",
+                        "the ROM of this %s supports no recovery bootloader: leave out --recovery-bootloader",
                         chip->chip->name);
     }
     if (chip->efuses.bootloader_version != 0 && !boot_rom_knows_version(chip)) {
-        return complain(STATUS_USAGE,
-                        "the ROM of this %s looks at no bootloader's version: bootloader-version is not for it",
+        return complain(STATUS_USAGE, "the ROM of this %s checks no bootloader's version: leave out bootloader-version",
                         chip->chip->name);
     }
     return STATUS_OK;
@@ -172,7 +171,7 @@ void chip_read_table(const uint8_t *flash, uint32_t size, uint32_t partition_tab
     *table = (sr_partition_table_t){0};
     if (sr_region_fits((sr_region_t){place, SR_PARTITION_TABLE_SIZE}, size)) {
         sr_reader_t reader = memory_reader(flash + place, size - place);
-        sr_partition_table_parse(&reader, 0, table); // its status is not asked: see the header
+        sr_partition_table_parse(&reader, 0, table); // its status does not count: see the header
     }
 }
 

@@ -15,8 +15,8 @@
 extern const struct argp chip_options_argp;
 
 /**
- * Settles which chip is meant, by chip_detect() if no option has said so.
- * @return STATUS_OK, or STATUS_USAGE after complaining that this chip's ROM knows no recovery bootloader, or looks at
+ * Decides which chip is meant, with chip_detect() if no option says so.
+ * @return STATUS_OK, or STATUS_USAGE after complaining that this chip's ROM supports no recovery bootloader, or checks
  * no bootloader's version.
  */
 int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size);
@@ -28,10 +28,10 @@ int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size);
 void chip_read_table(const uint8_t *flash, uint32_t size, uint32_t partition_table, sr_partition_table_t *table);
 
 /**
- * The chip that a flash was made for, told by the headers of the bootloader and of the apps in the partition table.
+ * The chip that a flash was made for, by the headers of the bootloader and of the apps in the partition table.
  *
  * A header counts as a vote for its chip if a bootloader stands where that chip's ROM looks for one. A draw goes to
  * the chip that comes first in sr_chip_at(): one damaged byte in one header must not turn the chip into another one.
- * @return Never NULL: esp32 if nothing tells.
+ * @return Never NULL: esp32 if no header tells.
  */
 const sr_chip_t *chip_detect(const uint8_t *flash, uint32_t size, uint32_t partition_table);

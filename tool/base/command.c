@@ -6,7 +6,7 @@
 
 #define MOST_CHILDREN 3u
 
-// argp's own have no -h, and can't be given one
+// argp's own have no -h, and cannot be given one
 static const struct argp_option common_options[] = {
     {"help", 'h', NULL, 0, "Show this help", -1},
     {"usage", 'u', NULL, OPTION_HIDDEN, "Show the options in short", -1},
@@ -38,11 +38,11 @@ bool command_parse(const struct argp *argp, int argc, char **argv, unsigned flag
     unsigned count = 0;
     for (; argp->children != NULL && argp->children[count].argp != NULL; count++) {
         if (count + 1 == MOST_CHILDREN) {
-            abort(); // a command of this program, not anything that is given to it
+            abort(); // names a command of this program, and not input
         }
         children[count] = argp->children[count];
     }
-    children[count].argp = &common; // the last one, so that the others' inputs keep their places
+    children[count].argp = &common; // the last one, so that the inputs of the others keep their positions
     struct argp with_common = *argp;
     with_common.children = children;
     return argp_parse(&with_common, argc, argv, flags | ARGP_NO_HELP, NULL, input) == 0;

@@ -21,11 +21,11 @@
 
 /** Exit statuses of the program; scripts depend on them. What belongs to which: docs/program.md. */
 enum {
-    STATUS_OK = 0,        /**< Done; what was asked about boots, verifies or came through. */
-    STATUS_NO = 1,        /**< The answer is no: does not boot, does not verify, was refused. */
-    STATUS_USAGE = 2,     /**< The command line does not say what to do. */
-    STATUS_BAD_INPUT = 3, /**< No answer: a file that is missing, is not what it has to be or can't be written; no
-                               memory. */
+    STATUS_OK = 0,    /**< Done; what was checked boots, verifies or was applied. */
+    STATUS_NO = 1,    /**< The answer is no: does not boot, does not verify, was refused. */
+    STATUS_USAGE = 2, /**< The command line is wrong. */
+    STATUS_BAD_INPUT =
+        3, /**< No answer: a file is missing, is not what it has to be, or cannot be written; no memory. */
 };
 
 /** One subcommand. */
@@ -49,7 +49,7 @@ extern const command_t command_extract;
 extern const command_t command_diff;
 
 /**
- * As argp_parse(), with the options that all commands have: --help, --usage and --version.
+ * argp_parse() with the options that all commands have: --help, --usage and --version.
  * @param argp With two children at most.
  * @return false if argp has failed.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Files that are no flash images, and are taken for such.
+ * Files that are not flash images but are mistaken for them.
  */
 #pragma once
 
@@ -9,13 +9,13 @@
 #include <stdbool.h>
 
 /**
- * Tells what a file is that is mistaken for an image, and what makes one of it.
- * @return "is an ELF file: ...", to follow the file's name; NULL if it is nothing of that kind.
+ * Tells what kind of file was mistaken for an image, and how to make an image of it.
+ * @return "is an ELF file: ...", to follow the file's name; NULL if it is not such a file.
  */
 const char *file_kind_mistaken(const image_file_t *file);
 
-/** True if that is so, and it is no bundle either: then there is no bundle to judge. */
+/** True if it is such a file, and not a bundle: then there is no bundle to check. */
 bool file_kind_mistaken_for_bundle(const image_file_t *file);
 
-/** Warns if a file that goes to flash is one of these: it may be meant, as data, but hardly is. */
+/** Warns if a file that goes to flash is one of these: it may be intended, as data, but that is unlikely. */
 void file_kind_warn(const image_file_t *file);

@@ -15,12 +15,13 @@ typedef struct image_file {
 } image_file_t;
 
 /**
- * Reads a whole file. No output can be put on top of it from then on: output_file.h.
+ * Reads a whole file. From then on no output can overwrite it: output_file.h.
  * @return STATUS_OK, or STATUS_BAD_INPUT after complaining (missing, empty, larger than any flash).
  */
 int image_file_load(const char *path, image_file_t *file);
 
-/** As image_file_load(), and complains unless the file can be a whole flash: a power of two, 1 MiB to 32 MiB. */
+/** Reads a whole file with image_file_load(), and complains unless the file can be a whole flash: a power of two, 1 MiB
+ * to 32 MiB. */
 int image_file_load_flash(const char *path, image_file_t *file);
 
 void image_file_free(image_file_t *file);

@@ -13,7 +13,7 @@
 #define TO_DECRYPT "; openssl pkey -in FILE -out KEY decrypts it"
 #define TO_PUBLIC  "; " PROGRAM_NAME " key FILE --public PUBLIC writes its public half"
 
-/** What a text may hold, by a mark in it: the first that is found counts. */
+/** What a text may hold, by a marker in it: the first one found counts. */
 static const struct {
     const char *mark, *what;
     const char *way_out;

@@ -12,7 +12,7 @@ bool number_parse_prefix(const char *text, uint32_t *value, const char **end)
     if (!isdigit((unsigned char)text[0])) {
         return false; // strtoull() would take blanks and signs
     }
-    // no octal: an address written with a leading zero is decimal to everyone but C
+    // no octal: people mean a number with a leading zero as decimal
     int base = text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10;
     char *rest = NULL;
     errno = 0;

@@ -10,7 +10,8 @@
 /** Reads "65536", "0x10000", "64K" or "1M". @return false if @p text is no such number or exceeds 32 bits. */
 bool number_parse(const char *text, uint32_t *value);
 
-/** As number_parse(), but stops at the first character that can't belong to the number and tells where that is. */
+/** Reads a number like number_parse(), but stops at the first character that cannot belong to it, and tells where that
+ * is. */
 bool number_parse_prefix(const char *text, uint32_t *value, const char **end);
 
 #define NUMBER_TEXT_SIZE 32

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define TEMPORARY_NAME "/.self-reflasher-XXXXXX"
-#define MOST_LINKS     40u /**< As the kernel has it. */
+#define MOST_LINKS     40u /**< Device and inode. */
 
 /** A file that was read. */
 typedef struct input {
@@ -35,7 +35,7 @@ static struct {
     size_t count;
 } outputs;
 
-/** What a signal would leave behind; read by its handler. */
+/** The temporary file that a signal would leave; read by its handler. */
 static char temporary[PATH_MAX];
 static volatile bool has_temporary;
 
@@ -131,7 +131,7 @@ static char *resolve_folder(const char *path)
 }
 
 /**
- * Where a file of this name is, or will be: links are followed, also a last one that leads to nothing yet.
+ * Where a file of this name is, or will be: links are followed, also a last one whose target does not exist yet.
  * @return Owned by the caller; NULL with errno.
  */
 static char *resolve(const char *path)
@@ -164,7 +164,7 @@ static int check_existing(const char *path, const struct stat *status)
     if (is_standard_output(status)) {
         return complain(STATUS_BAD_INPUT, "%s: standard output goes into this file: name another one", path);
     }
-    // replacing it would not ask; and root may write everything
+    // rename() would replace it nevertheless, and root may write everything
     if (access(path, W_OK) != 0 || (S_ISREG(status->st_mode) && (status->st_mode & 0222) == 0)) {
         return complain(STATUS_BAD_INPUT, "%s: is write-protected: name another file", path);
     }
@@ -179,7 +179,7 @@ static int check_existing(const char *path, const struct stat *status)
     return STATUS_OK;
 }
 
-/** Complains if another output goes to this place; remembers it. */
+/** Complains if another output goes to this place; else remembers it. */
 static int check_others(const char *path, char *place)
 {
     for (size_t i = 0; i < outputs.count; i++) {
@@ -248,7 +248,7 @@ static bool write_all(int file, const void *bytes, size_t size)
     return true;
 }
 
-/** Writes to what is no regular file. */
+/** Writes to what is not a regular file. */
 static int write_through(const char *path, const void *bytes, size_t size)
 {
     const int file = open(path, O_WRONLY | O_CLOEXEC);
@@ -279,14 +279,14 @@ static int open_temporary(const char *place)
     return file;
 }
 
-/** The folder's entry has to reach the disk, too. File systems that can't do this say EINVAL. */
+/** The folder's entry has to reach the disk, too. File systems that cannot do this say EINVAL. */
 static bool sync_folder(const char *place)
 {
     char *folder = folder_of(place);
     const int file = folder == NULL ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(folder);
     if (file < 0) {
-        return errno == EACCES; // a folder that may be written and not be read
+        return errno == EACCES; // a folder may be writable and not readable
     }
     const bool synced = fsync(file) == 0 || errno == EINVAL;
     close(file);
@@ -319,7 +319,7 @@ static bool write_place(const char *place, const void *bytes, size_t size, mode_
     if (file < 0) {
         return false;
     }
-    // with sudo the file stays the user's; where that is not allowed, it is the writer's
+    // with sudo the file remains the user's; where that is not allowed, it becomes the writer's
     const bool kept = old == NULL || fchown(file, old->st_uid, old->st_gid) == 0 || errno == EPERM;
     bool written = kept && fchmod(file, mode) == 0 && write_all(file, bytes, size) && fsync(file) == 0;
     int error = errno;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Files that are written: each appears whole or not at all, and none on top of what was read.
+ * Files that are written: each appears whole or not at all, and none overwrites an input.
  *
- * A dump is often the only backup that there is of a device, so whatever is loaded is remembered here, and an output
+ * A dump is often the only backup of a device, so whatever is loaded is remembered here, and an output
  * that is the same file, under whatever name, is refused.
  */
 #pragma once
@@ -13,17 +13,17 @@
 
 /**
  * Remembers a file that is read.
- * @param status As fstat() tells it of the open file. Files that are not regular are not remembered.
+ * @param status Of the open file, by fstat(). Files that are not regular are not remembered.
  * @return STATUS_OK, or STATUS_BAD_INPUT after complaining that standard output goes into this very file.
  */
 int output_file_note_input(const char *path, const struct stat *status);
 
-/** Lets an output replace this input after all: what changes a file in place. @param path Of a file that was read. */
+/** Lets an output replace this input, for commands that change a file in place. @param path Of a file that was read. */
 void output_file_allow(const char *path);
 
 /**
- * Says before the work whether there is a place for an output: not one of the inputs, not another output, in a folder
- * that is there. What cannot be seen beforehand, a full disk say, is said by output_file_write().
+ * Checks before the work whether an output can be written: it is not one of the inputs, not another output, and in a
+ * folder that exists. What cannot be known beforehand, such as a full disk, is reported by output_file_write().
  * @param path Must stay valid until the program ends. NULL: no output is asked for, which is fine.
  * @return STATUS_OK, or STATUS_BAD_INPUT after complaining.
  */
@@ -31,14 +31,14 @@ int output_file_check(const char *path);
 
 /**
  * Writes a file in one step: into a temporary file of the same folder, to the disk, then under its name. An old file of
- * that name is replaced, its mode kept; links are followed. After an error the old one is as it was. What is no regular
- * file, a pipe say, is written to as it is.
+ * that name is replaced, its mode kept; links are followed. After an error the old one is as it was. What is not a
+ * regular file, such as a pipe, is written to directly.
  * @return STATUS_OK, or STATUS_BAD_INPUT after complaining, also where output_file_check() would.
  */
 int output_file_write(const char *path, const void *bytes, size_t size);
 
 /**
- * The same for a file that must not exist yet.
+ * Writes a file that must not exist yet, in one step like output_file_write().
  * @param mode Permissions, whatever the umask allows beyond them.
  */
 int output_file_create(const char *path, const void *bytes, size_t size, mode_t mode);

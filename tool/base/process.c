@@ -14,9 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static pid_t program; /**< The process that main() runs in: those that are forked have no terminal to reset. */
+static pid_t program; /**< The process that main() runs in: forked ones have no terminal to reset. */
 
-/** Gives each closed standard stream a file that can't be written to: writes to it fail, as they did. */
+/** Gives each closed standard stream a file that cannot be written to: writes to it fail, as before. */
 static void fill_streams(void)
 {
     int file;
@@ -28,10 +28,10 @@ static void fill_streams(void)
     }
 }
 
-/** At exit: what was printed must have arrived. */
+/** At exit: checks that everything printed was written. */
 static void check_output(void)
 {
-    const bool failed = ferror(stdout) != 0; // of an earlier part, whose errno is gone
+    const bool failed = ferror(stdout) != 0; // of an earlier write, whose errno is lost
     const int error = fflush(stdout) != 0 ? errno : 0;
     if ((error != 0 || failed) && getpid() == program) {
         complain(STATUS_OK, "standard output: %s", error != 0 ? strerror(error) : "not all of it could be written");
@@ -54,7 +54,7 @@ static void handle_signals(void)
     struct sigaction action = {.sa_handler = clean_up, .sa_flags = (int)SA_RESETHAND};
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         struct sigaction old;
-        // who starts a program with a signal ignored (nohup, a background job) means it
+        // a signal that was ignored at the start (nohup, a background job) stays ignored
         if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
             (void)sigaction(numbers[i], &action, NULL);
         }

@@ -84,7 +84,7 @@ void terminal_clip(const char *text, unsigned columns)
     const char *ellipsis = terminal.unicode ? "\u2026" : "...";
     const unsigned width = terminal.unicode ? 1 : 3;
     const size_t most = strlen(text) < (size_t)4 * columns ? strlen(text) : (size_t)4 * columns;
-    size_t loss = 0; // where the ellipsis would stand
+    size_t loss = 0; // where the ellipsis would be
     unsigned used = 0;
     size_t at = 0;
     while (at < most && used < columns) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * What the output can show: colour, Unicode, a line that moves.
+ * What the output can show: colour, Unicode, a line that is redrawn.
  */
 #pragma once
 
@@ -20,16 +20,16 @@ typedef enum terminal_style {
     STYLE_DATA,
 } terminal_style_t;
 
-/** Looks at stdout, the locale and NO_COLOR. Call once, before any output. */
+/** Checks stdout, the locale and NO_COLOR. Call once, before any output. */
 void terminal_setup(void);
 
 /** Tells that something is drawn on stderr, which must be gone if the program is interrupted. */
 void terminal_draws_on_stderr(void);
 
-/** Leaves plain, empty lines behind on the terminals that were drawn on. Only for a signal handler. */
+/** Leaves plain, empty lines on the terminals that were drawn on. Only for a signal handler. */
 void terminal_interrupted(void);
 
-/** True if stdout is a terminal on which a line can be drawn over. */
+/** True if stdout is a terminal on which a line can be redrawn. */
 bool terminal_is_live(void);
 
 /** True if stdout's locale takes UTF-8. */
@@ -47,7 +47,7 @@ const char *terminal_dot(void);
 /** "  key          value" lines: prints the indented key, padded, without newline. */
 void terminal_key(const char *key);
 
-/** Prints text in at most @p columns columns; where it is cut, an ellipsis says so. */
+/** Prints text in at most @p columns columns; where it is cut off, an ellipsis says so. */
 void terminal_clip(const char *text, unsigned columns);
 
 /** Prints @p text in a style. */
@@ -57,5 +57,5 @@ void terminal_print(terminal_style_t style, const char *text);
  *  has @p column columns already. Ends with a newline. */
 void terminal_wrap(const char *text, unsigned column, unsigned indent);
 
-/** A section's heading behind a blank line. */
+/** A section's heading after a blank line. */
 void terminal_heading(const char *format, ...) __attribute__((format(printf, 1, 2)));

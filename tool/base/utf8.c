@@ -14,7 +14,7 @@ size_t utf8_decode(const char *text, uint32_t *code)
     }
     *code = lead & (0x7Fu >> length);
     for (size_t i = 1; i < length; i++) {
-        const unsigned char next = (unsigned char)text[i]; // the terminating zero is no continuation
+        const unsigned char next = (unsigned char)text[i]; // the terminating zero is not a continuation byte
         if ((next & 0xC0) != 0x80) {
             return 0;
         }

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define UTF8_REPLACEMENT "\xEF\xBF\xBD" /**< U+FFFD, for what is no UTF-8. */
+#define UTF8_REPLACEMENT "\xEF\xBF\xBD" /**< U+FFFD, for what is not UTF-8. */
 
 /** Bytes of the sequence at @p text, which is zero-terminated, and its code point; 0 if it is malformed. */
 size_t utf8_decode(const char *text, uint32_t *code);

@@ -20,7 +20,7 @@ const char *way_out_of_refusal(esp_self_reflasher_refusal_t refusal)
     case ESP_SELF_REFLASHER_REFUSED_SIGNATURE:
         return "sign it with the private half of --public-key: sign --key; key shows which is which";
     case ESP_SELF_REFLASHER_REFUSED_CHIP:
-        return "pack for this chip: pack --chip; or tell which chip the dump is from: --chip, --revision";
+        return "pack for this chip: pack --chip; or say which chip the dump is from: --chip, --revision";
     case ESP_SELF_REFLASHER_REFUSED_FLASH_SIZE:
         return "pack less, or for a smaller flash: pack --flash-size";
     case ESP_SELF_REFLASHER_REFUSED_BOOTLOADER_SIZE:
@@ -28,7 +28,7 @@ const char *way_out_of_refusal(esp_self_reflasher_refusal_t refusal)
     case ESP_SELF_REFLASHER_REFUSED_FLASH_MODE:
         return ANOTHER_MODE;
     case ESP_SELF_REFLASHER_REFUSED_REVISION:
-        return "build for this revision, or tell which one the device has: --revision";
+        return "build for this revision, or say which one the device has: --revision";
     case ESP_SELF_REFLASHER_REFUSED_RUNNING_APP:
         return ANOTHER_WAY "; --allow-in-place overwrites the app from RAM, in a long window";
     case ESP_SELF_REFLASHER_REFUSED_SOURCE:
@@ -56,7 +56,7 @@ const char *way_out_of_error(esp_err_t error)
         return "look at the image with inspect: it must be a bootloader at this chip's offset; --skip-image-check lets "
                "anything pass";
     case ESP_ERR_SELF_REFLASHER_WRONG_CHIP:
-        return "take the image for this chip, or tell which chip the dump is from: --chip";
+        return "take the image for this chip, or say which chip the dump is from: --chip";
     case ESP_ERR_SELF_REFLASHER_RUNNING_APP:
         return ANOTHER_WAY;
     case ESP_ERR_SELF_REFLASHER_NO_STAGING:
@@ -64,7 +64,7 @@ const char *way_out_of_error(esp_err_t error)
     case ESP_ERR_SELF_REFLASHER_READ_ONLY:
         return "clear the flag readonly of that partition, in the table of the running system";
     case ESP_ERR_SELF_REFLASHER_REVISION:
-        return "build for this revision, or tell which one the device has: --revision";
+        return "build for this revision, or say which one the device has: --revision";
     default:
         return NULL;
     }

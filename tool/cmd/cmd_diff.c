@@ -18,20 +18,20 @@ typedef struct diff_arguments {
     bool json;
 } diff_arguments_t;
 
-/** What is to do, in a region or all over. */
+/** What has to be done, in a region or in all of them. */
 typedef struct work {
     uint32_t right, wrong; /**< Sectors. */
-    uint32_t blank;        /**< Of the wrong ones: those to be erased only. */
-    uint32_t chunks;       /**< That carry a wrong sector. */
-    uint32_t bytes;        /**< Of these chunks. */
+    uint32_t blank;        /**< Wrong sectors that are only erased. */
+    uint32_t chunks;       /**< Chunks that carry a wrong sector. */
+    uint32_t bytes;        /**< Encoded bytes of these chunks. */
 } work_t;
 
 typedef struct diff {
     work_t regions[SR_BUNDLE_MAX_REGIONS];
-    work_t moved[SR_BUNDLE_MAX_MOVES]; /**< To be done at the destinations of moves that are pending. */
+    work_t moved[SR_BUNDLE_MAX_MOVES]; /**< What has to be done at the destinations of pending moves. */
     moves_t moves;
     work_t all;
-    bool installed; /**< What the new system owns is not looked at. */
+    bool installed; /**< The bundle is installed: what the new system owns is not compared. */
 } diff_t;
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -105,7 +105,7 @@ static bool has_content(const sr_bundle_t *bundle, sr_region_t place)
     return false;
 }
 
-/** As the component finds out, but for a mark that an installation was cut off. */
+/** As the component finds out, but without a mark of an unfinished installation. */
 static void find_installed(const sr_bundle_t *bundle, diff_t *diff)
 {
     bool content = false;
@@ -152,7 +152,7 @@ static bool is_blank(const uint8_t *sector)
     return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1) == 0;
 }
 
-/** What is moved already is the new system's, and not compared. */
+/** What has moved already belongs to the new system, and is not compared. */
 static void compare_moves(const sr_bundle_t *bundle, const uint8_t *before, const uint8_t *after, diff_t *diff)
 {
     for (uint32_t i = 0; i < bundle->move_count && diff->moves.pending; i++) {
@@ -245,7 +245,7 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
     char first[NUMBER_TEXT_SIZE];
     char second[NUMBER_TEXT_SIZE];
     terminal_key("sectors");
-    printf("%" PRIu32 " right, %" PRIu32 " to erase, %" PRIu32 " of those to program\n", all->right, all->wrong,
+    printf("%" PRIu32 " right, %" PRIu32 " to erase, %" PRIu32 " of these to program\n", all->right, all->wrong,
            all->wrong - all->blank);
     terminal_key("download");
     printf("%s of %s bytes: manifest, signature and %" PRIu32 " of %u chunks\n", number_grouped(download, first),
@@ -261,7 +261,7 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
             printf(", %" PRIu32 " chunk%s of %s bytes", work->chunks, work->chunks == 1 ? "" : "s",
                    number_grouped(work->bytes, second));
         }
-        puts(!region.initial ? "" : diff->installed ? ", initial: the system's own by now" : ", initial");
+        puts(!region.initial ? "" : diff->installed ? ", initial: owned by the new system by now" : ", initial");
     }
     print_moves(bundle, diff);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// explore: cut the power at every flash operation of a migration, and look what becomes of it.
+// explore: cut the power at every flash operation of a migration, and check how it ends.
 #include "format/sr_bundle.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
@@ -76,7 +76,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"cuts", KEY_CUTS, "N", 0, "Up to N power cuts, all but the first one while the chip goes on; default: 1", 0},
+    {"cuts", KEY_CUTS, "N", 0, "Up to N power cuts, the further ones after the restart; default: 1", 0},
     {"sample", KEY_SAMPLE, "N", 0, "Cut N operations, evenly spread, and those of the commit; default: 200", 0},
     {"full", KEY_FULL, NULL, 0, "Cut every operation", 0},
     {"torn", KEY_TORN, "N", 0,
@@ -134,13 +134,14 @@ static int complain_status(const migration_input_t *input, explore_status_t stat
     const char *path = input->flash.path;
     const sim_report_t *run = &result->run;
     if (status == EXPLORE_NO_START) {
-        return complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s)", path, run->before.reason);
+        return complain(STATUS_BAD_INPUT, "%s: boots no app that could run the migration (%s)", path,
+                        run->before.reason);
     }
     if (status == EXPLORE_UNFINISHED) {
         return complain(STATUS_NO, "%s: the migration does not end well even without a power cut (%s): see simulate",
                         path, run->after.reason);
     }
-    return complain(STATUS_BAD_INPUT, "%s: out of memory, or a process ended before its time", path);
+    return complain(STATUS_BAD_INPUT, "%s: out of memory, or a process ended too early", path);
 }
 
 static int write_page(const explore_arguments_t *arguments, const explore_result_t *result, const contents_t *before,
@@ -234,7 +235,7 @@ static int run(int argc, char **argv)
         .doc =
             "Cuts the power at the flash operations of a migration, before and inside each, and lets the chip go on "
             "from there: it must boot, and end as it does without a cut.\v" MIGRATION_SOURCE_DOC "\n\n"
-            "The app is the one that boots, or that --running names until a reset or cut, after which what boots goes "
+            "The app is the one that boots, or the one that --running names until a reset or cut; then what boots goes "
             "on. It calls esp_self_reflasher_resume() first and remembers nothing.\n\n"
             "Exit status 0: no failure; 1: there are some, and 'simulate --cut' with the same arguments shows each.\n\n"
             "Example: " PROGRAM_NAME " explore -f dump.bin --bundle out.srb --public-key pub.pem --cuts 3",

@@ -52,7 +52,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-/** The flash as it is before. @param[out] flash Owned by the caller. */
+/** Gets the flash as it is before. @param[out] flash Owned by the caller. */
 static int make_base(const extract_arguments_t *arguments, uint32_t least, image_file_t *flash)
 {
     if (arguments->base_path == NULL) {
@@ -89,7 +89,7 @@ static void report(const extract_arguments_t *arguments, uint32_t size)
 static int apply_to_blank(const bundle_file_t *bundle, image_file_t *flash)
 {
     if (bundle->bundle.move_count != 0) {
-        complain(STATUS_OK, "warning: without --base what the bundle moves is not known, and 0xFF stands for it");
+        complain(STATUS_OK, "warning: without --base what the bundle moves is not known, and 0xFF is written for it");
     }
     return bundle_file_apply(bundle, flash->bytes);
 }
@@ -139,7 +139,7 @@ static int run(int argc, char **argv)
         .parser = parse_option,
         .args_doc = "BUNDLE",
         .doc = "Writes the flash that a bundle makes. Each sector is compared with its digest; the signature is not "
-               "looked at.",
+               "verified.",
     };
     extract_arguments_t arguments = {0};
     if (!command_parse(&argp, argc, argv, 0, &arguments)) {

@@ -26,7 +26,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         arguments->public_path = argument;
         return 0;
     case ARGP_KEY_ARG:
-        argp_error(state, "what is '%s' for?", argument);
+        argp_error(state, "unexpected argument '%s'", argument);
         return EINVAL;
     case ARGP_KEY_END:
         if (arguments->private_path == NULL) {
@@ -38,7 +38,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-/** A key that is overwritten is gone, and with it the way to all devices: both files must be new. */
+/** A key that is overwritten is lost, and no device can be updated any more: both files must be new. */
 static int write_keys(const keygen_arguments_t *arguments, const char *private_pem, const char *public_pem)
 {
     int status = output_file_create(arguments->private_path, private_pem, strlen(private_pem), 0600);
@@ -48,7 +48,7 @@ static int write_keys(const keygen_arguments_t *arguments, const char *private_p
     if (arguments->public_path != NULL) {
         status = output_file_create(arguments->public_path, public_pem, strlen(public_pem), 0644);
     } else if (fputs(public_pem, stdout) < 0 || fflush(stdout) != 0) {
-        status = STATUS_BAD_INPUT; // main() tells of standard output
+        status = STATUS_BAD_INPUT; // main() reports errors of standard output
     }
     if (status != STATUS_OK) {
         (void)unlink(arguments->private_path);
@@ -62,8 +62,8 @@ static void report(const keygen_arguments_t *arguments, const sr_signature_publi
     char id[KEY_ID_TEXT_SIZE];
     FILE *out = arguments->public_path != NULL ? stdout : stderr;
     fprintf(out, "key pair %s on P-256\n", key_id_text(key->id, id));
-    fprintf(out, "  private      %s: signs bundles. Keep it secret, and a copy of it safe\n", arguments->private_path);
-    fprintf(out, "  public       %s: for apps, verify and simulate. No secret: it may be known\n",
+    fprintf(out, "  private      %s: signs bundles. Keep it secret, and keep a copy\n", arguments->private_path);
+    fprintf(out, "  public       %s: for apps, verify and simulate. Not secret\n",
             arguments->public_path != NULL ? arguments->public_path : "standard output");
 }
 

@@ -41,7 +41,7 @@ enum {
     KEY_ALWAYS,
 };
 
-/** Something on the command line that may stand there more than once. */
+/** An argument that may be given more than once. */
 typedef struct word {
     int key; /**< KEY_..., or 0 for an OFFSET FILE pair. */
     const char *text;
@@ -121,10 +121,10 @@ static void check_arguments(const pack_arguments_t *arguments, struct argp_state
         argp_error(state, "nothing to pack: no input given");
     }
     if (arguments->old_path != NULL && !has_word(arguments, KEY_MOVE)) {
-        argp_error(state, "--old-layout says where data moves from, and there is no --move");
+        argp_error(state, "--old-layout says where data moves from, but there is no --move");
     }
     if (arguments->keep_bootloader && (arguments->settings.mode[0] != '\0' || arguments->settings.freq[0] != '\0')) {
-        argp_error(state, "--flash-mode and --flash-freq change a bootloader, and it is kept");
+        argp_error(state, "--flash-mode and --flash-freq change a bootloader, but it is kept");
     }
 }
 
@@ -209,24 +209,23 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 static const struct argp_option options[] = {
     {"out", 'o', "FILE", 0, "Where to write the bundle (needed)", 0},
-    {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: as a build folder or a manifest says", 0},
+    {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: that of a build folder or a manifest", 0},
     {"sign", KEY_SIGN, "FILE", 0, "Sign with the private key in this file (PEM)", 0},
     {"sequence", KEY_SEQUENCE, "N", 0,
-     "Number of this bundle, larger than that of the one before: apps refuse what is older than they say; default: 0",
-     0},
+     "Number of this bundle, larger than the previous one's: apps refuse lower ones than they ask for; default: 0", 0},
     {"json", 'j', NULL, 0, "Print JSON, as inspect does", 0},
     {"build-dir", KEY_BUILD_DIR, "DIR", 0, "Input: a build of ESP-IDF, all that 'idf.py flash' would write", 1},
-    {"manifest", KEY_MANIFEST, "FILE", 0, "Input: a manifest of ESP Web Tools, with its files where it says", 1},
+    {"manifest", KEY_MANIFEST, "FILE", 0, "Input: a manifest of ESP Web Tools, with the files that it lists", 1},
     {"merged", KEY_MERGED, "FILE[@OFFSET]", 0, "Input: a merged image or a whole flash; default offset: 0", 1},
     {"flash-size", KEY_FLASH_SIZE, "SIZE", 0, "Change the bootloader's header: 4MB, ... as esptool does", 2},
-    {"flash-mode", KEY_FLASH_MODE, "MODE", 0, "The same: qio, qout, dio or dout", 2},
-    {"flash-freq", KEY_FLASH_FREQ, "FREQ", 0, "The same: 40m, 80m, ... as the chip knows them", 2},
+    {"flash-mode", KEY_FLASH_MODE, "MODE", 0, "Change the bootloader's header: qio, qout, dio or dout", 2},
+    {"flash-freq", KEY_FLASH_FREQ, "FREQ", 0, "Change the bootloader's header: 40m, 80m, ... as the chip supports", 2},
     {"erase", KEY_ERASE, "REGION", 0, "Erase this region where no input lies", 3},
     {"keep", KEY_KEEP, "REGION", 0, "Keep what the device has in this region, whatever the inputs say", 3},
     {"always", KEY_ALWAYS, "REGION", 0, "Compare this region at every start, though the new system may write to it", 3},
     {"initial", KEY_INITIAL, "REGION", 0,
      "Write this region only with the change to the new system, which owns it then", 3},
-    {"keep-bootloader", KEY_KEEP_BOOTLOADER, NULL, 0, "Keep all that lies in front of the partition table", 3},
+    {"keep-bootloader", KEY_KEEP_BOOTLOADER, NULL, 0, "Keep everything in front of the partition table", 3},
     {"move", KEY_MOVE, "WHAT", 0, "Move data of the old system to its new place: LABEL, OLD=NEW or REGION=REGION", 3},
     {"old-layout", KEY_OLD_LAYOUT, "FILE", 0,
      "Dump of the old flash, or its partition table: check that what moves is there and fits", 3},
@@ -273,13 +272,12 @@ static int read_inputs(const pack_arguments_t *arguments, inputs_t *inputs)
         }
     }
     if (status == STATUS_OK && inputs->chip == NULL) {
-        status = complain(STATUS_USAGE,
-                          "which chip? give --chip CHIP; only --build-dir and --manifest tell it by themselves");
+        status = complain(STATUS_USAGE, "no chip given: --chip CHIP is needed without --build-dir or --manifest");
     }
     return status;
 }
 
-/** The command line's settings win over those of an input. */
+/** Settings on the command line take precedence over those of an input. */
 static int settle_settings(const pack_arguments_t *arguments, inputs_t *inputs)
 {
     char text[FLASH_SETTINGS_TEXT_SIZE];
@@ -326,7 +324,7 @@ static int find_table(const pack_arguments_t *arguments, const inputs_t *inputs,
     return STATUS_OK;
 }
 
-/** Does what --erase says, then what --keep says. */
+/** Applies --erase, then --keep. */
 static int set_regions(const pack_arguments_t *arguments, const pack_result_t *result, flash_layout_t *layout)
 {
     static const int order[] = {KEY_ERASE, KEY_KEEP};
@@ -350,7 +348,7 @@ static int set_regions(const pack_arguments_t *arguments, const pack_result_t *r
     return STATUS_OK;
 }
 
-/** Which of it the new system owns: what lies where says so, then --initial, then --always. */
+/** Finds what the new system owns: by where it lies, then by --initial, then by --always. */
 static int set_initial(const pack_arguments_t *arguments, const pack_result_t *result, flash_layout_t *layout)
 {
     static const int order[] = {KEY_INITIAL, KEY_ALWAYS};
@@ -380,7 +378,7 @@ static int check_not_kept(const pack_arguments_t *arguments, const pack_result_t
     return STATUS_OK;
 }
 
-/** Does what --move says. Where data moves to, the bundle describes nothing. */
+/** Applies --move. Where data moves to, the bundle describes nothing. */
 static int set_moves(const pack_arguments_t *arguments, pack_result_t *result, flash_layout_t *layout,
                      pack_moves_t *moves)
 {
@@ -410,7 +408,7 @@ static int keep_bootloader(const pack_result_t *result, flash_layout_t *layout)
     return STATUS_OK;
 }
 
-/** From files to a layout of the flash, and what it asks of a chip. */
+/** Makes a layout of the flash from the files, and finds what it requires of a chip. */
 static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_layout_t **layout, pack_result_t *result,
                    pack_moves_t *moves)
 {

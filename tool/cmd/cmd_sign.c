@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sign: with a key in a file, or in two halves with one that is elsewhere.
+// sign: with a key in a file, or in two steps with a key that is elsewhere.
 #include "make/bundle_signer.h"
 #include "tool/base/command.h"
 #include "tool/base/image_file.h"
@@ -33,7 +33,7 @@ static void check_arguments(sign_arguments_t *arguments, struct argp_state *stat
         argp_error(state, "--signature and --public-key go together");
     }
     if (arguments->digest_path != NULL && arguments->out_path != NULL) {
-        argp_error(state, "--digest-out changes no bundle: --out has no use");
+        argp_error(state, "--digest-out does not change the bundle: leave out --out");
     }
     if (arguments->out_path == NULL) {
         arguments->out_path = arguments->path;
@@ -111,7 +111,7 @@ static int sign(const sign_arguments_t *arguments, const image_file_t *file)
     }
     int status = STATUS_OK;
     if (arguments->key_path != NULL) {
-        // asked first, so that what is wrong with the bundle is not said of the key
+        // checked first, so that an error of the bundle is not blamed on the key
         const sr_bundle_status_t whole = bundle_verify(file->bytes, file->size, NULL);
         status = whole == SR_BUNDLE_OK ? key_file_sign(arguments->key_path, file->bytes, file->size)
                                        : complain(STATUS_BAD_INPUT, "%s: %s", file->path, sr_bundle_status_text(whole));
@@ -121,7 +121,7 @@ static int sign(const sign_arguments_t *arguments, const image_file_t *file)
     if (status != STATUS_OK) {
         return status;
     }
-    output_file_allow(file->path); // what is written is this bundle and its signature
+    output_file_allow(file->path); // the output is this bundle with its signature
     return output_file_write(arguments->out_path, file->bytes, file->size);
 }
 
@@ -131,7 +131,7 @@ static int run(int argc, char **argv)
         {"key", KEY_KEY, "FILE", 0, "Sign with the private key in this file (PEM)", 0},
         {"out", 'o', "FILE", 0, "Where to write the signed bundle; default: over the one given", 0},
         {"digest-out", KEY_DIGEST_OUT, "FILE", 0,
-         "Write what is to be signed elsewhere, in an HSM say: the SHA-256 of the manifest, 32 bytes", 1},
+         "Write what is to be signed elsewhere, for example in an HSM: the SHA-256 of the manifest, 32 bytes", 1},
         {"signature", KEY_SIGNATURE, "FILE", 0,
          "Take a signature from elsewhere: DER, or r and s of 32 bytes each. It is verified first", 1},
         {"public-key", KEY_PUBLIC_KEY, "FILE", 0, "The key that made this signature (PEM)", 1},

@@ -47,7 +47,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         if (arguments->html_path != NULL && arguments->cut_count > 0) {
-            argp_error(state, "--html shows a whole run: it goes without --cut");
+            argp_error(state, "--html shows a whole run: leave out --cut");
         }
         return 0;
     case ARGP_KEY_INIT:
@@ -63,7 +63,7 @@ static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "Print JSON, times in milliseconds", 0},
     {"html", KEY_HTML, "FILE", 0, "Write a page with flash maps, a timeline and all figures", 0},
     {"cut", KEY_CUT, "N[:SEED][,...]", 0,
-     "Cut the power before flash operation N, or inside it; each further cut comes while the chip goes on. As told by "
+     "Cut the power before flash operation N, or inside it; each further cut comes after the restart. As told by "
      "explore",
      0},
     {0}};
@@ -144,7 +144,7 @@ static int migrate(const simulate_arguments_t *arguments, const migration_input_
     const int status =
         migration_run(migration, &result)
             ? report(arguments, input, &result)
-            : complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s); name one with --running",
+            : complain(STATUS_BAD_INPUT, "%s: boots no app that could run the migration (%s); name one with --running",
                        input->flash.path, result.report.after.reason);
     migration_result_free(&result);
     return status;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// verify: is a bundle whole, and signed with this key.
+// verify: whether a bundle is whole, and signed with this key.
 #include "make/bundle_signer.h"
 #include "tool/base/command.h"
 #include "tool/base/file_kind.h"
@@ -47,7 +47,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-/** Complains about what is wrong. @param[out] sequence Set if nothing is.
+/** Complains about what is wrong with the bundle. @param[out] sequence Set if nothing is.
  *  @return STATUS_OK or STATUS_NO, or STATUS_BAD_INPUT if there is no memory to tell. */
 static int verify(const image_file_t *file, const sr_signature_public_key_t *key, uint32_t *sequence)
 {

@@ -65,7 +65,7 @@ static const group_t groups[] = {
      {{"operations", "operations", UNIT_COUNT},
       {"operations_tried", "of which cut", UNIT_COUNT},
       {"states", "states tried", UNIT_COUNT},
-      {"nested_cuts", "further cuts while going on", UNIT_COUNT}}},
+      {"nested_cuts", "further cuts after a restart", UNIT_COUNT}}},
     {"outcomes",
      {{"outcomes.old_finishes", "old system boots and finishes", UNIT_COUNT},
       {"outcomes.new_complete", "new system boots, complete", UNIT_COUNT},

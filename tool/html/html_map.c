@@ -12,7 +12,7 @@
 #define CELL_WIDTH  10u
 #define CELL_HEIGHT 14u
 #define LEVELS      5u
-#define LABEL_ROWS  4u /**< One row in so many has its address beside it. */
+#define LABEL_ROWS  4u /**< Every so many rows the address is shown beside one. */
 
 static const struct {
     region_kind_t kind;

@@ -12,7 +12,7 @@
 #define TICKS          5u
 #define FAILURES_SHOWN 100u
 
-/** What a cell tells, the worse the higher; of several cuts that fall on it the worst. */
+/** What a cell shows; a higher value is a worse outcome. Where several cuts fall on one cell, it shows the worst. */
 enum { NOT_TRIED, OUTCOME, FAILED = OUTCOME + EXPLORE_OUTCOMES, COMMIT };
 
 /** Columns of cuts: those before and inside an operation, or the one after it. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * What the files of the HTML report share. Not for anyone else.
+ * What the files of the HTML report share. Private to them.
  */
 #pragma once
 
@@ -8,14 +8,14 @@
 
 #include <stdio.h>
 
-/** Drawings stretch to the width of the page: this many units wide, whatever that is. */
+/** Drawings stretch to the width of the page: this many units wide. */
 #define HTML_CHART_WIDTH 1200u
 
 /** html_report.css. */
 extern const char html_style[];
 
 /**
- * Writes text as text, wherever it comes from: markup, control characters, malformed UTF-8 and marks that turn the
+ * Writes untrusted text: markup, control characters, malformed UTF-8 and marks that turn the
  * direction of writing have no effect. Fit for element content and quoted attributes.
  */
 void html_text(FILE *out, const char *text);
@@ -32,7 +32,7 @@ void html_map(FILE *out, const html_report_t *report);
 /** All operations by time and address, and those around the window once more. */
 void html_timeline(FILE *out, const html_report_t *report);
 
-/** What became of each cut. */
+/** The outcome of each power cut. */
 void html_outcomes(FILE *out, const explore_result_t *explored);
 
 /** All figures, each as `<data id="NAME" value="NUMBER">` with its name in JSON and its exact value. */

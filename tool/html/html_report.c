@@ -81,7 +81,7 @@ static void write_count_card(FILE *out, const char *name, uint64_t count, const 
     fprintf(out, "<div><dt>%s</dt><dd>%s</dd><dd>%s</dd></div>\n", name, number_grouped(count, text), about);
 }
 
-/** The figures that most people look for. */
+/** The most important figures. */
 static void write_cards(FILE *out, const html_report_t *report)
 {
     const cJSON *figures = report->figures;

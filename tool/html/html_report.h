@@ -10,15 +10,15 @@
 #include <cjson/cJSON.h>
 
 typedef struct html_report {
-    const char *path;       /**< Of the flash file, for people. */
-    const char *flash_chip; /**< Whose times are modelled. */
+    const char *path;       /**< Name of the flash file, for people. */
+    const char *flash_chip; /**< The flash chip whose times are modelled. */
     const contents_t *before, *after;
     const explore_operation_t *operations; /**< Of the uncut run. */
     uint32_t operation_count;
     const explore_result_t *explored; /**< NULL: no cuts were tried. */
     const cJSON *figures;             /**< What --json prints. */
     bool good;                        /**< The exit status is 0. */
-    const char *verdict;              /**< What is to be said about that, in one sentence. */
+    const char *verdict;              /**< The verdict in one sentence. */
 } html_report_t;
 
 /** Writes the page. @return STATUS_OK, or STATUS_BAD_INPUT after complaining. */

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/** False for what would not be seen, or change how its surroundings are seen. */
+/** False for characters that are not visible, or that change how the text around them is shown. */
 static bool is_visible(uint32_t code)
 {
     const bool control = code < 0x20 || (code >= 0x7F && code < 0xA0);

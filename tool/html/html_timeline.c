@@ -98,7 +98,7 @@ static void draw_window_part(FILE *out, const view_t *view, uint64_t from_us, ui
     fprintf(out, "<rect x=\"%" PRIu32 "\" width=\"%" PRIu32 "\" height=\"%u\"/>", x, at_least(right - x, 3), HEIGHT);
 }
 
-/** Operations that follow each other without a gap that could be seen are one part. */
+/** Operations without a visible gap in between are one part. */
 static void draw_window(FILE *out, const html_report_t *report, const view_t *view)
 {
     const uint64_t gap = (view->to_us - view->from_us) * 3 / HTML_CHART_WIDTH;

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#define LARGEST_HEADER_SIZE (128u << 20) // that an image header can name
+#define LARGEST_HEADER_SIZE (128u << 20) // that an image header can state
 
 bool bundle_file_has_magic(const image_file_t *file)
 {

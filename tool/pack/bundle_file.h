@@ -29,7 +29,7 @@ int bundle_file_complain_kind(const image_file_t *file);
  */
 int bundle_file_open(const image_file_t *file, bundle_file_t *bundle);
 
-/** Loads and opens. As bundle_file_open(). */
+/** Loads a file and opens it with bundle_file_open(). @return STATUS_OK, or STATUS_BAD_INPUT after complaining. */
 int bundle_file_load(const char *path, bundle_file_t *bundle);
 
 void bundle_file_free(bundle_file_t *bundle);

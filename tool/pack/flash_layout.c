@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONG_RUN 16u /**< Blank sectors that are worth a region: by then its rows are a fraction of the digests. */
+#define LONG_RUN                                                                                                       \
+    16u /**< Blank sectors from which on a region of their own pays: its rows take less room than the digests. */
 
 flash_layout_t *flash_layout_of(const flash_parts_t *parts)
 {
@@ -138,7 +139,7 @@ typedef struct finder {
     bool blank[FLASH_SECTORS];
     uint32_t long_run; /**< Blank sectors from which on a run is a region of its own. */
     bundle_region_t *regions;
-    unsigned count; /**< Of all that there are; the first SR_BUNDLE_MAX_REGIONS are in `regions`. */
+    unsigned count; /**< Number of all regions; the first SR_BUNDLE_MAX_REGIONS are in `regions`. */
 } finder_t;
 
 static void add_region(finder_t *finder, uint32_t first, uint32_t end, bool erased)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * A flash as a bundle shall describe it: what each sector must hold.
+ * A flash as a bundle will describe it: what each sector must hold.
  */
 #pragma once
 
@@ -21,7 +21,7 @@ typedef struct flash_layout {
 flash_layout_t *flash_layout_of(const flash_parts_t *parts);
 void flash_layout_free(flash_layout_t *layout);
 
-/** What shall become of the sectors of a region. */
+/** Sets what the sectors of a region must hold. */
 void flash_layout_set(flash_layout_t *layout, sr_region_t region, sr_bundle_want_t want);
 
 /** Erases those sectors of a region that would be kept, since no file lies there. */

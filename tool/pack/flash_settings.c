@@ -26,7 +26,7 @@ static const setting_t *clocks_of(const sr_chip_t *chip)
     static const setting_t usual[] = {{"80m", 0xF}, {"40m", 0}, {"26m", 1}, {"20m", 2}, {NULL, 0}};
     static const setting_t c2[] = {{"60m", 0xF}, {"30m", 0}, {"20m", 1}, {"15m", 2}, {NULL, 0}};
     static const setting_t h2[] = {{"48m", 0xF}, {"24m", 0}, {"16m", 1}, {"12m", 2}, {NULL, 0}};
-    // its ROM divides wrongly: what it is told as 40 MHz may run at 80 MHz
+    // its ROM divides wrongly: what a header calls 40 MHz may run at 80 MHz
     static const setting_t c6[] = {{"80m", 0}, {"40m", 0}, {"20m", 2}, {NULL, 0}};
     static const setting_t no_26[] = {{"80m", 0xF}, {"40m", 0}, {"20m", 2}, {NULL, 0}};
     static const struct {
@@ -79,7 +79,7 @@ const char *flash_settings_problem(const flash_settings_t *settings, const sr_ch
         return list("unknown flash mode", modes, out);
     }
     if (settings->freq[0] != '\0' && find(clocks_of(chip), settings->freq) == NULL) {
-        return list("the chip does not know this flash frequency", clocks_of(chip), out);
+        return list("the chip does not support this flash frequency", clocks_of(chip), out);
     }
     return NULL;
 }
@@ -89,7 +89,7 @@ uint32_t flash_settings_bytes(const flash_settings_t *settings)
     return settings->size[0] == '\0' ? 0 : 0x100000u << find(sizes, settings->size)->value;
 }
 
-/** The header's two bytes as they shall be. */
+/** The header's two bytes as they must become. */
 static void wanted(const flash_settings_t *settings, const sr_chip_t *chip, const uint8_t *header, uint8_t out[2])
 {
     unsigned clock = header[HEADER_SIZE_CLOCK] & 0x0Fu;

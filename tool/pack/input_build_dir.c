@@ -72,7 +72,7 @@ static int take_files(inputs_t *inputs, const cJSON *json, const char *path)
     return STATUS_OK;
 }
 
-/** The table's place is configurable in ESP-IDF, and told here under the name of its target. */
+/** The table's offset is configurable in ESP-IDF; it is listed here under the name of its build target. */
 static int take_table(inputs_t *inputs, const cJSON *json, const char *path)
 {
     const cJSON *table = cJSON_GetObjectItemCaseSensitive(json, "partition-table");

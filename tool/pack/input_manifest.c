@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The manifest of ESP Web Tools, with which projects publish what a browser shall install.
+// The manifest of ESP Web Tools, with which projects publish what a browser is to install.
 #include "tool/pack/inputs.h"
 
 #include "tool/base/chip_names.h"

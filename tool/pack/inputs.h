@@ -13,9 +13,9 @@
 /** What was read so far. */
 typedef struct inputs {
     flash_parts_t parts;
-    const sr_chip_t *chip;     /**< As the user or an input told; NULL: not yet. */
-    flash_settings_t settings; /**< As an input told. */
-    uint32_t partition_table;  /**< Offset, as an input told; 0: not told. */
+    const sr_chip_t *chip;     /**< As given by the user or an input; NULL: not yet. */
+    flash_settings_t settings; /**< As given by an input. */
+    uint32_t partition_table;  /**< Offset, as given by an input; 0: not given. */
 } inputs_t;
 
 /** One file. */

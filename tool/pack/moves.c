@@ -26,7 +26,7 @@ int moves_read_table(const image_file_t *file, uint32_t table_offset, sr_partiti
     }
     uint8_t raw[SR_PARTITION_TABLE_SIZE];
     const uint32_t rest = file->size - places[i];
-    memset(raw, 0xFF, sizeof(raw)); // a table may be stored without what is blank behind it
+    memset(raw, 0xFF, sizeof(raw)); // a table may be stored without the blank bytes after it
     memcpy(raw, file->bytes + places[i], rest < sizeof(raw) ? rest : sizeof(raw));
     const sr_reader_t reader = memory_reader(raw, sizeof(raw));
     const sr_partition_table_status_t status = sr_partition_table_parse(&reader, 0, table);
@@ -42,7 +42,7 @@ int moves_find_source(const sr_bundle_move_t *move, const sr_partition_table_t *
     char room[NUMBER_TEXT_SIZE];
     *source = move->source;
     if (move->label[0] == '\0') {
-        return STATUS_OK; // the bundle's rules are enough
+        return STATUS_OK; // the bundle's own rules suffice
     }
     const sr_partition_table_entry_t *partition = sr_partition_table_find_label(table, move->label);
     if (partition == NULL) {
@@ -62,7 +62,7 @@ int moves_find_source(const sr_bundle_move_t *move, const sr_partition_table_t *
     return STATUS_OK;
 }
 
-/** As much of a region as there is. A bundle may have its table anywhere, and the bootloader then ends nowhere. */
+/** As much of a region as there is: a bundle may have its table anywhere, and then nothing limits the bootloader. */
 static sr_region_t clip(sr_region_t region, uint32_t size)
 {
     const uint32_t room = region.address < size ? size - region.address : 0;
@@ -92,7 +92,7 @@ static int find_moves(const bundle_file_t *bundle, const image_file_t *before, c
     const sr_bundle_t *manifest = &bundle->bundle;
     const sr_chip_t *chip = sr_chip_by_id(manifest->chip_id);
     if (chip == NULL) {
-        return complain(STATUS_NO, "%s: has moves, and is for a chip that is not known here", bundle->file.path);
+        return complain(STATUS_NO, "%s: has moves, and is for an unknown chip", bundle->file.path);
     }
     sr_boot_path_t path;
     moves_find_boot_path(after, chip, manifest->partition_table_offset, &path);

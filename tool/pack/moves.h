@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Data that moves, followed on the host as a chip does it: docs/bundle-format.md, "Moves".
+ * Data that moves, computed on the host as on a chip: docs/bundle-format.md, "Moves".
  */
 #pragma once
 
@@ -37,17 +37,17 @@ int moves_find_source(const sr_bundle_move_t *move, const sr_partition_table_t *
 void moves_find_boot_path(const image_file_t *flash, const sr_chip_t *chip, uint32_t table_offset,
                           sr_boot_path_t *path);
 
-/** What becomes of a bundle's moves in a flash. */
+/** The state of a bundle's moves in a flash. */
 typedef struct moves {
     bool pending; /**< The flash lacks some of the bundle's bootloader or table; otherwise they have been made. */
     sr_region_t sources[SR_BUNDLE_MAX_MOVES]; /**< Of pending moves. */
 } moves_t;
 
 /**
- * Makes the flash that a chip makes of another one: what the bundle says, and what moves.
+ * Makes the flash that a chip would make of another one: what the bundle says, and what moves.
  * @param before min_flash_size bytes at least.
  * @param[out] after As large as @p before, and always to be freed with image_file_free().
- * @return STATUS_OK; STATUS_NO or STATUS_BAD_INPUT after complaining, as moves_read_table(), moves_find_source() and
- *         bundle_file_apply().
+ * @return STATUS_OK; STATUS_NO after complaining about a move; STATUS_BAD_INPUT after complaining about the table or
+ * the bundle.
  */
 int moves_apply(const bundle_file_t *bundle, const image_file_t *before, image_file_t *after, moves_t *moves);

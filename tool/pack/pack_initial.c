@@ -33,7 +33,7 @@ static bool compares_content(const flash_layout_t *layout)
     return false;
 }
 
-/** MCUboot swaps what lies in slots, and knows no table that would say where they end. */
+/** MCUboot swaps what lies in slots, and has no table that says where they end. */
 static void find_slots(flash_layout_t *layout)
 {
     uint32_t first = 0;

@@ -8,13 +8,14 @@
 #include "tool/pack/pack_result.h"
 
 /**
- * Marks them in the layout: what lies in data partitions and in app partitions other than the one that boots, or, with
- * MCUboot, what lies from the first image slot on. Nothing, if no content would be left that is compared for good.
+ * Marks in the layout what the new system will own: what lies in data partitions and in app partitions other than the
+ * one that boots, or, with MCUboot, what lies from the first image slot on. Nothing, if no content would be left that
+ * is always compared.
  */
 void pack_initial_find(const pack_result_t *result, flash_layout_t *layout);
 
 /**
- * Does what the user says of one region.
+ * Applies what the user says of one region.
  * @param word As flash_region_parse() reads it.
  * @return STATUS_OK; STATUS_USAGE after complaining: no such region, nothing of it is packed, or bootloader or table
  * would be written only once.

@@ -11,10 +11,10 @@
 
 #define WORD_SIZE 64u
 
-/** Reads what stands in front of the '='. */
+/** Reads what is in front of the '='. */
 static int parse_source(const char *source, sr_bundle_move_t *move)
 {
-    static const sr_partition_table_t no_table; // names are looked up in the old one
+    static const sr_partition_table_t no_table; // names are looked up in the old system's table
     if (flash_region_is_range(source)) {
         return flash_region_parse(source, &no_table, &move->source);
     }
@@ -26,7 +26,7 @@ static int parse_source(const char *source, sr_bundle_move_t *move)
     return STATUS_OK;
 }
 
-/** Reads what stands behind it. */
+/** Reads what is after the '='. */
 static int parse_destination(const char *place, const sr_partition_table_t *table, sr_bundle_move_t *move)
 {
     const sr_partition_table_entry_t *partition = sr_partition_table_find_label(table, place);
@@ -55,7 +55,7 @@ static int parse_move(const char *word, const sr_partition_table_t *table, sr_bu
     return status == STATUS_OK ? parse_destination(equals != NULL ? equals + 1 : word, table, move) : status;
 }
 
-/** What is known of a region as a source without the old system. */
+/** Checks a region as a source, as far as possible without the old system. */
 static int check_source(const char *word, const sr_bundle_move_t *move)
 {
     char size[NUMBER_TEXT_SIZE];
@@ -163,7 +163,7 @@ static bool is_packed(const pack_result_t *result, uint32_t address)
     return flash_layout_want(result->layout, address) != SR_BUNDLE_KEEP;
 }
 
-/** True if these sectors of the old flash are not what is packed. */
+/** True if these sectors of the old flash differ from what is packed. */
 static bool changes(const pack_result_t *result, const image_file_t *old, sr_region_t region)
 {
     for (uint32_t at = region.address; at < region.address + region.size; at += SR_SECTOR_SIZE) {
@@ -176,7 +176,7 @@ static bool changes(const pack_result_t *result, const image_file_t *old, sr_reg
     return false;
 }
 
-/** Moves are made as long as the bundle's bootloader or table is not there yet. */
+/** Data moves only as long as the bundle's bootloader or table is not there yet. */
 static int check_pending(const pack_result_t *result, const image_file_t *old)
 {
     const image_file_t packed = {.bytes = result->layout->bytes, .size = FLASH_LIMIT};

@@ -15,7 +15,7 @@ typedef struct pack_moves {
 
 /**
  * Adds one move: "LABEL", "OLD=NEW", where OLD is a label or a region, and NEW a label of the table that is packed or a
- * region. It comes before what lies there is taken out of the layout.
+ * region. To be called before the place is taken out of the layout.
  * @return STATUS_OK; STATUS_USAGE or STATUS_NO after complaining: no such place, or none that data may move to.
  */
 int pack_moves_add(pack_moves_t *moves, const char *word, const pack_result_t *result);
@@ -27,5 +27,5 @@ int pack_moves_add(pack_moves_t *moves, const char *word, const pack_result_t *r
  */
 int pack_moves_check(const pack_moves_t *moves, const pack_result_t *result, const char *old_path);
 
-/** End of the last place that a move takes from or brings to. */
+/** End of the last source or destination of a move. */
 uint32_t pack_moves_end(const pack_moves_t *moves);

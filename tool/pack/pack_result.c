@@ -39,8 +39,8 @@ uint32_t pack_check_bit(const char *name)
 typedef struct trial {
     const flash_layout_t *layout;
     sr_region_t watched;
-    bool saw_kept;    /**< The outcome depends on flash that is kept. */
-    bool saw_watched; /**< And on this region. */
+    bool saw_kept;    /**< The result depends on flash that is kept. */
+    bool saw_watched; /**< The result depends on this region. */
     boot_result_t boot;
 } trial_t;
 
@@ -162,7 +162,7 @@ void pack_result_find_demands(pack_result_t *result, const flash_parts_t *parts,
 /** The flash as it will be, for the checks. */
 typedef struct future {
     const flash_layout_t *layout;
-    bool kept_is_blank; /**< Or else it can't be read, since nobody knows here what is there. */
+    bool kept_is_blank; /**< Otherwise kept flash cannot be read, since its content is not known here. */
 } future_t;
 
 static int read_future(void *context, uint32_t offset, void *buffer, size_t length)
@@ -196,7 +196,8 @@ typedef struct verdict {
     char text[192];
 } verdict_t;
 
-static void judge(const pack_result_t *result, uint32_t skip, bool kept_is_blank, void *workspace, verdict_t *verdict)
+static void run_chip_checks(const pack_result_t *result, uint32_t skip, bool kept_is_blank, void *workspace,
+                            verdict_t *verdict)
 {
     future_t future = {.layout = result->layout, .kept_is_blank = kept_is_blank};
     const sr_reader_t flash = {.context = &future, .read = read_future, .size = result->flash_size};
@@ -211,20 +212,19 @@ static void judge(const pack_result_t *result, uint32_t skip, bool kept_is_blank
 }
 
 /**
- * Runs the chip's checks. One that fails, but fails for another reason if the kept flash is another one, can't be
- * made here.
- * @param[out] unknown Those that can't be made.
+ * Runs the chip's checks. One whose failure depends on what the kept flash holds cannot be made here. @param[out]
+ * unknown The checks that cannot be made.
  */
 static int run_checks(const pack_result_t *result, uint32_t skip, void *workspace, uint32_t *unknown)
 {
     verdict_t verdict;
     verdict_t other;
     for (*unknown = 0;; *unknown |= verdict.failed) {
-        judge(result, skip | *unknown, false, workspace, &verdict);
+        run_chip_checks(result, skip | *unknown, false, workspace, &verdict);
         if (verdict.failed == 0) {
             return STATUS_OK;
         }
-        judge(result, skip | *unknown, true, workspace, &other);
+        run_chip_checks(result, skip | *unknown, true, workspace, &other);
         if (other.failed == verdict.failed && strcmp(other.text, verdict.text) == 0) {
             const char *way_out = way_out_of_check(verdict.failed);
             return complain(STATUS_NO, "check '%s' failed: %s%s%s", check_name(verdict.failed), verdict.text,
@@ -248,7 +248,7 @@ static void warn_of_unknown(uint32_t unknown)
     }
 }
 
-/** The model of the chip looks closer than the checks, and knows MCUboot. */
+/** The boot model checks more than these checks, and supports MCUboot. */
 static int check_boot(const pack_result_t *result, uint32_t *unknown)
 {
     trial_t trial = {.layout = result->layout};

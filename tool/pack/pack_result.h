@@ -16,12 +16,12 @@ typedef struct pack_result {
     uint32_t table_offset;      /**< SR_BUNDLE_NO_TABLE: none. */
     sr_partition_table_t table; /**< Empty if it is kept. */
     uint32_t flash_size;        /**< Least size of the flash. */
-    uint16_t min_revision;      /**< That bootloader and apps ask for. */
+    uint16_t min_revision;      /**< Lowest revision that bootloader and apps ask for. */
     uint32_t moved_end;         /**< End of the last place that data moves from or to; 0: none does. */
 } pack_result_t;
 
 /**
- * True if the packed bootloader is MCUboot, which knows no partition table.
+ * True if the packed bootloader is MCUboot, which uses no partition table.
  * @param table_offset Where the table would be.
  */
 bool pack_result_is_mcuboot(const flash_layout_t *layout, const sr_chip_t *chip, uint32_t table_offset);
@@ -32,10 +32,10 @@ void pack_result_read_table(pack_result_t *result);
 /** True if a boot of what is packed reads in this region. */
 bool pack_result_boot_reads(const pack_result_t *result, sr_region_t region);
 
-/** Address of the app that is chosen by what is packed. @return false if none boots from that alone. */
+/** Address of the app that boots from what is packed. @return false if none boots from that alone. */
 bool pack_result_app(const pack_result_t *result, uint32_t *address);
 
-/** Finds flash_size and min_revision. @param flash_size As told by the user; 0: not told. */
+/** Finds flash_size and min_revision. @param flash_size As given by the user; 0: not given. */
 void pack_result_find_demands(pack_result_t *result, const flash_parts_t *parts, uint32_t flash_size);
 
 /** For messages. */
@@ -45,7 +45,7 @@ void pack_result_find_demands(pack_result_t *result, const flash_parts_t *parts,
 uint32_t pack_check_bit(const char *name);
 
 /**
- * Runs all checks that the chip will run, and boots a model of it. What can't be told without the kept part of the
+ * Runs all checks that the chip will run, and boots a model of it. What cannot be known without the kept part of the
  * flash is a warning.
  * @param skip SR_PREFLIGHT_... that are switched off.
  * @return STATUS_OK, or STATUS_NO after complaining.

@@ -11,7 +11,7 @@
 /** Prints "boots: NAME at 0x10000" and the reason, each on a line of its own. */
 void boot_report_print(const boot_result_t *result, const char *app_name);
 
-/** The same as JSON: outcome, app_offset (null if nothing boots), reason, loader, app, ... Owned by the caller. */
+/** The boot as JSON: outcome, app_offset (null if nothing boots), reason, loader, app, ... Owned by the caller. */
 cJSON *boot_report_json(const boot_chip_t *chip, const boot_result_t *result, const char *app_name);
 
 /** "ESP-IDF", "MCUboot" or "none". */

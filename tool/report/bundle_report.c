@@ -14,7 +14,7 @@
 #include <string.h>
 
 typedef struct totals {
-    uint32_t sectors, blank; /**< Described; and those of them that shall be blank. */
+    uint32_t sectors, blank; /**< Sectors described, and those of them that are to be blank. */
     uint32_t chunk_bytes;
 } totals_t;
 

@@ -54,7 +54,7 @@ static void check_esp_image(const contents_t *contents, esp_image_info_t *info)
     }
     info->status = sr_image_verify(&reader, &info->image, info->sha256);
     info->checksum = info->status == SR_IMAGE_BAD_CHECKSUM ? CHECK_WRONG : CHECK_GOOD;
-    // asked here and not of the status, which tells only the first thing that is wrong
+    // checked here, because the status names only the first error
     const uint8_t *stored = contents->bytes + info->address + info->image.checksum_offset + 1;
     if (!info->image.hash_appended) {
         info->digest = CHECK_ABSENT;
@@ -158,7 +158,7 @@ static bool is_in_a_partition(const contents_t *contents, uint32_t address)
 /** Apps that no partition names: only where one is intact, since the magic is one byte. */
 static void find_apps_elsewhere(contents_t *contents)
 {
-    bool mcuboot = contents->bootloader.kind == BOOT_LOADER_MCUBOOT; // which knows no partitions
+    bool mcuboot = contents->bootloader.kind == BOOT_LOADER_MCUBOOT; // which uses no partitions
     for (uint32_t address = 0; address < contents->size; address += SR_BLOCK_SIZE) {
         bool is_bootloader = contents->bootloader.present && contents->bootloader.esp.address == address;
         if (contents->bytes[address] != SR_IMAGE_MAGIC || is_bootloader ||
@@ -173,7 +173,7 @@ static void find_apps_elsewhere(contents_t *contents)
     }
 }
 
-/** Where the slot ends: behind the first trailer that follows the image. */
+/** Where the slot ends: after the first trailer that follows the image. */
 static void find_trailer(const contents_t *contents, mcuboot_info_t *info)
 {
     for (uint32_t end = info->address + SR_SECTOR_SIZE; end <= contents->size; end += SR_SECTOR_SIZE) {
@@ -306,7 +306,7 @@ static void fill_gaps(contents_t *contents)
     sort_regions(contents);
     uint64_t reached = contents->present.address;
     uint64_t end = sr_region_align_up(contents->present.address + contents->present.size, SR_SECTOR_SIZE);
-    size_t count = contents->region_count; // those added here are not looked at
+    size_t count = contents->region_count; // those added here are not examined
     for (size_t i = 0; i < count; i++) {
         sr_region_t next = contents->regions[i].region;
         if (next.address > reached) {
@@ -473,7 +473,7 @@ static void look_into_single(contents_t *contents)
     } else if (contents->kind == CONTENTS_MCUBOOT_SLOT) {
         find_mcuboot_images(contents);
     } else {
-        contents->present.size = SR_PARTITION_TABLE_SIZE; // a table may be stored without what is blank behind it
+        contents->present.size = SR_PARTITION_TABLE_SIZE; // a table may be stored without the blank bytes after it
         find_table(contents, 0);
     }
 }
@@ -489,13 +489,13 @@ contents_t *contents_of_file(const image_file_t *file, const uint32_t *offset, c
     }
     if (offset == NULL && !recognize(file, chip, &kind, &base)) {
         complain(STATUS_BAD_INPUT,
-                 "%s: nothing known at offset 0x0 (0x%02x), 0x1000 or 0x8000; if it is part of a flash, tell where it "
+                 "%s: nothing known at offset 0x0 (0x%02x), 0x1000 or 0x8000; if it is part of a flash, say where it "
                  "belongs with --offset",
                  file->path, file->bytes[0]);
         return NULL;
     }
     if ((uint64_t)base + file->size > 0x80000000u) {
-        complain(STATUS_BAD_INPUT, "%s: would end behind offset 0x80000000 of the flash", file->path);
+        complain(STATUS_BAD_INPUT, "%s: would end past offset 0x80000000 of the flash", file->path);
         return NULL;
     }
     contents_t *contents = place(kind, file->bytes, file->size, base, chip);

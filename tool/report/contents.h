@@ -104,7 +104,7 @@ typedef struct contents {
 } contents_t;
 
 /**
- * Finds out what a file is and looks into it.
+ * Finds out what a file is and what is in it.
  *
  * @param offset Where in flash it belongs; NULL: told by what is in it.
  * @param chip What is known of the chip; `chip->chip` NULL: told by the headers.
@@ -112,7 +112,7 @@ typedef struct contents {
  */
 contents_t *contents_of_file(const image_file_t *file, const uint32_t *offset, const boot_chip_t *chip);
 
-/** Looks into a whole flash; copies it. @return NULL only without memory. */
+/** Finds out what is in a whole flash; copies it. @return NULL only without memory. */
 contents_t *contents_of_flash(const uint8_t *flash, uint32_t size, const boot_chip_t *chip);
 
 void contents_free(contents_t *contents);
@@ -120,7 +120,7 @@ void contents_free(contents_t *contents);
 /** Which of the OTA slots this otadata entry selects, or NULL. */
 const sr_partition_table_entry_t *contents_selected_slot(const contents_t *contents, const sr_otadata_entry_t *entry);
 
-/** As boot_run(), and tells the name of the app. @param flash Is changed by what the boot writes. */
+/** Runs boot_run(), and finds the name of the app. @param flash Is changed by what the boot writes. */
 void contents_boot(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_result_t *result, char *app_name,
                    size_t capacity);
 

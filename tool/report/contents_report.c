@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define VALUE_COLUMN 15u /**< Where terminal_key() leaves off. */
+#define VALUE_COLUMN 15u /**< The column where terminal_key() ends. */
 
 static void print_check(const char *what, check_state_t state)
 {

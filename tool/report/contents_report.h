@@ -11,5 +11,5 @@
 /** Prints everything that was found, the flash map included. */
 void contents_report_print(const contents_t *contents, const char *path);
 
-/** The same as JSON. Owned by the caller. */
+/** What was found, as JSON. Owned by the caller. */
 cJSON *contents_report_json(const contents_t *contents, const char *path);

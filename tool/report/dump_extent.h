@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Whether a dump holds all of the flash that it comes from, as far as what is in it tells.
+ * Whether a dump holds all of the flash that it comes from, as far as its content tells.
  */
 #pragma once
 
@@ -21,7 +21,7 @@ typedef struct dump_extent {
  */
 void dump_extent_find(const contents_t *contents, dump_extent_t *extent);
 
-/** As boot_report_json(), and in its member "dump": {"complete": true, false or null, "text": ...}. Owned by the
+/** The JSON of boot_report_json() with a member "dump": {"complete": true, false or null, "text": ...}. Owned by the
  * caller.
  */
 cJSON *dump_boot_json(const contents_t *contents);

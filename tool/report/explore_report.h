@@ -11,7 +11,7 @@
 
 #define EXPLORE_VERDICT_SIZE 320
 /**
- * What is to be said of an exploration in one sentence: failures, and in how much of the time a cut is fatal.
+ * The verdict of an exploration in one sentence: failures, and in how much of the time a cut is fatal.
  * @return @p out.
  */
 const char *explore_verdict(const explore_result_t *result, char out[EXPLORE_VERDICT_SIZE]);
@@ -19,7 +19,7 @@ const char *explore_verdict(const explore_result_t *result, char out[EXPLORE_VER
 /** Prints figures, outcomes, the first failures, and at last the verdict. */
 void explore_report_print(const explore_result_t *result);
 
-/** The same as JSON, with all failures, times in milliseconds. Owned by the caller. */
+/** The exploration as JSON, with all failures, times in milliseconds. Owned by the caller. */
 cJSON *explore_report_json(const explore_result_t *result);
 
 /** "the old system boots and finishes", ... */

@@ -52,7 +52,7 @@ const map_region_t *flash_map_region_in(const contents_t *contents, sr_region_t 
     const map_region_t *found = NULL;
     for (size_t i = 0; i < contents->region_count; i++) {
         const map_region_t *region = &contents->regions[i];
-        // of several the one that is named: a bootloader is smaller than a cell of a large flash
+        // of several regions the one with a label: a bootloader is smaller than a cell of a large flash
         if (sr_region_overlaps(region->region, cell) && (found == NULL || found->kind == REGION_FREE)) {
             found = region;
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Drawings of the flash for the terminal: which parts are used, and by what. And what other drawings share with them.
+ * Drawings of the flash for the terminal: which parts are used, and by what. Also what other drawings share with them.
  */
 #pragma once
 
@@ -18,5 +18,5 @@ void flash_map_count_pages(const contents_t *contents, sr_region_t region, uint3
 /** The region that a cell is drawn as, or NULL. */
 const map_region_t *flash_map_region_in(const contents_t *contents, sr_region_t cell);
 
-/** True for every second app: neighbours differ in colour, so that two slots don't look like one. */
+/** True for every second app: neighbours differ in colour, so that two slots do not look like one. */
 bool flash_map_is_other_app(const contents_t *contents, const map_region_t *region);

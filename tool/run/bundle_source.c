@@ -14,7 +14,7 @@
 
 uint32_t bundle_check_bit(const char *name)
 {
-    // what pack has no switch for depends on the device
+    // checks without a switch in pack depend on the device
     if (strcmp(name, "secure-version") == 0) {
         return ESP_SELF_REFLASHER_CHECK_SECURE_VERSION;
     }
@@ -28,10 +28,10 @@ static int serve_file(const char *path, bundle_source_t *source)
         return status;
     }
     if (file_kind_mistaken_for_bundle(&source->file)) {
-        return bundle_file_complain_kind(&source->file); // no answer of the component would tell as much
+        return bundle_file_complain_kind(&source->file); // says more than the component's error would
     }
     source->server = local_server_start(&source->file, 1);
-    return source->server != NULL ? STATUS_OK : complain(STATUS_BAD_INPUT, "can't listen on the loopback interface");
+    return source->server != NULL ? STATUS_OK : complain(STATUS_BAD_INPUT, "cannot listen on the loopback interface");
 }
 
 static int find_source(const bundle_options_t *options, const char *ca, bundle_source_t *source)
@@ -55,7 +55,7 @@ static int find_source(const bundle_options_t *options, const char *ca, bundle_s
 static int load_key(const char *path, bundle_source_t *source)
 {
     sr_signature_public_key_t key;
-    const int status = key_file_load_public(path, &key); // a file without key is no refusal of the bundle
+    const int status = key_file_load_public(path, &key); // a key file without a key is not a refusal of the bundle
     if (status != STATUS_OK) {
         return status;
     }

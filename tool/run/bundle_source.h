@@ -14,7 +14,7 @@
 /** As on the command line. */
 typedef struct bundle_options {
     const char *bundle;     /**< A file, "flash:ADDRESS+SIZE", or NULL. */
-    const char *url;        /**< Wins over a file; or NULL. */
+    const char *url;        /**< Takes precedence over a file; or NULL. */
     const char *public_key; /**< A file, or NULL. */
     uint32_t flags;         /**< ESP_SELF_REFLASHER_BUNDLE_... */
     uint32_t skip_checks;   /**< ESP_SELF_REFLASHER_CHECK_... */

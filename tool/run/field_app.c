@@ -16,7 +16,7 @@ void field_app_set(const migration_t *migration)
     chosen = migration;
 }
 
-/** A digest of all destinations. What downloads leave in staging is no change. */
+/** A digest of all destinations. What downloads leave in staging does not count as a change. */
 static bool digest_destinations(uint8_t digest[SR_SHA256_SIZE])
 {
     sr_sha256_t sha;
@@ -31,7 +31,7 @@ static bool digest_destinations(uint8_t digest[SR_SHA256_SIZE])
     return sr_sha256_finish(&sha, digest) == 0;
 }
 
-/** As ESP_ERROR_CHECK(), without words. */
+/** Does what ESP_ERROR_CHECK() does, without a message. */
 static void must(bool good)
 {
     if (!good) {

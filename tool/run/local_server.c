@@ -19,7 +19,7 @@
 
 struct local_server {
     pid_t process; /**< A process of its own: a thread would make it unsafe to fork the simulated chip. */
-    int lifeline;  /**< Tells the port; the server ends when the other end is closed. */
+    int lifeline;  /**< Pipe: tells the port; the server ends when the other end is closed. */
     uint16_t port;
 };
 
@@ -42,7 +42,7 @@ static unsigned find_range(const char *header, uint32_t size, uint32_t *first, u
     char *rest = NULL;
     *first = 0;
     *length = size;
-    // a server may take a range that it does not like for none
+    // a server may ignore a range that it does not accept
     if (header == NULL || strncmp(header, "bytes=", 6) != 0 || !isdigit((unsigned char)header[6])) {
         return MHD_HTTP_OK;
     }

@@ -11,7 +11,7 @@
 typedef struct local_server local_server_t;
 
 /** Serves the files as /0, /1, ... at a free port, whole or in ranges.
- *  @param files Must outlive the server; those without bytes are not served. @return NULL if it can't. */
+ *  @param files Must outlive the server; those without bytes are not served. @return NULL if it cannot. */
 local_server_t *local_server_start(const image_file_t *files, size_t count);
 void local_server_stop(local_server_t *server);
 

@@ -14,15 +14,15 @@
 #define HTTP_TIMEOUT_MS 20000
 #define MAX_BOOTS       100u /**< Each step may have to move the app out of the way first. */
 
-/** What the app, which runs in a process of its own, tells about itself. */
+/** What the app, which runs in a process of its own, reports. */
 typedef struct app_state {
     bool started;
-    bool done; /**< After a copy over the running app nobody is left to say so. */
+    bool done; /**< Not set after a copy over the running app: then nobody is left to do so. */
     esp_err_t error;
-    size_t step;     /**< The one that it is at. */
-    off_t log_start; /**< Where in the log that one begins. */
+    size_t step;     /**< The step that it is at. */
+    off_t log_start; /**< Where in the log that step begins. */
     esp_self_reflasher_plan_t plan;
-    esp_self_reflasher_plan_t relocation; /**< Of the start at which the app got out of the way. */
+    esp_self_reflasher_plan_t relocation; /**< The plan of the start at which the app was relocated. */
     uint32_t retries;
 } app_state_t;
 
@@ -102,7 +102,7 @@ static void apply_bundle(void)
     state->done = state->error == ESP_OK;
 }
 
-/** From the step on at which the app moved out of the way and restarted, if it did. */
+/** From the step on at which the app was relocated and restarted, if it was. */
 static void run_steps(void)
 {
     esp_self_reflasher_handle_t handle = NULL;
@@ -129,7 +129,7 @@ static bool changed_anything(void)
 static void migrate(void)
 {
     if (state->done) {
-        return; // the app is that of the new system, too
+        return; // the app is part of the new system, too
     }
     if (!running->show_log) {
         dup2(log_file, STDERR_FILENO);
@@ -160,7 +160,7 @@ static char *read_log(off_t start)
 }
 
 /** Takes the first error line of the step, without time stamp and tag: there the component tells the cause and its
- *  numbers, and what follows are its callers. */
+ * numbers; the lines after it come from its callers. */
 static void find_message(char *log, char *message, size_t capacity)
 {
     char *rest = NULL;
@@ -174,7 +174,7 @@ static void find_message(char *log, char *message, size_t capacity)
     }
 }
 
-/** A copy over the running app ends in a reset: nothing is left that could say how it went, or do the next step. */
+/** A copy over the running app ends in a reset: nothing is left that could report the result, or run the next step. */
 static bool ends_in_place(const migration_result_t *result)
 {
     bool same_app = boot_succeeds(&result->report.after) && !result->report.other_app;
@@ -183,7 +183,7 @@ static bool ends_in_place(const migration_result_t *result)
     return last && !same_app;
 }
 
-/** The plan of the last start, with what an earlier one told of the app in the way. */
+/** The plan of the last start, with what an earlier one said about the relocation. */
 static esp_self_reflasher_plan_t whole_plan(void)
 {
     esp_self_reflasher_plan_t plan = state->plan;
@@ -198,7 +198,7 @@ static esp_self_reflasher_plan_t whole_plan(void)
     return plan;
 }
 
-static void judge(migration_result_t *result)
+static void assess(migration_result_t *result)
 {
     result->error = state->error;
     result->failed_step = state->step;
@@ -237,7 +237,7 @@ static bool run_recorded(const migration_t *migration, migration_result_t *resul
     bool ran = sim_run(&config, migrate, MAX_BOOTS, &result->report);
     result->stats = nor_flash_stats(migration->flash);
     if (ran) {
-        judge(result);
+        assess(result);
         if (!explore_operations(record, &result->operations, &result->operation_count) ||
             !explore_mark_window(record, &migration->chip, &result->report.app, result->operations,
                                  result->operation_count, &result->window)) {

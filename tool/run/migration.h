@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * A migration on the simulated chip: the steps, run by the component inside an app, and what came of it.
+ * A migration on the simulated chip: the steps, run by the component inside an app, and the result.
  */
 #pragma once
 
@@ -46,14 +46,14 @@ typedef struct migration_result {
     sim_report_t report;
     nor_stats_t stats;
     boot_window_t window;
-    explore_operation_t *operations; /**< Which of them explore counts to the commit is not told. */
+    explore_operation_t *operations; /**< Which of them are in the commit is not set. */
     uint32_t operation_count;
 } migration_result_t;
 
-/** HTTP settings of all that is downloaded. */
+/** HTTP settings of all downloads. */
 esp_http_client_config_t migration_http(const char *url, const char *ca);
 
-/** Does one step, inside the app. @param handle Of the steps before; NULL in front of the first one that downloads. */
+/** Runs one step, inside the app. @param handle Of the steps before; NULL in front of the first one that downloads. */
 esp_err_t migration_step(const migration_t *migration, const migration_step_t *step,
                          esp_self_reflasher_handle_t *handle);
 

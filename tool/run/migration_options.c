@@ -27,22 +27,22 @@ enum {
 };
 
 static const struct argp_option argp_options[] = {
-    {"flash", 'f', "FILE", 0, "Content of the flash at the start (needed); is not changed", 0},
-    {"running", 'r', "OFFSET", 0, "The app that does the migration; default: the one that boots", 0},
+    {"flash", 'f', "FILE", 0, "Content of the flash at the start (needed); not changed", 0},
+    {"running", 'r', "OFFSET", 0, "The app that runs the migration; default: the one that boots", 0},
     {"flash-chip", KEY_FLASH_CHIP, "NAME", 0, "Flash chip whose times are modelled; default: W25Q32JV", 0},
     {"ca", KEY_CA, "FILE", 0, "Certificate (PEM) to trust for https; default: those of this system", 0},
     {"sha", KEY_SHA, NULL, 0, "Hand the SHA-256 of each image to the component", 0},
     {"skip-image-check", KEY_SKIP_IMAGE_CHECK, NULL, 0, "Accept anything in the bootloader's place", 0},
     {"allow-temporary-table", KEY_ALLOW_TEMPORARY_TABLE, NULL, 0,
-     "The running app may get out of the way by a partition table that lasts until the new one is written", 0},
+     "The running app may be relocated with a partition table that lasts until the new one is written", 0},
     {"verbose", 'v', NULL, 0, "Show the log of the app", 0},
     {"bundle", 'b', "FILE", 0, "Apply this bundle, a file or flash:ADDRESS+SIZE, instead of writing SOURCEs", 1},
     {"url", KEY_URL, "URL", 0, "Fetch the bundle from there", 1},
     {"public-key", KEY_PUBLIC_KEY, "FILE", 0, "Key (PEM) that the bundle must be signed with", 1},
     {"allow-unsigned", KEY_ALLOW_UNSIGNED, NULL, 0, "Accept a bundle without signature", 1},
-    {"min-sequence", KEY_MIN_SEQUENCE, "N", 0, "Least sequence number that the app takes; default: 0, any", 1},
-    {"allow-in-place", KEY_ALLOW_IN_PLACE, NULL, 0, "The running app may be overwritten from RAM, if nothing takes it",
-     1},
+    {"min-sequence", KEY_MIN_SEQUENCE, "N", 0, "Lowest sequence number that the app accepts; default: 0, any", 1},
+    {"allow-in-place", KEY_ALLOW_IN_PLACE, NULL, 0,
+     "The running app may be overwritten from RAM, if it cannot be relocated", 1},
     {"skip-check", KEY_SKIP_CHECK, "NAME", 0, "Switch a check of the result off: " BUNDLE_CHECK_NAMES, 1},
     {0}};
 
@@ -97,7 +97,7 @@ static void check_options(const migration_options_t *options, struct argp_state 
         argp_error(state, "a bundle comes without OFFSET SOURCE pairs, --sha and --skip-image-check");
     }
     if (bundle->public_key == NULL && (bundle->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) == 0) {
-        argp_error(state, "what may the bundle be signed with? --public-key FILE or --allow-unsigned is needed");
+        argp_error(state, "no key given: --public-key FILE or --allow-unsigned is needed");
     }
 }
 
@@ -218,7 +218,7 @@ static int load_ca(const migration_options_t *options, migration_input_t *input)
     return input->ca != NULL ? STATUS_OK : STATUS_BAD_INPUT;
 }
 
-/** The app that does it: one that boots, or one that is named, and an app runs where a partition is. */
+/** Finds the app that runs the migration: the one that boots, or the one that is named, which a partition must hold. */
 static int check_running(const migration_input_t *input)
 {
     const uint32_t address = input->migration.running_app;
@@ -226,7 +226,8 @@ static int check_running(const migration_input_t *input)
     if (address == UINT32_MAX) {
         return boot_succeeds(&input->boot)
                    ? STATUS_OK
-                   : complain(STATUS_BAD_INPUT, "%s: boots no app that could do it (%s); name one with --running",
+                   : complain(STATUS_BAD_INPUT,
+                              "%s: boots no app that could run the migration (%s); name one with --running",
                               flash->path, input->boot.reason);
     }
     sr_partition_table_t table;
@@ -243,7 +244,7 @@ static int check_running(const migration_input_t *input)
                     address, flash->path);
 }
 
-/** What is rehearsed on a part of a flash need not hold for all of it. */
+/** What is rehearsed on a part of a flash may not hold for all of it. */
 static int look_into(migration_input_t *input)
 {
     const image_file_t *flash = &input->flash;

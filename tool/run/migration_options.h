@@ -26,7 +26,7 @@ typedef struct migration_options {
     size_t word_count;
 } migration_options_t;
 
-/** An argp child whose input is a migration_options_t. Takes the arguments that are no options. */
+/** An argp child whose input is a migration_options_t. Takes the arguments that are not options. */
 extern const struct argp migration_options_argp;
 
 /** For the description of a command's arguments. */
@@ -36,7 +36,7 @@ extern const struct argp migration_options_argp;
     "image that is in the flash already). SIZE of the destination is erased; default: that of the image in whole "     \
     "sectors."
 
-/** True if a bundle is applied, false if steps are done. */
+/** True if a bundle is applied, false if steps are run. */
 bool migration_has_bundle(const migration_options_t *options);
 
 /** A migration, and what must live as long as it does. */

@@ -27,7 +27,7 @@ void progress_step(unsigned number, unsigned count, const char *source, uint32_t
 
 void progress_restarted(void)
 {
-    puts("       the app has moved out of the way, and starts again");
+    puts("       the app has been relocated, and starts again");
     fflush(stdout);
 }
 
@@ -67,7 +67,7 @@ static void draw_line(size_t done, size_t total, size_t eighths)
         printf(" of %s", number_size(total, total_text));
     }
     if (live) {
-        fputs("\x1b[K", stdout); // what a longer line has left
+        fputs("\x1b[K", stdout); // what is left of a longer line
     }
     if (state.finished) {
         putchar('\n');

@@ -10,11 +10,11 @@
 /** Announces a step. */
 void progress_step(unsigned number, unsigned count, const char *source, uint32_t address, uint32_t size);
 
-/** Tells that the app begins anew where it has moved to. */
+/** Tells that the app starts again from its new place. */
 void progress_restarted(void);
 
-/** As esp_self_reflasher_progress_cb_t; the context is not used. */
+/** An esp_self_reflasher_progress_cb_t; the context is not used. */
 void progress_update(void *context, esp_self_reflasher_phase_t phase, size_t done, size_t total);
 
-/** As esp_self_reflasher_event_cb_t; the context is not used. */
+/** An esp_self_reflasher_event_cb_t; the context is not used. */
 void progress_event(void *context, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data);

@@ -56,7 +56,7 @@ static void print_result(const simulate_report_t *report)
     }
 }
 
-/** How the app gets out of the way; NULL if it does not. */
+/** How the app is relocated; NULL if it is not. */
 static const char *relocation_name(esp_self_reflasher_relocation_t relocation)
 {
     static const char *const names[] = {
@@ -98,11 +98,11 @@ static void print_plan(const esp_self_reflasher_plan_t *plan)
            plan->sectors_boot_path);
     if (plan->sectors_left > 0) {
         terminal_key("left");
-        printf("%" PRIu32 " sectors under the app that shall be blank\n", plan->sectors_left);
+        printf("%" PRIu32 " sectors under the app that are to be blank\n", plan->sectors_left);
     }
     if (plan->installed) {
         terminal_key("installed");
-        puts("yes: what the system owns is not looked at");
+        puts("yes: what the new system owns is not compared");
     }
     if (plan->sequence != 0) {
         terminal_key("sequence");
@@ -127,7 +127,7 @@ static void print_plan(const esp_self_reflasher_plan_t *plan)
     }
 }
 
-/** The plan knows which sectors go last, and not which of them could be torn and still boot. */
+/** The plan knows which sectors go last, but not which of them may be torn without a failed boot. */
 static void print_window_planned(const simulate_report_t *report)
 {
     const esp_self_reflasher_plan_t *plan = &report->result->plan;

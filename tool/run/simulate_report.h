@@ -18,5 +18,5 @@ typedef struct simulate_report {
 /** Prints flash maps, figures and what boots. */
 void simulate_report_print(const simulate_report_t *report);
 
-/** The same as JSON: times in milliseconds, typical ones unless the name says maximum. Owned by the caller. */
+/** The rehearsal as JSON: times in milliseconds, typical ones unless the name says maximum. Owned by the caller. */
 cJSON *simulate_report_json(const simulate_report_t *report);

@@ -47,7 +47,7 @@ static int digest_bytes(const uint8_t *bytes, size_t size, migration_step_t *ste
 /**
  * Asks the server how long the image is.
  * @param[out] length 0 if the server does not tell.
- * @return STATUS_OK, or STATUS_BAD_INPUT after complaining that there is nothing to get.
+ * @return STATUS_OK, or STATUS_BAD_INPUT after complaining that there is nothing to download.
  */
 static int ask_length(const char *url, const char *ca, curl_off_t *length)
 {
@@ -74,7 +74,7 @@ static int ask_length(const char *url, const char *ca, curl_off_t *length)
         return complain(STATUS_BAD_INPUT, "%s: %s: is the server running, and the address right?", url,
                         curl_easy_strerror(code));
     }
-    // some servers know no HEAD; those that know it and have the file answer 200
+    // some servers do not support HEAD; those that do and have the file answer 200
     const bool unknown_method = answer == 405 || answer == 501;
     if (answer >= 400 && !unknown_method) {
         return complain(STATUS_BAD_INPUT, "%s: the server answers %ld%s", url, answer,
@@ -131,7 +131,7 @@ static int prepare_flash(migration_step_t *step, const steps_setting_t *setting,
     }
     *image_size = step->source.region_size;
     sr_region_t region = {step->source.region_address, (uint32_t)step->source.region_size};
-    // a source past the end is the component's to refuse; there is nothing to digest then
+    // the component refuses a source past the end; there is nothing to digest then
     if (setting->digests && sr_region_fits(region, setting->flash->size)) {
         return digest_bytes(setting->flash->bytes + region.address, region.size, step);
     }
@@ -188,7 +188,7 @@ static int serve_files(steps_t *steps)
     }
     steps->server = local_server_start(steps->files, steps->count);
     if (steps->server == NULL) {
-        return complain(STATUS_BAD_INPUT, "can't listen on the loopback interface");
+        return complain(STATUS_BAD_INPUT, "cannot listen on the loopback interface");
     }
     for (size_t i = 0; i < steps->count; i++) {
         if (steps->files[i].bytes != NULL) {

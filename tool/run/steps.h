@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The steps of a migration as they stand on the command line: pairs of OFFSET[+SIZE] and SOURCE.
+ * The steps of a migration as given on the command line: pairs of OFFSET[+SIZE] and SOURCE.
  */
 #pragma once
 
@@ -19,7 +19,7 @@ typedef struct steps {
     char (*urls)[LOCAL_SERVER_URL_SIZE];
 } steps_t;
 
-/** What the words refer to. */
+/** What the arguments refer to. */
 typedef struct steps_setting {
     const image_file_t *flash; /**< Content of the flash, for digests of sources in it. */
     const char *ca;            /**< PEM to trust for https, or NULL. */

@@ -35,7 +35,7 @@ static_assert(sizeof(esp_app_desc_t) == 256, "layout as in flash");
 
 /** Descriptor of the running app, read from its image when the chip started; all zero if it carries none. */
 const esp_app_desc_t *esp_app_get_description(void);
-/** Hexadecimal, cut to @p size with its end. @return bytes written, with the end */
+/** Hexadecimal, cut to @p size including the terminating zero. @return bytes written, including that zero */
 int esp_app_get_elf_sha256(char *dst, size_t size);
 
 #ifdef __cplusplus

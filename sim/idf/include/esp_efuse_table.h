@@ -25,7 +25,7 @@ extern const esp_efuse_desc_t *ESP_EFUSE_DISABLE_BLK_VERSION_MAJOR[];
 /** Anti-rollback of apps: as many bits are burnt as the version says. */
 extern const esp_efuse_desc_t *ESP_EFUSE_SECURE_VERSION[];
 
-/** Likewise for bootloaders, and whether the ROM looks at that. */
+/** Anti-rollback of bootloaders, and whether the ROM checks it. */
 extern const esp_efuse_desc_t *ESP_EFUSE_BOOTLOADER_ANTI_ROLLBACK_EN[];
 extern const esp_efuse_desc_t *ESP_EFUSE_BOOTLOADER_ANTI_ROLLBACK_SECURE_VERSION[];
 

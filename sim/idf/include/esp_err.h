@@ -37,7 +37,7 @@ typedef int esp_err_t;
 
 /** Name of a code, or "UNKNOWN ERROR"; never NULL. */
 const char *esp_err_to_name(esp_err_t code);
-/** The same, copied to @p buf, which it returns. */
+/** Name of a code, copied to @p buf, which it returns. */
 const char *esp_err_to_name_r(esp_err_t code, char *buf, size_t buflen);
 
 /** What a failed ESP_ERROR_CHECK() calls: says where, and ends in a panic. */

@@ -34,9 +34,8 @@ esp_err_t esp_event_handler_unregister(esp_event_base_t event_base, int32_t even
 esp_err_t esp_event_handler_instance_unregister(esp_event_base_t event_base, int32_t event_id,
                                                 esp_event_handler_instance_t instance);
 
-/** Calls the handlers at once, from the task that posts: on the chip the loop's own task does it a moment later. Of
- * what
- *  @p event_data points to they get a copy. */
+/** Calls the handlers at once, from the task that posts: on the chip the loop's own task calls them a moment later.
+ * They get a copy of what @p event_data points to. */
 esp_err_t esp_event_post(esp_event_base_t event_base, int32_t event_id, const void *event_data, size_t event_data_size,
                          TickType_t ticks_to_wait);
 

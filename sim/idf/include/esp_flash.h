@@ -19,7 +19,7 @@ struct esp_flash_t {
 
 extern esp_flash_t *esp_flash_default_chip;
 
-/** Size that the bootloader's header says: nothing behind it can be reached. */
+/** Size that the bootloader's header says: nothing past it can be reached. */
 esp_err_t esp_flash_get_size(esp_flash_t *chip, uint32_t *out_size);
 /** Size that the chip itself tells. */
 esp_err_t esp_flash_get_physical_size(esp_flash_t *chip, uint32_t *flash_size);

@@ -32,11 +32,11 @@ typedef enum {
     HTTP_EVENT_HEADER_SENT = HTTP_EVENT_HEADERS_SENT,
     HTTP_EVENT_ON_HEADER,           /**< A header of the response: header_key, header_value. */
     HTTP_EVENT_ON_DATA,             /**< Body bytes: data, data_len, at most buffer_size; read() sends it, too. */
-    HTTP_EVENT_ON_FINISH,           /**< perform() is through with a response. */
+    HTTP_EVENT_ON_FINISH,           /**< perform() has finished a response. */
     HTTP_EVENT_DISCONNECTED,        /**< The connection was closed on this side. */
     HTTP_EVENT_REDIRECT,            /**< perform() met a redirect and disable_auto_redirect leaves it to the handler. */
-    HTTP_EVENT_ON_HEADERS_COMPLETE, /**< Of ESP-IDF 6: not sent, as by 5. */
-    HTTP_EVENT_ON_STATUS_CODE,      /**< Likewise. */
+    HTTP_EVENT_ON_HEADERS_COMPLETE, /**< Of ESP-IDF 6: never sent here, as in ESP-IDF 5. */
+    HTTP_EVENT_ON_STATUS_CODE,      /**< Of ESP-IDF 6: never sent here. */
 } esp_http_client_event_id_t;
 
 /** What comes with an event; all of it is valid during the call only. */
@@ -104,7 +104,7 @@ struct ifreq;
 
 /** A zeroed field means the default. Strings are copied by init(). */
 typedef struct {
-    const char *url;  /**< http:// or https://; not looked at if both host and path are given. */
+    const char *url;  /**< http:// or https://; ignored if both host and path are given. */
     const char *host; /**< Name or address. */
     int port;         /**< With host and path; 0: 80 or 443. */
     const char *username;
@@ -205,9 +205,9 @@ esp_err_t esp_http_client_set_url(esp_http_client_handle_t client, const char *u
 
 /** Adds or replaces a header of all further requests, e.g. Range; a value of NULL removes it. */
 esp_err_t esp_http_client_set_header(esp_http_client_handle_t client, const char *key, const char *value);
-/** @p value: the client's own copy, or NULL if the header isn't set. */
+/** @p value: the client's own copy, or NULL if the header is not set. */
 esp_err_t esp_http_client_get_header(esp_http_client_handle_t client, const char *key, char **value);
-/** @return ESP_ERR_NOT_FOUND if the header isn't set. */
+/** @return ESP_ERR_NOT_FOUND if the header is not set. */
 esp_err_t esp_http_client_delete_header(esp_http_client_handle_t client, const char *key);
 
 esp_err_t esp_http_client_get_user_data(esp_http_client_handle_t client, void **data);
@@ -222,14 +222,14 @@ esp_err_t esp_http_client_set_timeout_ms(esp_http_client_handle_t client, int ti
 /**
  * Connects, unless the handle still is connected, and sends the request.
  *
- * A kept connection that the server has closed meanwhile isn't noticed here but by esp_http_client_fetch_headers(), as
+ * A kept connection that the server has closed meanwhile is not noticed here but by esp_http_client_fetch_headers(), as
  * on the chip; nor is one with an unread rest of the previous response on it.
  * @param write_len  0; sending a body is not simulated.
  * @return
  *   - ESP_ERR_HTTP_INVALID_TRANSPORT: neither http nor https
- *   - ESP_ERR_HTTP_CONNECT: no connection, or the server's certificate isn't good
+ *   - ESP_ERR_HTTP_CONNECT: no connection, or the server's certificate is not good
  *   - ESP_ERR_HTTP_WRITE_DATA: the request could not be sent
- *   - ESP_ERR_NOT_SUPPORTED: @p write_len isn't 0
+ *   - ESP_ERR_NOT_SUPPORTED: @p write_len is not 0
  */
 esp_err_t esp_http_client_open(esp_http_client_handle_t client, int write_len);
 
@@ -274,7 +274,8 @@ bool esp_http_client_is_complete_data_received(esp_http_client_handle_t client);
 /** esp_http_client_read() until @p len bytes are there or a call gives none. @return how many, never negative */
 int esp_http_client_read_response(esp_http_client_handle_t client, char *buffer, int len);
 
-/** Reads and discards the rest of the body; @p len, if not NULL: how many bytes. @return ESP_FAIL if it doesn't come */
+/** Reads and discards the rest of the body; @p len, if not NULL: how many bytes. @return ESP_FAIL if it does not come
+ */
 esp_err_t esp_http_client_flush_response(esp_http_client_handle_t client, int *len);
 
 /** The URL with port and without query, cut to @p len bytes. */

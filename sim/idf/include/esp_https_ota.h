@@ -36,7 +36,7 @@ typedef enum {
     ESP_HTTPS_OTA_ABORT,
 } esp_https_ota_event_t;
 
-/** Of these the simulated chip posts START, CONNECTED, FINISH and ABORT, without data. */
+/** The simulated chip posts START, CONNECTED, FINISH and ABORT, without data. */
 ESP_EVENT_DECLARE_BASE(ESP_HTTPS_OTA_EVENT);
 
 typedef struct {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Network interfaces: the host's network under the names of ESP-IDF. The station has the address 127.0.0.1 once it is
- * connected; what an app sets of addresses and names is not given to the host.
+ * connected; addresses and names that an app sets do not change the host.
  */
 #pragma once
 
@@ -36,7 +36,7 @@ esp_err_t esp_netif_get_mac(esp_netif_t *esp_netif, uint8_t mac[]);
 esp_err_t esp_netif_set_hostname(esp_netif_t *esp_netif, const char *hostname);
 esp_err_t esp_netif_get_hostname(esp_netif_t *esp_netif, const char **hostname);
 
-/** Fixed addresses and name servers are the host's business. All three: ESP_ERR_NOT_SUPPORTED. */
+/** The host manages addresses and name servers. All three: ESP_ERR_NOT_SUPPORTED. */
 esp_err_t esp_netif_dhcpc_stop(esp_netif_t *esp_netif);
 esp_err_t esp_netif_set_ip_info(esp_netif_t *esp_netif, const esp_netif_ip_info_t *ip_info);
 esp_err_t esp_netif_set_dns_info(esp_netif_t *esp_netif, esp_netif_dns_type_t type, esp_netif_dns_info_t *dns);

@@ -29,7 +29,7 @@ typedef enum {
     IP_EVENT_PPP_LOST_IP,
 } ip_event_t;
 
-/** Of the simulated chip there is IP_EVENT_STA_GOT_IP and IP_EVENT_STA_LOST_IP. */
+/** The simulated chip posts IP_EVENT_STA_GOT_IP and IP_EVENT_STA_LOST_IP. */
 ESP_EVENT_DECLARE_BASE(IP_EVENT);
 
 typedef struct {

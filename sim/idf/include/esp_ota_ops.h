@@ -30,7 +30,7 @@ typedef uint32_t esp_ota_handle_t;
 
 /** Erases the partition, up to @p image_size or, with OTA_WITH_SEQUENTIAL_WRITES, as it is written.
  *  @return ESP_OK; ESP_ERR_INVALID_ARG, also for a partition that is no OTA slot; ESP_ERR_OTA_PARTITION_CONFLICT for
- * that of the running app; ESP_ERR_OTA_ROLLBACK_INVALID_STATE while that waits for its verdict; ESP_ERR_NO_MEM if as
+ * that of the running app; ESP_ERR_OTA_ROLLBACK_INVALID_STATE while that has not been confirmed; ESP_ERR_NO_MEM if as
  * many as 4 are open; ESP_ERR_INVALID_SIZE; or an error of esp_partition */
 esp_err_t esp_ota_begin(const esp_partition_t *partition, size_t image_size, esp_ota_handle_t *out_handle);
 /** @return ESP_OK; ESP_ERR_INVALID_ARG; ESP_ERR_OTA_VALIDATE_FAILED if the first byte is no image's;
@@ -41,7 +41,7 @@ esp_err_t esp_ota_write(esp_ota_handle_t handle, const void *data, size_t size);
 esp_err_t esp_ota_end(esp_ota_handle_t handle);
 /** @return ESP_OK or ESP_ERR_NOT_FOUND */
 esp_err_t esp_ota_abort(esp_ota_handle_t handle);
-/** As esp_app_get_description(), under the name that it had before ESP-IDF 5. */
+/** esp_app_get_description() under the name that it had before ESP-IDF 5. */
 const esp_app_desc_t *esp_ota_get_app_description(void);
 /** @return ESP_OK; ESP_ERR_INVALID_ARG; ESP_ERR_NOT_SUPPORTED if it is no app partition; ESP_ERR_NOT_FOUND if no
  *  descriptor is there */
@@ -50,7 +50,7 @@ esp_err_t esp_ota_get_partition_description(const esp_partition_t *partition, es
 const esp_partition_t *esp_ota_get_last_invalid_partition(void);
 /** True if another slot of otadata has an app that is not invalid. */
 bool esp_ota_check_rollback_is_possible(void);
-/** Restarts into the app before. @return ESP_ERR_OTA_ROLLBACK_FAILED if there is none, or an error of esp_partition */
+/** Restarts into the previous app. @return ESP_ERR_OTA_ROLLBACK_FAILED if there is none, or as esp_partition. */
 esp_err_t esp_ota_mark_app_invalid_rollback_and_reboot(void);
 
 /** The partition that the running app lies in; NULL if no partition of the table covers it. */
@@ -59,7 +59,7 @@ const esp_partition_t *esp_ota_get_running_partition(void);
 const esp_partition_t *esp_ota_get_boot_partition(void);
 /** Checks the image in @p partition, then makes otadata select it. */
 esp_err_t esp_ota_set_boot_partition(const esp_partition_t *partition);
-/** The OTA slot behind @p start_from (NULL: the running partition), round robin. */
+/** The OTA slot after @p start_from (NULL: the running partition), round robin. */
 const esp_partition_t *esp_ota_get_next_update_partition(const esp_partition_t *start_from);
 /** State of the newest valid entry for this slot. */
 esp_err_t esp_ota_get_state_partition(const esp_partition_t *partition, esp_ota_img_states_t *ota_state);

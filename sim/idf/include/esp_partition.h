@@ -79,7 +79,7 @@ esp_partition_iterator_t esp_partition_find(esp_partition_type_t type, esp_parti
 const esp_partition_t *esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype,
                                                 const char *label);
 const esp_partition_t *esp_partition_get(esp_partition_iterator_t iterator);
-/** Behind the last match the iterator is released and NULL is returned. */
+/** After the last match the iterator is released and NULL is returned. */
 esp_partition_iterator_t esp_partition_next(esp_partition_iterator_t iterator);
 void esp_partition_iterator_release(esp_partition_iterator_t iterator);
 /** The entry of the table that is the same in flash chip, address and label; or NULL. */

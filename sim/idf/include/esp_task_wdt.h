@@ -14,7 +14,7 @@ extern "C" {
 
 typedef struct {
     uint32_t timeout_ms;
-    uint32_t idle_core_mask; /**< Accepted: idle tasks are not watched here. */
+    uint32_t idle_core_mask; /**< Ignored: idle tasks are not watched here. */
     bool trigger_panic;
 } esp_task_wdt_config_t;
 

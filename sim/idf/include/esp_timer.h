@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Timers, on the clock of the host, as the network is, and of all that tasks waited. Callbacks come while a task waits,
- * for the network or otherwise, which is when a chip with one core would run them at the latest. They must not block.
+ * Timers, on the clock of the host, as for the network, plus all the time that tasks waited. Callbacks come while a
+ * task waits, for the network or otherwise, which is when a chip with one core would run them at the latest. They must
+ * not block.
  */
 #pragma once
 
@@ -41,7 +42,7 @@ bool esp_timer_is_active(esp_timer_handle_t timer);
 esp_err_t esp_timer_stop(esp_timer_handle_t timer);
 /** @return ESP_OK, or ESP_ERR_INVALID_STATE if it is running. */
 esp_err_t esp_timer_delete(esp_timer_handle_t timer);
-/** Microseconds; only differences mean something. */
+/** Microseconds; only differences are meaningful. */
 int64_t esp_timer_get_time(void);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** @file Of ESP-TLS what event handlers of esp_http_client ask when a connection has ended. */
+/** @file The part of ESP-TLS that event handlers of esp_http_client call when a connection has ended. */
 #pragma once
 
 #include "esp_err.h"

@@ -132,7 +132,7 @@ typedef enum {
     WIFI_EVENT_AP_STADISCONNECTED,
 } wifi_event_t;
 
-/** Of the simulated chip there are those of the station. */
+/** The simulated chip posts those of the station. */
 ESP_EVENT_DECLARE_BASE(WIFI_EVENT);
 
 typedef struct {

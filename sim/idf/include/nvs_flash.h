@@ -10,7 +10,7 @@ extern "C" {
 
 /** ESP_ERR_NOT_FOUND without an "nvs" partition, ESP_ERR_NVS_NO_FREE_PAGES if it has no blank page. */
 esp_err_t nvs_flash_init(void);
-/** The same of another partition. */
+/** Starts the store in another partition, with the same errors. */
 esp_err_t nvs_flash_init_partition(const char *partition_label);
 /** Handles are closed. @return ESP_ERR_NVS_NOT_INITIALIZED */
 esp_err_t nvs_flash_deinit(void);

@@ -15,7 +15,7 @@ extern "C" {
 #define get_example_netif()    get_example_netif_from_desc(EXAMPLE_NETIF_DESC_STA)
 
 /** ESP_ERR_INVALID_STATE unless esp_netif_init() and esp_event_loop_create_default() were called before. Connects the
- *  station, as esp_wifi.h does it. */
+ * station through esp_wifi.h. */
 esp_err_t example_connect(void);
 esp_err_t example_disconnect(void);
 /** NULL unless connected, or for another description. */

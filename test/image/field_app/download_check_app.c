@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * An app of the field that is short: ESP_ERROR_CHECK() around everything, but for esp_self_reflasher_init(), whose
- * return value nobody looks at. It gets sdkconfig.h and esp_attr.h through self_reflasher.h.
+ * A short app of the field: ESP_ERROR_CHECK() around everything except esp_self_reflasher_init(), whose return value is
+ * ignored. It gets sdkconfig.h and esp_attr.h through self_reflasher.h.
  */
 #include "self_reflasher.h"
 

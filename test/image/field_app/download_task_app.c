@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * An app of the field in the manner of ESP-IDF's OTA examples: Wi-Fi with an event group, the work in a task of its
+ * An app of the field in the style of ESP-IDF's OTA examples: Wi-Fi with an event group, the work in a task of its
  * own, errors end in a task that waits for ever. Two images on one handle, staged in a data partition.
  */
 #include <string.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Tasks as threads of which exactly one runs at a time, and which change places only where FreeRTOS lets a task block:
+ * Tasks as threads of which exactly one runs at a time, and which are switched only where FreeRTOS lets a task block:
  * in delays, waits for events, queues and notifications, and when a task ends. Priorities, cores and stack depths are
- * taken and not used. Time passes when all tasks wait, then at once to the first of them that is due.
+ * accepted and ignored. Time passes when all tasks wait, and then jumps to when the first of them is due.
  */
 #pragma once
 
@@ -26,14 +26,14 @@ BaseType_t xTaskCreate(TaskFunction_t code, const char *name, uint32_t stack_dep
                        UBaseType_t priority, TaskHandle_t *created_task);
 BaseType_t xTaskCreatePinnedToCore(TaskFunction_t code, const char *name, uint32_t stack_depth, void *parameters,
                                    UBaseType_t priority, TaskHandle_t *created_task, BaseType_t core_id);
-/** NULL: the calling task. Another one never gets the turn again. */
+/** NULL: the calling task. Another one never runs again. */
 void vTaskDelete(TaskHandle_t task);
 /** Lets other tasks run; takes no time of the host. A chip on which all tasks only wait idles: the boot ends. */
 void vTaskDelay(TickType_t ticks);
 BaseType_t xTaskDelayUntil(TickType_t *previous_wake_time, TickType_t time_increment);
 #define vTaskDelayUntil(previous_wake_time, time_increment)                                                            \
     ((void)xTaskDelayUntil((previous_wake_time), (time_increment)))
-/** A delay of one tick: without it, who yields for ever would stop the time. */
+/** A delay of one tick: without it, a task that yields for ever would stop the time. */
 #define taskYIELD() vTaskDelay(1)
 /** Ticks that were waited, and the modelled time of the flash. */
 TickType_t xTaskGetTickCount(void);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * What the hardware can do. The simulated chip is asked at run time, so all that any of the chips has is there.
+ * What the hardware can do. The simulated chip is asked at run time, so everything that any of the chips has is
+ * defined.
  */
 #pragma once
 
