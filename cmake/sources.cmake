@@ -7,6 +7,7 @@ set(SR_FORMAT_SOURCES
     src/format/sr_boot_path.c
     src/format/sr_bundle.c
     src/format/sr_chip.c
+    src/format/sr_digest.c
     src/format/sr_image.c
     src/format/sr_mcuboot.c
     src/format/sr_md5.c
@@ -63,11 +64,9 @@ set(SR_ENGINE_SOURCES
     src/bundle/sr_migration.c
     src/bundle/sr_migration_apply.c
     src/bundle/sr_migration_encryption.c
-    src/bundle/sr_migration_entries.c
     src/bundle/sr_migration_in_place.c
     src/bundle/sr_migration_installed.c
     src/bundle/sr_migration_moves.c
-    src/bundle/sr_migration_old_records.c
     src/bundle/sr_migration_plan.c
     src/bundle/sr_migration_read_only.c
     src/bundle/sr_migration_record.c

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <zlib.h>
 
-#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
 
 /** A growing array of bytes. What comes after memory ran out is dropped, and `failed` is set. */
 typedef struct growing {
@@ -179,7 +178,7 @@ static bundle_write_status_t put_sectors(builder_t *builder, const bundle_region
 static bundle_write_status_t put_region(builder_t *builder, const bundle_region_t *region)
 {
     const uint32_t sectors = region->place.size / SR_SECTOR_SIZE;
-    const uint32_t first_in_block = region->place.address / SR_SECTOR_SIZE % SECTORS_PER_BLOCK;
+    const uint32_t first_in_block = region->place.address / SR_SECTOR_SIZE % SR_SECTORS_PER_BLOCK;
     put_region_row(builder, region);
     if (region->data == NULL) {
         return BUNDLE_WRITE_OK;
@@ -191,7 +190,7 @@ static bundle_write_status_t put_region(builder_t *builder, const bundle_region_
     }
     bundle_write_status_t status = BUNDLE_WRITE_OK;
     for (uint32_t first = 0; first < sectors && status == BUNDLE_WRITE_OK;) {
-        const uint32_t room = SECTORS_PER_BLOCK - (first_in_block + first) % SECTORS_PER_BLOCK;
+        const uint32_t room = SR_SECTORS_PER_BLOCK - (first_in_block + first) % SR_SECTORS_PER_BLOCK;
         const uint32_t end = sectors - first < room ? sectors : first + room;
         status = put_sectors(builder, region, first, end);
         first = end;

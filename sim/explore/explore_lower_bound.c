@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define GROUPS            4u
-#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
 
 typedef struct lower_bound_time {
     uint64_t typical_us, maximum_us;
@@ -89,7 +88,7 @@ static void add_erases(const change_t *change, uint32_t first, uint8_t groups, l
     const nor_timing_t *timing = change->config->timing;
     uint32_t erases = 0;
     bool whole = true;
-    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
+    for (uint32_t i = first; i < first + SR_SECTORS_PER_BLOCK; i++) {
         const uint32_t address = i * SR_SECTOR_SIZE;
         if (is_written(change, i, groups)) {
             erases += needs_erase(change, address);
@@ -108,7 +107,7 @@ static lower_bound_time_t time_of(const change_t *change, uint8_t groups)
     const nor_timing_t *timing = change->config->timing;
     lower_bound_time_t time = {0};
     for (uint32_t i = 0; i < sector_count(change); i++) {
-        if (i % SECTORS_PER_BLOCK == 0) {
+        if (i % SR_SECTORS_PER_BLOCK == 0) {
             add_erases(change, i, groups, &time);
         }
         if (is_written(change, i, groups)) {

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define INPUT_SIZE 256u
+#define INPUT_SIZE 128u
 #define NO_CHUNK   UINT32_MAX
 #define NO_DIGEST  UINT32_MAX
 #define KEPT       4u /**< Chunks at once: bootloader, table, otadata, the beginning of an app. */
@@ -23,9 +23,9 @@ static const char *TAG = "self_reflasher";
 
 /** Encoded bytes of a chunk, from its first one on. */
 typedef struct kept {
-    uint32_t chunk;
+    uint16_t chunk;
+    uint16_t lent;   /**< Bytes of it, the first ones, in memory that the caller has lent. */
     uint32_t length; /**< 0: none. */
-    uint32_t lent;   /**< Bytes of it, the first ones, in memory that the caller has lent. */
     uint8_t *in_lent;
     uint8_t *bytes; /**< The others, on the heap. */
 } kept_t;
@@ -131,7 +131,7 @@ esp_err_t sr_decoder_keep(sr_decoder_t *decoder, uint32_t chunk_index, uint32_t 
     if (kept == NULL || wanted == 0) {
         return ESP_OK;
     }
-    *kept = (kept_t){.chunk = chunk_index, .length = wanted, .lent = in_lent, .in_lent = lent};
+    *kept = (kept_t){.chunk = (uint16_t)chunk_index, .length = wanted, .lent = (uint16_t)in_lent, .in_lent = lent};
     if (wanted > in_lent) {
         kept->bytes = heap_caps_malloc(wanted - in_lent, MALLOC_CAP_8BIT);
         if (kept->bytes == NULL) {

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 /** Bytes of heap that a decoder needs at the most, on the chip. */
-#define SR_DECODER_MAX_HEAP (15u * 1024u + 576u)
+#define SR_DECODER_MAX_HEAP (15u * 1024u + 320u)
 
 typedef struct sr_decoder {
     const sr_bundle_t *bundle;

@@ -5,9 +5,8 @@
 
 #include <string.h>
 
-#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
-#define PAGES_PER_SECTOR  (SR_SECTOR_SIZE / SR_PAGE_SIZE)
-#define NEVER_FREE        (SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_CLOSED)
+#define PAGES_PER_SECTOR (SR_SECTOR_SIZE / SR_PAGE_SIZE)
+#define NEVER_FREE       (SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_CLOSED)
 
 /** Times in microseconds: W25Q32JV, revision G, table 9.6 "AC Electrical Characteristics". */
 #define PAGE_TYPICAL   400u
@@ -44,10 +43,10 @@ bool sr_map_block_erase(const sr_map_t *map, uint32_t block)
 {
     const uint32_t first = block / SR_SECTOR_SIZE;
     uint32_t dirty = 0;
-    if (first + SECTORS_PER_BLOCK > map->count) {
+    if (first + SR_SECTORS_PER_BLOCK > map->count) {
         return false;
     }
-    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK; i++) {
+    for (uint32_t i = first; i < first + SR_SECTORS_PER_BLOCK; i++) {
         const sr_map_flags_t flags = map->flags[i];
         const bool loses_nothing = sr_map_is_blank(flags) || (flags & SR_MAP_WRONG) != 0;
         if (!loses_nothing || (flags & SR_MAP_TARGET) == 0 || (flags & SR_MAP_NEEDED) != 0 ||
@@ -97,8 +96,8 @@ static void look_at_neighbour(sr_map_flags_t flags, bool owned, boot_block_t *fo
 
 static boot_block_t look_at_block(const sr_map_t *map, uint32_t first, uint16_t owned)
 {
-    boot_block_t found = {.loses_nothing = first + SECTORS_PER_BLOCK <= map->count};
-    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK && found.loses_nothing; i++) {
+    boot_block_t found = {.loses_nothing = first + SR_SECTORS_PER_BLOCK <= map->count};
+    for (uint32_t i = first; i < first + SR_SECTORS_PER_BLOCK && found.loses_nothing; i++) {
         const sr_map_flags_t flags = map->flags[i];
         if ((flags & SR_MAP_CLOSED_NOW) != 0) {
             found.loses_nothing = false;
@@ -115,7 +114,7 @@ uint32_t sr_map_boot_block(const sr_map_t *map)
 {
     for (uint32_t i = 0; i < map->count; i++) {
         if ((map->flags[i] & SR_MAP_COMMITTED) != 0 && (map->flags[i] & SR_MAP_WRONG) != 0) {
-            return (i - i % SECTORS_PER_BLOCK) * SR_SECTOR_SIZE;
+            return (i - i % SR_SECTORS_PER_BLOCK) * SR_SECTOR_SIZE;
         }
     }
     return UINT32_MAX;
@@ -175,7 +174,7 @@ static void summarize_times(const sr_map_t *map, sr_map_summary_t *summary)
     bool block_erase = false;
     for (uint32_t i = 0; i < map->count; i++) {
         const bool claimed = (map->flags[i] & SR_MAP_CLAIMED) != 0;
-        if (i % SECTORS_PER_BLOCK == 0) {
+        if (i % SR_SECTORS_PER_BLOCK == 0) {
             block_erase = claimed || sr_map_block_erase(map, i * SR_SECTOR_SIZE);
             typical += block_erase ? BLOCK_TYPICAL : 0;
             maximum += block_erase ? BLOCK_MAXIMUM : 0;
@@ -234,9 +233,9 @@ static bool may_lie(rule_t rule, uint32_t first, uint32_t sectors, uint32_t over
 {
     switch (rule) {
     case DATA_STARTS_A_BLOCK:
-        return (first + overhead) % SECTORS_PER_BLOCK == 0;
+        return (first + overhead) % SR_SECTORS_PER_BLOCK == 0;
     case CLEAR_OF_TRAILERS:
-        return first % SECTORS_PER_BLOCK + sectors <= SECTORS_PER_BLOCK - TRAILER_SECTORS;
+        return first % SR_SECTORS_PER_BLOCK + sectors <= SR_SECTORS_PER_BLOCK - TRAILER_SECTORS;
     default:
         return true;
     }
@@ -271,7 +270,7 @@ typedef enum compromise { NO_COMPROMISE, END_OF_BLOCK, WITH_BOOT_PATH, NOT_BLANK
 
 static bool has_boot_path(const sr_map_t *map, uint32_t block)
 {
-    for (uint32_t i = block; i < block + SECTORS_PER_BLOCK && i < map->count; i++) {
+    for (uint32_t i = block; i < block + SR_SECTORS_PER_BLOCK && i < map->count; i++) {
         if ((map->flags[i] & SR_MAP_COMMITTED) != 0) {
             return true;
         }
@@ -282,11 +281,11 @@ static bool has_boot_path(const sr_map_t *map, uint32_t block)
 static bool takes_mark(const sr_map_t *map, uint32_t index, compromise_t compromise)
 {
     const sr_map_flags_t flags = map->flags[index];
-    const uint32_t in_block = index % SECTORS_PER_BLOCK;
+    const uint32_t in_block = index % SR_SECTORS_PER_BLOCK;
     return is_free(map, index, NEVER_FREE | SR_MAP_NEW_USE) &&
            (compromise >= NOT_BLANK_YET || sr_map_is_blank(flags)) &&
            (compromise >= WITH_BOOT_PATH || !has_boot_path(map, index - in_block)) &&
-           (compromise >= END_OF_BLOCK || in_block < SECTORS_PER_BLOCK - TRAILER_SECTORS);
+           (compromise >= END_OF_BLOCK || in_block < SR_SECTORS_PER_BLOCK - TRAILER_SECTORS);
 }
 
 uint32_t sr_map_find_mark(const sr_map_t *map, uint32_t below)
@@ -317,8 +316,8 @@ uint32_t sr_map_longest_free(const sr_map_t *map)
  * sectors that it needs. */
 static uint32_t filled_up(uint32_t data_sectors)
 {
-    const uint32_t rest = data_sectors % SECTORS_PER_BLOCK;
-    return rest >= SR_WRITER_WORTH_A_BLOCK ? data_sectors - rest + SECTORS_PER_BLOCK : data_sectors;
+    const uint32_t rest = data_sectors % SR_SECTORS_PER_BLOCK;
+    return rest >= SR_WRITER_WORTH_A_BLOCK ? data_sectors - rest + SR_SECTORS_PER_BLOCK : data_sectors;
 }
 
 uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_are_known, uint32_t *data_sectors)
@@ -328,7 +327,7 @@ uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_a
     uint32_t place = UINT32_MAX;
     if (!slots_are_known) {
         place = find_run(map, overhead + sectors, CLEAR_OF_TRAILERS, overhead, without);
-    } else if (filled_up(sectors) >= SECTORS_PER_BLOCK) {
+    } else if (filled_up(sectors) >= SR_SECTORS_PER_BLOCK) {
         sectors = filled_up(sectors);
         place = find_run(map, overhead + sectors, DATA_STARTS_A_BLOCK, overhead, without);
     }

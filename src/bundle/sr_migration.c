@@ -14,7 +14,6 @@
 #include <stdio.h>
 
 #define DEFAULT_RETRIES 8u
-#define ATTEMPTS        4u
 
 static const char *TAG = "self_reflasher";
 
@@ -125,7 +124,7 @@ static esp_err_t allocate(sr_migration_t *migration)
     migration->journal =
         (sr_journal_t){.flash = &migration->system.flash, .address = SR_NO_ADDRESS, .list = migration->buffers->list};
     migration->writer = (sr_writer_t){
-        .flash = &migration->system.flash, .readback = migration->buffers->readback, .attempts = ATTEMPTS};
+        .flash = &migration->system.flash, .readback = migration->buffers->readback, .attempts = SR_WRITER_ATTEMPTS};
     return ESP_OK;
 }
 

@@ -11,8 +11,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
-
 static const char *TAG = "self_reflasher";
 
 /** Which sectors a pass writes. */
@@ -86,7 +84,7 @@ static esp_err_t write_block(sr_migration_t *migration, uint32_t first, wanted_t
     if (wanted == sr_map_is_body && sr_map_block_erase(map, first * SR_SECTOR_SIZE)) {
         err = sr_writer_erase_block(&migration->writer, first * SR_SECTOR_SIZE);
     }
-    for (uint32_t i = first; i < first + SECTORS_PER_BLOCK && i < map->count && err == ESP_OK; i++) {
+    for (uint32_t i = first; i < first + SR_SECTORS_PER_BLOCK && i < map->count && err == ESP_OK; i++) {
         if (wanted(map->flags[i])) {
             err = write_sector(migration, i * SR_SECTOR_SIZE);
             migration->progress.sectors_done++;
@@ -101,7 +99,7 @@ static esp_err_t write_all(sr_migration_t *migration, wanted_t wanted)
     esp_err_t err = ESP_OK;
     migration->progress.sectors_done = 0;
     migration->progress.sectors_total = count(migration, wanted);
-    for (uint32_t i = 0; i < migration->map.count && err == ESP_OK; i += SECTORS_PER_BLOCK) {
+    for (uint32_t i = 0; i < migration->map.count && err == ESP_OK; i += SR_SECTORS_PER_BLOCK) {
         const uint32_t before = migration->progress.sectors_done;
         err = write_block(migration, i, wanted);
         if (migration->progress.sectors_done != before) {

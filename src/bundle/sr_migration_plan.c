@@ -86,7 +86,7 @@ typedef struct owned_block {
 
 static void own(owned_block_t *block, sr_region_t region)
 {
-    for (uint32_t i = 0; i < SR_BLOCK_SIZE / SR_SECTOR_SIZE; i++) {
+    for (uint32_t i = 0; i < SR_SECTORS_PER_BLOCK; i++) {
         const sr_region_t sector = {block->address + i * SR_SECTOR_SIZE, SR_SECTOR_SIZE};
         block->owned = (uint16_t)(block->owned | (sr_region_overlaps(region, sector) ? 1u << i : 0));
     }

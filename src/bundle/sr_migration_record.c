@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+/* The record of a commit, in three parts: the list of what it has to write, the data that is put into free flash beside
+ * it, and what earlier records have left. */
 #include "bundle/sr_migration_internal.h"
 
+#include "self_reflasher_err.h"
+#include "flash/sr_flash_reader.h"
 #include "format/sr_digest.h"
+#include "format/sr_image.h"
 #include "port/sr_yield.h"
+#include "system/sr_partition.h"
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
@@ -11,6 +17,107 @@
 #include <string.h>
 
 static const char *TAG = "self_reflasher";
+
+esp_err_t sr_migration_tell_record(const sr_migration_t *migration, esp_err_t err)
+{
+    if (err != ESP_OK) {
+        ESP_LOGE(TAG, "staging, sector 0x%" PRIx32 ": %s", migration->writer.failed_address,
+                 esp_self_reflasher_err_to_name(err));
+    }
+    return err;
+}
+
+/* The list. */
+
+static bool in_region(sr_region_t region, uint32_t address)
+{
+    return sr_region_overlaps(region, (sr_region_t){address, SR_SECTOR_SIZE});
+}
+
+/* Part of the commit that a wrong sector of the boot path belongs to. What moves to the place of the old otadata is
+ * written with the bootloader: as soon as the new table is there, another app may run, and that would not finish
+ * anything. Content that only shares the block, such as the end of a bootloader that is longer than the old one, is
+ * written with the bootloader, too. */
+static sr_record_group_t boot_group_of(const sr_migration_t *migration, uint32_t address)
+{
+    const sr_boot_path_t *path = &migration->system.boot_path;
+    const sr_map_flags_t flags = sr_map_at(&migration->map, address);
+    if (in_region(path->table, address)) {
+        return SR_RECORD_TABLE;
+    }
+    if (in_region(path->otadata, address) && !sr_map_is_moved(flags)) {
+        return SR_RECORD_OTADATA;
+    }
+    const bool with_bootloader = in_region(path->bootloader, address) || (flags & SR_MAP_CONTENT) != 0;
+    return with_bootloader ? SR_RECORD_BOOTLOADER : SR_RECORD_NEIGHBOURS;
+}
+
+bool sr_migration_group_of(const sr_migration_t *migration, uint32_t address, sr_record_group_t *group)
+{
+    const sr_map_flags_t flags = sr_map_at(&migration->map, address);
+    const bool wrong = (flags & SR_MAP_WRONG) != 0;
+    if ((flags & SR_MAP_COMMITTED) != 0) {
+        /* Of those that are right in a claimed block, the commit holds what the bundle wants: to be blank. What else is
+         * blank there is nobody's, and so no record vouches for it. */
+        *group = wrong ? boot_group_of(migration, address) : SR_RECORD_NEIGHBOURS;
+        return wrong || ((flags & SR_MAP_CLAIMED) != 0 && (flags & SR_MAP_TARGET) != 0);
+    }
+    *group = SR_RECORD_DATA;
+    return wrong && (flags & SR_MAP_OLD_DATA) != 0;
+}
+
+static esp_err_t list_sector(sr_migration_t *migration, uint32_t address, sr_record_group_t group)
+{
+    const sr_map_flags_t flags = sr_map_at(&migration->map, address);
+    const bool blank = (flags & SR_MAP_CONTENT) == 0;
+    const sr_record_entry_t entry = {.address = address, .sectors = 1, .group = group, .blank = blank};
+    /* An entry is of one kind, so that what moves can be compared with its source. */
+    const bool like_the_last =
+        address > 0 && sr_map_is_moved(flags) == sr_map_is_moved(sr_map_at(&migration->map, address - SR_SECTOR_SIZE));
+    return like_the_last && sr_journal_extend(&migration->journal, group, address, blank)
+               ? ESP_OK
+               : sr_journal_add(&migration->journal, &entry);
+}
+
+esp_err_t sr_migration_list_groups(sr_migration_t *migration, sr_record_group_t first)
+{
+    sr_journal_start(&migration->journal, sr_migration_manifest_size(migration));
+    for (unsigned group = first; group <= SR_RECORD_OTADATA; group++) {
+        for (uint32_t i = 0; i < migration->map.count; i++) {
+            sr_record_group_t mine;
+            if (!sr_migration_group_of(migration, i * SR_SECTOR_SIZE, &mine) || mine != group) {
+                continue;
+            }
+            const esp_err_t err = list_sector(migration, i * SR_SECTOR_SIZE, mine);
+            if (err != ESP_OK) {
+                return err;
+            }
+        }
+    }
+    return ESP_OK;
+}
+
+uint32_t sr_migration_manifest_size(const sr_migration_t *migration)
+{
+    return migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
+}
+
+uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *sectors)
+{
+    const bool slots_are_known = migration->manifest.bundle.partition_table_offset != SR_BUNDLE_NO_TABLE;
+    return sr_map_find_record(&migration->map, SR_RECORD_OVERHEAD, slots_are_known, sectors);
+}
+
+esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged)
+{
+    uint32_t sectors;
+    *data_is_staged = sr_migration_list_groups(migration, SR_RECORD_DATA) == ESP_OK;
+    sectors = migration->journal.header.sectors;
+    *data_is_staged = *data_is_staged && sr_migration_find_place(migration, &sectors) != SR_NO_ADDRESS;
+    return *data_is_staged ? ESP_OK : sr_migration_list_groups(migration, SR_RECORD_NEIGHBOURS);
+}
+
+/* The data. */
 
 esp_err_t sr_migration_fetch(void *context, const sr_record_entry_t *entry, uint32_t index, uint8_t *data)
 {
@@ -154,4 +261,131 @@ esp_err_t sr_migration_check_moved(sr_migration_t *migration)
         return ESP_ERR_INVALID_STATE;
     }
     return err;
+}
+
+/* Earlier records. */
+
+static bool nobody_needs(const sr_migration_t *migration, sr_region_t region)
+{
+    for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
+        const sr_region_t sector = {region.address + offset, SR_SECTOR_SIZE};
+        const sr_map_flags_t flags = sr_map_at(&migration->map, sector.address);
+        const bool right = (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0 && (flags & SR_MAP_WRONG) == 0;
+        const bool replaced = migration->recovery.needs_copy && sr_region_overlaps(migration->recovery.place, sector);
+        const bool closed = (flags & SR_MAP_CLOSED_NOW) != 0;
+        if (closed || (right && !sr_map_is_blank(flags)) || ((flags & SR_MAP_NEEDED) != 0 && !replaced)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** What lies around the mark of a record, and in the sectors that it claims. */
+typedef struct cover {
+    const sr_flash_t *flash;
+    sr_region_t record; /**< Only gets smaller. */
+    bool has_app;
+} cover_t;
+
+/* A mark proves nothing: whoever can write 20 bytes somewhere could claim all that follows. So it counts only to the
+ * end of its own partition, or up to the next one if it lies in none: its writer could have written there as well. */
+static void stay_in_partition(void *context, const esp_partition_t *partition)
+{
+    cover_t *cover = context;
+    const sr_region_t place = sr_partition_region(partition);
+    const uint64_t end = (uint64_t)place.address + place.size;
+    const uint32_t mark = cover->record.address;
+    const uint64_t limit = mark < place.address ? place.address : mark < end ? end : UINT64_MAX;
+    const uint64_t claimed_end = (uint64_t)mark + cover->record.size;
+    if (place.size > 0 && limit < claimed_end) {
+        cover->record.size = (uint32_t)(limit - mark) & ~(SR_SECTOR_SIZE - 1u);
+    }
+}
+
+static void look_at_app(void *context, const esp_partition_t *partition)
+{
+    cover_t *cover = context;
+    sr_flash_reader_window_t window;
+    sr_image_t image;
+    sr_image_app_desc_t desc;
+    if (partition->type != ESP_PARTITION_TYPE_APP ||
+        !sr_region_overlaps(cover->record, sr_partition_region(partition))) {
+        return;
+    }
+    const sr_reader_t reader = sr_flash_reader(&window, cover->flash, partition->address, partition->size);
+    cover->has_app |= sr_image_parse(&reader, &image) == SR_IMAGE_OK &&
+                      sr_region_overlaps(cover->record, (sr_region_t){partition->address, image.length}) &&
+                      sr_image_app_desc(&reader, &image, &desc) &&
+                      sr_image_verify(&reader, &image, NULL) == SR_IMAGE_OK;
+}
+
+/* A mark that was left over also claims what has been written there since: a slot may hold an app by now, which no
+ * record worth anything contains. */
+static esp_err_t may_erase(const sr_migration_t *migration, sr_region_t *region, bool *may)
+{
+    cover_t cover = {.flash = &migration->system.flash, .record = *region};
+    esp_err_t err = sr_partition_visit(stay_in_partition, &cover);
+    *may = err == ESP_OK && nobody_needs(migration, cover.record);
+    if (*may) {
+        err = sr_partition_visit(look_at_app, &cover);
+    }
+    *may = *may && !cover.has_app;
+    *region = cover.record;
+    return err;
+}
+
+/* Goes on to the next record that may be erased, from old->address on. */
+static esp_err_t find(const sr_migration_t *migration, sr_journal_t *old)
+{
+    esp_err_t err;
+    bool may = false;
+    while ((err = sr_journal_find(old)) == ESP_OK) {
+        sr_region_t place = sr_journal_place(old);
+        err = may_erase(migration, &place, &may);
+        if (err != ESP_OK || may) {
+            const uint32_t sectors = place.size / SR_SECTOR_SIZE;
+            old->header.sectors = sectors > SR_RECORD_OVERHEAD ? sectors - SR_RECORD_OVERHEAD : 0;
+            break;
+        }
+        old->address += SR_SECTOR_SIZE;
+    }
+    return err;
+}
+
+esp_err_t sr_migration_mark_records(sr_migration_t *migration)
+{
+    sr_journal_t old = {.flash = &migration->system.flash};
+    esp_err_t err;
+    while ((err = find(migration, &old)) == ESP_OK) {
+        sr_map_mark(&migration->map, sr_journal_place(&old), SR_MAP_RELEASED);
+        old.address += SR_SECTOR_SIZE;
+    }
+    return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
+}
+
+/* One that cannot be erased, because its flash has failed or must not be written, is no reason to stop: at worst it
+ * writes what a signed manifest says, and only if all else is as that manifest says, too. But its place is not free. */
+static esp_err_t discard(sr_migration_t *migration, const sr_journal_t *old)
+{
+    const esp_err_t err = sr_journal_discard(old, &migration->writer, migration->buffers->scratch);
+    if (err == ESP_OK) {
+        return ESP_OK;
+    }
+    (void)sr_migration_tell_record(migration, err);
+    ESP_LOGW(TAG, "an old record at 0x%" PRIx32 " cannot be erased, and stays", old->address);
+    return sr_migration_rescan(migration, sr_journal_place(old));
+}
+
+esp_err_t sr_migration_discard_records(sr_migration_t *migration)
+{
+    sr_journal_t old = {.flash = &migration->system.flash};
+    esp_err_t err;
+    while ((err = find(migration, &old)) == ESP_OK) {
+        err = discard(migration, &old);
+        if (err != ESP_OK) {
+            break;
+        }
+        old.address += SR_SECTOR_SIZE;
+    }
+    return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;
 }

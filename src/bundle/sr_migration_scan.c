@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
-
 static void mark_partition(void *context, const esp_partition_t *partition)
 {
     if (sr_partition_is_data(partition)) {
@@ -110,7 +108,7 @@ esp_err_t sr_migration_scan(sr_migration_t *migration)
         if (err != ESP_OK) {
             return err;
         }
-        if (i % SECTORS_PER_BLOCK == 0) {
+        if (i % SR_SECTORS_PER_BLOCK == 0) {
             migration->progress.sectors_done = i;
             sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_CHECK);
         }

@@ -6,9 +6,6 @@
 
 #include <string.h>
 
-#define ATTEMPTS          4u /**< Erase and program cycles per sector before an ordinary copy gives up. */
-#define SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
-
 static void yield(const sr_copy_t *copy, uint32_t bytes)
 {
     if (copy->yield != NULL && !copy->in_place) {
@@ -178,7 +175,7 @@ static bool source_survives_block(const sr_copy_t *copy, sr_region_t block)
 static bool worth_block_erase(sr_copy_t *copy, sr_writer_t *writer, uint32_t block)
 {
     uint32_t dirty = 0;
-    for (uint32_t i = 0; i < SECTORS_PER_BLOCK; i++) {
+    for (uint32_t i = 0; i < SR_SECTORS_PER_BLOCK; i++) {
         sr_writer_sector_t sector;
         sr_writer_comparison_t comparison = {0};
         if (load_sector(copy, block + i * SR_SECTOR_SIZE, copy->workspace->data, &sector) != ESP_OK ||
@@ -258,7 +255,7 @@ static esp_err_t put_body(sr_copy_t *copy, sr_writer_t *writer)
 
 esp_err_t sr_copy_execute(sr_copy_t *copy)
 {
-    sr_writer_t body = make_writer(copy, ATTEMPTS);
+    sr_writer_t body = make_writer(copy, SR_WRITER_ATTEMPTS);
     body.program_only = copy->program_only;
     sr_writer_t boot_path = make_writer(copy, SR_BOOT_PATH_BUFFER_ATTEMPTS);
 
@@ -275,8 +272,8 @@ esp_err_t sr_copy_execute(sr_copy_t *copy)
 /* The first sector, which holds the mark, goes last. By now the chip boots: no reason to try for ever. */
 static void clear_leftover(sr_copy_t *copy)
 {
-    sr_writer_t writer = make_writer(copy, ATTEMPTS);
-    writer.attempts = ATTEMPTS;
+    sr_writer_t writer = make_writer(copy, SR_WRITER_ATTEMPTS);
+    writer.attempts = SR_WRITER_ATTEMPTS;
     if (copy->leftover.size > 0) {
         const uint32_t sectors = copy->leftover.size / SR_SECTOR_SIZE;
         (void)sr_writer_clear(&writer, copy->leftover.address + SR_SECTOR_SIZE, sectors - 1, copy->workspace->data);

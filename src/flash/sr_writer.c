@@ -202,10 +202,10 @@ static esp_err_t worth_a_block(sr_writer_t *writer, uint32_t address, uint32_t s
 {
     uint32_t dirty = 0;
     *worth = false;
-    if (!sr_region_is_aligned(address, SR_BLOCK_SIZE) || sectors < SR_BLOCK_SIZE / SR_SECTOR_SIZE) {
+    if (!sr_region_is_aligned(address, SR_BLOCK_SIZE) || sectors < SR_SECTORS_PER_BLOCK) {
         return ESP_OK;
     }
-    const esp_err_t err = sr_writer_count_dirty(writer, address, SR_BLOCK_SIZE / SR_SECTOR_SIZE, &dirty);
+    const esp_err_t err = sr_writer_count_dirty(writer, address, SR_SECTORS_PER_BLOCK, &dirty);
     *worth = err == ESP_OK && dirty >= SR_WRITER_WORTH_A_BLOCK;
     return err;
 }

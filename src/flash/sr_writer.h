@@ -16,6 +16,10 @@
 
 #define SR_WRITER_READBACK_SIZE 256u /**< Bytes of buffer that a writer needs for reading back. */
 
+/** How often a sector is erased and programmed before a call gives up, where the old system is whole. On the boot path
+ *  it is SR_BOOT_PATH_BUFFER_ATTEMPTS. */
+#define SR_WRITER_ATTEMPTS 4u
+
 typedef struct sr_writer {
     const sr_flash_t *flash;
     uint8_t *readback;       /**< SR_WRITER_READBACK_SIZE bytes of internal RAM, owned by the caller. */

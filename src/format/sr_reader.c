@@ -3,6 +3,18 @@
 
 #include <string.h>
 
+static int memory_read(void *context, uint32_t offset, void *buffer, size_t length)
+{
+    memcpy(buffer, (const uint8_t *)context + offset, length);
+    return 0;
+}
+
+sr_reader_t sr_reader_memory(const uint8_t *bytes, uint32_t size)
+{
+    /* The context is not const because other readers change theirs; this one only reads. */
+    return (sr_reader_t){.context = (void *)(uintptr_t)bytes, .read = memory_read, .size = size};
+}
+
 static int window_read(void *context, uint32_t offset, void *buffer, size_t length)
 {
     const sr_reader_window_t *window = context;

@@ -22,6 +22,9 @@ typedef struct sr_reader {
     uint32_t size; /**< Bytes in the window. */
 } sr_reader_t;
 
+/** Makes a reader over memory, which must outlive it. */
+sr_reader_t sr_reader_memory(const uint8_t *bytes, uint32_t size);
+
 /** A part of another reader, for parsers that expect their subject at offset 0. */
 typedef struct sr_reader_window {
     const sr_reader_t *base; /**< Must outlive the window. */

@@ -238,7 +238,7 @@ static bool count_held(held_t *held, const sr_record_entry_t *entry, const sr_re
     const bool elsewhere = entry->address < limits->bootloader || entry->address > limits->table;
     held->neighbours += entry->group == SR_RECORD_NEIGHBOURS ? entry->sectors : 0;
     held->elsewhere += entry->group > SR_RECORD_NEIGHBOURS && !entry->blank && elsewhere;
-    return held->neighbours < SR_BLOCK_SIZE / SR_SECTOR_SIZE && held->elsewhere <= SR_RECORD_MAX_HELD &&
+    return held->neighbours < SR_SECTORS_PER_BLOCK && held->elsewhere <= SR_RECORD_MAX_HELD &&
            (entry->group != SR_RECORD_NEIGHBOURS || entry->blank);
 }
 

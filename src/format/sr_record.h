@@ -19,9 +19,9 @@
 
 #define SR_RECORD_VERSION     3u
 #define SR_RECORD_MAX_ENTRIES 112u
-#define SR_RECORD_OVERHEAD    2u  /**< Sectors in front of manifest and data: mark and list. */
-#define SR_RECORD_MARK_SIZE   20u /**< Bytes of the mark that say something. */
-#define SR_RECORD_MAX_FILL    (SR_BLOCK_SIZE / SR_SECTOR_SIZE - 1u) /**< Sectors that fill up a block. */
+#define SR_RECORD_OVERHEAD    2u                          /**< Sectors in front of manifest and data: mark and list. */
+#define SR_RECORD_MARK_SIZE   20u                         /**< Bytes of the mark that say something. */
+#define SR_RECORD_MAX_FILL    (SR_SECTORS_PER_BLOCK - 1u) /**< Sectors that fill up a block. */
 /** Sectors with content that wait in RAM beside those of bootloader and table: otadata, and what shares the block. */
 #define SR_RECORD_MAX_HELD 16u
 

@@ -11,6 +11,8 @@
 #define SR_BLOCK_SIZE  0x10000u /**< Largest unit that is erased at once. */
 #define SR_PAGE_SIZE   0x100u   /**< Largest unit that is programmed at once. */
 
+#define SR_SECTORS_PER_BLOCK (SR_BLOCK_SIZE / SR_SECTOR_SIZE)
+
 typedef struct sr_region {
     uint32_t address; /**< First byte. */
     uint32_t size;    /**< Bytes; 0 is an empty region, which overlaps nothing. */

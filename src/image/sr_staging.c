@@ -13,8 +13,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define ATTEMPTS 4u
-
 static const char *TAG = "self_reflasher";
 
 struct sr_staging_buffers {
@@ -31,8 +29,8 @@ esp_err_t sr_staging_open(sr_staging_t *staging)
     staging->received = 0;
     staging->written = 0;
     staging->announced = -1;
-    staging->writer =
-        (sr_writer_t){.flash = &staging->system->flash, .readback = staging->buffers->readback, .attempts = ATTEMPTS};
+    staging->writer = (sr_writer_t){
+        .flash = &staging->system->flash, .readback = staging->buffers->readback, .attempts = SR_WRITER_ATTEMPTS};
     return ESP_OK;
 }
 
@@ -68,8 +66,7 @@ static esp_err_t sink_begin(void *context, int64_t length)
 static uint32_t sectors_to_come(const sr_staging_t *staging, uint32_t offset)
 {
     const uint64_t rest = staging->announced >= 0 ? (uint64_t)staging->announced - offset : SR_BLOCK_SIZE;
-    return rest < SR_BLOCK_SIZE ? (uint32_t)((rest + SR_SECTOR_SIZE - 1u) / SR_SECTOR_SIZE)
-                                : SR_BLOCK_SIZE / SR_SECTOR_SIZE;
+    return rest < SR_BLOCK_SIZE ? (uint32_t)((rest + SR_SECTOR_SIZE - 1u) / SR_SECTOR_SIZE) : SR_SECTORS_PER_BLOCK;
 }
 
 /* One erase of a whole block costs as much as 3.3 sector erases. What will arrive is not known yet, so this is a guess:

@@ -14,8 +14,6 @@
 
 #include <inttypes.h>
 
-#define ATTEMPTS 4u
-
 static const char *TAG = "self_reflasher";
 
 void sr_transfer_progress(const esp_self_reflasher_config_t *config, esp_self_reflasher_phase_t phase, size_t done,
@@ -215,7 +213,7 @@ static esp_err_t copy_in_place(sr_copy_t *copy)
 
 static esp_err_t copy_bootloader(const sr_transfer_t *transfer, const sr_recovery_t *recovery, sr_copy_t *copy)
 {
-    sr_writer_t writer = {.flash = &copy->flash, .readback = copy->workspace->readback, .attempts = ATTEMPTS};
+    sr_writer_t writer = {.flash = &copy->flash, .readback = copy->workspace->readback, .attempts = SR_WRITER_ATTEMPTS};
     if (!copy->guarded) {
         return ESP_OK;
     }

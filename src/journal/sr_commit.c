@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define DATA_ATTEMPTS 4u
-
 /* A blank sector that the chip decrypts is written like content: erased cells read as something else there. */
 static uint32_t used_of(const sr_commit_t *commit, const sr_record_entry_t *entry, uint32_t address)
 {
@@ -80,7 +78,8 @@ static esp_err_t put_data(sr_commit_t *commit, sr_writer_t *writer, const sr_rec
 
 static esp_err_t put_all_data(sr_commit_t *commit)
 {
-    sr_writer_t writer = {.flash = commit->journal->flash, .readback = commit->readback, .attempts = DATA_ATTEMPTS};
+    sr_writer_t writer = {
+        .flash = commit->journal->flash, .readback = commit->readback, .attempts = SR_WRITER_ATTEMPTS};
     esp_err_t err = ESP_OK;
     for (uint32_t i = 0; i < commit->journal->header.count && err == ESP_OK; i++) {
         const sr_record_entry_t entry = sr_journal_entry(commit->journal, i);

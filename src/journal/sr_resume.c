@@ -15,8 +15,6 @@
 #include <inttypes.h>
 #include <stddef.h>
 
-#define ATTEMPTS 4u
-
 static const char *TAG = "self_reflasher";
 
 /** All that finishing a record needs, in internal RAM. */
@@ -170,7 +168,8 @@ static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t 
         return err;
     }
     resume->journal = (sr_journal_t){.flash = &resume->system.flash, .list = resume->list};
-    resume->writer = (sr_writer_t){.flash = &resume->system.flash, .readback = resume->readback, .attempts = ATTEMPTS};
+    resume->writer =
+        (sr_writer_t){.flash = &resume->system.flash, .readback = resume->readback, .attempts = SR_WRITER_ATTEMPTS};
     resume->verification = (sr_verification_t){.config = config,
                                                .system = &resume->system,
                                                .journal = &resume->journal,

@@ -2,6 +2,7 @@
 #include "net/sr_manifest.h"
 
 #include "self_reflasher_err.h"
+#include "flash/sr_flash_reader.h"
 #include "format/sr_digest.h"
 
 #include "esp_heap_caps.h"
@@ -20,17 +21,17 @@ void sr_manifest_free(sr_manifest_t *manifest)
 /* In pieces, so that nobody who is not trusted can ask for memory. */
 static esp_err_t hash_record(const sr_flash_t *flash, sr_region_t place, uint8_t digest[SR_SHA256_SIZE])
 {
-    uint8_t piece[SR_PAGE_SIZE];
-    sr_sha256_t sha;
-    esp_err_t err = ESP_OK;
-    sr_sha256_start(&sha);
-    for (uint32_t offset = 0; offset < place.size && err == ESP_OK; offset += SR_PAGE_SIZE) {
-        const uint32_t left = place.size - offset;
-        const uint32_t length = left < SR_PAGE_SIZE ? left : SR_PAGE_SIZE;
-        err = sr_flash_read(flash, place.address + offset, piece, length);
-        sr_sha256_update(&sha, piece, length);
+    sr_flash_reader_window_t window;
+    const sr_reader_t reader = sr_flash_reader(&window, flash, place.address, place.size);
+    switch (sr_digest_range(&reader, 0, place.size, digest)) {
+    case SR_DIGEST_READ_FAILED:
+        return window.err;
+    case SR_DIGEST_CRYPTO_FAILED:
+        return ESP_FAIL;
+    case SR_DIGEST_OK:
+        break;
     }
-    return sr_sha256_finish(&sha, digest) == 0 || err != ESP_OK ? err : ESP_FAIL;
+    return ESP_OK;
 }
 
 /* Brings what was verified into RAM; it must still be the same bytes. */

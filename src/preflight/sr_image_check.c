@@ -1,30 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "preflight/sr_image_check.h"
 
+#include "format/sr_digest.h"
 #include "format/sr_mcuboot.h"
 #include "format/sr_reader.h"
 
 #include <string.h>
 
-#define HASH_STEP 256u /**< Bytes read at once; they are on the stack. */
-
 sr_image_check_status_t sr_image_check_sha256(const sr_reader_t *image, const uint8_t expected[SR_SHA256_SIZE])
 {
-    uint8_t piece[HASH_STEP];
     uint8_t digest[SR_SHA256_SIZE];
-    sr_sha256_t sha;
-    sr_sha256_start(&sha);
-    for (uint32_t offset = 0; offset < image->size; offset += HASH_STEP) {
-        const uint32_t left = image->size - offset;
-        const uint32_t length = left < HASH_STEP ? left : HASH_STEP;
-        if (image->read(image->context, offset, piece, length) != 0) {
-            (void)sr_sha256_finish(&sha, NULL);
-            return SR_IMAGE_CHECK_READ_FAILED;
-        }
-        sr_sha256_update(&sha, piece, length);
-    }
-    if (sr_sha256_finish(&sha, digest) != 0) {
+    switch (sr_digest_range(image, 0, image->size, digest)) {
+    case SR_DIGEST_READ_FAILED:
+        return SR_IMAGE_CHECK_READ_FAILED;
+    case SR_DIGEST_CRYPTO_FAILED:
         return SR_IMAGE_CHECK_CRYPTO_FAILED;
+    case SR_DIGEST_OK:
+        break;
     }
     return memcmp(digest, expected, SR_SHA256_SIZE) == 0 ? SR_IMAGE_CHECK_OK : SR_IMAGE_CHECK_SHA256;
 }
@@ -122,13 +114,6 @@ sr_image_check_status_t sr_image_check_image(const sr_image_check_t *check, sr_i
     return check->secure_boot ? check_signed(check) : SR_IMAGE_CHECK_OK;
 }
 
-static int memory_read(void *context, uint32_t offset, void *buffer, size_t length)
-{
-    const uint8_t *bytes = context;
-    memcpy(buffer, bytes + offset, length);
-    return 0;
-}
-
 sr_image_check_status_t sr_image_check_start(const uint8_t *start, uint32_t length, sr_region_t destination,
                                              const sr_chip_t *chip, sr_image_check_detail_t *detail)
 {
@@ -138,7 +123,7 @@ sr_image_check_status_t sr_image_check_start(const uint8_t *start, uint32_t leng
     if (!sr_region_contains(known, place)) {
         return SR_IMAGE_CHECK_OK;
     }
-    const sr_reader_t memory = {.context = (void *)(uintptr_t)start, .read = memory_read, .size = length};
+    const sr_reader_t memory = sr_reader_memory(start, length);
     sr_reader_window_t window;
     const sr_reader_t reader = sr_reader_window(&window, &memory, place.address - destination.address, UINT32_MAX);
     sr_image_t image;

@@ -2,6 +2,7 @@
 #include "recovery/sr_recovery.h"
 
 #include "flash/sr_flash_reader.h"
+#include "format/sr_digest.h"
 #include "format/sr_image.h"
 #include "format/sr_partition_table.h"
 #include "format/sr_reader.h"
@@ -59,28 +60,14 @@ static bootloader_t find_bootloader(const sr_system_t *system, const sr_reader_t
     return (bootloader_t){.sectors = sectors, .length = is_signed ? sectors.size : image.length};
 }
 
-static bool digest_of(const sr_reader_t *reader, uint32_t address, uint32_t length, uint8_t digest[SR_SHA256_SIZE])
-{
-    uint8_t piece[COMPARE_STEP];
-    bool read = sr_region_fits((sr_region_t){address, length}, reader->size);
-    sr_sha256_t sha;
-    sr_sha256_start(&sha);
-    for (uint32_t offset = 0; offset < length && read; offset += COMPARE_STEP) {
-        const uint32_t step = length - offset < COMPARE_STEP ? length - offset : COMPARE_STEP;
-        read = reader->read(reader->context, address + offset, piece, step) == 0;
-        sr_sha256_update(&sha, piece, read ? step : 0);
-    }
-    return sr_sha256_finish(&sha, digest) == 0 && read;
-}
-
 /* True if the recovery place will hold what the bootloader's place will hold. By digests: the bytes may come from a
  * bundle, and going back and forth in it would fetch them again each time. */
 static bool will_be_new(const sr_system_t *system, const sr_reader_t *after, const bootloader_t *there)
 {
     uint8_t recovery[SR_SHA256_SIZE];
     uint8_t primary[SR_SHA256_SIZE];
-    return there->length > 0 && digest_of(after, system->recovery, there->length, recovery) &&
-           digest_of(after, system->chip->bootloader_offset, there->length, primary) &&
+    return there->length > 0 && sr_digest_range(after, system->recovery, there->length, recovery) == SR_DIGEST_OK &&
+           sr_digest_range(after, system->chip->bootloader_offset, there->length, primary) == SR_DIGEST_OK &&
            memcmp(recovery, primary, sizeof(recovery)) == 0;
 }
 

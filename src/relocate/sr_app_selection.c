@@ -14,8 +14,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define ATTEMPTS 4u
-
 static const char *TAG = "self_reflasher";
 
 bool sr_app_selection_is_possible(const sr_slots_t *slots)
@@ -73,7 +71,7 @@ static esp_err_t tell_otadata(uint32_t address, esp_err_t err)
 static esp_err_t clear_entry(const sr_system_t *system, uint32_t entry, sr_copy_workspace_t *workspace)
 {
     const uint32_t address = system->boot_path.otadata.address + entry * SR_SECTOR_SIZE;
-    sr_writer_t writer = {.flash = &system->flash, .readback = workspace->readback, .attempts = ATTEMPTS};
+    sr_writer_t writer = {.flash = &system->flash, .readback = workspace->readback, .attempts = SR_WRITER_ATTEMPTS};
     return tell_otadata(address, sr_writer_clear(&writer, address, 1, workspace->data));
 }
 
@@ -85,7 +83,7 @@ static esp_err_t write_entry(const sr_system_t *system, const sr_otadata_t *otad
     const int active = sr_otadata_active(otadata);
     const uint32_t target = active == 0 ? 1u : 0u;
     const uint32_t sequence = next_sequence(otadata, active, index, slots);
-    sr_writer_t writer = {.flash = &system->flash, .readback = workspace->readback, .attempts = ATTEMPTS};
+    sr_writer_t writer = {.flash = &system->flash, .readback = workspace->readback, .attempts = SR_WRITER_ATTEMPTS};
     const sr_writer_sector_t sector = {.address = system->boot_path.otadata.address + target * SR_SECTOR_SIZE,
                                        .used = SR_OTADATA_ENTRY_SIZE,
                                        .data = workspace->data};

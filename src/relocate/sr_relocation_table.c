@@ -150,12 +150,6 @@ static uint32_t room_at(search_t *search, uint32_t place)
     return size;
 }
 
-static int read_bytes(void *context, uint32_t offset, void *buffer, size_t length)
-{
-    memcpy(buffer, (const uint8_t *)context + offset, length);
-    return 0;
-}
-
 /** The flash with the app at its new place, and with the table that says so. */
 typedef struct outlook {
     sr_flash_reader_window_t flash_window, app_window;
@@ -171,7 +165,7 @@ static sr_reader_t look_ahead(outlook_t *outlook, const sr_system_t *system, uin
     outlook->with_app =
         (sr_reader_overlay_t){.flash = &outlook->flash, .image = &outlook->app, .destination = {address, app.size}};
     outlook->moved = sr_reader_overlay(&outlook->with_app);
-    outlook->table = (sr_reader_t){.context = table, .read = read_bytes, .size = SR_SECTOR_SIZE};
+    outlook->table = sr_reader_memory(table, SR_SECTOR_SIZE);
     outlook->with_table = (sr_reader_overlay_t){
         .flash = &outlook->moved, .image = &outlook->table, .destination = system->boot_path.table};
     return sr_reader_overlay(&outlook->with_table);

@@ -35,7 +35,7 @@ uint16_t sr_slots_in(const sr_slots_t *slots, sr_region_t region)
 }
 
 const esp_partition_t *sr_slots_find_staging(const sr_system_t *system, const sr_slots_t *slots, uint16_t taken,
-                                              uint32_t wanted)
+                                             uint32_t wanted)
 {
     const esp_partition_t *best = NULL;
     const uint16_t not_free =

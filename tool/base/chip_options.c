@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/base/chip_options.h"
 
+#include "format/sr_reader.h"
+
 #include "format/sr_bytes.h"
 #include "format/sr_region.h"
 #include "tool/base/chip_names.h"
@@ -170,7 +172,7 @@ void chip_read_table(const uint8_t *flash, uint32_t size, uint32_t partition_tab
     uint32_t place = partition_table == 0 ? SR_PARTITION_TABLE_OFFSET : partition_table;
     *table = (sr_partition_table_t){0};
     if (sr_region_fits((sr_region_t){place, SR_PARTITION_TABLE_SIZE}, size)) {
-        sr_reader_t reader = memory_reader(flash + place, size - place);
+        sr_reader_t reader = sr_reader_memory(flash + place, size - place);
         sr_partition_table_parse(&reader, 0, table); // its status does not count: see the header
     }
 }

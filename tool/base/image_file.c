@@ -86,15 +86,3 @@ void image_file_free(image_file_t *file)
     free(file->bytes);
     file->bytes = NULL;
 }
-
-static int read_memory(void *context, uint32_t offset, void *buffer, size_t length)
-{
-    memcpy(buffer, (const uint8_t *)context + offset, length);
-    return 0;
-}
-
-sr_reader_t memory_reader(const uint8_t *bytes, uint32_t size)
-{
-    // the reader's context is not const because other readers change theirs; this one only reads
-    return (sr_reader_t){.context = (void *)(uintptr_t)bytes, .read = read_memory, .size = size};
-}

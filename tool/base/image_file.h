@@ -25,6 +25,3 @@ int image_file_load(const char *path, image_file_t *file);
 int image_file_load_flash(const char *path, image_file_t *file);
 
 void image_file_free(image_file_t *file);
-
-/** A window over memory, which must outlive it. */
-sr_reader_t memory_reader(const uint8_t *bytes, uint32_t size);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/pack/flash_settings.h"
 
+#include "format/sr_reader.h"
+
 #include "format/sr_digest.h"
 #include "tool/base/image_file.h"
 
@@ -111,7 +113,7 @@ const char *flash_settings_apply(const flash_settings_t *settings, const sr_chip
     if (memcmp(image + HEADER_MODE, bytes, sizeof(bytes)) == 0) {
         return NULL;
     }
-    const sr_reader_t reader = memory_reader(image, room);
+    const sr_reader_t reader = sr_reader_memory(image, room);
     sr_image_t parsed;
     if (sr_image_parse(&reader, &parsed) != SR_IMAGE_OK || sr_image_verify(&reader, &parsed, NULL) != SR_IMAGE_OK ||
         parsed.chip_id != chip->image_chip_id) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/pack/moves.h"
 
+#include "format/sr_reader.h"
+
 #include "tool/base/command.h"
 #include "tool/base/number.h"
 #include "tool/pack/flash_layout.h"
@@ -28,7 +30,7 @@ int moves_read_table(const image_file_t *file, uint32_t table_offset, sr_partiti
     const uint32_t rest = file->size - places[i];
     memset(raw, 0xFF, sizeof(raw)); // a table may be stored without the blank bytes after it
     memcpy(raw, file->bytes + places[i], rest < sizeof(raw) ? rest : sizeof(raw));
-    const sr_reader_t reader = memory_reader(raw, sizeof(raw));
+    const sr_reader_t reader = sr_reader_memory(raw, sizeof(raw));
     const sr_partition_table_status_t status = sr_partition_table_parse(&reader, 0, table);
     return status == SR_PARTITION_TABLE_OK ? STATUS_OK
                                            : complain(STATUS_BAD_INPUT, "%s: partition table at 0x%" PRIx32 ": %s",
@@ -72,7 +74,7 @@ static sr_region_t clip(sr_region_t region, uint32_t size)
 void moves_find_boot_path(const image_file_t *flash, const sr_chip_t *chip, uint32_t table_offset, sr_boot_path_t *path)
 {
     const bool table = table_offset != SR_BUNDLE_NO_TABLE;
-    const sr_reader_t reader = memory_reader(flash->bytes, flash->size);
+    const sr_reader_t reader = sr_reader_memory(flash->bytes, flash->size);
     const sr_region_t none = {0};
     // without a table there is nothing that a bootloader must end before
     sr_boot_path_find(&reader, chip, table ? table_offset : flash->size, none, none, path);

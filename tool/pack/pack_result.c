@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/pack/pack_result.h"
 
+#include "format/sr_reader.h"
+
 #include "format/sr_bytes.h"
 #include "format/sr_image.h"
 #include "preflight/sr_preflight.h"
@@ -105,7 +107,7 @@ static bool packed_image(const pack_result_t *result, uint32_t address, sr_image
     if (flash_layout_want(result->layout, address) != SR_BUNDLE_CONTENT) {
         return false;
     }
-    const sr_reader_t reader = memory_reader(result->layout->bytes + address, FLASH_LIMIT - address);
+    const sr_reader_t reader = sr_reader_memory(result->layout->bytes + address, FLASH_LIMIT - address);
     return sr_image_parse(&reader, image) == SR_IMAGE_OK && image->chip_id == result->chip->image_chip_id;
 }
 

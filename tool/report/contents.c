@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/report/contents.h"
 
+#include "format/sr_reader.h"
+
 #include "format/sr_bytes.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
@@ -25,7 +27,7 @@
 
 static sr_reader_t window(const contents_t *contents, uint32_t address, uint32_t size)
 {
-    return memory_reader(contents->bytes + address, size);
+    return sr_reader_memory(contents->bytes + address, size);
 }
 
 /** Adds an element to a growing array. @return The new element, zeroed; memory that runs out ends the program. */
@@ -426,7 +428,7 @@ static bool is_whole_flash_size(uint32_t size)
 /** For a file that starts with an ESP image: app, bootloader, or bootloader and more. */
 static contents_kind_t kind_of_esp_file(const image_file_t *file, const boot_chip_t *chip, uint32_t *base)
 {
-    sr_reader_t reader = memory_reader(file->bytes, file->size);
+    sr_reader_t reader = sr_reader_memory(file->bytes, file->size);
     sr_image_t image = {0};
     sr_image_app_desc_t desc;
     sr_image_status_t status = sr_image_parse(&reader, &image);
@@ -545,7 +547,7 @@ void contents_boot(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_
 
 void contents_app_name(const uint8_t *flash, uint32_t size, uint32_t address, char *out, size_t capacity)
 {
-    sr_reader_t reader = memory_reader(flash + address, size - address);
+    sr_reader_t reader = sr_reader_memory(flash + address, size - address);
     sr_image_t image;
     sr_image_app_desc_t desc;
     sr_mcuboot_image_t mcuboot;

@@ -24,8 +24,8 @@ typedef enum {
     TINFL_STATUS_HAS_MORE_OUTPUT = 2,
 } tinfl_status;
 
-#define TINFL_ARENA_SIZE                                                                                               \
-    11392u /**< For zlib's state and a window of 4 KiB: makes the struct as large as the real one. */
+/** For zlib's state and a window of 4 KiB. The struct is 400 bytes larger than the real one, which has 10,992. */
+#define TINFL_ARENA_SIZE 11264u
 
 typedef struct tinfl_decompressor_tag {
     mz_uint32 m_state; /**< 0: start; 1: at work; 2: done. */
