@@ -31,7 +31,7 @@ typedef struct sr_source {
     sr_source_retry_t on_retry;           /**< May be NULL. */
     void *retry_context;
 
-    sr_http_t client;    /**< Set by sr_source_open(), like all below. Has its own address. */
+    sr_http_t client;    /**< Set by sr_source_open(), like all below. Must not be moved in memory. */
     bool connected;      /**< A response is being read. */
     bool failed;         /**< The last read failed; the next one starts from the first URL. */
     bool led_astray;     /**< The last request was refused at the target of a redirect. */
