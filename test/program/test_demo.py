@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What scripts/demo prints: one page, of which README shows a part.
+"""What scripts/demo prints: one page, of which docs/rehearsal.md shows a part.
 
 usage: test_demo.py PROGRAM_FOLDER
 """
@@ -49,9 +49,9 @@ class Demo(unittest.TestCase):
             self.assertIn(run.returncode, (0, 1), line + run.stderr)  # 1: a rehearsal that boots nothing
             self.assertNotEqual(run.stdout, "")
 
-    def test_readme_shows_it(self):
-        readme = (ROOT / "README.md").read_text(encoding="utf-8")
-        shown = with_any_port(re.search(r"^```text\n(== dummy images over HTTP.*?)^```", readme, re.M | re.S)[1])
+    def test_page_shows_it(self):
+        page = (ROOT / "docs" / "rehearsal.md").read_text(encoding="utf-8")
+        shown = with_any_port(re.search(r"^```text\n(== dummy images over HTTP.*?)^```", page, re.M | re.S)[1])
         at = 0
         for part in shown.split("[...]\n"):
             at = self.output.find(part, at)
