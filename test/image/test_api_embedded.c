@@ -684,6 +684,9 @@ static void in_place_copy_never_gives_up(void **state)
     }
 }
 
+/** One of so many reads fails: a sector is compared in 16 of them. */
+#define FEW_READS 120u
+
 /* Reading fails, too: each read of the engine with probability 1 in `failing_reads`, 0: none. */
 static uint32_t failing_reads;
 static uint64_t failing_reads_random;
@@ -705,7 +708,7 @@ static void reads_that_fail_now_and_then_are_retried(void **state)
     for (uint32_t i = 0; i < 40; i++) {
         fill(API_OTA_0, API_OTA_2, i);
         api_chip_snapshot(&chip);
-        failing_reads = 60;
+        failing_reads = FEW_READS;
         failing_reads_random = i;
         const esp_err_t err = copy_region(API_OTA_1 + 0x1234, 0x23456, API_OTA_1, 0x30000);
         failing_reads = 0;
@@ -747,7 +750,7 @@ static void in_place_copy_survives_failing_reads_over_its_own_source(void **stat
         const uint32_t source = API_OTA_2 + 0x23456 - i * 0x5000;
         in_place->config = api_embedded(source, 0x30001, API_OTA_2 + i % 2 * 0x20000, 0x31000);
         /* Before it starts, it may return an error. */
-        failing_reads = 60;
+        failing_reads = FEW_READS;
         failing_reads_random = i;
         const sim_end_t end = sim_call(copy_in_child, in_place);
         failing_reads = 0;
