@@ -35,8 +35,8 @@ HOST_LIBRARIES = ("psa", "mbedtls", "zlib.h", "zconf.h")
 BUNDLE_HEADER = "self_reflasher_bundle.h"
 USER = ()  # the caller's own functions
 
-# The ways out of the way, src/relocate.
-WAYS = ("sr_relocation_slot", "sr_relocation_stay", "sr_relocation_table", "sr_relocation_in_place")
+# The methods of relocation, src/relocate.
+METHODS = ("sr_relocation_slot", "sr_relocation_stay", "sr_relocation_table", "sr_relocation_in_place")
 
 # Whom a call through a struct's member can reach, by the member's name.
 CALLBACKS = {
@@ -54,11 +54,11 @@ CALLBACKS = {
         "check_place", "load_list", "check_app", "load_manifest", "check_device", "find_mark", "check_list",
         "check_security", "confirm_data", "spares_what_runs", "check_read_only", "check_moves", "check_rest",
         "check_mark", "check_result")),
-    "propose": tuple(f"{way}.c:propose" for way in WAYS),
+    "propose": tuple(f"{method}.c:propose" for method in METHODS),
     "why_not": ("sr_relocation_table.c:why_not", "sr_relocation_in_place.c:why_not"),
-    "execute": tuple(f"{way}.c:execute" for way in WAYS),
+    "execute": tuple(f"{method}.c:execute" for method in METHODS),
     "object": ("sr_migration_relocation.c:object",),
-    "overwrite": ("sr_migration_relocation.c:overwrite", "self_reflasher.c:overwrite"),
+    "write": ("sr_migration_relocation.c:write_target", "self_reflasher.c:overwrite"),
     "on_commit": ("sr_migration_relocation.c:on_commit",),
     "begin": ("sink_begin",),
     "data": ("sink_data",),

@@ -20,11 +20,8 @@ typedef struct boot_memory {
     boot_range_t dram, iram; /**< What an app may be loaded to. Equal, too, where instructions and data share a bus. */
     boot_range_t rtc_fast, rtc_slow; /**< Empty if the chip has none. */
     uint32_t rom_stack;              /**< Where the stack of ROM and bootloader starts, growing down; 0: not known. */
-    bool windowed;              /**< Xtensa with register windows: every function starts with the instruction ENTRY. */
-    bool page_variable;         /**< The MMU's page size may differ from 64 KiB; the app's descriptor tells it. */
-    uint16_t recovery_revision; /**< Lowest revision whose ROM supports a recovery bootloader; 0: none does. */
-    bool knows_version;         /**< The ROM checks the bootloader's secure version. */
-    bool old_rev_minor; /**< ESP-IDF before 4.4.3 took the minor revision for the chip's revision, not the major. */
+    bool windowed;      /**< Xtensa with register windows: every function starts with the instruction ENTRY. */
+    bool page_variable; /**< The MMU's page size may differ from 64 KiB; the app's descriptor tells it. */
 } boot_memory_t;
 
 typedef struct boot_segment {

@@ -163,7 +163,7 @@ static bool version_fits(boot_t *boot)
 {
     const boot_loader_t *loader = &boot->loader;
     uint8_t desc[VERSION_OFFSET + 1] = {0};
-    if (boot->efuses.bootloader_version == 0 || !boot->memory->knows_version) {
+    if (boot->efuses.bootloader_version == 0 || !boot->chip->rom_checks_version) {
         return true;
     }
     boot_read(boot, loader->offset + loader->segments[0].data_offset, desc, sizeof(desc));

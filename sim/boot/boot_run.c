@@ -17,8 +17,7 @@
 #define DESC_VERSION   8u // offset of the ESP-IDF version in a bootloader's descriptor
 
 // From soc/soc.h and soc/soc_caps.h of each target in ESP-IDF v6.0. The stack of the ESP32-P4's ROM depends on the
-// revision of the silicon, so none is given. From which revision on a ROM supports a recovery bootloader: comments in
-// sdkconfig.ci.recovery_bootloader.* of ESP-IDF's examples/system/ota/partitions_ota.
+// revision of the silicon, so none is given.
 static const boot_memory_t memories[] = {
     {.chip_id = 0x00,
      .drom = {0x3F400000, 0x3F800000},
@@ -44,8 +43,7 @@ static const boot_memory_t memories[] = {
      .dram = {0x3FC80000, 0x3FCE0000},
      .iram = {0x4037C000, 0x403E0000},
      .rtc_fast = {0x50000000, 0x50002000},
-     .rom_stack = 0x3FCDE710,
-     .old_rev_minor = true},
+     .rom_stack = 0x3FCDE710},
     {.chip_id = 0x09,
      .drom = {0x3C000000, 0x3E000000},
      .irom = {0x42000000, 0x44000000},
@@ -54,8 +52,7 @@ static const boot_memory_t memories[] = {
      .rtc_fast = {0x600FE000, 0x60100000},
      .rtc_slow = {0x50000000, 0x50002000},
      .rom_stack = 0x3FCEB710,
-     .windowed = true,
-     .old_rev_minor = true},
+     .windowed = true},
     {.chip_id = 0x0C,
      .drom = {0x3C000000, 0x3C400000},
      .irom = {0x42000000, 0x42400000},
@@ -85,26 +82,21 @@ static const boot_memory_t memories[] = {
      .dram = {0x4FF00000, 0x4FFC0000},
      .iram = {0x4FF00000, 0x4FFC0000},
      .rtc_fast = {0x50108000, 0x50110000},
-     .rtc_slow = {0x30100000, 0x30102000}, // not RTC memory but the scratchpad, which takes segments, too
-     .recovery_revision = 300},
+     .rtc_slow = {0x30100000, 0x30102000}}, // not RTC memory but the scratchpad, which takes segments, too
     {.chip_id = 0x14,
      .drom = {0x42000000, 0x44000000},
      .irom = {0x42000000, 0x44000000},
      .dram = {0x40800000, 0x40850000},
      .iram = {0x40800000, 0x40850000},
      .rom_stack = 0x4084E670,
-     .page_variable = true,
-     .knows_version = true,
-     .recovery_revision = 100},
+     .page_variable = true},
     {.chip_id = 0x17,
      .drom = {0x42000000, 0x44000000},
      .irom = {0x42000000, 0x44000000},
      .dram = {0x40800000, 0x40860000},
      .iram = {0x40800000, 0x40860000},
      .rtc_fast = {0x50000000, 0x50004000},
-     .rom_stack = 0x4085E5A0,
-     .knows_version = true,
-     .recovery_revision = 100},
+     .rom_stack = 0x4085E5A0},
 };
 
 static const boot_memory_t *memory_of(const sr_chip_t *chip)
@@ -119,16 +111,13 @@ static const boot_memory_t *memory_of(const sr_chip_t *chip)
 
 bool boot_rom_knows_recovery(const boot_chip_t *chip)
 {
-    const boot_memory_t *memory = memory_of(chip->chip);
-    return memory != NULL && memory->recovery_revision != 0 &&
-           (chip->revision == 0 || chip->revision >= memory->recovery_revision);
+    return chip->chip != NULL && chip->chip->recovery_revision != 0 &&
+           (chip->revision == 0 || chip->revision >= chip->chip->recovery_revision);
 }
 
-/* SOC_BOOTLOADER_ANTI_ROLLBACK_SUPPORTED. */
 bool boot_rom_knows_version(const boot_chip_t *chip)
 {
-    const boot_memory_t *memory = memory_of(chip->chip);
-    return memory != NULL && memory->knows_version;
+    return chip->chip != NULL && chip->chip->rom_checks_version;
 }
 
 bool boot_is_mapped(const boot_memory_t *memory, uint32_t address)
@@ -278,7 +267,7 @@ bool boot_revision_fits(const boot_t *boot, const uint8_t header[24], bool check
         return true;
     }
     if (!boot->loader.full_revision) {
-        unsigned revision = boot->memory->old_rev_minor ? boot->revision % 100u : boot->revision / 100u;
+        unsigned revision = boot->chip->old_revision_is_minor ? boot->revision % 100u : boot->revision / 100u;
         return revision >= header[14];
     }
     unsigned minimum = header[15] | (unsigned)header[16] << 8;

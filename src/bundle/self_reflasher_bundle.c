@@ -73,18 +73,15 @@ static void tell_plan(const job_t *job, esp_self_reflasher_plan_t *plan)
     }
 }
 
-static bool restarts(const sr_migration_t *migration)
-{
-    const sr_relocation_way_t *way = migration->relocation.way;
-    return way != NULL && way->restarts;
-}
-
-/* The app comes up again from its new place, and the caller calls again from there. */
+/* The app comes up again from its new place, and whoever called here calls again; or it stays where it is. */
 static esp_err_t relocate(job_t *job)
 {
-    sr_decoder_drop(&job->migration.decoder); /* The copy needs the memory. */
+    const bool restarts = job->migration.relocation.method->restarts;
+    if (restarts) {
+        sr_decoder_drop(&job->migration.decoder); /* The copy needs the memory. */
+    }
     const esp_err_t err = sr_migration_relocate(&job->migration);
-    if (err == ESP_OK) {
+    if (err == ESP_OK && restarts) {
         sr_migration_close(&job->migration);
         heap_caps_free(job);
         esp_restart();
@@ -124,7 +121,7 @@ static esp_err_t apply(job_t *job, const own_config_t *own, esp_self_reflasher_p
     if (err == ESP_OK && job->plan.sectors_to_write > 0) {
         ESP_LOGI(TAG, "%" PRIu32 " of %" PRIu32 " sectors to write, %" PRIu32 " of them on the boot path",
                  job->plan.sectors_to_write, job->plan.sectors_total, job->plan.sectors_boot_path);
-        err = restarts(&job->migration) ? relocate(job) : sr_migration_run(&job->migration);
+        err = job->migration.relocation.method != NULL ? relocate(job) : sr_migration_run(&job->migration);
     } else if (err == ESP_OK) {
         err = sr_migration_clear_mark(&job->migration); /* An earlier call did all but the restart. */
     }

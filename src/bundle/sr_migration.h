@@ -36,11 +36,12 @@ typedef struct sr_migration {
     sr_map_t map;
     sr_moves_t moves;     /**< Those that are left to do. */
     sr_journal_t journal; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
-    sr_relocation_t relocation; /**< How the running app gets out of the way; its way is NULL if it does not have to. */
-    sr_recovery_t recovery;     /**< What stands in while the bootloader is written. */
-    bool new_data_is_known;     /**< The table that will be in flash was read, and the map has its data. */
-    uint32_t left_out;          /**< Sectors of the target that stay as they are. */
-    sr_region_t overwrite;      /**< What is overwritten in place of the running app; empty: nothing. */
+    sr_relocation_t
+        relocation;         /**< How the running app gets out of the way; its method is NULL if it does not have to. */
+    sr_recovery_t recovery; /**< What stands in while the bootloader is written. */
+    bool new_data_is_known; /**< The table that will be in flash was read, and the map has its data. */
+    uint32_t left_out;      /**< Sectors of the target that stay as they are. */
+    sr_region_t overwrite;  /**< What is overwritten in place of the running app; empty: nothing. */
     uint32_t overwrite_content; /**< Bytes of it up to the end of the last sector that is not to be blank. */
     uint32_t overwrite_from;    /**< Free flash where these bytes wait, as a record that is never sealed. */
     esp_err_t target_err;       /**< First error that a reader of the flash as it will be has met. */

@@ -30,9 +30,8 @@ _Static_assert(ESP_SELF_REFLASHER_CHECK_SECURE_VERSION == SR_PREFLIGHT_VERSION, 
 /* An app that moves starts again from its new place, and then nothing of what was fetched until now is left. */
 static uint32_t bytes_to_download(const sr_migration_t *migration, uint32_t chunks)
 {
-    const esp_self_reflasher_relocation_t relocation = migration->plan->relocation;
-    const bool restarts =
-        relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT || relocation == ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE;
+    const sr_relocation_method_t *method = migration->relocation.method;
+    const bool restarts = method != NULL && method->restarts;
     const uint32_t manifest = migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
     const uint32_t again = migration->kept_for_checks + (restarts ? migration->source.downloaded : 0);
     return migration->config->http_config != NULL ? manifest + chunks + again : 0;

@@ -143,12 +143,12 @@ static bool moves_stay_possible(sr_migration_t *migration, uint32_t address)
     return migration->moves.count > 0 && sr_migration_stages_beside(migration, address);
 }
 
-static const char *object(void *context, const sr_relocation_way_t *way, uint32_t address)
+static const char *object(void *context, const sr_relocation_method_t *method, uint32_t address)
 {
     sr_migration_t *migration = context;
     const bool fits =
-        (way->kind != ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE || moves_stay_possible(migration, address)) &&
-        (way->kind != ESP_SELF_REFLASHER_RELOCATION_IN_PLACE || migration->moves.count == 0);
+        (method->kind != ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE || moves_stay_possible(migration, address)) &&
+        (method->kind != ESP_SELF_REFLASHER_RELOCATION_IN_PLACE || migration->moves.count == 0);
     return fits ? NULL : ", not with data that moves";
 }
 
@@ -165,7 +165,7 @@ static void on_commit(void *context, bool written)
     sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
 }
 
-static esp_err_t overwrite(void *context)
+static esp_err_t write_target(void *context)
 {
     return sr_migration_run(context);
 }
@@ -186,11 +186,11 @@ static sr_relocation_request_t request_of(sr_migration_t *migration)
         .object = object,
         .may_commit = may_commit,
         .on_commit = on_commit,
-        .overwrite = overwrite,
+        .write = write_target,
     };
 }
 
-/* The way there and the one back to the wanted table are a window each. */
+/* The temporary table and the wanted one that replaces it are a window each. */
 static void plan_temporary_table(sr_migration_t *migration)
 {
     esp_self_reflasher_plan_t *plan = migration->plan;
@@ -203,7 +203,7 @@ static void fill_plan(sr_migration_t *migration)
 {
     const sr_relocation_t *relocation = &migration->relocation;
     esp_self_reflasher_plan_t *plan = migration->plan;
-    plan->relocation = relocation->way->kind;
+    plan->relocation = relocation->method->kind;
     switch (plan->relocation) {
     case ESP_SELF_REFLASHER_RELOCATION_NONE:
         leave_out(migration);
@@ -232,7 +232,7 @@ esp_err_t sr_migration_find_relocation(sr_migration_t *migration)
     if (err != ESP_OK) {
         return err;
     }
-    if (migration->relocation.way == NULL) {
+    if (migration->relocation.method == NULL) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP, "%s", text);
     }
     fill_plan(migration);

@@ -3,28 +3,98 @@
 
 #include <stddef.h>
 
-#define ESP32C2 0x000Cu
-#define ESP32C6 0x000Du
-#define ESP32H2 0x0010u
-
 #define KNOWS_16_MIB  SR_CHIP_SIZE_CODE_ALL_KNOW
 #define KNOWS_128_MIB 7u
 
-// Flash sizes: update_flash_config() in ESP-IDF's bootloader_support. From v4.4 on the code of ESP32-S2 and S3 knows
-// all of them, that of the ESP32-P4 from v5.4 on, of the ESP32-C5 32 MB from v5.5 on, and of every chip all from v5.5.2
-// and v6.0 on. So past 16 MB the binary tells, and the table counts only for one without messages. Past 16 MiB:
-// SOC_SPI_MEM_SUPPORT_CACHE_32BIT_ADDR_MAP.
+/* Flash sizes: update_flash_config() in ESP-IDF's bootloader_support. From v4.4 on the code of ESP32-S2 and S3 knows
+ * all of them, that of the ESP32-P4 from v5.4 on, of the ESP32-C5 32 MB from v5.5 on, and of every chip all from v5.5.2
+ * and v6.0 on. So past 16 MB it is the binary that tells, and only one without messages goes by the table. Past 16 MiB:
+ * SOC_SPI_MEM_SUPPORT_CACHE_32BIT_ADDR_MAP. Clocks: CONFIG_ESPTOOLPY_FLASHFREQ of each chip; the ROM of the ESP32-C6
+ * goes wrong with code 0xF, so tools write 0 also for 80 MHz. Revisions that know a recovery bootloader: comments in
+ * sdkconfig.ci.recovery_bootloader.* of ESP-IDF's examples/system/ota/partitions_ota. Secure versions in the ROM:
+ * SOC_BOOTLOADER_ANTI_ROLLBACK_SUPPORTED. */
 static const sr_chip_t chips[] = {
-    {"esp32", "ESP32", 0x0000, 0x1000, KNOWS_16_MIB, false},
-    {"esp32s2", "ESP32-S2", 0x0002, 0x1000, KNOWS_128_MIB, false},
-    {"esp32c3", "ESP32-C3", 0x0005, 0x0, KNOWS_16_MIB, false},
-    {"esp32s3", "ESP32-S3", 0x0009, 0x0, KNOWS_128_MIB, true},
-    {"esp32c2", "ESP32-C2", 0x000C, 0x0, KNOWS_16_MIB, false},
-    {"esp32c6", "ESP32-C6", 0x000D, 0x0, KNOWS_16_MIB, false},
-    {"esp32h2", "ESP32-H2", 0x0010, 0x0, KNOWS_16_MIB, false},
-    {"esp32p4", "ESP32-P4", 0x0012, 0x2000, KNOWS_16_MIB, true},
-    {"esp32c61", "ESP32-C61", 0x0014, 0x0, KNOWS_16_MIB, true},
-    {"esp32c5", "ESP32-C5", 0x0017, 0x2000, KNOWS_16_MIB, true},
+    {.name = "esp32",
+     .family = "ESP32",
+     .image_chip_id = 0x0000,
+     .bootloader_offset = 0x1000,
+     .last_size_code = KNOWS_16_MIB,
+     .flash_clock_khz = 80000},
+    {.name = "esp32s2",
+     .family = "ESP32-S2",
+     .image_chip_id = 0x0002,
+     .bootloader_offset = 0x1000,
+     .last_size_code = KNOWS_128_MIB,
+     .flash_clock_khz = 80000,
+     .has_block_revision = true},
+    {.name = "esp32c3",
+     .family = "ESP32-C3",
+     .image_chip_id = 0x0005,
+     .bootloader_offset = 0x0,
+     .last_size_code = KNOWS_16_MIB,
+     .flash_clock_khz = 80000,
+     .old_revision_is_minor = true,
+     .has_block_revision = true},
+    {.name = "esp32s3",
+     .family = "ESP32-S3",
+     .image_chip_id = 0x0009,
+     .bootloader_offset = 0x0,
+     .last_size_code = KNOWS_128_MIB,
+     .maps_past_16_mib = true,
+     .flash_clock_khz = 80000,
+     .old_revision_is_minor = true,
+     .has_block_revision = true},
+    {.name = "esp32c2",
+     .family = "ESP32-C2",
+     .image_chip_id = 0x000C,
+     .bootloader_offset = 0x0,
+     .last_size_code = KNOWS_16_MIB,
+     .flash_clock_khz = 60000,
+     .has_block_revision = true},
+    {.name = "esp32c6",
+     .family = "ESP32-C6",
+     .image_chip_id = 0x000D,
+     .bootloader_offset = 0x0,
+     .last_size_code = KNOWS_16_MIB,
+     .flash_clock_khz = 80000,
+     .clock_code_0_is_full = true,
+     .has_block_revision = true},
+    {.name = "esp32h2",
+     .family = "ESP32-H2",
+     .image_chip_id = 0x0010,
+     .bootloader_offset = 0x0,
+     .last_size_code = KNOWS_16_MIB,
+     .flash_clock_khz = 48000,
+     .has_block_revision = true},
+    {.name = "esp32p4",
+     .family = "ESP32-P4",
+     .image_chip_id = 0x0012,
+     .bootloader_offset = 0x2000,
+     .last_size_code = KNOWS_16_MIB,
+     .maps_past_16_mib = true,
+     .flash_clock_khz = 80000,
+     .has_block_revision = true,
+     .recovery_revision = 300},
+    {.name = "esp32c61",
+     .family = "ESP32-C61",
+     .image_chip_id = 0x0014,
+     .bootloader_offset = 0x0,
+     .last_size_code = KNOWS_16_MIB,
+     .maps_past_16_mib = true,
+     .flash_clock_khz = 80000,
+     .has_block_revision = true,
+     .recovery_revision = 100,
+     .rom_checks_version = true},
+    {.name = "esp32c5",
+     .family = "ESP32-C5",
+     .image_chip_id = 0x0017,
+     .bootloader_offset = 0x2000,
+     .last_size_code = KNOWS_16_MIB,
+     .maps_past_16_mib = true,
+     .flash_clock_khz = 80000,
+     .has_block_revision = true,
+     .recovery_revision = 100,
+     .rom_checks_version = true},
 };
 
 /** ASCII only: tolower() would ask the locale. */
@@ -67,20 +137,23 @@ const sr_chip_t *sr_chip_at(unsigned index)
     return index < sizeof(chips) / sizeof(chips[0]) ? &chips[index] : NULL;
 }
 
+uint16_t sr_chip_minimum_revision(const sr_chip_t *chip, uint8_t old, uint16_t full)
+{
+    return full != 0 ? full : (uint16_t)(old * (chip->old_revision_is_minor ? 1u : 100u));
+}
+
 uint32_t sr_chip_flash_khz(const sr_chip_t *chip, uint8_t spi_speed)
 {
-    const uint16_t id = chip->image_chip_id;
-    const uint32_t source = id == ESP32C2 ? 60000u : id == ESP32H2 ? 48000u : 80000u;
+    const uint32_t clock = chip->flash_clock_khz;
     switch (spi_speed) {
-    case 0x0:
-        // The ROM of the ESP32-C6 goes wrong with 0xF, so tools write 0 for 80 MHz, too: it may mean 80 MHz.
-        return id == ESP32C6 ? source : source / 2;
+    case 0x0: /* May mean as much on a chip where tools write it for the undivided clock, too. */
+        return chip->clock_code_0_is_full ? clock : clock / 2;
     case 0x1:
-        return source / 3;
+        return clock / 3;
     case 0x2:
-        return source / 4;
+        return clock / 4;
     case 0xF:
-        return id == ESP32C6 ? 0 : source;
+        return chip->clock_code_0_is_full ? 0 : clock;
     default:
         return 0;
     }

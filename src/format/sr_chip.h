@@ -9,14 +9,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/** A row for each chip: a new chip is a new row in sr_chip.c, and its memory map in sim/boot/boot_run.c. */
 typedef struct sr_chip {
     const char *name;           /**< As esptool and `IDF_TARGET` spell it: "esp32", "esp32s3", ... */
     const char *family;         /**< As ESP Web Tools spells it in `chipFamily`: "ESP32", "ESP32-S3", ... */
     uint16_t image_chip_id;     /**< Field chip_id of the image header. */
     uint32_t bootloader_offset; /**< Where the mask ROM looks for the second-stage bootloader. */
-    uint8_t last_size_code; /**< Largest flash size (1 MiB << code) that is known to every bootloader for it that does
-                               not name sizes in its messages. */
-    bool maps_past_16_mib;  /**< Its MMU and its flash controller can map flash past 16 MiB. */
+    uint8_t last_size_code;     /**< Largest flash size (1 MiB << code) that is known to every bootloader for it that
+                                     does not name sizes in its messages. */
+    bool maps_past_16_mib;      /**< Its MMU and its flash controller can map flash past 16 MiB. */
+    uint32_t flash_clock_khz;   /**< What the clock codes of an image header divide. */
+    bool clock_code_0_is_full;  /**< Tools write code 0 also for the undivided clock. */
+    bool old_revision_is_minor; /**< The old field min_chip_rev counts minor revisions, else major ones. */
+    bool has_block_revision;    /**< Its eFuses tell a block revision, which images may make demands on. */
+    uint16_t recovery_revision; /**< Lowest chip revision, major * 100 + minor, whose ROM knows a recovery bootloader;
+                                     0: none does. */
+    bool rom_checks_version;    /**< Its ROM compares the bootloader's secure version with the eFuses. */
 } sr_chip_t;
 
 #define SR_FLASH_24_BIT 0x1000000u /**< What 24 address bits reach: 16 MiB. */
@@ -47,6 +55,13 @@ const sr_chip_t *sr_chip_by_name(const char *name);
 
 /** The chips one after another, to list them: NULL past the last. */
 const sr_chip_t *sr_chip_at(unsigned index);
+
+/**
+ * The lowest chip revision that an image runs on, major * 100 + minor.
+ * @param old Field min_chip_rev of its header, which images from before ESP-IDF 4.4.3 have alone.
+ * @param full Field min_chip_rev_full.
+ */
+uint16_t sr_chip_minimum_revision(const sr_chip_t *chip, uint8_t old, uint16_t full);
 
 /**
  * The flash clock that a code in the image header means on this chip, in kHz.

@@ -464,7 +464,7 @@ static sr_relocation_request_t request_of(sr_transfer_t *transfer)
         .allows_temporary_table = flag,
         .allows_in_place = true,
         .may_commit = may_commit,
-        .overwrite = overwrite,
+        .write = overwrite,
     };
 }
 
@@ -475,7 +475,7 @@ static esp_err_t make_way(sr_transfer_t *transfer)
     sr_relocation_t relocation;
     const sr_relocation_request_t request = request_of(transfer);
     esp_err_t err = sr_relocation_find(&request, &relocation, text, sizeof(text));
-    if (err == ESP_OK && relocation.way == NULL) {
+    if (err == ESP_OK && relocation.method == NULL) {
         ESP_LOGE(TAG, "refused: %s; destination is 0x%" PRIx32 "..0x%" PRIx32, text, transfer->destination.address,
                  transfer->destination.address + transfer->destination.size);
         return transfer->system->flash.encryption ? ESP_ERR_NOT_SUPPORTED : ESP_ERR_SELF_REFLASHER_RUNNING_APP;
@@ -483,7 +483,7 @@ static esp_err_t make_way(sr_transfer_t *transfer)
     if (err == ESP_OK) {
         err = sr_relocation_execute(&request, &relocation);
     }
-    if (err == ESP_OK && relocation.way->restarts) {
+    if (err == ESP_OK && relocation.method->restarts) {
         esp_restart();
     }
     return err;

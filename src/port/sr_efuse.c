@@ -66,7 +66,7 @@ static void read_revisions(const sr_chip_t *chip, sr_chip_efuses_t *efuses)
 {
     efuses->block_revision = UINT16_MAX;
 #if !CONFIG_IDF_TARGET_ESP32
-    if (chip->image_chip_id != 0) {
+    if (chip->has_block_revision) {
         efuses->block_revision =
             (uint16_t)(read_field(ESP_EFUSE_BLK_VERSION_MAJOR) * 100u + read_field(ESP_EFUSE_BLK_VERSION_MINOR));
         efuses->ignores_max_revision = esp_efuse_read_field_bit(ESP_EFUSE_DISABLE_WAFER_VERSION_MAJOR);

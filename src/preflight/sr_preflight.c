@@ -20,73 +20,75 @@ bool sr_preflight_refuse(sr_preflight_work_t *work, const char *format, ...)
 
 bool sr_preflight_refuse_bootloader(sr_preflight_work_t *work, sr_image_status_t status)
 {
-    return sr_preflight_refuse(work, "Bootloader at 0x%" PRIx32 ": %s", work->result->chip->bootloader_offset,
+    return sr_preflight_refuse(work, "Bootloader at 0x%" PRIx32 ": %s", work->request->chip->bootloader_offset,
                                sr_image_status_text(status));
 }
 
 static bool check_bootloader(sr_preflight_work_t *work)
 {
-    const sr_preflight_t *result = work->result;
+    const sr_preflight_t *request = work->request;
     const sr_preflight_image_t *loader = &work->bootloader;
-    const uint32_t start = result->chip->bootloader_offset;
-    if (loader->has_header && loader->image.chip_id != result->chip->image_chip_id) {
+    const uint32_t start = request->chip->bootloader_offset;
+    if (loader->has_header && loader->image.chip_id != request->chip->image_chip_id) {
         return sr_preflight_refuse(work, "Bootloader at 0x%" PRIx32 " is for chip id 0x%04x, this %s has 0x%04x", start,
-                                   loader->image.chip_id, result->chip->name, result->chip->image_chip_id);
+                                   loader->image.chip_id, request->chip->name, request->chip->image_chip_id);
     }
     sr_reader_window_t window;
-    const sr_reader_t reader = sr_reader_window(&window, result->flash, start, UINT32_MAX);
+    const sr_reader_t reader = sr_reader_window(&window, request->flash, start, UINT32_MAX);
     const sr_image_status_t status =
         loader->status == SR_IMAGE_OK ? sr_image_verify(&reader, &loader->image, NULL) : loader->status;
     if (status != SR_IMAGE_OK) {
         return sr_preflight_refuse_bootloader(work, status);
     }
     // No overflow: the image is inside the flash.
-    if (sr_preflight_has_table(work) && start + loader->image.length > result->table_offset) {
+    if (sr_preflight_has_table(work) && start + loader->image.length > request->table_offset) {
         return sr_preflight_refuse(work,
                                    "Bootloader at 0x%" PRIx32 " ends at 0x%" PRIx32
                                    ", past the start of the partition table at 0x%" PRIx32,
-                                   start, start + loader->image.length, result->table_offset);
+                                   start, start + loader->image.length, request->table_offset);
     }
     return true;
 }
 
 /** @param room Bytes that are at hand; the demands on the eFuses lie in the first sector, which is. */
-static void parse_image(const sr_preflight_t *result, sr_region_t place, uint32_t room, sr_preflight_image_t *out)
+static void parse_image(const sr_preflight_t *request, sr_region_t place, uint32_t room, sr_preflight_image_t *out)
 {
     sr_reader_window_t window;
-    sr_reader_t reader = sr_reader_window(&window, result->flash, place.address, room);
+    sr_reader_t reader = sr_reader_window(&window, request->flash, place.address, room);
     out->status = sr_image_parse(&reader, &out->image);
     out->has_header =
         reader.size >= SR_IMAGE_HEADER_SIZE && out->status != SR_IMAGE_BAD_MAGIC && out->status != SR_IMAGE_READ_FAILED;
-    reader = sr_reader_window(&window, result->flash, place.address, place.size);
-    out->has_demands = out->has_header && result->efuses != NULL && sr_image_read_demands(&reader, &out->demands);
+    reader = sr_reader_window(&window, request->flash, place.address, place.size);
+    out->has_demands = out->has_header && request->efuses != NULL && sr_image_read_demands(&reader, &out->demands);
 }
 
 static void read_parts(sr_preflight_work_t *work)
 {
-    const sr_preflight_t *result = work->result;
-    if (!result->app_alone) {
-        parse_image(result, (sr_region_t){result->chip->bootloader_offset, UINT32_MAX}, UINT32_MAX, &work->bootloader);
+    const sr_preflight_t *request = work->request;
+    if (!request->app_alone) {
+        parse_image(request, (sr_region_t){request->chip->bootloader_offset, UINT32_MAX}, UINT32_MAX,
+                    &work->bootloader);
     }
     if (!sr_preflight_has_table(work)) {
         return;
     }
     sr_reader_window_t window;
-    const sr_reader_t reader = sr_reader_window(&window, result->flash, result->table_offset, SR_PARTITION_TABLE_SIZE);
+    const sr_reader_t reader =
+        sr_reader_window(&window, request->flash, request->table_offset, SR_PARTITION_TABLE_SIZE);
     work->table_status = sr_partition_table_parse(&reader, 0, &work->table);
     if (work->table_status != SR_PARTITION_TABLE_OK) {
         return;
     }
-    work->choice_status = sr_boot_choice_make(result->flash, &work->table, &work->choice);
+    work->choice_status = sr_boot_choice_make(request->flash, &work->table, &work->choice);
     if (work->choice_status == SR_BOOT_CHOICE_OK) {
         const sr_partition_table_entry_t *app = work->choice.app;
         const uint32_t room =
-            result->app_follows && app->size > SR_IMAGE_HEADER_SIZE ? SR_IMAGE_HEADER_SIZE : app->size;
-        parse_image(result, (sr_region_t){app->address, app->size}, room, &work->app);
+            request->app_follows && app->size > SR_IMAGE_HEADER_SIZE ? SR_IMAGE_HEADER_SIZE : app->size;
+        parse_image(request, (sr_region_t){app->address, app->size}, room, &work->app);
     }
 }
 
-uint32_t sr_preflight_check(const sr_preflight_t *result, void *workspace, char *text, size_t text_size)
+uint32_t sr_preflight_check(const sr_preflight_t *request, void *workspace, char *text, size_t text_size)
 {
     static const struct {
         uint32_t bit;
@@ -102,13 +104,13 @@ uint32_t sr_preflight_check(const sr_preflight_t *result, void *workspace, char 
     };
     sr_preflight_work_t *work = workspace;
     memset(work, 0, sizeof(*work));
-    work->result = result;
+    work->request = request;
     work->text = text;
     work->text_size = text_size;
     (void)snprintf(text, text_size, "%s", "");
     read_parts(work);
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-        if ((result->skip & checks[i].bit) == 0 && !checks[i].passes(work)) {
+        if ((request->skip & checks[i].bit) == 0 && !checks[i].passes(work)) {
             return checks[i].bit;
         }
     }

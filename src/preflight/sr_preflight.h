@@ -31,8 +31,8 @@ typedef struct sr_preflight {
     const sr_chip_t *chip;
     uint16_t chip_revision;         /**< major * 100 + minor; UINT16_MAX: not known (host). */
     const sr_chip_efuses_t *efuses; /**< What they demand of images; NULL: not known (host). */
-    uint32_t table_offset;   /**< Of the ESP-IDF partition table; UINT32_MAX: the result has none, and its bootloader
-                                  looks for apps by other rules, which are not checked here. */
+    uint32_t table_offset;   /**< Of the ESP-IDF partition table; UINT32_MAX: the flash as it will be has none, and its
+                                bootloader   looks for apps by other rules, which are not checked here. */
     const sr_image_t *today; /**< Header of the bootloader of today; NULL: not known (host). */
     bool app_alone;   /**< Bootloader and table have passed before: only the app is checked, and `skip` names all other
                          checks. */
@@ -64,7 +64,7 @@ typedef struct sr_preflight {
  * @return 0 if all checks passed, else the bit of the first one that failed. A reader that fails fails the check that
  *         needed it.
  */
-uint32_t sr_preflight_check(const sr_preflight_t *result, void *workspace, char *text, size_t text_size);
+uint32_t sr_preflight_check(const sr_preflight_t *request, void *workspace, char *text, size_t text_size);
 
 /** Bytes of workspace that sr_preflight_check() needs. */
 size_t sr_preflight_workspace_size(void);

@@ -31,17 +31,17 @@ esp_err_t sr_preflight_chip_check(const sr_preflight_chip_t *verdict, uint32_t s
                               : ESP_ERR_NO_MEM;
     if (err == ESP_OK) {
         esp_chip_info(&info);
-        const sr_preflight_t result = {.flash = &verdict->flash,
-                                       .flash_size = physical_size,
-                                       .chip = verdict->system->chip,
-                                       .chip_revision = info.revision,
-                                       .efuses = &verdict->system->efuses,
-                                       .table_offset = verdict->table_offset,
-                                       .today = read_todays_bootloader(verdict->system, &today) ? &today : NULL,
-                                       .app_follows = app_follows,
-                                       .app_alone = app_alone,
-                                       .skip = skip};
-        *failed = sr_preflight_check(&result, verdict->workspace, text, text_size);
+        const sr_preflight_t request = {.flash = &verdict->flash,
+                                        .flash_size = physical_size,
+                                        .chip = verdict->system->chip,
+                                        .chip_revision = info.revision,
+                                        .efuses = &verdict->system->efuses,
+                                        .table_offset = verdict->table_offset,
+                                        .today = read_todays_bootloader(verdict->system, &today) ? &today : NULL,
+                                        .app_follows = app_follows,
+                                        .app_alone = app_alone,
+                                        .skip = skip};
+        *failed = sr_preflight_check(&request, verdict->workspace, text, text_size);
     }
     return err;
 }

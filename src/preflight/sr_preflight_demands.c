@@ -5,20 +5,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define ESP32              0x0000u
-#define ESP32C3            0x0005u
-#define ESP32S3            0x0009u
 #define REVISION_NOT_KNOWN UINT16_MAX
 
-/** The lowest revision that an image runs on. */
 static uint16_t minimum_revision(const sr_chip_t *chip, const sr_image_t *image)
 {
-    if (image->min_chip_rev_full != 0) {
-        return image->min_chip_rev_full;
-    }
-    // Images from before ESP-IDF 4.4.3 have the old field only, which held the minor revision on two chips.
-    const bool minor = chip->image_chip_id == ESP32C3 || chip->image_chip_id == ESP32S3;
-    return (uint16_t)(image->min_chip_rev * (minor ? 1u : 100u));
+    return sr_chip_minimum_revision(chip, image->min_chip_rev, image->min_chip_rev_full);
 }
 
 static bool check_range(sr_preflight_work_t *work, const char *what, const char *of, unsigned is, unsigned minimum,
@@ -38,19 +29,19 @@ static bool check_range(sr_preflight_work_t *work, const char *what, const char 
 /* No later stage checks a bootloader's maximum, but it says that the bootloader was not made for this chip. */
 static bool check_revision_of(sr_preflight_work_t *work, const char *what, const sr_preflight_image_t *image)
 {
-    const sr_preflight_t *result = work->result;
-    if (result->chip_revision == REVISION_NOT_KNOWN) {
+    const sr_preflight_t *request = work->request;
+    if (request->chip_revision == REVISION_NOT_KNOWN) {
         return true;
     }
     if (!image->has_header) {
         // A bad header is a matter for the other checks.
         return image->status != SR_IMAGE_READ_FAILED ||
                sr_preflight_refuse(work, "%s's demand on the revision v%u.%u of the chip cannot be read", what,
-                                   result->chip_revision / 100u, result->chip_revision % 100u);
+                                   request->chip_revision / 100u, request->chip_revision % 100u);
     }
     const uint16_t told = image->image.max_chip_rev_full;
-    const bool no_maximum = told == 0 || (result->efuses != NULL && result->efuses->ignores_max_revision);
-    return check_range(work, what, "the chip", result->chip_revision, minimum_revision(result->chip, &image->image),
+    const bool no_maximum = told == 0 || (request->efuses != NULL && request->efuses->ignores_max_revision);
+    return check_range(work, what, "the chip", request->chip_revision, minimum_revision(request->chip, &image->image),
                        no_maximum ? UINT16_MAX : told);
 }
 
@@ -87,9 +78,9 @@ static bool check_readable(sr_preflight_work_t *work, const char *what, const sr
 static bool check_block_revision(sr_preflight_work_t *work)
 {
     static const char message[] = "efuse blk rev";
-    const sr_chip_efuses_t *efuses = work->result->efuses;
+    const sr_chip_efuses_t *efuses = work->request->efuses;
     const sr_image_demands_t *demands = &work->app.demands;
-    if (efuses == NULL || efuses->block_revision == REVISION_NOT_KNOWN || work->result->chip->image_chip_id == ESP32) {
+    if (efuses == NULL || efuses->block_revision == REVISION_NOT_KNOWN || !work->request->chip->has_block_revision) {
         return true;
     }
     if (!work->app.has_demands) {
@@ -109,7 +100,7 @@ static bool check_block_revision(sr_preflight_work_t *work)
 bool sr_preflight_check_revision(sr_preflight_work_t *work)
 {
     bool found = false;
-    if (work->result->chip_revision == REVISION_NOT_KNOWN && work->result->efuses == NULL) {
+    if (work->request->chip_revision == REVISION_NOT_KNOWN && work->request->efuses == NULL) {
         return true;
     }
     return check_revision_of(work, "Bootloader", &work->bootloader) && find_app(work, &found) &&
@@ -135,7 +126,7 @@ static bool check_version_of(sr_preflight_work_t *work, const char *what, const 
 bool sr_preflight_check_version(sr_preflight_work_t *work)
 {
     bool found = false;
-    const sr_chip_efuses_t *efuses = work->result->efuses;
+    const sr_chip_efuses_t *efuses = work->request->efuses;
     if (efuses == NULL) {
         return true;
     }

@@ -13,7 +13,7 @@ sr_preflight_found_t sr_preflight_find_in_bootloader(const sr_preflight_work_t *
 {
     uint8_t buffer[2 * SCAN_STEP];
     sr_reader_window_t window;
-    const sr_reader_t reader = sr_reader_window(&window, work->result->flash, work->result->chip->bootloader_offset,
+    const sr_reader_t reader = sr_reader_window(&window, work->request->flash, work->request->chip->bootloader_offset,
                                                 work->bootloader.image.length);
     memset(buffer, 0xFF, sizeof(buffer));
     for (uint32_t offset = 0; offset < reader.size; offset += SCAN_STEP) {
@@ -45,7 +45,7 @@ static sr_preflight_found_t find_name(const sr_preflight_work_t *work, const cha
  */
 static uint32_t believed_size(const sr_preflight_work_t *work)
 {
-    const sr_chip_t *chip = work->result->chip;
+    const sr_chip_t *chip = work->request->chip;
     const uint8_t code = work->bootloader.image.spi_size;
     const char *name = sr_chip_size_name(code);
     if (code <= SR_CHIP_SIZE_CODE_ALL_KNOW || name == NULL) {
@@ -83,12 +83,12 @@ static bool check_covers_table(sr_preflight_work_t *work, uint32_t size)
 
 bool sr_preflight_check_flash_size(sr_preflight_work_t *work)
 {
-    const uint32_t flash_size = work->result->flash_size;
+    const uint32_t flash_size = work->request->flash_size;
     if (!work->bootloader.has_header) {
         return sr_preflight_refuse_bootloader(work, work->bootloader.status);
     }
     const uint8_t code = work->bootloader.image.spi_size;
-    const uint32_t said = sr_chip_flash_size(work->result->chip, code, SR_CHIP_SIZE_NAMED);
+    const uint32_t said = sr_chip_flash_size(work->request->chip, code, SR_CHIP_SIZE_NAMED);
     if (flash_size != 0 && said > flash_size) {
         return sr_preflight_refuse(
             work, "Bootloader's header (size code %u) says 0x%" PRIx32 " bytes of flash, the chip has 0x%" PRIx32, code,
@@ -128,8 +128,8 @@ static bool check_mode(sr_preflight_work_t *work, uint8_t mode, uint8_t today)
 /** A clock that is not known is refused, unless it is today's. */
 static bool check_clock(sr_preflight_work_t *work, uint8_t speed, uint8_t today)
 {
-    const uint32_t khz = sr_chip_flash_khz(work->result->chip, speed);
-    const uint32_t khz_today = sr_chip_flash_khz(work->result->chip, today);
+    const uint32_t khz = sr_chip_flash_khz(work->request->chip, speed);
+    const uint32_t khz_today = sr_chip_flash_khz(work->request->chip, today);
     const bool safe = khz != 0 && khz_today != 0 && khz <= khz_today;
     return speed == today || safe ||
            sr_preflight_refuse(work,
@@ -140,7 +140,7 @@ static bool check_clock(sr_preflight_work_t *work, uint8_t speed, uint8_t today)
 
 bool sr_preflight_check_flash_mode(sr_preflight_work_t *work)
 {
-    const sr_image_t *today = work->result->today;
+    const sr_image_t *today = work->request->today;
     const sr_image_t *loader = &work->bootloader.image;
     if (today == NULL) {
         return true;

@@ -22,11 +22,11 @@ typedef struct sr_preflight_image {
 
 /** The caller's workspace. */
 typedef struct sr_preflight_work {
-    const sr_preflight_t *result;
+    const sr_preflight_t *request;
     char *text;
     size_t text_size;
     sr_preflight_image_t bootloader;
-    sr_partition_table_status_t table_status; /**< Valid if the result has a table, like all below. */
+    sr_partition_table_status_t table_status; /**< Valid if there is to be a table, like all below. */
     sr_partition_table_t table;
     sr_boot_choice_status_t choice_status; /**< Valid if the table is. */
     sr_boot_choice_t choice;
@@ -56,7 +56,7 @@ sr_preflight_found_t sr_preflight_find_in_bootloader(const sr_preflight_work_t *
 
 static inline bool sr_preflight_has_table(const sr_preflight_work_t *work)
 {
-    return work->result->table_offset != SR_PREFLIGHT_NO_TABLE;
+    return work->request->table_offset != SR_PREFLIGHT_NO_TABLE;
 }
 
 bool sr_preflight_check_flash_size(sr_preflight_work_t *work);

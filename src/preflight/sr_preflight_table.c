@@ -10,7 +10,7 @@
 
 bool sr_preflight_refuse_table(sr_preflight_work_t *work)
 {
-    return sr_preflight_refuse(work, "Partition table at 0x%" PRIx32 ", entry %u: %s", work->result->table_offset,
+    return sr_preflight_refuse(work, "Partition table at 0x%" PRIx32 ", entry %u: %s", work->request->table_offset,
                                work->table.bad_entry, sr_partition_table_status_text(work->table_status));
 }
 
@@ -31,14 +31,14 @@ static sr_region_t region_of(const sr_partition_table_entry_t *entry)
 static sr_region_t bootloader_region(const sr_preflight_work_t *work)
 {
     const uint32_t length = work->bootloader.image.length; // 0 if there is none to be seen
-    const uint32_t start = work->result->chip->bootloader_offset;
+    const uint32_t start = work->request->chip->bootloader_offset;
     return (sr_region_t){0, start + (uint32_t)sr_region_align_up(length, SR_SECTOR_SIZE)};
 }
 
 static bool check_place(sr_preflight_work_t *work, uint8_t index)
 {
     const sr_partition_table_entry_t *entry = &work->table.entries[index];
-    const uint32_t flash_size = work->result->flash_size;
+    const uint32_t flash_size = work->request->flash_size;
     const uint32_t alignment = entry->type == SR_PARTITION_TYPE_APP ? SR_BLOCK_SIZE : SR_SECTOR_SIZE;
     if (flash_size != 0 && !sr_region_fits(region_of(entry), flash_size)) {
         return sr_preflight_refuse(work,
@@ -58,7 +58,7 @@ static bool check_overlaps(sr_preflight_work_t *work, uint8_t index)
     const sr_partition_table_entry_t *entries = work->table.entries;
     const sr_region_t region = region_of(&entries[index]);
     const sr_region_t loader = bootloader_region(work);
-    const sr_region_t table = {work->result->table_offset, SR_SECTOR_SIZE};
+    const sr_region_t table = {work->request->table_offset, SR_SECTOR_SIZE};
     if (entries[index].type != SR_PARTITION_TYPE_BOOTLOADER && sr_region_overlaps(region, loader)) {
         return refuse_partition(work, index, "the bootloader", loader);
     }
@@ -89,7 +89,7 @@ bool sr_preflight_check_table(sr_preflight_work_t *work)
         has_app |= work->table.entries[i].type == SR_PARTITION_TYPE_APP;
     }
     return has_app || sr_preflight_refuse(work, "Partition table at 0x%" PRIx32 ": none of its %u partitions is an app",
-                                          work->result->table_offset, work->table.count);
+                                          work->request->table_offset, work->table.count);
 }
 
 bool sr_preflight_refuse_choice(sr_preflight_work_t *work)
@@ -111,7 +111,7 @@ bool sr_preflight_refuse_choice(sr_preflight_work_t *work)
         break;
     }
     return sr_preflight_refuse(work, "Partition table at 0x%" PRIx32 ": the bootloader boots none of its %u partitions",
-                               work->result->table_offset, work->table.count);
+                               work->request->table_offset, work->table.count);
 }
 
 /** MCUboot's slots are fixed when it is built, and it boots nothing by the table. */
@@ -125,7 +125,7 @@ static bool check_loader_obeys_table(sr_preflight_work_t *work)
                                    "Bootloader at 0x%" PRIx32
                                    " is MCUboot, which boots no app of the partition table at "
                                    "0x%" PRIx32,
-                                   work->result->chip->bootloader_offset, work->result->table_offset);
+                                   work->request->chip->bootloader_offset, work->request->table_offset);
     case SR_PREFLIGHT_NOT_FOUND:
         break;
     }
@@ -135,7 +135,7 @@ static bool check_loader_obeys_table(sr_preflight_work_t *work)
 /* The end of the image where that is known, else its start. Otadata is read by the bootloader in the same way. */
 static bool check_reach(sr_preflight_work_t *work)
 {
-    const sr_chip_t *chip = work->result->chip;
+    const sr_chip_t *chip = work->request->chip;
     const sr_partition_table_entry_t *otadata = work->choice.otadata;
     const uint32_t start = work->choice.app->address;
     const uint32_t length = work->app.status == SR_IMAGE_OK ? work->app.image.length : SR_IMAGE_HEADER_SIZE;
@@ -155,7 +155,7 @@ static bool check_chosen_app(sr_preflight_work_t *work)
 {
     const sr_partition_table_entry_t *place = work->choice.app;
     const sr_preflight_image_t *app = &work->app;
-    const sr_chip_t *chip = work->result->chip;
+    const sr_chip_t *chip = work->request->chip;
     if (place->size > SIXTEEN_MIB) {
         return sr_preflight_refuse(
             work, "Partition of the app at 0x%" PRIx32 " has 0x%" PRIx32 " bytes: bootloaders refuse more than 16 MB",
@@ -168,11 +168,11 @@ static bool check_chosen_app(sr_preflight_work_t *work)
     if (!check_reach(work)) {
         return false;
     }
-    if (work->result->app_follows && app->has_header && app->status == SR_IMAGE_TRUNCATED) {
+    if (work->request->app_follows && app->has_header && app->status == SR_IMAGE_TRUNCATED) {
         return true; // Only the header could be read.
     }
     sr_reader_window_t window;
-    const sr_reader_t reader = sr_reader_window(&window, work->result->flash, place->address, place->size);
+    const sr_reader_t reader = sr_reader_window(&window, work->request->flash, place->address, place->size);
     const sr_image_status_t status =
         app->status == SR_IMAGE_OK ? sr_image_verify(&reader, &app->image, NULL) : app->status;
     return status == SR_IMAGE_OK ||
@@ -188,7 +188,7 @@ bool sr_preflight_check_app(sr_preflight_work_t *work)
     if (work->table_status != SR_PARTITION_TABLE_OK) {
         return sr_preflight_refuse_table(work);
     }
-    if (!work->result->app_alone && !check_loader_obeys_table(work)) {
+    if (!work->request->app_alone && !check_loader_obeys_table(work)) {
         return false;
     }
     return work->choice_status == SR_BOOT_CHOICE_OK ? check_chosen_app(work) : sr_preflight_refuse_choice(work);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * How the running app gets out of the way, where other content must go to the flash that it runs from.
+ * How the running app gets out of the method, where other content must go to the flash that it runs from.
  *
- * There are several ways, each in a file of its own, and one list that has them in the order in which they are tried.
- * Both APIs walk it: they say what the flash is to them, and get the first way that is open, or what stands against
- * each. A new way is a new file, and a line in sr_relocation.c.
+ * There are several methods, each in a file of its own, and one list that has them in the order in which they are
+ * tried. Both APIs walk it: they say what the flash is to them, and get the first method that is possible, or what
+ * stands against each. A new method is a new file, and a line in sr_relocation.c.
  */
 #pragma once
 
@@ -27,7 +27,7 @@
 /** Tells what a sector is to the caller: SR_RELOCATION_ROOM_... @param address Of the sector, inside the flash. */
 typedef unsigned (*sr_relocation_classify_t)(void *context, uint32_t address);
 
-typedef struct sr_relocation_way sr_relocation_way_t;
+typedef struct sr_relocation_method sr_relocation_method_t;
 
 /** Who has to move, and what the caller knows of the flash. */
 typedef struct sr_relocation_request {
@@ -39,58 +39,58 @@ typedef struct sr_relocation_request {
     bool allows_temporary_table; /**< The app allows it by a flag. */
     bool allows_in_place;        /**< Likewise. */
     uint32_t in_place_missing;   /**< Bytes of free flash that are missing to overwrite the app in place. */
-    /** Says what else stands against a way that would lead to @p address, as the end of a sentence; NULL if nothing
+    /** Says what else stands against a method that would lead to @p address, as the end of a sentence; NULL if nothing
      *  does. May be NULL. */
-    const char *(*object)(void *context, const sr_relocation_way_t *way, uint32_t address);
+    const char *(*object)(void *context, const sr_relocation_method_t *method, uint32_t address);
     /** Asked before the boot path is changed. */
     bool (*may_commit)(void *context);
     /** Told before (false) and after (true) the boot path is changed. May be NULL. */
     void (*on_commit)(void *context, bool written);
-    /** Overwrites the app in place, with code in RAM. Returns only if it fails. */
-    esp_err_t (*overwrite)(void *context);
+    /** Writes the target with the app where it is: what it leaves alone stays, or it is overwritten by code in RAM. */
+    esp_err_t (*write)(void *context);
 } sr_relocation_request_t;
 
-/** A way, and where it leads. */
+/** A method, and where it leads. */
 typedef struct sr_relocation {
-    const sr_relocation_way_t *way; /**< NULL: none is open. */
-    uint32_t address;               /**< Where the copy of the app goes; UINT32_MAX: nowhere, or there is none. */
-    const esp_partition_t *slot;    /**< For ways that lead to a slot. */
-    uint32_t missing;               /**< Bytes of room that are missing; UINT32_MAX: not looked for. */
-    bool rejected;                  /**< There is room, but the bootloader would not start the app from there. */
+    const sr_relocation_method_t *method; /**< NULL: none is open. */
+    uint32_t address;                     /**< Where the copy of the app goes; UINT32_MAX: nowhere, or there is none. */
+    const esp_partition_t *slot;          /**< For methods that lead to a slot. */
+    uint32_t missing;                     /**< Bytes of room that are missing; UINT32_MAX: not looked for. */
+    bool rejected;                        /**< There is room, but the bootloader would not start the app from there. */
 } sr_relocation_t;
 
-/** One way. */
-struct sr_relocation_way {
+/** One method. */
+struct sr_relocation_method {
     const char *name;                     /**< In a refusal: "with a temporary table"; NULL: it has no words there. */
     esp_self_reflasher_relocation_t kind; /**< As the plan tells it. */
     unsigned room;                        /**< What each sector must be that the copy goes to: SR_RELOCATION_ROOM_... */
     bool restarts;                        /**< The app starts again from the copy, and goes on there. */
     /** Looks for room, and fills the proposal. Changes no flash. @return ESP_OK, also without room; ESP_ERR_NO_MEM; or
      *  an error of esp_flash. */
-    esp_err_t (*propose)(const sr_relocation_way_t *way, const sr_relocation_request_t *request,
+    esp_err_t (*propose)(const sr_relocation_method_t *method, const sr_relocation_request_t *request,
                          sr_relocation_t *proposal);
     /** What stands against it beside the room, as the end of a sentence: ", not allowed". @return NULL if nothing does.
      */
     const char *(*why_not)(const sr_relocation_request_t *request, const sr_relocation_t *proposal);
-    /** Goes it. @return ESP_OK: the caller restarts the chip, if the way says so; or an error. */
+    /** Carries it out. @return ESP_OK: the caller restarts the chip, if `restarts` says so; or an error. */
     esp_err_t (*execute)(const sr_relocation_request_t *request, const sr_relocation_t *proposal);
 };
 
 /**
- * Finds the first way that is open. Changes no flash.
- * @param[out] relocation Its way is NULL if there is none.
- * @param[out] text In that case set to what stands against each way, for people; cut off after @p size bytes with the
- * zero.
- * @return ESP_OK, also if no way is open; ESP_ERR_NO_MEM; or an error of esp_flash.
+ * Finds the first method that is possible. Changes no flash.
+ * @param[out] relocation Its method is NULL if there is none.
+ * @param[out] text In that case set to what stands against each method, for people; cut off after @p size bytes with
+ * the zero.
+ * @return ESP_OK, also if no method is possible; ESP_ERR_NO_MEM; or an error of esp_flash.
  */
 esp_err_t sr_relocation_find(const sr_relocation_request_t *request, sr_relocation_t *relocation, char *text,
                              size_t size);
 
 /**
- * Goes the way that was found. A power loss at any moment leaves the app bootable where it is now, or in its copy; what
- * is different for a way, its file says.
- * @return ESP_OK: the caller restarts the chip, if the way says so; ESP_ERR_NO_MEM; ESP_ERR_INVALID_STATE if it was
+ * Carries out what was found. A power loss at any moment leaves the app bootable where it is now, or in its copy; what
+ * is different for a method, its file says.
+ * @return ESP_OK: the caller restarts the chip, if the method says so; ESP_ERR_NO_MEM; ESP_ERR_INVALID_STATE if it was
  * gone before in vain, or the bootloader would not start the app; ESP_ERR_SELF_REFLASHER_NOT_NOW if may_commit() said
- * no; ESP_ERR_SELF_REFLASHER_VERIFY; an error of esp_flash; or what overwrite() returns.
+ * no; ESP_ERR_SELF_REFLASHER_VERIFY; an error of esp_flash; or what write() returns.
  */
 esp_err_t sr_relocation_execute(const sr_relocation_request_t *request, const sr_relocation_t *relocation);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The last resort: the app is overwritten where it runs, by code in RAM, alone on the chip. A power loss meanwhile
  * leaves a chip that does not boot. What is written is the caller's business. */
-#include "relocate/sr_relocation_ways.h"
+#include "relocate/sr_relocation_methods.h"
 
 #include "sdkconfig.h"
 
-static esp_err_t propose(const sr_relocation_way_t *way, const sr_relocation_request_t *request,
+static esp_err_t propose(const sr_relocation_method_t *method, const sr_relocation_request_t *request,
                          sr_relocation_t *proposal)
 {
-    (void)way;
+    (void)method;
     proposal->missing = request->in_place_missing;
     return ESP_OK;
 }
@@ -31,10 +31,10 @@ static const char *why_not(const sr_relocation_request_t *request, const sr_relo
 static esp_err_t execute(const sr_relocation_request_t *request, const sr_relocation_t *proposal)
 {
     (void)proposal;
-    return request->overwrite(request->context);
+    return request->write(request->context);
 }
 
-const sr_relocation_way_t sr_relocation_in_place = {
+const sr_relocation_method_t sr_relocation_in_place = {
     .name = "in place",
     .kind = ESP_SELF_REFLASHER_RELOCATION_IN_PLACE,
     .propose = propose,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A copy of the app in another OTA slot, selected for the next start. A power loss at any moment leaves the app
  * bootable where it is now: the copy is selected only once it is complete. */
-#include "relocate/sr_relocation_ways.h"
+#include "relocate/sr_relocation_methods.h"
 
 #include "relocate/sr_app_copy.h"
 #include "relocate/sr_app_selection.h"
@@ -24,10 +24,10 @@ static bool takes_app(const sr_system_t *system, const esp_partition_t *slot)
            !sr_region_overlaps(room, system->boot_path.recovery);
 }
 
-static bool is_room(const sr_relocation_way_t *way, const sr_relocation_request_t *request, uint32_t address)
+static bool is_room(const sr_relocation_method_t *method, const sr_relocation_request_t *request, uint32_t address)
 {
     for (uint32_t offset = 0; offset < request->system->boot_path.running_app.size; offset += SR_SECTOR_SIZE) {
-        if ((request->classify(request->context, address + offset) & way->room) != way->room) {
+        if ((request->classify(request->context, address + offset) & method->room) != method->room) {
             return false;
         }
     }
@@ -35,7 +35,7 @@ static bool is_room(const sr_relocation_way_t *way, const sr_relocation_request_
 }
 
 /* Not where the running system selects its app by other means than otadata. */
-static esp_err_t propose(const sr_relocation_way_t *way, const sr_relocation_request_t *request,
+static esp_err_t propose(const sr_relocation_method_t *method, const sr_relocation_request_t *request,
                          sr_relocation_t *proposal)
 {
     sr_slots_t slots;
@@ -51,7 +51,7 @@ static esp_err_t propose(const sr_relocation_way_t *way, const sr_relocation_req
         return err;
     }
     for (uint32_t i = 0; i < slots.count && proposal->slot == NULL; i++) {
-        if (takes_app(request->system, slots.list[i]) && is_room(way, request, slots.list[i]->address)) {
+        if (takes_app(request->system, slots.list[i]) && is_room(method, request, slots.list[i]->address)) {
             proposal->slot = slots.list[i];
             proposal->address = slots.list[i]->address;
             proposal->missing = 0;
@@ -105,7 +105,7 @@ static esp_err_t execute(const sr_relocation_request_t *request, const sr_reloca
     return err;
 }
 
-const sr_relocation_way_t sr_relocation_slot = {
+const sr_relocation_method_t sr_relocation_slot = {
     .kind = ESP_SELF_REFLASHER_RELOCATION_SLOT,
     .room = SR_RELOCATION_ROOM_UNWANTED,
     .restarts = true,
@@ -113,7 +113,7 @@ const sr_relocation_way_t sr_relocation_slot = {
     .execute = execute,
 };
 
-const sr_relocation_way_t sr_relocation_slot_over_blanks = {
+const sr_relocation_method_t sr_relocation_slot_over_blanks = {
     .kind = ESP_SELF_REFLASHER_RELOCATION_SLOT,
     .room = SR_RELOCATION_ROOM_OVERWRITABLE,
     .restarts = true,

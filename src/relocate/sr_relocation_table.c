@@ -8,7 +8,7 @@
  * blank, or holds what a copy that was cut short left there.
  *
  * Rewriting the table's sector is a window: a power loss in it leaves a chip that does not boot. */
-#include "relocate/sr_relocation_ways.h"
+#include "relocate/sr_relocation_methods.h"
 
 #include "flash/sr_boot_path_buffer.h"
 #include "flash/sr_flash_reader.h"
@@ -244,7 +244,7 @@ static esp_err_t search_all(search_t *search, sr_relocation_t *proposal)
     return search->err;
 }
 
-static esp_err_t propose(const sr_relocation_way_t *way, const sr_relocation_request_t *request,
+static esp_err_t propose(const sr_relocation_method_t *method, const sr_relocation_request_t *request,
                          sr_relocation_t *proposal)
 {
     proposal->missing = request->system->boot_path.running_app.size;
@@ -260,7 +260,7 @@ static esp_err_t propose(const sr_relocation_way_t *way, const sr_relocation_req
     search->count = request->system->flash.size / SR_SECTOR_SIZE;
     search->err = ESP_OK;
     search->uses = heap_caps_malloc(search->count, MALLOC_CAP_8BIT);
-    esp_err_t err = search->uses != NULL ? mark_uses(search, request, way->room) : ESP_ERR_NO_MEM;
+    esp_err_t err = search->uses != NULL ? mark_uses(search, request, method->room) : ESP_ERR_NO_MEM;
     if (err == ESP_OK) {
         err = search_all(search, proposal);
     }
@@ -351,10 +351,10 @@ static esp_err_t execute(const sr_relocation_request_t *request, const sr_reloca
     return err;
 }
 #else
-static esp_err_t propose(const sr_relocation_way_t *way, const sr_relocation_request_t *request,
+static esp_err_t propose(const sr_relocation_method_t *method, const sr_relocation_request_t *request,
                          sr_relocation_t *proposal)
 {
-    (void)way;
+    (void)method;
     (void)request;
     proposal->missing = UINT32_MAX;
     return ESP_OK;
@@ -375,7 +375,7 @@ static esp_err_t execute(const sr_relocation_request_t *request, const sr_reloca
 }
 #endif
 
-const sr_relocation_way_t sr_relocation_temporary_table = {
+const sr_relocation_method_t sr_relocation_temporary_table = {
     .name = "with a temporary table",
     .kind = ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE,
     .room = SR_RELOCATION_ROOM_OVERWRITABLE | SR_RELOCATION_ROOM_LASTING,

@@ -9,7 +9,7 @@
 #include "make/image_writer.h"
 #include "self_reflasher_bundle.h"
 #include "make/dummy_image.h"
-#include "relocate/sr_relocation_ways.h"
+#include "relocate/sr_relocation_methods.h"
 
 #include "esp_flash.h"
 #include "esp_flash_internal.h"
@@ -309,7 +309,7 @@ static void a_temporary_table_leads_to_no_such_place(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         reopen((api_options_t){.readonly = cases[i].flags});
         assert_int_equal(sr_system_read(&today), ESP_OK);
-        const sr_relocation_way_t *way = &sr_relocation_temporary_table;
+        const sr_relocation_method_t *way = &sr_relocation_temporary_table;
         const sr_relocation_request_t request = {.system = &today, .classify = classify};
         sr_relocation_t place = {.address = UINT32_MAX};
         assert_int_equal(way->propose(way, &request, &place), ESP_OK);

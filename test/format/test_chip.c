@@ -11,11 +11,16 @@ static void facts_of_each_chip(void **state)
 {
     (void)state;
     static const sr_chip_t expected[] = {
-        {"esp32", "ESP32", 0, 0x1000, 4, false},   {"esp32s2", "ESP32-S2", 2, 0x1000, 7, false},
-        {"esp32c3", "ESP32-C3", 5, 0, 4, false},   {"esp32s3", "ESP32-S3", 9, 0, 7, true},
-        {"esp32c2", "ESP32-C2", 12, 0, 4, false},  {"esp32c6", "ESP32-C6", 13, 0, 4, false},
-        {"esp32h2", "ESP32-H2", 16, 0, 4, false},  {"esp32p4", "ESP32-P4", 18, 0x2000, 4, true},
-        {"esp32c61", "ESP32-C61", 20, 0, 4, true}, {"esp32c5", "ESP32-C5", 23, 0x2000, 4, true},
+        {"esp32", "ESP32", 0, 0x1000, 4, false, 80000, false, false, false, 0, false},
+        {"esp32s2", "ESP32-S2", 2, 0x1000, 7, false, 80000, false, false, true, 0, false},
+        {"esp32c3", "ESP32-C3", 5, 0x0, 4, false, 80000, false, true, true, 0, false},
+        {"esp32s3", "ESP32-S3", 9, 0x0, 7, true, 80000, false, true, true, 0, false},
+        {"esp32c2", "ESP32-C2", 12, 0x0, 4, false, 60000, false, false, true, 0, false},
+        {"esp32c6", "ESP32-C6", 13, 0x0, 4, false, 80000, true, false, true, 0, false},
+        {"esp32h2", "ESP32-H2", 16, 0x0, 4, false, 48000, false, false, true, 0, false},
+        {"esp32p4", "ESP32-P4", 18, 0x2000, 4, true, 80000, false, false, true, 300, false},
+        {"esp32c61", "ESP32-C61", 20, 0x0, 4, true, 80000, false, false, true, 100, true},
+        {"esp32c5", "ESP32-C5", 23, 0x2000, 4, true, 80000, false, false, true, 100, true},
     };
     const unsigned count = sizeof(expected) / sizeof(expected[0]);
     for (unsigned i = 0; i < count; i++) {
@@ -27,6 +32,12 @@ static void facts_of_each_chip(void **state)
         assert_int_equal(chip->bootloader_offset, expected[i].bootloader_offset);
         assert_int_equal(chip->last_size_code, expected[i].last_size_code);
         assert_int_equal(chip->maps_past_16_mib, expected[i].maps_past_16_mib);
+        assert_int_equal(chip->flash_clock_khz, expected[i].flash_clock_khz);
+        assert_int_equal(chip->clock_code_0_is_full, expected[i].clock_code_0_is_full);
+        assert_int_equal(chip->old_revision_is_minor, expected[i].old_revision_is_minor);
+        assert_int_equal(chip->has_block_revision, expected[i].has_block_revision);
+        assert_int_equal(chip->recovery_revision, expected[i].recovery_revision);
+        assert_int_equal(chip->rom_checks_version, expected[i].rom_checks_version);
         assert_ptr_equal(sr_chip_by_name(expected[i].family), chip);
         assert_ptr_equal(sr_chip_by_id(expected[i].image_chip_id), chip);
         assert_non_null(sr_chip_at(i));
@@ -80,6 +91,17 @@ static void clock_of_the_flash(void **state)
     }
 }
 
+/* The old field counts minor revisions on ESP32-C3 and S3, major ones elsewhere; the new one counts where it is set. */
+static void minimum_revision_by_both_fields(void **state)
+{
+    (void)state;
+    assert_int_equal(sr_chip_minimum_revision(sr_chip_by_name("esp32"), 3, 0), 300);
+    assert_int_equal(sr_chip_minimum_revision(sr_chip_by_name("esp32c3"), 3, 0), 3);
+    assert_int_equal(sr_chip_minimum_revision(sr_chip_by_name("esp32s3"), 2, 0), 2);
+    assert_int_equal(sr_chip_minimum_revision(sr_chip_by_name("esp32c3"), 3, 4), 4);
+    assert_int_equal(sr_chip_minimum_revision(sr_chip_by_name("esp32"), 1, 301), 301);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -87,6 +109,7 @@ int main(void)
         cmocka_unit_test(case_of_a_name_is_ignored),
         cmocka_unit_test(unknown_names_and_ids_are_refused),
         cmocka_unit_test(clock_of_the_flash),
+        cmocka_unit_test(minimum_revision_by_both_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

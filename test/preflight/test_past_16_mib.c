@@ -4,7 +4,7 @@
  */
 #include "make/dummy_image.h"
 #include "make/image_writer.h"
-#include "relocate/sr_relocation_ways.h"
+#include "relocate/sr_relocation_methods.h"
 #include "sim/chip/sim_chip.h"
 
 #include <setjmp.h>
@@ -108,7 +108,7 @@ static void free_flash(void **state)
 {
     (void)state;
     uint32_t from = 0x1000000;
-    const sr_relocation_way_t *way = &sr_relocation_temporary_table;
+    const sr_relocation_method_t *way = &sr_relocation_temporary_table;
     const sr_relocation_request_t request = {.system = &today, .classify = not_below, .context = &from};
     open_chip("esp32s3", LOW, 0x110000);
     sr_relocation_t place = {.address = UINT32_MAX};

@@ -18,7 +18,7 @@
 #include "flash/sr_flash_reader.h"
 #include "journal/sr_journal.h"
 #include "recovery/sr_recovery.h"
-#include "relocate/sr_relocation_ways.h"
+#include "relocate/sr_relocation_methods.h"
 #include "system/sr_slots.h"
 
 #define SECTOR     SR_SECTOR_SIZE

@@ -16,9 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ESP32C3 0x0005u
-#define ESP32S3 0x0009u
-
 static const struct {
     const char *name;
     uint32_t bit;
@@ -117,11 +114,7 @@ static void demand_revision(pack_result_t *result, uint32_t address)
     if (!packed_image(result, address, &image)) {
         return;
     }
-    uint16_t revision = image.min_chip_rev_full;
-    if (revision == 0) { // the old field, by the rule of the chip's own check
-        const bool minor = image.chip_id == ESP32C3 || image.chip_id == ESP32S3;
-        revision = (uint16_t)(image.min_chip_rev * (minor ? 1u : 100u));
-    }
+    const uint16_t revision = sr_chip_minimum_revision(result->chip, image.min_chip_rev, image.min_chip_rev_full);
     result->min_revision = revision > result->min_revision ? revision : result->min_revision;
 }
 

@@ -76,21 +76,16 @@ const char *flash_mode_name(const sr_image_t *image, char out[NAME_SIZE])
 
 const char *flash_clock_name(const sr_chip_t *chip, const sr_image_t *image, char out[NAME_SIZE])
 {
-    // esptool's table FLASH_FREQUENCY of each chip
-    static const named_number_t usual[] = {
-        {0x0, "40 MHz"}, {0x1, "26 MHz"}, {0x2, "20 MHz"}, {0xF, "80 MHz"}, {0, NULL}};
-    static const named_number_t c2[] = {{0x0, "30 MHz"}, {0x1, "20 MHz"}, {0x2, "15 MHz"}, {0xF, "60 MHz"}, {0, NULL}};
-    static const named_number_t h2[] = {{0x0, "24 MHz"}, {0x1, "16 MHz"}, {0x2, "12 MHz"}, {0xF, "48 MHz"}, {0, NULL}};
-    static const named_number_t c6[] = {{0x0, "40 or 80 MHz"}, {0x2, "20 MHz"}, {0, NULL}};
-    const named_number_t *clocks = usual;
-    if (strcmp(chip->name, "esp32c2") == 0) {
-        clocks = c2;
-    } else if (strcmp(chip->name, "esp32h2") == 0) {
-        clocks = h2;
-    } else if (strcmp(chip->name, "esp32c6") == 0) {
-        clocks = c6;
+    const uint8_t mhz = (uint8_t)(sr_chip_flash_khz(chip, image->spi_speed) / 1000u); // at most 80
+    if (mhz == 0) {
+        return name_or(NULL, "clock 0x", image->spi_speed, out);
     }
-    return name_or(find_name(clocks, image->spi_speed), "clock 0x", image->spi_speed, out);
+    if (chip->clock_code_0_is_full && image->spi_speed == 0) {
+        snprintf(out, NAME_SIZE, "%u or %u MHz", (unsigned)mhz / 2, (unsigned)mhz);
+    } else {
+        snprintf(out, NAME_SIZE, "%u MHz", (unsigned)mhz);
+    }
+    return out;
 }
 
 const char *flash_size_name(const sr_image_t *image, char out[NAME_SIZE])
