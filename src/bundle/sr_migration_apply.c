@@ -7,6 +7,7 @@
 #include "relocate/sr_app_selection.h"
 
 #include "esp_log.h"
+#include "sdkconfig.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -269,6 +270,7 @@ static esp_err_t ask(const sr_migration_t *migration)
     return may ? ESP_OK : ESP_ERR_SELF_REFLASHER_NOT_NOW;
 }
 
+#if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
 /* Nothing is left for the next start here: all of the rest happens in one go, and half-way through the app is gone. So
  * data goes to its place only when the rest is in free flash or in RAM. */
 static esp_err_t overwrite(sr_migration_t *migration)
@@ -299,6 +301,12 @@ static esp_err_t overwrite(sr_migration_t *migration)
     sr_commit_release(&work);
     return err;
 }
+#else
+static esp_err_t overwrite(sr_migration_t *migration)
+{
+    return sr_migration_in_place_stage(migration);
+}
+#endif
 
 esp_err_t sr_migration_run(sr_migration_t *migration)
 {

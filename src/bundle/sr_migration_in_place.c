@@ -7,10 +7,12 @@
 
 #include "esp_heap_caps.h"
 #include "esp_log.h"
+#include "sdkconfig.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
 static const char *TAG = "self_reflasher";
 
 static bool goes_over_app(sr_map_flags_t flags)
@@ -180,3 +182,28 @@ esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot
     heap_caps_free(copy.workspace);
     return err;
 }
+#else
+uint32_t sr_migration_in_place_missing(const sr_migration_t *migration)
+{
+    (void)migration;
+    return UINT32_MAX;
+}
+
+void sr_migration_in_place_plan(sr_migration_t *migration)
+{
+    (void)migration;
+}
+
+esp_err_t sr_migration_in_place_stage(sr_migration_t *migration)
+{
+    (void)migration;
+    return ESP_ERR_NOT_SUPPORTED;
+}
+
+esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot_path_buffer_t *buffer)
+{
+    (void)migration;
+    (void)buffer;
+    return ESP_ERR_NOT_SUPPORTED;
+}
+#endif

@@ -4,6 +4,8 @@
 #include "port/sr_in_place.h"
 #include "port/sr_yield.h"
 
+#include "sdkconfig.h"
+
 #include <string.h>
 
 static void yield(const sr_copy_t *copy, uint32_t bytes)
@@ -269,11 +271,11 @@ esp_err_t sr_copy_execute(sr_copy_t *copy)
     return err;
 }
 
+#if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
 /* The first sector, which holds the mark, goes last. By now the chip boots: no reason to try for ever. */
 static void clear_leftover(sr_copy_t *copy)
 {
     sr_writer_t writer = make_writer(copy, SR_WRITER_ATTEMPTS);
-    writer.attempts = SR_WRITER_ATTEMPTS;
     if (copy->leftover.size > 0) {
         const uint32_t sectors = copy->leftover.size / SR_SECTOR_SIZE;
         (void)sr_writer_clear(&writer, copy->leftover.address + SR_SECTOR_SIZE, sectors - 1, copy->workspace->data);
@@ -293,3 +295,10 @@ esp_err_t sr_copy_execute_in_place(sr_copy_t *copy)
     clear_leftover(copy);
     sr_in_place_restart();
 }
+#else
+esp_err_t sr_copy_execute_in_place(sr_copy_t *copy)
+{
+    (void)copy;
+    return sr_in_place_enter(); /* Says that it is not supported. */
+}
+#endif

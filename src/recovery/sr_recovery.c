@@ -6,6 +6,7 @@
 #include "format/sr_image.h"
 #include "format/sr_partition_table.h"
 #include "format/sr_reader.h"
+#include "port/sr_efuse.h"
 #include "port/sr_yield.h"
 #include "preflight/sr_preflight.h"
 #include "system/sr_partition.h"
@@ -18,8 +19,6 @@
 #include <string.h>
 
 #define COMPARE_STEP 128u /**< Bytes read at once; they are on the stack. */
-
-static const char *TAG = "self_reflasher";
 
 static bool same_bytes(const sr_reader_t *a, uint32_t at_a, const sr_reader_t *b, uint32_t at_b, uint32_t length)
 {
@@ -38,6 +37,16 @@ static bool same_bytes(const sr_reader_t *a, uint32_t at_a, const sr_reader_t *b
     }
     return true;
 }
+
+bool sr_recovery_is_unchanged(const sr_system_t *system, const sr_reader_t *after, sr_region_t region)
+{
+    sr_flash_reader_window_t window;
+    const sr_reader_t flash = sr_flash_reader(&window, &system->flash, 0, system->flash.size);
+    return same_bytes(&flash, region.address, after, region.address, region.size);
+}
+
+#if SR_EFUSE_KNOWS_RECOVERY
+static const char *TAG = "self_reflasher";
 
 /** A bootloader for this chip that is intact. */
 typedef struct bootloader {
@@ -173,13 +182,6 @@ sr_recovery_t sr_recovery_find(const sr_system_t *system, const sr_reader_t *aft
     return find_for_running(system, &flash, after, allowed, context);
 }
 
-bool sr_recovery_is_unchanged(const sr_system_t *system, const sr_reader_t *after, sr_region_t region)
-{
-    sr_flash_reader_window_t window;
-    const sr_reader_t flash = sr_flash_reader(&window, &system->flash, 0, system->flash.size);
-    return same_bytes(&flash, region.address, after, region.address, region.size);
-}
-
 esp_err_t sr_recovery_copy(const sr_system_t *system, const sr_recovery_t *recovery, sr_writer_t *writer,
                            uint8_t *scratch)
 {
@@ -200,3 +202,24 @@ esp_err_t sr_recovery_copy(const sr_system_t *system, const sr_recovery_t *recov
     }
     return err;
 }
+#else
+sr_recovery_t sr_recovery_find(const sr_system_t *system, const sr_reader_t *after, sr_recovery_allowed_t allowed,
+                               void *context)
+{
+    (void)system;
+    (void)after;
+    (void)allowed;
+    (void)context;
+    return (sr_recovery_t){0};
+}
+
+esp_err_t sr_recovery_copy(const sr_system_t *system, const sr_recovery_t *recovery, sr_writer_t *writer,
+                           uint8_t *scratch)
+{
+    (void)system;
+    (void)recovery;
+    (void)writer;
+    (void)scratch;
+    return ESP_OK;
+}
+#endif

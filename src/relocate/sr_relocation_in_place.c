@@ -5,6 +5,7 @@
 
 #include "sdkconfig.h"
 
+#if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
 static esp_err_t propose(const sr_relocation_method_t *method, const sr_relocation_request_t *request,
                          sr_relocation_t *proposal)
 {
@@ -17,16 +18,28 @@ static esp_err_t propose(const sr_relocation_method_t *method, const sr_relocati
 static const char *why_not(const sr_relocation_request_t *request, const sr_relocation_t *proposal)
 {
     (void)proposal;
-#if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
     if (request->system->flash.encryption) {
         return ", not with flash encryption";
     }
     return request->allows_in_place ? NULL : ", not allowed";
-#else
-    (void)request;
-    return ", CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off";
-#endif
 }
+#else
+static esp_err_t propose(const sr_relocation_method_t *method, const sr_relocation_request_t *request,
+                         sr_relocation_t *proposal)
+{
+    (void)method;
+    (void)request;
+    proposal->missing = UINT32_MAX;
+    return ESP_OK;
+}
+
+static const char *why_not(const sr_relocation_request_t *request, const sr_relocation_t *proposal)
+{
+    (void)request;
+    (void)proposal;
+    return ": CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off";
+}
+#endif
 
 static esp_err_t execute(const sr_relocation_request_t *request, const sr_relocation_t *proposal)
 {

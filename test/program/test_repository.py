@@ -48,7 +48,7 @@ class Manifest(unittest.TestCase):
 
     def test_targets_are_the_chips_that_the_component_knows(self):
         table = "".join(path.read_text() for path in (ROOT / "src").rglob("*.c"))
-        self.assertEqual(sorted(re.findall(r'\{"(esp32\w*)", "ESP32', table)), items(self.text, "targets"))
+        self.assertEqual(sorted(re.findall(r'\.name = "(esp32\w*)"', table)), items(self.text, "targets"))
 
     def test_all_examples_are_shown_and_built(self):
         projects = sorted(path.parent.parent.relative_to(ROOT).as_posix()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The API built without CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP: the running app is refused as a destination,
- * unless there is another slot that it can move to.
+ * The API built without its options: the running app is refused as a destination, unless there is another slot that it
+ * can move to.
  */
 #include "test/support/api_support.h"
 
@@ -32,7 +32,8 @@ static void running_app_is_refused_untouched(void **state)
         assert_int_equal(err, ESP_ERR_SELF_REFLASHER_RUNNING_APP);
         char address[16];
         snprintf(address, sizeof(address), "0x%x", refused[i].address);
-        api_assert_error_line(log, "CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP", address, NULL);
+        api_assert_error_line(log, "CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off", address, NULL);
+        api_assert_error_line(log, "CONFIG_SELF_REFLASHER_TEMPORARY_TABLE is off", address, NULL);
         free(log);
         api_assert_untouched(&chip);
         api_assert_no_leak(0);
@@ -56,13 +57,15 @@ static void bundle_is_refused_even_if_it_may(void **state)
     api_chip_put(&chip, API_DATA, bytes, size);
     memset(nor_flash_bytes(chip.flash) + API_OTA_2 + 0x80000, 0xFF, 0x40000);
     api_chip_snapshot(&chip);
-    const esp_self_reflasher_bundle_config_t config = {.embedded = {API_DATA, size},
-                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED |
-                                                                ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE};
+    const esp_self_reflasher_bundle_config_t config = {
+        .embedded = {API_DATA, size},
+        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED | ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE |
+                 ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE};
     esp_self_reflasher_plan_t plan;
     assert_int_equal(esp_self_reflasher_apply_bundle(&config, &plan), ESP_ERR_SELF_REFLASHER_REFUSED);
     assert_int_equal(plan.refusal, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP);
     assert_non_null(strstr(plan.refusal_text, "CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off"));
+    assert_non_null(strstr(plan.refusal_text, "CONFIG_SELF_REFLASHER_TEMPORARY_TABLE is off"));
     api_assert_untouched(&chip);
     api_assert_no_leak(0);
     free(bytes);
