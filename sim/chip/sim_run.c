@@ -111,10 +111,12 @@ static uint8_t *boot_buffer(uint32_t size)
 {
     static uint8_t *buffer;
     static uint32_t buffer_size;
-    if (size != buffer_size) {
-        free(buffer);
-        buffer = calloc(size, 1);
+    static pid_t owner;
+    if (size != buffer_size || owner != getpid()) {
+        flash_buffer_delete(buffer, buffer_size);
+        buffer = flash_buffer_new(size);
         buffer_size = buffer != NULL ? size : 0;
+        owner = getpid();
     }
     return buffer;
 }

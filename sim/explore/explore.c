@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/explore/explore_internal.h"
 
+#include "sim/nor/flash_buffer.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +28,7 @@ static bool mark_window(const explore_config_t *config, const explore_trace_t *t
 
 static bool explore_trace(const explore_config_t *config, explore_trace_t *trace, explore_result_t *result)
 {
-    if (!explore_mark_commits(config, trace, result->flash) || !mark_window(config, trace, result) ||
+    if (!explore_mark_commits(config, trace, result->flash, UINT32_MAX) || !mark_window(config, trace, result) ||
         !explore_lower_bound(config, trace, result->flash, result) || !explore_list_states(config, trace, result) ||
         !explore_states(config, trace, result)) {
         return false;
@@ -50,7 +52,8 @@ static explore_status_t explore_flash(const explore_config_t *config, nor_flash_
     const bool ran = explore_trace_run(config, flash, config->running_app, trace);
     result->run = trace->report;
     result->stats = nor_flash_stats(flash);
-    result->flash = malloc(config->size);
+    result->size = config->size;
+    result->flash = flash_buffer_new(config->size);
     if (trace->record != NULL && (trace->report.boots == 0 || !boot_succeeds(&trace->report.before))) {
         return EXPLORE_NO_START;
     }
@@ -77,7 +80,7 @@ explore_status_t explore_run(const explore_config_t *config, explore_result_t *r
 
 void explore_result_free(explore_result_t *result)
 {
-    free(result->flash);
+    flash_buffer_delete(result->flash, result->size);
     free(result->operations);
     free(result->states);
     *result = (explore_result_t){0};

@@ -123,6 +123,7 @@ typedef struct explore_result {
     sim_report_t run;  /**< Of the uncut run. */
     nor_stats_t stats; /**< Flash operations of the uncut run. */
     uint8_t *flash;    /**< What it left. */
+    uint32_t size;     /**< Of the flash. */
     explore_operation_t *operations;
     uint32_t operation_count;
     explore_state_t *states; /**< By operation; those inside it by seed. */

@@ -34,12 +34,14 @@ typedef struct explore_cursor {
  * result again. */
 typedef struct explore_starts {
     const nor_flash_t *flash; /**< The one that is compared with them. */
-    uint8_t *flashes;         /**< Owned. One after another. */
+    uint8_t **flashes;        /**< Owned, as each of them is. */
     uint32_t count;
 } explore_starts_t;
 
-/** @return false without memory; free(starts->flashes) is due */
+/** @return false without memory; explore_starts_free() is due in both cases. */
 bool explore_find_starts(const explore_trace_t *trace, const boot_chip_t *chip, explore_starts_t *starts);
+/** @param size Of each flash. */
+void explore_starts_free(explore_starts_t *starts, uint32_t size);
 
 /**
  * Runs the app from the content that @p flash has.
@@ -59,9 +61,10 @@ void explore_trace_free(explore_trace_t *trace);
 /**
  * Marks the operations that belong to a commit.
  * @param final Flash of the new system.
+ * @param only Number of an operation: those of its boot only; UINT32_MAX: all.
  * @return false without memory.
  */
-bool explore_mark_commits(const explore_config_t *config, explore_trace_t *trace, const uint8_t *final);
+bool explore_mark_commits(const explore_config_t *config, explore_trace_t *trace, const uint8_t *final, uint32_t only);
 
 /** Starts at the first operation. @return false without memory; explore_cursor_close() is due in both cases. */
 bool explore_cursor_open(explore_cursor_t *cursor, const explore_trace_t *trace, const boot_chip_t *chip);

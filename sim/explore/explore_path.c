@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/explore/explore_internal.h"
 
+#include "sim/nor/flash_buffer.h"
 #include "format/sr_partition_table.h"
 
 #include <stdlib.h>
@@ -88,14 +89,14 @@ static bool boots_with(const explore_config_t *config, const uint8_t *flash, con
                        const boot_code_t *new_loader)
 {
     boot_result_t boot;
-    uint8_t *copy = malloc(config->size);
+    uint8_t *copy = flash_buffer_new(config->size);
     if (copy == NULL) {
         return true;
     }
-    memcpy(copy, flash, config->size);
+    flash_buffer_copy(copy, flash, config->size);
     memcpy(copy + new_loader->address, final + new_loader->address, new_loader->length);
     boot_run(&config->chip, copy, config->size, NULL, NULL, &boot);
-    free(copy);
+    flash_buffer_delete(copy, config->size);
     return boot_succeeds(&boot);
 }
 
@@ -124,13 +125,13 @@ bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t s
 {
     const uint32_t count = size / SR_SECTOR_SIZE;
     sectors_read_t read = {.flags = calloc(count, 1), .count = count};
-    uint8_t *copy = malloc(size);
+    uint8_t *copy = flash_buffer_new(size);
     *path = (explore_boot_path_t){.sectors = calloc(count, 1)};
     const bool enough = read.flags != NULL && copy != NULL && path->sectors != NULL;
     if (enough) {
-        memcpy(copy, flash, size);
+        flash_buffer_copy(copy, flash, size);
         boot_run(chip, copy, size, trace, &read, &path->boot);
-        memcpy(copy, flash, size);
+        flash_buffer_copy(copy, flash, size);
     }
     if (enough && boot_succeeds(&path->boot)) {
         const boot_code_t *loader = &path->boot.bootloader;
@@ -144,7 +145,7 @@ bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t s
         }
     }
     free(read.flags);
-    free(copy);
+    flash_buffer_delete(copy, size);
     return enough;
 }
 
@@ -202,10 +203,14 @@ static uint8_t parts_of_commit(const explore_config_t *config, const uint8_t *fl
 }
 
 static bool mark_all(const explore_config_t *config, explore_trace_t *trace, explore_cursor_t *cursor,
-                     const uint8_t *final, const explore_boot_path_t *new_path, uint8_t *flash)
+                     const uint8_t *final, const explore_boot_path_t *new_path, uint32_t only, uint8_t *flash)
 {
     for (uint32_t first = 0; first < trace->count;) {
         const uint32_t end = end_of_boot(trace, first);
+        if (only != UINT32_MAX && (only < first || only >= end)) {
+            first = end;
+            continue;
+        }
         const explore_power_loss_t start = {.operation = first, .when = NOR_POWER_LOSS_BEFORE};
         explore_boot_path_t old_path;
         explore_cursor_make(cursor, &start, flash);
@@ -224,19 +229,19 @@ static bool mark_all(const explore_config_t *config, explore_trace_t *trace, exp
     return true;
 }
 
-bool explore_mark_commits(const explore_config_t *config, explore_trace_t *trace, const uint8_t *final)
+bool explore_mark_commits(const explore_config_t *config, explore_trace_t *trace, const uint8_t *final, uint32_t only)
 {
     explore_boot_path_t new_path;
     explore_cursor_t cursor;
-    uint8_t *flash = malloc(config->size);
+    uint8_t *flash = flash_buffer_new(config->size);
     bool enough = explore_boot_path(&config->chip, final, config->size, &new_path);
     enough = explore_cursor_open(&cursor, trace, &config->chip) && enough && flash != NULL;
     if (enough) {
-        enough = mark_all(config, trace, &cursor, final, &new_path, flash);
+        enough = mark_all(config, trace, &cursor, final, &new_path, only, flash);
     }
     explore_cursor_close(&cursor);
     free(new_path.sectors);
-    free(flash);
+    flash_buffer_delete(flash, config->size);
     return enough;
 }
 

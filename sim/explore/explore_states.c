@@ -125,10 +125,10 @@ static explore_power_loss_t draw_cut(const explore_state_t *state, const explore
  * any more: memory for a flash is costly to get. */
 static void cut_again(worker_t *worker, explore_trace_t *trace, unsigned losses, explore_state_t *state)
 {
-    if (!explore_mark_commits(worker->config, trace, worker->final)) {
-        abort(); // the parent process notices
-    }
     const explore_power_loss_t loss = draw_cut(state, trace);
+    if (!explore_mark_commits(worker->config, trace, worker->final, loss.operation)) {
+        abort(); // the parent finds out
+    }
     if (!explore_make_state(trace, &worker->config->chip, &loss, worker->state)) {
         abort();
     }

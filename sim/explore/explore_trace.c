@@ -11,7 +11,7 @@ static bool is_known_start(void *context)
     const explore_starts_t *starts = context;
     const uint32_t size = nor_flash_size(starts->flash);
     for (uint32_t i = 0; i < starts->count; i++) {
-        if (memcmp(nor_flash_view(starts->flash), starts->flashes + (size_t)i * size, size) == 0) {
+        if (memcmp(nor_flash_view(starts->flash), starts->flashes[i], size) == 0) {
             return true;
         }
     }
@@ -160,6 +160,15 @@ bool explore_make_state(const explore_trace_t *trace, const boot_chip_t *chip, c
     return true;
 }
 
+void explore_starts_free(explore_starts_t *starts, uint32_t size)
+{
+    for (uint32_t i = 0; i < starts->count; i++) {
+        flash_buffer_delete(starts->flashes[i], size);
+    }
+    free(starts->flashes);
+    *starts = (explore_starts_t){0};
+}
+
 bool explore_find_starts(const explore_trace_t *trace, const boot_chip_t *chip, explore_starts_t *starts)
 {
     const uint32_t size = flash_record_size(trace->record);
@@ -171,11 +180,13 @@ bool explore_find_starts(const explore_trace_t *trace, const boot_chip_t *chip, 
             continue;
         }
         const explore_power_loss_t before = {.operation = i - 1, .when = NOR_POWER_LOSS_AFTER};
-        uint8_t *flashes = realloc(starts->flashes, (size_t)(starts->count + 1) * size);
-        enough = flashes != NULL;
+        uint8_t **flashes = realloc(starts->flashes, (starts->count + 1) * sizeof(*flashes));
+        uint8_t *flash = flash_buffer_new(size);
+        starts->flashes = flashes != NULL ? flashes : starts->flashes;
+        enough = flashes != NULL && flash != NULL;
         if (enough) {
-            starts->flashes = flashes;
-            explore_cursor_make(&cursor, &before, flashes + (size_t)starts->count++ * size);
+            explore_cursor_make(&cursor, &before, flash);
+            flashes[starts->count++] = flash;
         }
     }
     explore_cursor_close(&cursor);

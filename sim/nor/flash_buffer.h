@@ -8,11 +8,13 @@
 #include <stdint.h>
 
 /**
- * Memory for a flash, zeroed, at the same time in all processes that are forked later.
+ * Memory for a flash, with anything in it. It is the same memory in all processes that are forked later. What was freed
+ * is given out again, because new memory costs a page fault for each of its pages.
  * @return NULL without memory. Owned by the caller, freed with flash_buffer_delete().
  */
 uint8_t *flash_buffer_new(uint32_t size);
-/** @param buffer May be NULL. */
+/** @param buffer May be NULL; of another process, which goes on using it, too.
+ *  @param size As it was asked for. */
 void flash_buffer_delete(uint8_t *buffer, uint32_t size);
 
 /** Copies @p size bytes, a multiple of a sector, but writes only where they differ. */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/nor/flash_record.h"
 
+#include "sim/nor/flash_buffer.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,7 +13,7 @@ struct flash_record {
     int log;       /**< Memory file with an entry for each operation; its offset is shared with forked processes. */
     pid_t process; /**< Which wrote last, as far as this process knows. */
     uint32_t size;
-    uint8_t before[];
+    uint8_t *before;
 };
 
 /** What the log has before each operation's bytes. */
@@ -42,22 +44,32 @@ static void observe(void *context, const nor_op_t *op, const nor_flash_t *flash)
     }
 }
 
+static void delete (flash_record_t *record)
+{
+    flash_buffer_delete(record->before, record->size);
+    if (record->log >= 0) {
+        close(record->log);
+    }
+    free(record);
+}
+
 flash_record_t *flash_record_new(nor_flash_t *flash)
 {
     uint32_t size = nor_flash_size(flash);
-    flash_record_t *record = malloc(sizeof(*record) + size);
+    flash_record_t *record = calloc(1, sizeof(*record));
     if (record == NULL) {
         return NULL;
     }
+    record->before = flash_buffer_new(size);
     record->flash = flash;
     record->size = size;
     record->process = getpid();
     record->log = memfd_create("flash-operations", MFD_CLOEXEC);
-    if (record->log < 0) {
-        free(record);
+    if (record->before == NULL || record->log < 0) {
+        delete (record);
         return NULL;
     }
-    memcpy(record->before, nor_flash_view(flash), size);
+    flash_buffer_copy(record->before, nor_flash_view(flash), size);
     nor_flash_set_observer(flash, observe, record);
     return record;
 }
@@ -66,8 +78,7 @@ void flash_record_delete(flash_record_t *record)
 {
     if (record != NULL) {
         nor_flash_set_observer(record->flash, NULL, NULL);
-        close(record->log);
-        free(record);
+        delete (record);
     }
 }
 

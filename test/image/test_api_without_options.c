@@ -57,10 +57,10 @@ static void bundle_is_refused_even_if_it_may(void **state)
     api_chip_put(&chip, API_DATA, bytes, size);
     memset(nor_flash_bytes(chip.flash) + API_OTA_2 + 0x80000, 0xFF, 0x40000);
     api_chip_snapshot(&chip);
-    const esp_self_reflasher_bundle_config_t config = {
-        .embedded = {API_DATA, size},
-        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED | ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE |
-                 ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE};
+    const esp_self_reflasher_bundle_config_t config = {.embedded = {API_DATA, size},
+                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED |
+                                                                ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE |
+                                                                ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE};
     esp_self_reflasher_plan_t plan;
     assert_int_equal(esp_self_reflasher_apply_bundle(&config, &plan), ESP_ERR_SELF_REFLASHER_REFUSED);
     assert_int_equal(plan.refusal, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP);

@@ -9,12 +9,17 @@
 
 #include "esp_flash.h"
 #include "esp_system.h"
+#include "sim/explore/explore_internal.h"
+#include "sim/nor/flash_buffer.h"
 #include "make/dummy_image.h"
 #include "sim/explore/explore_internal.h"
 #include "test/support/support_explore.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define FLASH_SIZE 0x100000u
 #define BOOTLOADER 0x1000u
@@ -542,7 +547,7 @@ static void a_run_stops_at_a_start_of_the_uncut_run(void **state)
     assert_true(explore_run_on(&config, flash, &starts, &report));
     assert_true(report.stopped);
     assert_int_equal(report.boots, 1);
-    assert_memory_equal(nor_flash_view(flash), starts.flashes, FLASH_SIZE);
+    assert_memory_equal(nor_flash_view(flash), starts.flashes[0], FLASH_SIZE);
 
     // one bit that differs, and nothing is known
     memcpy(nor_flash_bytes(flash), world.old_flash, FLASH_SIZE);
@@ -550,7 +555,7 @@ static void a_run_stops_at_a_start_of_the_uncut_run(void **state)
     assert_true(explore_run_on(&config, flash, &starts, &report));
     assert_false(report.stopped);
     assert_int_equal(report.boots, 2);
-    free(starts.flashes);
+    explore_starts_free(&starts, FLASH_SIZE);
     explore_trace_free(&trace);
     nor_flash_delete(flash);
 }
@@ -703,9 +708,41 @@ static void a_run_that_does_not_end_is_no_proof(void **state)
 
 #define EXPLORE_TEST(name) cmocka_unit_test_setup(name, set_up)
 
+/* What a process frees that it inherited, its parent goes on using; what it inherited as free is no longer its own. */
+static void a_buffer_is_given_out_again_only_by_its_process(void **state)
+{
+    (void)state;
+    uint8_t *freed = flash_buffer_new(SR_SECTOR_SIZE);
+    uint8_t *used = flash_buffer_new(SR_SECTOR_SIZE);
+    assert_non_null(freed);
+    assert_non_null(used);
+    flash_buffer_delete(freed, SR_SECTOR_SIZE);
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        uint8_t *others = flash_buffer_new(SR_SECTOR_SIZE);
+        flash_buffer_delete(used, SR_SECTOR_SIZE);
+        uint8_t *own = flash_buffer_new(SR_SECTOR_SIZE);
+        memset(others, 1, SR_SECTOR_SIZE);
+        memset(own, 2, SR_SECTOR_SIZE);
+        flash_buffer_delete(own, SR_SECTOR_SIZE);
+        _exit(flash_buffer_new(SR_SECTOR_SIZE) == own ? 0 : 1);
+    }
+    int status = 1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    for (uint32_t i = 0; i < SR_SECTOR_SIZE; i++) {
+        assert_int_equal(freed[i] | used[i], 0);
+    }
+    assert_ptr_equal(flash_buffer_new(SR_SECTOR_SIZE), freed);
+    flash_buffer_delete(freed, SR_SECTOR_SIZE);
+    flash_buffer_delete(used, SR_SECTOR_SIZE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_buffer_is_given_out_again_only_by_its_process),
         EXPLORE_TEST(a_new_app_alone_has_no_window),
         EXPLORE_TEST(a_new_table_alone_has_the_shortest_window),
         EXPLORE_TEST(a_new_bootloader_alone_boots_outside_its_window),
