@@ -7,7 +7,6 @@
 #include <string.h>
 #include <zlib.h>
 
-
 /** A growing array of bytes. What comes after memory ran out is dropped, and `failed` is set. */
 typedef struct growing {
     uint8_t *bytes;

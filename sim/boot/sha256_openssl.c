@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * SHA-256 for the simulated chip by OpenSSL, which uses the processor's instructions for it, several times as fast as
- * mbedTLS in C. Explorations start thousands of apps, each of which hashes what it is to install, and a quarter of their
- * time was this. The program's own definition of mbedTLS' inner function comes first for the shared library's calls, too.
+ * mbedTLS in C. Explorations start thousands of apps, each of which hashes what it is to install, and a quarter of
+ * their time was this. The program's own definition of mbedTLS' inner function comes first for the shared library's
+ * calls, too.
  */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
 #define OPENSSL_SUPPRESS_DEPRECATED /* There is no other access to one block with a state of one's own. */

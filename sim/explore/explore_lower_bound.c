@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUPS            4u
+#define GROUPS 4u
 
 typedef struct lower_bound_time {
     uint64_t typical_us, maximum_us;

@@ -76,9 +76,9 @@ static void tell_plan(const job_t *job, esp_self_reflasher_plan_t *plan)
 /* The app comes up again from its new place, and whoever called here calls again; or it stays where it is. */
 static esp_err_t relocate(job_t *job)
 {
-    const bool restarts = job->migration.relocation.method->restarts;
+    const bool restarts = job->migration.choice.relocation.method->restarts;
     if (restarts) {
-        sr_decoder_drop(&job->migration.decoder); /* The copy needs the memory. */
+        sr_decoder_drop(&job->migration.input.decoder); /* The copy needs the memory. */
     }
     const esp_err_t err = sr_migration_relocate(&job->migration);
     if (err == ESP_OK && restarts) {
@@ -121,11 +121,11 @@ static esp_err_t apply(job_t *job, const own_config_t *own, esp_self_reflasher_p
     if (err == ESP_OK && job->plan.sectors_to_write > 0) {
         ESP_LOGI(TAG, "%" PRIu32 " of %" PRIu32 " sectors to write, %" PRIu32 " of them on the boot path",
                  job->plan.sectors_to_write, job->plan.sectors_total, job->plan.sectors_boot_path);
-        err = job->migration.relocation.method != NULL ? relocate(job) : sr_migration_run(&job->migration);
+        err = job->migration.choice.relocation.method != NULL ? relocate(job) : sr_migration_run(&job->migration);
     } else if (err == ESP_OK) {
         err = sr_migration_clear_mark(&job->migration); /* An earlier call did all but the restart. */
     }
-    job->migration.progress.error = err;
+    job->migration.run.progress.error = err;
     sr_migration_tell(&job->migration, err == ESP_OK ? ESP_SELF_REFLASHER_EVENT_DONE : ESP_SELF_REFLASHER_EVENT_FAILED);
     tell_plan(job, plan);
     sr_migration_close(&job->migration);

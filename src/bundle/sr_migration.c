@@ -21,9 +21,9 @@ ESP_EVENT_DEFINE_BASE(ESP_SELF_REFLASHER_EVENT);
 
 void sr_migration_tell(sr_migration_t *migration, esp_self_reflasher_event_t event)
 {
-    esp_self_reflasher_event_data_t *data = &migration->progress;
-    data->bytes_downloaded = migration->source.downloaded;
-    data->retries = migration->source.retries;
+    esp_self_reflasher_event_data_t *data = &migration->run.progress;
+    data->bytes_downloaded = migration->input.source.downloaded;
+    data->retries = migration->input.source.retries;
     if (migration->config->event_cb != NULL) {
         migration->config->event_cb(migration->config->user_ctx, event, data);
     }
@@ -75,7 +75,7 @@ static esp_err_t check_arguments(const esp_self_reflasher_bundle_config_t *confi
 static esp_err_t open_source(sr_migration_t *migration)
 {
     const esp_self_reflasher_bundle_config_t *config = migration->config;
-    migration->source = (sr_source_t){
+    migration->input.source = (sr_source_t){
         .http = config->http_config,
         .stall_ms = config->stall_timeout_ms,
         .allow_http = (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_HTTP_REDIRECT) != 0,
@@ -85,7 +85,7 @@ static esp_err_t open_source(sr_migration_t *migration)
         .on_retry = on_retry,
         .retry_context = migration,
     };
-    return sr_source_open(&migration->source);
+    return sr_source_open(&migration->input.source);
 }
 
 static esp_self_reflasher_refusal_t refusal_of(sr_bundle_status_t status)
@@ -105,7 +105,7 @@ static esp_self_reflasher_refusal_t refusal_of(sr_bundle_status_t status)
 static esp_err_t admit(sr_migration_t *migration)
 {
     char text[sizeof(migration->plan->refusal_text)];
-    const sr_bundle_t *bundle = &migration->manifest.bundle;
+    const sr_bundle_t *bundle = &migration->input.manifest.bundle;
     migration->plan->sequence = bundle->sequence;
     const esp_self_reflasher_refusal_t refusal =
         sr_admit(bundle, &migration->system, migration->config->min_sequence, text, sizeof(text));
@@ -116,12 +116,12 @@ static esp_err_t allocate(sr_migration_t *migration)
 {
     const uint32_t sectors = migration->system.flash.size / SR_SECTOR_SIZE;
     migration->buffers = heap_caps_malloc(sizeof(*migration->buffers), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
-    migration->map =
+    migration->scan.map =
         (sr_map_t){.flags = heap_caps_calloc(sectors, sizeof(sr_map_flags_t), MALLOC_CAP_8BIT), .count = sectors};
-    if (migration->buffers == NULL || migration->map.flags == NULL) {
+    if (migration->buffers == NULL || migration->scan.map.flags == NULL) {
         return ESP_ERR_NO_MEM;
     }
-    migration->journal =
+    migration->run.journal =
         (sr_journal_t){.flash = &migration->system.flash, .address = SR_NO_ADDRESS, .list = migration->buffers->list};
     migration->writer = (sr_writer_t){
         .flash = &migration->system.flash, .readback = migration->buffers->readback, .attempts = SR_WRITER_ATTEMPTS};
@@ -132,9 +132,10 @@ static esp_err_t load_manifest(sr_migration_t *migration)
 {
     const esp_self_reflasher_bundle_config_t *config = migration->config;
     const bool unsigned_ok = (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) != 0;
-    const esp_err_t err = sr_manifest_load(&migration->manifest, &migration->source, config->public_key, unsigned_ok);
+    const esp_err_t err =
+        sr_manifest_load(&migration->input.manifest, &migration->input.source, config->public_key, unsigned_ok);
     if (err == ESP_ERR_SELF_REFLASHER_REFUSED) {
-        const sr_bundle_status_t status = migration->manifest.status;
+        const sr_bundle_status_t status = migration->input.manifest.status;
         return sr_migration_refuse(migration, refusal_of(status), "%s", sr_bundle_status_text(status));
     }
     return err == ESP_OK ? admit(migration) : err;
@@ -143,8 +144,8 @@ static esp_err_t load_manifest(sr_migration_t *migration)
 esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_bundle_config_t *config,
                             esp_self_reflasher_plan_t *plan)
 {
-    *migration =
-        (sr_migration_t){.config = config, .plan = plan, .mark.address = SR_NO_ADDRESS, .mark_found = SR_NO_ADDRESS};
+    *migration = (sr_migration_t){
+        .config = config, .plan = plan, .scan.mark_found = SR_NO_ADDRESS, .choice.mark.address = SR_NO_ADDRESS};
     esp_err_t err = sr_system_read(&migration->system);
     if (err == ESP_OK) {
         err = check_arguments(config, &migration->system);
@@ -166,15 +167,15 @@ esp_err_t sr_migration_open(sr_migration_t *migration, const esp_self_reflasher_
 
 void sr_migration_close(sr_migration_t *migration)
 {
-    sr_decoder_close(&migration->decoder);
-    sr_manifest_free(&migration->manifest);
-    sr_source_close(&migration->source);
-    heap_caps_free(migration->journal.digests);
-    heap_caps_free(migration->moves.list);
-    heap_caps_free(migration->map.flags);
+    sr_decoder_close(&migration->input.decoder);
+    sr_manifest_free(&migration->input.manifest);
+    sr_source_close(&migration->input.source);
+    heap_caps_free(migration->run.journal.digests);
+    heap_caps_free(migration->scan.moves.list);
+    heap_caps_free(migration->scan.map.flags);
     heap_caps_free(migration->buffers);
-    migration->journal.digests = NULL;
-    migration->moves = (sr_moves_t){0};
-    migration->map.flags = NULL;
+    migration->run.journal.digests = NULL;
+    migration->scan.moves = (sr_moves_t){0};
+    migration->scan.map.flags = NULL;
     migration->buffers = NULL;
 }

@@ -24,37 +24,58 @@
 #include "relocate/sr_relocation.h"
 #include "system/sr_system.h"
 
-typedef struct sr_migration {
-    const esp_self_reflasher_bundle_config_t *config;
-    esp_self_reflasher_plan_t *plan;
-    esp_self_reflasher_event_data_t progress;
+/* A migration has four parts, each with its own writers, which scripts/check-layout knows; all others only read them.
+ */
 
-    sr_system_t system;
+/** Where the bundle comes from, and what of it is at hand. */
+typedef struct sr_migration_input {
     sr_source_t source;
     sr_manifest_t manifest;
     sr_decoder_t decoder;
+    uint32_t keep_room;       /**< Bytes of encoded chunks that may still be kept. */
+    uint32_t kept_for_checks; /**< Encoded bytes of a chunk that is kept in the buffer of the commit's list, too, until
+                                 the checks are over; then they are fetched again. */
+    esp_err_t target_err;     /**< First error that a reader of the flash as it will be has met. */
+} sr_migration_input_t;
+
+/** What was found in the flash. */
+typedef struct sr_migration_scan {
     sr_map_t map;
-    sr_moves_t moves;     /**< Those that are left to do. */
-    sr_journal_t journal; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
-    sr_relocation_t
-        relocation;         /**< How the running app gets out of the way; its method is NULL if it does not have to. */
-    sr_recovery_t recovery; /**< What stands in while the bootloader is written. */
+    sr_moves_t moves;       /**< Those that are left to do. */
+    bool installed;         /**< Own regions are right, and what the new system owns is not looked at. */
+    bool has_initial;       /**< There are regions that the new system owns afterwards. */
     bool new_data_is_known; /**< The table that will be in flash was read, and the map has its data. */
-    uint32_t left_out;      /**< Sectors of the target that stay as they are. */
-    sr_region_t overwrite;  /**< What is overwritten in place of the running app; empty: nothing. */
+    uint32_t settled;       /**< Sectors of the target that the map does not have, and that count as right. */
+    uint32_t mark_found;    /**< Where an earlier attempt has left a mark for the same manifest; UINT32_MAX: nowhere. */
+} sr_migration_scan_t;
+
+/** What was decided before anything is written. */
+typedef struct sr_migration_choice {
+    sr_relocation_t relocation; /**< How the running app gets out of the way; its method is NULL if it need not. */
+    sr_recovery_t recovery;     /**< What stands in while the bootloader is written. */
+    uint32_t left_out;          /**< Sectors of the target that stay as they are. */
+    sr_region_t overwrite;      /**< What is overwritten in place of the running app; empty: nothing. */
     uint32_t overwrite_content; /**< Bytes of it up to the end of the last sector that is not to be blank. */
     uint32_t overwrite_from;    /**< Free flash where these bytes wait, as a record that is never sealed. */
-    esp_err_t target_err;       /**< First error that a reader of the flash as it will be has met. */
-    uint32_t keep_room;         /**< Bytes of encoded chunks that may still be kept. */
-    uint32_t kept_for_checks;  /**< Encoded bytes of a chunk that is kept in the buffer of the commit's list, too, until
-                                    the checks are over; then they are fetched again. */
-    bool writes_app_partition; /**< Before the commit, an app partition other than the running app's is written. */
-    bool must_stay;            /**< Otadata must select the running app before another app partition is written. */
-    bool installed;            /**< Own regions are right, and what the new system owns is not looked at. */
-    bool has_initial;          /**< There are regions that the new system owns afterwards. */
-    uint32_t settled;          /**< Sectors of the target that the map does not have, and that count as right. */
-    sr_install_mark_t mark;    /**< The mark that this installation is not done; address UINT32_MAX: none is needed. */
-    uint32_t mark_found;       /**< Where an earlier attempt has left one for the same manifest; UINT32_MAX: nowhere. */
+    bool writes_app_partition;  /**< Before the commit, an app partition other than the running app's is written. */
+    bool must_stay;             /**< Otadata must select the running app before another app partition is written. */
+    sr_install_mark_t mark;     /**< The mark that this installation is not done; address UINT32_MAX: none is needed. */
+} sr_migration_choice_t;
+
+/** What is under way. */
+typedef struct sr_migration_run {
+    esp_self_reflasher_event_data_t progress;
+    sr_journal_t journal; /**< Entries of the commit; its address is UINT32_MAX if there is no free flash for it. */
+} sr_migration_run_t;
+
+typedef struct sr_migration {
+    const esp_self_reflasher_bundle_config_t *config;
+    esp_self_reflasher_plan_t *plan; /**< The result, for the caller. */
+    sr_system_t system;              /**< That runs today. */
+    sr_migration_input_t input;
+    sr_migration_scan_t scan;
+    sr_migration_choice_t choice;
+    sr_migration_run_t run;
     sr_writer_t writer;
     struct sr_migration_buffers *buffers;
 } sr_migration_t;

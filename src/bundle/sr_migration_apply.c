@@ -26,10 +26,10 @@ static bool is_data(sr_map_flags_t flags)
 /* Offset in the bundle past the run of adjacent chunks that are needed, so that they travel in one request. */
 static uint32_t fetch_end(const sr_migration_t *migration, uint32_t digest_index)
 {
-    const sr_bundle_t *bundle = &migration->manifest.bundle;
+    const sr_bundle_t *bundle = &migration->input.manifest.bundle;
     uint32_t chunk = sr_bundle_chunk_of(bundle, digest_index);
     while (chunk + 1 < bundle->chunk_count &&
-           sr_map_chunk_has(&migration->map, bundle, chunk + 1, SR_MAP_WRONG, SR_MAP_NEEDED)) {
+           sr_map_chunk_has(&migration->scan.map, bundle, chunk + 1, SR_MAP_WRONG, SR_MAP_NEEDED)) {
         chunk++;
     }
     const sr_bundle_chunk_t last = sr_bundle_chunk(bundle, chunk);
@@ -55,7 +55,7 @@ static esp_err_t write_sector(sr_migration_t *migration, uint32_t address)
     switch (wanted.kind) {
     case SR_MOVES_WANTED_CONTENT:
         sector.used = SR_SECTOR_SIZE;
-        err = sr_decoder_get(&migration->decoder, wanted.digest_index, fetch_end(migration, wanted.digest_index),
+        err = sr_decoder_get(&migration->input.decoder, wanted.digest_index, fetch_end(migration, wanted.digest_index),
                              &sector.data);
         break;
     case SR_MOVES_WANTED_MOVED:
@@ -72,15 +72,15 @@ static esp_err_t write_sector(sr_migration_t *migration, uint32_t address)
 static uint32_t count(const sr_migration_t *migration, wanted_t wanted)
 {
     uint32_t sectors = 0;
-    for (uint32_t i = 0; i < migration->map.count; i++) {
-        sectors += wanted(migration->map.flags[i]);
+    for (uint32_t i = 0; i < migration->scan.map.count; i++) {
+        sectors += wanted(migration->scan.map.flags[i]);
     }
     return sectors;
 }
 
 static esp_err_t write_block(sr_migration_t *migration, uint32_t first, wanted_t wanted)
 {
-    sr_map_t *map = &migration->map;
+    sr_map_t *map = &migration->scan.map;
     esp_err_t err = ESP_OK;
     if (wanted == sr_map_is_body && sr_map_block_erase(map, first * SR_SECTOR_SIZE)) {
         err = sr_writer_erase_block(&migration->writer, first * SR_SECTOR_SIZE);
@@ -88,7 +88,7 @@ static esp_err_t write_block(sr_migration_t *migration, uint32_t first, wanted_t
     for (uint32_t i = first; i < first + SR_SECTORS_PER_BLOCK && i < map->count && err == ESP_OK; i++) {
         if (wanted(map->flags[i])) {
             err = write_sector(migration, i * SR_SECTOR_SIZE);
-            migration->progress.sectors_done++;
+            migration->run.progress.sectors_done++;
         }
     }
     return err;
@@ -98,12 +98,12 @@ static esp_err_t write_block(sr_migration_t *migration, uint32_t first, wanted_t
 static esp_err_t write_all(sr_migration_t *migration, wanted_t wanted)
 {
     esp_err_t err = ESP_OK;
-    migration->progress.sectors_done = 0;
-    migration->progress.sectors_total = count(migration, wanted);
-    for (uint32_t i = 0; i < migration->map.count && err == ESP_OK; i += SR_SECTORS_PER_BLOCK) {
-        const uint32_t before = migration->progress.sectors_done;
+    migration->run.progress.sectors_done = 0;
+    migration->run.progress.sectors_total = count(migration, wanted);
+    for (uint32_t i = 0; i < migration->scan.map.count && err == ESP_OK; i += SR_SECTORS_PER_BLOCK) {
+        const uint32_t before = migration->run.progress.sectors_done;
         err = write_block(migration, i, wanted);
-        if (migration->progress.sectors_done != before) {
+        if (migration->run.progress.sectors_done != before) {
             sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_PREPARE);
         }
     }
@@ -118,18 +118,18 @@ static esp_err_t fetch_from_stage(void *context, const sr_record_entry_t *entry,
 {
     const sr_migration_t *migration = context;
     sr_yield(SR_SECTOR_SIZE);
-    return sr_journal_read(&migration->journal, entry, index, data);
+    return sr_journal_read(&migration->run.journal, entry, index, data);
 }
 
 /* All but the commit's own sectors must be right now, whatever was done to them before. */
 static esp_err_t verify_rest(sr_migration_t *migration)
 {
-    for (uint32_t i = 0; i < migration->map.count; i++) {
+    for (uint32_t i = 0; i < migration->scan.map.count; i++) {
         bool right;
         sr_record_group_t group;
         const uint32_t address = i * SR_SECTOR_SIZE;
-        if ((migration->map.flags[i] & SR_MAP_TARGET) == 0 || sr_migration_group_of(migration, address, &group) ||
-            sr_region_overlaps(migration->overwrite, (sr_region_t){address, SR_SECTOR_SIZE})) {
+        if ((migration->scan.map.flags[i] & SR_MAP_TARGET) == 0 || sr_migration_group_of(migration, address, &group) ||
+            sr_region_overlaps(migration->choice.overwrite, (sr_region_t){address, SR_SECTOR_SIZE})) {
             continue;
         }
         const esp_err_t err = sr_migration_sector_is_right(migration, address, &right);
@@ -137,43 +137,43 @@ static esp_err_t verify_rest(sr_migration_t *migration)
             ESP_LOGE(TAG, "sector 0x%" PRIx32 " does not hold what was written", address);
             return err != ESP_OK ? err : ESP_ERR_SELF_REFLASHER_VERIFY;
         }
-        sr_map_clear(&migration->map, (sr_region_t){address, SR_SECTOR_SIZE}, SR_MAP_WRONG);
+        sr_map_clear(&migration->scan.map, (sr_region_t){address, SR_SECTOR_SIZE}, SR_MAP_WRONG);
     }
     return ESP_OK;
 }
 
 static esp_err_t commit(sr_migration_t *migration)
 {
-    const bool staged = migration->journal.address != SR_NO_ADDRESS;
-    sr_commit_t work = {.journal = &migration->journal,
+    const bool staged = migration->run.journal.address != SR_NO_ADDRESS;
+    sr_commit_t work = {.journal = &migration->run.journal,
                         .fetch = staged ? fetch_from_stage : sr_migration_fetch,
                         .fetch_context = migration,
                         .scratch = migration->buffers->scratch,
                         .readback = migration->buffers->readback,
-                        .claimed = sr_map_claimed(&migration->map)};
+                        .claimed = sr_map_claimed(&migration->scan.map)};
     esp_err_t err = sr_commit_prepare(&work);
     if (err == ESP_ERR_NO_MEM) { /* What is not kept is fetched once more: better than giving up. */
         sr_commit_release(&work);
-        sr_decoder_drop(&migration->decoder);
+        sr_decoder_drop(&migration->input.decoder);
         err = sr_commit_prepare(&work);
     }
     if (err == ESP_OK) {
-        migration->progress.sectors_done = 0;
-        migration->progress.sectors_total = sr_commit_boot_path_sectors(&work);
+        migration->run.progress.sectors_done = 0;
+        migration->run.progress.sectors_total = sr_commit_boot_path_sectors(&work);
         sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
         err = sr_commit_execute(&work);
         if (err == ESP_OK) {
             err = sr_migration_void_mark(migration);
         }
-        migration->progress.sectors_done = err == ESP_OK ? migration->progress.sectors_total : 0;
+        migration->run.progress.sectors_done = err == ESP_OK ? migration->run.progress.sectors_total : 0;
         sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
     }
     sr_commit_release(&work);
     if (err != ESP_OK && staged) {
-        const sr_abandon_t abandon = {.journal = &migration->journal,
+        const sr_abandon_t abandon = {.journal = &migration->run.journal,
                                       .writer = &migration->writer,
                                       .scratch = migration->buffers->scratch,
-                                      .moves = &migration->moves,
+                                      .moves = &migration->scan.moves,
                                       .moves_are_known = true,
                                       .cause = err,
                                       .failed_address = work.failed_address};
@@ -189,16 +189,16 @@ static esp_err_t commit(sr_migration_t *migration)
 /* What the source gives is no longer needed once the record is sealed, and the commit needs the memory. */
 static void release_source(sr_migration_t *migration)
 {
-    sr_decoder_close(&migration->decoder);
-    sr_manifest_free(&migration->manifest);
-    sr_source_close(&migration->source);
+    sr_decoder_close(&migration->input.decoder);
+    sr_manifest_free(&migration->input.manifest);
+    sr_source_close(&migration->input.source);
 }
 
 /* An app that runs because the bootloader found none in the slots it tried first: a new one there would be started
  * before its bootloader and its table are in place. */
 static esp_err_t keep_being_started(sr_migration_t *migration)
 {
-    if (!migration->must_stay) {
+    if (!migration->choice.must_stay) {
         return ESP_OK;
     }
     const esp_err_t err = sr_app_selection_keep(&migration->system, NULL);
@@ -232,11 +232,11 @@ static esp_err_t prepare(sr_migration_t *migration, bool *data_is_staged)
  * moves to free flash goes straight to its place, too: its source is whole until the record is sealed. */
 static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
 {
-    sr_record_header_t *header = &migration->journal.header;
+    sr_record_header_t *header = &migration->run.journal.header;
     migration->plan->staging_address =
         header->count > 0 ? sr_migration_find_place(migration, &header->sectors) : SR_NO_ADDRESS;
     const bool staged = migration->plan->staging_address != SR_NO_ADDRESS;
-    if (migration->moves.count > 0 && !staged) {
+    if (migration->scan.moves.count > 0 && !staged) {
         ESP_LOGE(TAG, "data is to be moved, and the free flash for it cannot be used");
         return ESP_ERR_INVALID_STATE;
     }
@@ -251,7 +251,7 @@ static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
         err = sr_migration_check_moved(migration);
     }
     if (err == ESP_OK && staged) {
-        err = sr_migration_tell_record(migration, sr_journal_seal(&migration->journal, &migration->writer));
+        err = sr_migration_tell_record(migration, sr_journal_seal(&migration->run.journal, &migration->writer));
     }
     if (staged) {
         release_source(migration);
@@ -262,8 +262,8 @@ static esp_err_t stage(sr_migration_t *migration, bool data_is_staged)
 /* Asked before staging: a record that is complete would be finished by the next start without asking again. */
 static esp_err_t ask(const sr_migration_t *migration)
 {
-    const bool may =
-        (migration->journal.header.count == 0 && migration->overwrite.size == 0) || sr_migration_may_commit(migration);
+    const bool may = (migration->run.journal.header.count == 0 && migration->choice.overwrite.size == 0) ||
+                     sr_migration_may_commit(migration);
     if (!may) {
         ESP_LOGW(TAG, "commit of %" PRIu32 " boot path sectors is put off", migration->plan->sectors_boot_path);
     }
@@ -275,7 +275,7 @@ static esp_err_t ask(const sr_migration_t *migration)
  * data goes to its place only when the rest is in free flash or in RAM. */
 static esp_err_t overwrite(sr_migration_t *migration)
 {
-    sr_commit_t work = {.journal = &migration->journal,
+    sr_commit_t work = {.journal = &migration->run.journal,
                         .fetch = sr_migration_fetch,
                         .fetch_context = migration,
                         .scratch = migration->buffers->scratch,
@@ -291,9 +291,9 @@ static esp_err_t overwrite(sr_migration_t *migration)
         err = write_all(migration, is_data);
     }
     if (err == ESP_OK) {
-        migration->progress.sectors_done = 0;
-        migration->progress.sectors_total =
-            sr_commit_boot_path_sectors(&work) + migration->overwrite.size / SR_SECTOR_SIZE;
+        migration->run.progress.sectors_done = 0;
+        migration->run.progress.sectors_total =
+            sr_commit_boot_path_sectors(&work) + migration->choice.overwrite.size / SR_SECTOR_SIZE;
         sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
         release_source(migration);
         err = sr_migration_in_place_execute(migration, &work.buffer);
@@ -315,12 +315,12 @@ esp_err_t sr_migration_run(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = ask(migration);
     }
-    if (err == ESP_OK && migration->overwrite.size > 0) {
+    if (err == ESP_OK && migration->choice.overwrite.size > 0) {
         return overwrite(migration);
     }
     if (err == ESP_OK) {
-        err =
-            sr_recovery_copy(&migration->system, &migration->recovery, &migration->writer, migration->buffers->scratch);
+        err = sr_recovery_copy(&migration->system, &migration->choice.recovery, &migration->writer,
+                               migration->buffers->scratch);
     }
     if (err == ESP_OK) {
         err = stage(migration, data_is_staged);
@@ -328,8 +328,8 @@ esp_err_t sr_migration_run(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = commit(migration);
     }
-    if (err == ESP_OK && migration->journal.address != SR_NO_ADDRESS) {
-        err = sr_journal_discard(&migration->journal, &migration->writer, migration->buffers->scratch);
+    if (err == ESP_OK && migration->run.journal.address != SR_NO_ADDRESS) {
+        err = sr_journal_discard(&migration->run.journal, &migration->writer, migration->buffers->scratch);
         err = sr_migration_tell_record(migration, err);
     }
     return err == ESP_OK ? sr_migration_clear_mark(migration) : err;

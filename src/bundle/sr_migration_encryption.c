@@ -81,7 +81,7 @@ esp_err_t sr_migration_is_blank(sr_migration_t *migration, uint32_t address, boo
 esp_err_t sr_migration_check_encryption(sr_migration_t *migration)
 {
     const uint32_t now = migration->system.boot_path.table.address;
-    const uint32_t then = migration->manifest.bundle.partition_table_offset;
+    const uint32_t then = migration->input.manifest.bundle.partition_table_offset;
     if (!migration->system.flash.encryption) {
         return ESP_OK;
     }
@@ -96,7 +96,7 @@ esp_err_t sr_migration_check_encryption(sr_migration_t *migration)
                                    " to 0x%" PRIx32 ", where today's system does not encrypt",
                                    now, then);
     }
-    if ((sr_map_at(&migration->map, now) & SR_MAP_WRONG) != 0) {
+    if ((sr_map_at(&migration->scan.map, now) & SR_MAP_WRONG) != 0) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
                                    "flash encryption is on: the partition table at 0x%" PRIx32 " cannot be changed",
                                    now);

@@ -66,23 +66,24 @@ static uint32_t record_sectors(const sr_migration_t *migration, uint32_t content
 
 uint32_t sr_migration_in_place_missing(const sr_migration_t *migration)
 {
-    const extent_t extent = measure(&migration->map);
+    const extent_t extent = measure(&migration->scan.map);
     const uint32_t wanted = record_sectors(migration, content_size(&extent));
-    const uint32_t longest = sr_map_longest_free(&migration->map);
+    const uint32_t longest = sr_map_longest_free(&migration->scan.map);
     return wanted > longest ? (wanted - longest) * SR_SECTOR_SIZE : 0;
 }
 
 void sr_migration_in_place_plan(sr_migration_t *migration)
 {
     esp_self_reflasher_plan_t *plan = migration->plan;
-    const extent_t extent = measure(&migration->map);
-    migration->overwrite = (sr_region_t){extent.first * SR_SECTOR_SIZE, (extent.end - extent.first) * SR_SECTOR_SIZE};
-    migration->overwrite_content = content_size(&extent);
-    migration->overwrite_from =
-        sr_map_find_free(&migration->map, record_sectors(migration, migration->overwrite_content));
+    const extent_t extent = measure(&migration->scan.map);
+    migration->choice.overwrite =
+        (sr_region_t){extent.first * SR_SECTOR_SIZE, (extent.end - extent.first) * SR_SECTOR_SIZE};
+    migration->choice.overwrite_content = content_size(&extent);
+    migration->choice.overwrite_from =
+        sr_map_find_free(&migration->scan.map, record_sectors(migration, migration->choice.overwrite_content));
     if (sr_migration_needs_mark(migration)) {
-        const uint32_t sectors = record_sectors(migration, migration->overwrite_content);
-        migration->mark.address = migration->overwrite_from + (sectors - 1) * SR_SECTOR_SIZE;
+        const uint32_t sectors = record_sectors(migration, migration->choice.overwrite_content);
+        migration->choice.mark.address = migration->choice.overwrite_from + (sectors - 1) * SR_SECTOR_SIZE;
     }
     plan->relocation = ESP_SELF_REFLASHER_RELOCATION_IN_PLACE;
     sr_map_times(extent.erases, extent.programs, &plan->relocation_ms_typical, &plan->relocation_ms_maximum);
@@ -90,7 +91,8 @@ void sr_migration_in_place_plan(sr_migration_t *migration)
 
 static uint32_t waiting_at(const sr_migration_t *migration, uint32_t address)
 {
-    return migration->overwrite_from + SR_RECORD_OVERHEAD * SR_SECTOR_SIZE + (address - migration->overwrite.address);
+    return migration->choice.overwrite_from + SR_RECORD_OVERHEAD * SR_SECTOR_SIZE +
+           (address - migration->choice.overwrite.address);
 }
 
 /* What a sector of the range must hold. One that does not change waits, too, so that the range has no gaps. */
@@ -98,11 +100,11 @@ static esp_err_t get_sector(sr_migration_t *migration, uint32_t address, uint8_t
 {
     uint32_t index = 0;
     *data = migration->buffers->scratch;
-    if (!goes_over_app(sr_map_at(&migration->map, address))) {
+    if (!goes_over_app(sr_map_at(&migration->scan.map, address))) {
         return sr_flash_read(&migration->system.flash, address, *data, SR_SECTOR_SIZE);
     }
-    if (sr_bundle_want(&migration->manifest.bundle, address, &index) == SR_BUNDLE_CONTENT) {
-        return sr_decoder_get(&migration->decoder, index, 0, data);
+    if (sr_bundle_want(&migration->input.manifest.bundle, address, &index) == SR_BUNDLE_CONTENT) {
+        return sr_decoder_get(&migration->input.decoder, index, 0, data);
     }
     memset(*data, 0xFF, SR_SECTOR_SIZE);
     return ESP_OK;
@@ -114,18 +116,18 @@ static esp_err_t confirm(sr_migration_t *migration)
     uint8_t digest[SR_SHA256_SIZE];
     uint8_t *scratch = migration->buffers->scratch;
     esp_err_t err = ESP_OK;
-    for (uint32_t offset = 0; offset < migration->overwrite_content && err == ESP_OK; offset += SR_SECTOR_SIZE) {
+    for (uint32_t offset = 0; offset < migration->choice.overwrite_content && err == ESP_OK; offset += SR_SECTOR_SIZE) {
         uint32_t index = 0;
-        const uint32_t address = migration->overwrite.address + offset;
-        if (!goes_over_app(sr_map_at(&migration->map, address)) ||
-            sr_bundle_want(&migration->manifest.bundle, address, &index) != SR_BUNDLE_CONTENT) {
+        const uint32_t address = migration->choice.overwrite.address + offset;
+        if (!goes_over_app(sr_map_at(&migration->scan.map, address)) ||
+            sr_bundle_want(&migration->input.manifest.bundle, address, &index) != SR_BUNDLE_CONTENT) {
             continue;
         }
         sr_yield(SR_SECTOR_SIZE);
         err = sr_flash_read(&migration->system.flash, waiting_at(migration, address), scratch, SR_SECTOR_SIZE);
         if (err == ESP_OK &&
             (!sr_digest(scratch, SR_SECTOR_SIZE, digest) ||
-             memcmp(digest, sr_bundle_digest(&migration->manifest.bundle, index), SR_BUNDLE_DIGEST_SIZE) != 0)) {
+             memcmp(digest, sr_bundle_digest(&migration->input.manifest.bundle, index), SR_BUNDLE_DIGEST_SIZE) != 0)) {
             ESP_LOGE(TAG, "sector 0x%" PRIx32 " does not hold what was staged", waiting_at(migration, address));
             err = ESP_ERR_SELF_REFLASHER_VERIFY;
         }
@@ -137,27 +139,27 @@ esp_err_t sr_migration_in_place_stage(sr_migration_t *migration)
 {
     /* Its mark lets the next start clean up after a cut; without a seal it is never taken for the last step. */
     sr_journal_t record = {.flash = &migration->system.flash,
-                           .header = {.sectors = migration->overwrite_content / SR_SECTOR_SIZE}};
-    const uint32_t sectors = record_sectors(migration, migration->overwrite_content);
-    if (migration->mark.address == SR_NO_ADDRESS) { /* Else it lies where it was planned, with the mark. */
-        migration->overwrite_from = sr_map_find_free(&migration->map, sectors);
+                           .header = {.sectors = migration->choice.overwrite_content / SR_SECTOR_SIZE}};
+    const uint32_t sectors = record_sectors(migration, migration->choice.overwrite_content);
+    if (migration->choice.mark.address == SR_NO_ADDRESS) { /* Else it lies where it was planned, with the mark. */
+        migration->choice.overwrite_from = sr_map_find_free(&migration->scan.map, sectors);
     }
-    if (migration->overwrite_from == SR_NO_ADDRESS) {
+    if (migration->choice.overwrite_from == SR_NO_ADDRESS) {
         return ESP_ERR_INVALID_STATE;
     }
     esp_err_t err =
-        sr_journal_open(&record, &migration->writer, migration->overwrite_from, migration->buffers->scratch);
-    migration->plan->staging_address = migration->overwrite_from;
-    migration->progress.sectors_done = 0;
-    migration->progress.sectors_total = record.header.sectors;
+        sr_journal_open(&record, &migration->writer, migration->choice.overwrite_from, migration->buffers->scratch);
+    migration->plan->staging_address = migration->choice.overwrite_from;
+    migration->run.progress.sectors_done = 0;
+    migration->run.progress.sectors_total = record.header.sectors;
     for (uint32_t i = 0; i < record.header.sectors && err == ESP_OK; i++) {
         uint8_t *data;
         sr_yield(3u * SR_SECTOR_SIZE); /* Its source, what is there, and what was written. */
-        err = get_sector(migration, migration->overwrite.address + i * SR_SECTOR_SIZE, &data);
+        err = get_sector(migration, migration->choice.overwrite.address + i * SR_SECTOR_SIZE, &data);
         if (err == ESP_OK) {
             err = sr_journal_put(&record, &migration->writer, i, data);
         }
-        migration->progress.sectors_done++;
+        migration->run.progress.sectors_done++;
     }
     sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_STAGE);
     return err == ESP_OK ? confirm(migration) : err;
@@ -166,18 +168,18 @@ esp_err_t sr_migration_in_place_stage(sr_migration_t *migration)
 esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot_path_buffer_t *buffer)
 {
     sr_copy_t copy = {.flash = migration->system.flash,
-                      .source = waiting_at(migration, migration->overwrite.address),
-                      .length = migration->overwrite_content,
-                      .destination = migration->overwrite,
-                      .leftover = {migration->overwrite_from,
-                                   record_sectors(migration, migration->overwrite_content) * SR_SECTOR_SIZE},
+                      .source = waiting_at(migration, migration->choice.overwrite.address),
+                      .length = migration->choice.overwrite_content,
+                      .destination = migration->choice.overwrite,
+                      .leftover = {migration->choice.overwrite_from,
+                                   record_sectors(migration, migration->choice.overwrite_content) * SR_SECTOR_SIZE},
                       .buffer = *buffer,
                       .workspace = heap_caps_malloc(sizeof(*copy.workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT)};
     if (copy.workspace == NULL) {
         return ESP_ERR_NO_MEM;
     }
     ESP_LOGW(TAG, "overwriting %" PRIu32 " bytes of the running app from RAM; ends in a reset",
-             migration->overwrite.size);
+             migration->choice.overwrite.size);
     const esp_err_t err = sr_copy_execute_in_place(&copy);
     heap_caps_free(copy.workspace);
     return err;

@@ -20,7 +20,7 @@ typedef struct own {
 static void count_region(const sr_migration_t *migration, sr_region_t place, own_t *own)
 {
     for (uint32_t offset = 0; offset < place.size; offset += SR_SECTOR_SIZE) {
-        const sr_map_flags_t flags = sr_map_at(&migration->map, place.address + offset);
+        const sr_map_flags_t flags = sr_map_at(&migration->scan.map, place.address + offset);
         const bool wrong = (flags & SR_MAP_WRONG) != 0;
         const bool content = (flags & SR_MAP_CONTENT) != 0;
         own->content += content;
@@ -33,7 +33,7 @@ static void count_region(const sr_migration_t *migration, sr_region_t place, own
  * one erases them, and by then it has data of its own. */
 static bool own_regions_are_right(const sr_migration_t *migration)
 {
-    const sr_bundle_t *bundle = &migration->manifest.bundle;
+    const sr_bundle_t *bundle = &migration->input.manifest.bundle;
     own_t own = {0};
     for (uint32_t i = 0; i < bundle->region_count; i++) {
         const sr_bundle_region_t region = sr_bundle_region(bundle, i);
@@ -49,8 +49,8 @@ static void settle(sr_migration_t *migration, sr_region_t place)
 {
     for (uint32_t offset = 0; offset < place.size; offset += SR_SECTOR_SIZE) {
         const sr_region_t sector = {place.address + offset, SR_SECTOR_SIZE};
-        sr_map_clear(&migration->map, sector, SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG);
-        migration->settled++;
+        sr_map_clear(&migration->scan.map, sector, SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG);
+        migration->scan.settled++;
     }
 }
 
@@ -59,7 +59,7 @@ static void settle(sr_migration_t *migration, sr_region_t place)
 static esp_err_t counts(const sr_migration_t *migration, uint32_t address, bool *yes)
 {
     *yes = false;
-    if ((sr_map_at(&migration->map, address) & (SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0) {
+    if ((sr_map_at(&migration->scan.map, address) & (SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0) {
         return ESP_OK;
     }
     return sr_install_mark_counts(address, yes);
@@ -72,10 +72,10 @@ static esp_err_t find_mark(sr_migration_t *migration)
     esp_err_t err;
     while ((err = sr_install_mark_find(flash, mark.address, migration->buffers->scratch, &mark)) == ESP_OK) {
         bool yes = false;
-        err =
-            memcmp(mark.id, migration->mark.id, sizeof(mark.id)) == 0 ? counts(migration, mark.address, &yes) : ESP_OK;
+        err = memcmp(mark.id, migration->choice.mark.id, sizeof(mark.id)) == 0 ? counts(migration, mark.address, &yes)
+                                                                               : ESP_OK;
         if (yes) {
-            migration->mark_found = mark.address;
+            migration->scan.mark_found = mark.address;
         }
         if (err != ESP_OK || yes) {
             return err;
@@ -90,15 +90,15 @@ static esp_err_t find_mark(sr_migration_t *migration)
 static esp_err_t find_torn_marks(sr_migration_t *migration)
 {
     esp_err_t err = ESP_OK;
-    sr_install_mark_t mark = migration->mark;
-    for (uint32_t i = 0; i < migration->map.count && err == ESP_OK; i++) {
+    sr_install_mark_t mark = migration->choice.mark;
+    for (uint32_t i = 0; i < migration->scan.map.count && err == ESP_OK; i++) {
         bool fits = false;
         mark.address = i * SR_SECTOR_SIZE;
-        const sr_map_flags_t flags = sr_map_at(&migration->map, mark.address);
+        const sr_map_flags_t flags = sr_map_at(&migration->scan.map, mark.address);
         if ((flags & (SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED)) == 0 && !sr_map_is_blank(flags)) {
             err = sr_install_mark_fits(&migration->system.flash, &mark, migration->buffers->scratch, &fits);
         }
-        sr_map_mark(&migration->map, (sr_region_t){mark.address, SR_SECTOR_SIZE}, fits ? SR_MAP_RELEASED : 0);
+        sr_map_mark(&migration->scan.map, (sr_region_t){mark.address, SR_SECTOR_SIZE}, fits ? SR_MAP_RELEASED : 0);
     }
     return err;
 }
@@ -107,26 +107,26 @@ static esp_err_t find_torn_marks(sr_migration_t *migration)
 static void keep_from_use(sr_migration_t *migration, uint32_t address)
 {
     const sr_region_t sector = {address, SR_SECTOR_SIZE};
-    migration->settled += (sr_map_at(&migration->map, address) & SR_MAP_TARGET) != 0;
-    sr_map_clear(&migration->map, sector, SR_MAP_SCANNED);
-    sr_map_mark(&migration->map, sector, SR_MAP_MARK);
+    migration->scan.settled += (sr_map_at(&migration->scan.map, address) & SR_MAP_TARGET) != 0;
+    sr_map_clear(&migration->scan.map, sector, SR_MAP_SCANNED);
+    sr_map_mark(&migration->scan.map, sector, SR_MAP_MARK);
 }
 
 static esp_err_t identify(sr_migration_t *migration)
 {
     uint8_t digest[SR_SHA256_SIZE];
-    if (!sr_digest(migration->manifest.bytes, migration->manifest.bundle.manifest_size, digest)) {
+    if (!sr_digest(migration->input.manifest.bytes, migration->input.manifest.bundle.manifest_size, digest)) {
         return ESP_FAIL;
     }
-    memcpy(migration->mark.id, digest, sizeof(migration->mark.id));
+    memcpy(migration->choice.mark.id, digest, sizeof(migration->choice.mark.id));
     return ESP_OK;
 }
 
 esp_err_t sr_migration_find_installed(sr_migration_t *migration)
 {
-    const sr_bundle_t *bundle = &migration->manifest.bundle;
-    migration->has_initial = sr_bundle_has_initial(bundle);
-    if (!migration->has_initial) {
+    const sr_bundle_t *bundle = &migration->input.manifest.bundle;
+    migration->scan.has_initial = sr_bundle_has_initial(bundle);
+    if (!migration->scan.has_initial) {
         return ESP_OK; /* Then it is installed as soon as nothing is wrong. */
     }
     esp_err_t err = identify(migration);
@@ -137,35 +137,35 @@ esp_err_t sr_migration_find_installed(sr_migration_t *migration)
         return err;
     }
     const bool right = own_regions_are_right(migration);
-    if (migration->mark_found != SR_NO_ADDRESS && right) {
-        keep_from_use(migration, migration->mark_found);
-    } else if (migration->mark_found != SR_NO_ADDRESS) {
+    if (migration->scan.mark_found != SR_NO_ADDRESS && right) {
+        keep_from_use(migration, migration->scan.mark_found);
+    } else if (migration->scan.mark_found != SR_NO_ADDRESS) {
         /* Nothing depends on it yet: its sector is as free as it was, and takes the new one. */
-        sr_map_mark(&migration->map, (sr_region_t){migration->mark_found, SR_SECTOR_SIZE}, SR_MAP_RELEASED);
-        migration->mark_found = SR_NO_ADDRESS;
+        sr_map_mark(&migration->scan.map, (sr_region_t){migration->scan.mark_found, SR_SECTOR_SIZE}, SR_MAP_RELEASED);
+        migration->scan.mark_found = SR_NO_ADDRESS;
     }
-    migration->installed = right && migration->mark_found == SR_NO_ADDRESS;
-    for (uint32_t i = 0; migration->installed && i < bundle->region_count; i++) {
+    migration->scan.installed = right && migration->scan.mark_found == SR_NO_ADDRESS;
+    for (uint32_t i = 0; migration->scan.installed && i < bundle->region_count; i++) {
         const sr_bundle_region_t region = sr_bundle_region(bundle, i);
         if (region.initial) {
             settle(migration, region.place);
         }
     }
-    return migration->installed ? ESP_OK : find_torn_marks(migration);
+    return migration->scan.installed ? ESP_OK : find_torn_marks(migration);
 }
 
 bool sr_migration_needs_mark(const sr_migration_t *migration)
 {
-    return migration->has_initial && !migration->installed;
+    return migration->scan.has_initial && !migration->scan.installed;
 }
 
 /* True if the record finds a place beside a mark at @p address. */
 static bool record_fits_beside(sr_migration_t *migration, uint32_t address, uint32_t sectors)
 {
-    const sr_map_flags_t before = sr_map_at(&migration->map, address);
-    sr_map_mark(&migration->map, (sr_region_t){address, SR_SECTOR_SIZE}, SR_MAP_MARK);
+    const sr_map_flags_t before = sr_map_at(&migration->scan.map, address);
+    sr_map_mark(&migration->scan.map, (sr_region_t){address, SR_SECTOR_SIZE}, SR_MAP_MARK);
     const bool fits = sr_migration_find_place(migration, &sectors) != SR_NO_ADDRESS;
-    sr_map_put(&migration->map, address, before);
+    sr_map_put(&migration->scan.map, address, before);
     return fits;
 }
 
@@ -174,12 +174,12 @@ static bool record_fits_beside(sr_migration_t *migration, uint32_t address, uint
 static uint32_t find_place_for_mark(sr_migration_t *migration)
 {
     sr_map_summary_t summary;
-    sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
-    const uint32_t best = sr_map_find_mark(&migration->map, UINT32_MAX);
+    sr_map_summarize(&migration->scan.map, &migration->input.manifest.bundle, &summary);
+    const uint32_t best = sr_map_find_mark(&migration->scan.map, UINT32_MAX);
     const uint32_t sectors = sr_record_manifest_sectors(sr_migration_manifest_size(migration)) + summary.staged;
     uint32_t place = best;
     while (place != SR_NO_ADDRESS && !record_fits_beside(migration, place, sectors)) {
-        place = sr_map_find_mark(&migration->map, place);
+        place = sr_map_find_mark(&migration->scan.map, place);
     }
     return place != SR_NO_ADDRESS ? place : best;
 }
@@ -190,14 +190,14 @@ esp_err_t sr_migration_reserve_mark(sr_migration_t *migration)
     if (!sr_migration_needs_mark(migration)) {
         return ESP_OK;
     }
-    if (migration->overwrite.size > 0) {
-        place_is_good = (sr_map_at(&migration->map, migration->mark.address) & SR_MAP_NEW_USE) == 0;
-    } else if (migration->mark_found != SR_NO_ADDRESS) {
-        migration->mark.address = migration->mark_found;
+    if (migration->choice.overwrite.size > 0) {
+        place_is_good = (sr_map_at(&migration->scan.map, migration->choice.mark.address) & SR_MAP_NEW_USE) == 0;
+    } else if (migration->scan.mark_found != SR_NO_ADDRESS) {
+        migration->choice.mark.address = migration->scan.mark_found;
         return ESP_OK;
     } else {
-        migration->mark.address = find_place_for_mark(migration);
-        place_is_good = migration->mark.address != SR_NO_ADDRESS;
+        migration->choice.mark.address = find_place_for_mark(migration);
+        place_is_good = migration->choice.mark.address != SR_NO_ADDRESS;
     }
     if (!place_is_good) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_NO_ROOM,
@@ -205,8 +205,8 @@ esp_err_t sr_migration_reserve_mark(sr_migration_t *migration)
                                    "could leave data of the old system for good; a bundle in which all is compared "
                                    "(pack --always) needs no note");
     }
-    if (migration->overwrite.size == 0) {
-        keep_from_use(migration, migration->mark.address);
+    if (migration->choice.overwrite.size == 0) {
+        keep_from_use(migration, migration->choice.mark.address);
     }
     return ESP_OK;
 }
@@ -222,7 +222,8 @@ static esp_err_t tell(const sr_migration_t *migration, esp_err_t err)
 
 static bool is_own(const sr_migration_t *migration, const sr_install_mark_t *mark)
 {
-    return migration->mark.address != SR_NO_ADDRESS && memcmp(mark->id, migration->mark.id, sizeof(mark->id)) == 0;
+    return migration->choice.mark.address != SR_NO_ADDRESS &&
+           memcmp(mark->id, migration->choice.mark.id, sizeof(mark->id)) == 0;
 }
 
 /* Of attempts with other bundles, or done with. If they cannot be erased, they say nothing about this bundle. */
@@ -232,11 +233,11 @@ static esp_err_t clear_others(sr_migration_t *migration)
     uint8_t *scratch = migration->buffers->scratch;
     esp_err_t err;
     while ((err = sr_install_mark_find(&migration->system.flash, mark.address, scratch, &mark)) == ESP_OK) {
-        bool yes = mark.address == migration->mark_found;
+        bool yes = mark.address == migration->scan.mark_found;
         if (!yes) {
             err = counts(migration, mark.address, &yes);
         }
-        if (err == ESP_OK && yes && mark.address != migration->mark.address) {
+        if (err == ESP_OK && yes && mark.address != migration->choice.mark.address) {
             const esp_err_t cleared = tell(migration, sr_install_mark_clear(&migration->writer, mark.address, scratch));
             err = is_own(migration, &mark) ? cleared : ESP_OK;
         }
@@ -251,27 +252,28 @@ static esp_err_t clear_others(sr_migration_t *migration)
 esp_err_t sr_migration_put_mark(sr_migration_t *migration)
 {
     esp_err_t err = ESP_OK;
-    if (migration->mark.address != SR_NO_ADDRESS) {
-        const sr_region_t sector = {migration->mark.address, SR_SECTOR_SIZE};
-        sr_map_clear(&migration->map, sector, SR_MAP_SCANNED | SR_MAP_RELEASED);
-        sr_map_mark(&migration->map, sector, SR_MAP_MARK);
-        err = sr_install_mark_put(&migration->writer, &migration->mark, migration->buffers->scratch);
+    if (migration->choice.mark.address != SR_NO_ADDRESS) {
+        const sr_region_t sector = {migration->choice.mark.address, SR_SECTOR_SIZE};
+        sr_map_clear(&migration->scan.map, sector, SR_MAP_SCANNED | SR_MAP_RELEASED);
+        sr_map_mark(&migration->scan.map, sector, SR_MAP_MARK);
+        err = sr_install_mark_put(&migration->writer, &migration->choice.mark, migration->buffers->scratch);
     }
     return err == ESP_OK ? clear_others(migration) : tell(migration, err);
 }
 
 esp_err_t sr_migration_void_mark(sr_migration_t *migration)
 {
-    if (migration->mark.address == SR_NO_ADDRESS) {
+    if (migration->choice.mark.address == SR_NO_ADDRESS) {
         return ESP_OK;
     }
     return tell(migration,
-                sr_install_mark_void(&migration->writer, migration->mark.address, migration->buffers->scratch));
+                sr_install_mark_void(&migration->writer, migration->choice.mark.address, migration->buffers->scratch));
 }
 
 esp_err_t sr_migration_clear_mark(sr_migration_t *migration)
 {
-    const uint32_t address = migration->mark.address != SR_NO_ADDRESS ? migration->mark.address : migration->mark_found;
+    const uint32_t address =
+        migration->choice.mark.address != SR_NO_ADDRESS ? migration->choice.mark.address : migration->scan.mark_found;
     if (address == SR_NO_ADDRESS) {
         return ESP_OK;
     }

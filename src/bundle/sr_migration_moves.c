@@ -13,7 +13,7 @@ static const char *TAG = "self_reflasher";
 static bool is_wrong(const sr_migration_t *migration, sr_region_t region)
 {
     for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
-        if ((sr_map_at(&migration->map, region.address + offset) & SR_MAP_WRONG) != 0) {
+        if ((sr_map_at(&migration->scan.map, region.address + offset) & SR_MAP_WRONG) != 0) {
             return true;
         }
     }
@@ -55,8 +55,8 @@ static esp_err_t find_source(sr_migration_t *migration, const sr_bundle_move_t *
 
 static esp_err_t find_move(sr_migration_t *migration, uint32_t index)
 {
-    const sr_bundle_move_t row = sr_bundle_move(&migration->manifest.bundle, index);
-    struct sr_move *move = &migration->moves.list[index];
+    const sr_bundle_move_t row = sr_bundle_move(&migration->input.manifest.bundle, index);
+    struct sr_move *move = &migration->scan.moves.list[index];
     move->destination = row.destination;
     const esp_err_t err = find_source(migration, &row, &move->source);
     if (err != ESP_OK) {
@@ -78,27 +78,27 @@ static esp_err_t find_move(sr_migration_t *migration, uint32_t index)
 static esp_err_t scan_moves(sr_migration_t *migration)
 {
     esp_err_t err = ESP_OK;
-    for (uint32_t i = 0; i < migration->moves.count; i++) {
-        sr_map_mark(&migration->map, migration->moves.list[i].source, SR_MAP_SOURCE);
+    for (uint32_t i = 0; i < migration->scan.moves.count; i++) {
+        sr_map_mark(&migration->scan.map, migration->scan.moves.list[i].source, SR_MAP_SOURCE);
     }
-    for (uint32_t i = 0; i < migration->moves.count && err == ESP_OK; i++) {
-        err = sr_migration_rescan(migration, migration->moves.list[i].destination);
+    for (uint32_t i = 0; i < migration->scan.moves.count && err == ESP_OK; i++) {
+        err = sr_migration_rescan(migration, migration->scan.moves.list[i].destination);
     }
     return err;
 }
 
 esp_err_t sr_migration_find_moves(sr_migration_t *migration)
 {
-    const uint32_t count = migration->manifest.bundle.move_count;
-    if (count == 0 || migration->installed || !boot_path_is_old(migration)) {
+    const uint32_t count = migration->input.manifest.bundle.move_count;
+    if (count == 0 || migration->scan.installed || !boot_path_is_old(migration)) {
         return ESP_OK;
     }
     if (migration->system.flash.encryption) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
                                    "flash encryption is on: data cannot be moved");
     }
-    migration->moves.list = heap_caps_calloc(count, sizeof(migration->moves.list[0]), MALLOC_CAP_8BIT);
-    if (migration->moves.list == NULL) {
+    migration->scan.moves.list = heap_caps_calloc(count, sizeof(migration->scan.moves.list[0]), MALLOC_CAP_8BIT);
+    if (migration->scan.moves.list == NULL) {
         return ESP_ERR_NO_MEM;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -107,6 +107,6 @@ esp_err_t sr_migration_find_moves(sr_migration_t *migration)
             return err;
         }
     }
-    migration->moves.count = count;
+    migration->scan.moves.count = count;
     return scan_moves(migration);
 }

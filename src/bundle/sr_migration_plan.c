@@ -30,10 +30,10 @@ _Static_assert(ESP_SELF_REFLASHER_CHECK_SECURE_VERSION == SR_PREFLIGHT_VERSION, 
 /* An app that moves starts again from its new place, and then nothing of what was fetched until now is left. */
 static uint32_t bytes_to_download(const sr_migration_t *migration, uint32_t chunks)
 {
-    const sr_relocation_method_t *method = migration->relocation.method;
+    const sr_relocation_method_t *method = migration->choice.relocation.method;
     const bool restarts = method != NULL && method->restarts;
-    const uint32_t manifest = migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
-    const uint32_t again = migration->kept_for_checks + (restarts ? migration->source.downloaded : 0);
+    const uint32_t manifest = migration->input.manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
+    const uint32_t again = migration->input.kept_for_checks + (restarts ? migration->input.source.downloaded : 0);
     return migration->config->http_config != NULL ? manifest + chunks + again : 0;
 }
 
@@ -47,9 +47,9 @@ static void fill_plan(sr_migration_t *migration)
 {
     sr_map_summary_t summary;
     esp_self_reflasher_plan_t *plan = migration->plan;
-    sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
-    plan->sectors_total = summary.total + migration->left_out + migration->settled;
-    plan->sectors_right = summary.total - summary.wrong + migration->settled;
+    sr_map_summarize(&migration->scan.map, &migration->input.manifest.bundle, &summary);
+    plan->sectors_total = summary.total + migration->choice.left_out + migration->scan.settled;
+    plan->sectors_right = summary.total - summary.wrong + migration->scan.settled;
     plan->sectors_to_write = summary.wrong;
     plan->sectors_boot_path = summary.boot_path;
     plan->bytes_to_download = bytes_to_download(migration, summary.bytes);
@@ -57,14 +57,14 @@ static void fill_plan(sr_migration_t *migration)
     plan->flash_ms_maximum = summary.maximum_ms;
     plan->window_ms_typical = summary.window_typical_ms;
     plan->window_ms_maximum = summary.window_maximum_ms;
-    plan->installed = migration->installed || summary.wrong == 0;
+    plan->installed = migration->scan.installed || summary.wrong == 0;
     plan->must_relocate = summary.running > 0;
     plan->sectors_moved = summary.moved;
-    if (migration->overwrite.size > 0) {
-        plan->staging_address = migration->overwrite_from;
+    if (migration->choice.overwrite.size > 0) {
+        plan->staging_address = migration->choice.overwrite_from;
     } else {
         uint32_t sectors = record_sectors(migration, &summary);
-        plan->staging_address = summary.staged > 0 || migration->moves.count > 0
+        plan->staging_address = summary.staged > 0 || migration->scan.moves.count > 0
                                     ? sr_migration_find_place(migration, &sectors)
                                     : SR_NO_ADDRESS;
     }
@@ -100,7 +100,7 @@ static void own_partition(void *context, const esp_partition_t *partition)
 static esp_err_t find_owners(sr_migration_t *migration, owned_block_t *block)
 {
     const sr_reader_t flash = sr_migration_target(migration);
-    const uint32_t table_offset = migration->manifest.bundle.partition_table_offset;
+    const uint32_t table_offset = migration->input.manifest.bundle.partition_table_offset;
     const esp_err_t err = sr_partition_visit(own_partition, block);
     if (err != ESP_OK || table_offset == SR_BUNDLE_NO_TABLE) {
         return err;
@@ -119,15 +119,15 @@ static esp_err_t find_owners(sr_migration_t *migration, owned_block_t *block)
 static esp_err_t claim_block(sr_migration_t *migration)
 {
     sr_map_summary_t summary;
-    owned_block_t block = {.address = sr_map_boot_block(&migration->map)};
-    if (migration->journal.header.guarded || block.address == SR_NO_ADDRESS) {
+    owned_block_t block = {.address = sr_map_boot_block(&migration->scan.map)};
+    if (migration->run.journal.header.guarded || block.address == SR_NO_ADDRESS) {
         return ESP_OK; /* A recovery bootloader stands in, but the table would be gone while the bootloader is written.
                         */
     }
     const esp_err_t err = find_owners(migration, &block);
     if (err == ESP_OK) {
-        sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
-        sr_map_claim_block(&migration->map, SR_RECORD_OVERHEAD + record_sectors(migration, &summary), block.owned);
+        sr_map_summarize(&migration->scan.map, &migration->input.manifest.bundle, &summary);
+        sr_map_claim_block(&migration->scan.map, SR_RECORD_OVERHEAD + record_sectors(migration, &summary), block.owned);
     }
     return err;
 }
@@ -136,11 +136,11 @@ static esp_err_t claim_block(sr_migration_t *migration)
  * what is there by then for it. That must also hold once the app has moved. */
 static esp_err_t check_moves(sr_migration_t *migration)
 {
-    if (migration->moves.count == 0 || sr_migration_stages_beside(migration, migration->plan->relocate_to)) {
+    if (migration->scan.moves.count == 0 || sr_migration_stages_beside(migration, migration->plan->relocate_to)) {
         return ESP_OK;
     }
     sr_map_summary_t summary;
-    sr_map_summarize(&migration->map, &migration->manifest.bundle, &summary);
+    sr_map_summarize(&migration->scan.map, &migration->input.manifest.bundle, &summary);
     return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
                                "data is to be moved, and no free flash takes the %" PRIu32
                                " bytes that have to be staged for it",
@@ -156,7 +156,7 @@ static esp_err_t check_embedded_bundle(sr_migration_t *migration)
     }
     const uint32_t end = source.region_address + (uint32_t)source.region_size;
     for (uint32_t address = source.region_address & ~(SR_SECTOR_SIZE - 1u); address < end; address += SR_SECTOR_SIZE) {
-        const sr_map_flags_t flags = sr_map_at(&migration->map, address);
+        const sr_map_flags_t flags = sr_map_at(&migration->scan.map, address);
         if ((flags & SR_MAP_WRONG) != 0 && (flags & SR_MAP_RUNNING_APP) == 0) {
             return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SOURCE,
                                        "the bundle itself lies at 0x%" PRIx32 ", where other content must go", address);
@@ -217,7 +217,7 @@ static sr_preflight_chip_t verdict_of(sr_migration_t *migration)
 {
     return (sr_preflight_chip_t){.system = &migration->system,
                                  .flash = sr_migration_target(migration),
-                                 .table_offset = migration->manifest.bundle.partition_table_offset,
+                                 .table_offset = migration->input.manifest.bundle.partition_table_offset,
                                  .workspace = migration->buffers->scratch};
 }
 
@@ -236,7 +236,7 @@ static esp_err_t check_digest_of_v1(sr_migration_t *migration)
 {
     const sr_region_t place = sr_preflight_chip_v1_place(&migration->system);
     for (uint32_t at = place.address; at < place.address + place.size; at += SR_SECTOR_SIZE) {
-        if ((sr_map_at(&migration->map, at) & SR_MAP_WRONG) != 0) {
+        if ((sr_map_at(&migration->scan.map, at) & SR_MAP_WRONG) != 0) {
             return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
                                        "Secure Boot V1 is on: 0x%" PRIx32
                                        " would change, and whether the ROM takes another bootloader cannot be checked",
@@ -277,30 +277,30 @@ static void mark_gaps(sr_map_t *map, sr_region_t app, bool encryption)
 static esp_err_t mark_new_data(sr_migration_t *migration)
 {
     const sr_reader_t flash = sr_migration_target(migration);
-    const uint32_t table_offset = migration->manifest.bundle.partition_table_offset;
+    const uint32_t table_offset = migration->input.manifest.bundle.partition_table_offset;
     if (table_offset == SR_BUNDLE_NO_TABLE) {
         return ESP_OK;
     }
     sr_partition_table_t *table = (sr_partition_table_t *)migration->buffers->scratch;
     const bool encryption = migration->system.flash.encryption;
-    const uint32_t table_flags = sr_map_at(&migration->map, migration->system.boot_path.table.address);
+    const uint32_t table_flags = sr_map_at(&migration->scan.map, migration->system.boot_path.table.address);
     const bool new_table = SR_PARTITION_READ_ONLY_COUNTS && (table_flags & SR_MAP_WRONG) != 0;
     const uint8_t count = read_table(&flash, table_offset, table) ? table->count : 0;
     for (uint8_t i = 0; i < count; i++) {
         const sr_region_t region = {table->entries[i].address, table->entries[i].size};
         if (new_table && (table->entries[i].flags & SR_PARTITION_FLAG_READ_ONLY) != 0) {
-            sr_map_mark(&migration->map, region, SR_MAP_CLOSED_THEN);
+            sr_map_mark(&migration->scan.map, region, SR_MAP_CLOSED_THEN);
         }
         if (table->entries[i].type != SR_PARTITION_TYPE_APP) {
-            sr_map_mark(&migration->map, region, SR_MAP_NEW_DATA);
+            sr_map_mark(&migration->scan.map, region, SR_MAP_NEW_DATA);
             if (encryption && sr_flash_encrypts(&migration->system.flash, region.address)) {
-                sr_map_mark(&migration->map, region, SR_MAP_CLOSED_THEN);
+                sr_map_mark(&migration->scan.map, region, SR_MAP_CLOSED_THEN);
             }
         } else {
-            mark_gaps(&migration->map, region, encryption);
+            mark_gaps(&migration->scan.map, region, encryption);
         }
     }
-    migration->new_data_is_known = count > 0;
+    migration->scan.new_data_is_known = count > 0;
     return ESP_OK;
 }
 
@@ -314,13 +314,13 @@ static bool app_follows(const sr_migration_t *migration)
 /* A read error is no fault of the bundle. */
 static esp_err_t unless_unreadable(sr_migration_t *migration, esp_err_t err)
 {
-    if (migration->target_err == ESP_OK) {
+    if (migration->input.target_err == ESP_OK) {
         return err;
     }
     migration->plan->refusal = ESP_SELF_REFLASHER_REFUSED_NOT;
     migration->plan->refusal_text[0] = '\0';
-    ESP_LOGE(TAG, "the result cannot be read: %s", esp_self_reflasher_err_to_name(migration->target_err));
-    return migration->target_err;
+    ESP_LOGE(TAG, "the result cannot be read: %s", esp_self_reflasher_err_to_name(migration->input.target_err));
+    return migration->input.target_err;
 }
 
 esp_err_t sr_migration_check_app(sr_migration_t *migration)
@@ -339,13 +339,13 @@ static esp_err_t check_work(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = check_signatures(migration);
     }
-    if (err == ESP_OK && migration->overwrite.size == 0) {
+    if (err == ESP_OK && migration->choice.overwrite.size == 0) {
         err = sr_migration_find_recovery(migration);
     }
     if (err == ESP_OK) {
         err = sr_migration_reserve_mark(migration);
     }
-    if (err != ESP_OK || migration->overwrite.size > 0) {
+    if (err != ESP_OK || migration->choice.overwrite.size > 0) {
         return err; /* When the app is overwritten in place, no recovery bootloader stands in, nothing moves, and no
                        record lists what else is erased. */
     }
@@ -366,7 +366,7 @@ static esp_err_t check_all(sr_migration_t *migration)
         err = check_embedded_bundle(migration);
     }
     if (err == ESP_OK) {
-        err = sr_decoder_open(&migration->decoder, &migration->manifest.bundle, &migration->source);
+        err = sr_decoder_open(&migration->input.decoder, &migration->input.manifest.bundle, &migration->input.source);
     }
     if (err == ESP_OK) {
         err = sr_migration_keep(migration);

@@ -35,10 +35,10 @@ static void look_for_closed(void *context, const esp_partition_t *partition)
 /* A run after a power cut goes by the table that is in flash by then. Where flash is encrypted that is today's. */
 static esp_err_t check_new_otadata(sr_migration_t *migration)
 {
-    for (uint32_t i = 0; i < migration->map.count && !migration->system.flash.encryption; i++) {
+    for (uint32_t i = 0; i < migration->scan.map.count && !migration->system.flash.encryption; i++) {
         sr_record_group_t group;
         const uint32_t address = i * SR_SECTOR_SIZE;
-        if ((sr_map_at(&migration->map, address) & SR_MAP_CLOSED_THEN) != 0 &&
+        if ((sr_map_at(&migration->scan.map, address) & SR_MAP_CLOSED_THEN) != 0 &&
             sr_migration_group_of(migration, address, &group) && group == SR_RECORD_OTADATA) {
             return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_READ_ONLY,
                                        "otadata at 0x%" PRIx32 " is flagged readonly in the bundle's own table: with "
@@ -53,7 +53,7 @@ static esp_err_t check_new_otadata(sr_migration_t *migration)
  * commit had to leave undone for that. */
 esp_err_t sr_migration_check_read_only(sr_migration_t *migration)
 {
-    closed_t closed = {.map = &migration->map, .with_otadata = migration->must_stay};
+    closed_t closed = {.map = &migration->scan.map, .with_otadata = migration->choice.must_stay};
     const esp_err_t err = sr_partition_visit(look_for_closed, &closed);
     if (err != ESP_OK) {
         return err;

@@ -41,7 +41,7 @@ static bool in_region(sr_region_t region, uint32_t address)
 static sr_record_group_t boot_group_of(const sr_migration_t *migration, uint32_t address)
 {
     const sr_boot_path_t *path = &migration->system.boot_path;
-    const sr_map_flags_t flags = sr_map_at(&migration->map, address);
+    const sr_map_flags_t flags = sr_map_at(&migration->scan.map, address);
     if (in_region(path->table, address)) {
         return SR_RECORD_TABLE;
     }
@@ -54,7 +54,7 @@ static sr_record_group_t boot_group_of(const sr_migration_t *migration, uint32_t
 
 bool sr_migration_group_of(const sr_migration_t *migration, uint32_t address, sr_record_group_t *group)
 {
-    const sr_map_flags_t flags = sr_map_at(&migration->map, address);
+    const sr_map_flags_t flags = sr_map_at(&migration->scan.map, address);
     const bool wrong = (flags & SR_MAP_WRONG) != 0;
     if ((flags & SR_MAP_COMMITTED) != 0) {
         /* Of those that are right in a claimed block, the commit holds what the bundle wants: to be blank. What else is
@@ -68,22 +68,23 @@ bool sr_migration_group_of(const sr_migration_t *migration, uint32_t address, sr
 
 static esp_err_t list_sector(sr_migration_t *migration, uint32_t address, sr_record_group_t group)
 {
-    const sr_map_flags_t flags = sr_map_at(&migration->map, address);
+    const sr_map_flags_t flags = sr_map_at(&migration->scan.map, address);
     const bool blank = (flags & SR_MAP_CONTENT) == 0;
     const sr_record_entry_t entry = {.address = address, .sectors = 1, .group = group, .blank = blank};
     /* An entry is of one kind, so that what moves can be compared with its source. */
     const bool like_the_last =
-        address > 0 && sr_map_is_moved(flags) == sr_map_is_moved(sr_map_at(&migration->map, address - SR_SECTOR_SIZE));
-    return like_the_last && sr_journal_extend(&migration->journal, group, address, blank)
+        address > 0 &&
+        sr_map_is_moved(flags) == sr_map_is_moved(sr_map_at(&migration->scan.map, address - SR_SECTOR_SIZE));
+    return like_the_last && sr_journal_extend(&migration->run.journal, group, address, blank)
                ? ESP_OK
-               : sr_journal_add(&migration->journal, &entry);
+               : sr_journal_add(&migration->run.journal, &entry);
 }
 
 esp_err_t sr_migration_list_groups(sr_migration_t *migration, sr_record_group_t first)
 {
-    sr_journal_start(&migration->journal, sr_migration_manifest_size(migration));
+    sr_journal_start(&migration->run.journal, sr_migration_manifest_size(migration));
     for (unsigned group = first; group <= SR_RECORD_OTADATA; group++) {
-        for (uint32_t i = 0; i < migration->map.count; i++) {
+        for (uint32_t i = 0; i < migration->scan.map.count; i++) {
             sr_record_group_t mine;
             if (!sr_migration_group_of(migration, i * SR_SECTOR_SIZE, &mine) || mine != group) {
                 continue;
@@ -99,20 +100,20 @@ esp_err_t sr_migration_list_groups(sr_migration_t *migration, sr_record_group_t 
 
 uint32_t sr_migration_manifest_size(const sr_migration_t *migration)
 {
-    return migration->manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
+    return migration->input.manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
 }
 
 uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *sectors)
 {
-    const bool slots_are_known = migration->manifest.bundle.partition_table_offset != SR_BUNDLE_NO_TABLE;
-    return sr_map_find_record(&migration->map, SR_RECORD_OVERHEAD, slots_are_known, sectors);
+    const bool slots_are_known = migration->input.manifest.bundle.partition_table_offset != SR_BUNDLE_NO_TABLE;
+    return sr_map_find_record(&migration->scan.map, SR_RECORD_OVERHEAD, slots_are_known, sectors);
 }
 
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged)
 {
     uint32_t sectors;
     *data_is_staged = sr_migration_list_groups(migration, SR_RECORD_DATA) == ESP_OK;
-    sectors = migration->journal.header.sectors;
+    sectors = migration->run.journal.header.sectors;
     *data_is_staged = *data_is_staged && sr_migration_find_place(migration, &sectors) != SR_NO_ADDRESS;
     return *data_is_staged ? ESP_OK : sr_migration_list_groups(migration, SR_RECORD_NEIGHBOURS);
 }
@@ -128,7 +129,7 @@ esp_err_t sr_migration_fetch(void *context, const sr_record_entry_t *entry, uint
     if (wanted.kind == SR_MOVES_WANTED_MOVED) {
         return sr_flash_read(&migration->system.flash, wanted.source, data, SR_SECTOR_SIZE);
     }
-    const esp_err_t err = sr_decoder_get(&migration->decoder, wanted.digest_index, 0, &sector);
+    const esp_err_t err = sr_decoder_get(&migration->input.decoder, wanted.digest_index, 0, &sector);
     if (err == ESP_OK) {
         memcpy(data, sector, SR_SECTOR_SIZE);
     }
@@ -143,9 +144,9 @@ static esp_err_t stage_sector(sr_migration_t *migration, uint32_t data_index)
     if (!sr_digest(scratch, SR_SECTOR_SIZE, digest)) {
         return ESP_FAIL;
     }
-    memcpy(migration->journal.digests + data_index * SR_BUNDLE_DIGEST_SIZE, digest, SR_BUNDLE_DIGEST_SIZE);
+    memcpy(migration->run.journal.digests + data_index * SR_BUNDLE_DIGEST_SIZE, digest, SR_BUNDLE_DIGEST_SIZE);
     return sr_migration_tell_record(migration,
-                                    sr_journal_put(&migration->journal, &migration->writer, data_index, scratch));
+                                    sr_journal_put(&migration->run.journal, &migration->writer, data_index, scratch));
 }
 
 /* Puts the sectors of one entry into free flash. Where the manifest has no digest for them, the list has one. */
@@ -153,7 +154,7 @@ static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
 {
     uint8_t digest[SR_SHA256_SIZE];
     sr_sha256_t sha;
-    const sr_record_entry_t entry = sr_journal_entry(&migration->journal, index);
+    const sr_record_entry_t entry = sr_journal_entry(&migration->run.journal, index);
     esp_err_t err = ESP_OK;
     sr_sha256_start(&sha);
     for (uint32_t i = 0; i < entry.sectors && err == ESP_OK; i++) {
@@ -162,11 +163,11 @@ static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
             sr_sha256_update(&sha, migration->buffers->scratch, SR_SECTOR_SIZE);
             err = stage_sector(migration, entry.data_index + i);
         }
-        migration->progress.sectors_done++;
+        migration->run.progress.sectors_done++;
     }
     const bool hashed = sr_sha256_finish(&sha, digest) == 0;
-    if (sr_map_is_moved(sr_map_at(&migration->map, entry.address))) {
-        sr_journal_set_digest(&migration->journal, index, digest);
+    if (sr_map_is_moved(sr_map_at(&migration->scan.map, entry.address))) {
+        sr_journal_set_digest(&migration->run.journal, index, digest);
     }
     return err == ESP_OK && !hashed ? ESP_FAIL : err;
 }
@@ -174,7 +175,7 @@ static esp_err_t stage_entry(sr_migration_t *migration, uint32_t index)
 /* What resume() has to know of the running system, to tell whether it has changed since. */
 static esp_err_t describe_system(sr_migration_t *migration)
 {
-    sr_journal_t *journal = &migration->journal;
+    sr_journal_t *journal = &migration->run.journal;
     uint8_t *scratch = migration->buffers->scratch;
     uint8_t app_id[SR_SHA256_SIZE];
     const esp_err_t err = sr_system_app_id(&migration->system, scratch, app_id);
@@ -187,7 +188,7 @@ static esp_err_t describe_system(sr_migration_t *migration)
 
 esp_err_t sr_migration_stage_data(sr_migration_t *migration)
 {
-    sr_journal_t *journal = &migration->journal;
+    sr_journal_t *journal = &migration->run.journal;
     uint8_t *scratch = migration->buffers->scratch;
     if (journal->data_sectors > 0) {
         journal->digests = heap_caps_malloc(journal->data_sectors * SR_BUNDLE_DIGEST_SIZE, MALLOC_CAP_8BIT);
@@ -199,12 +200,12 @@ esp_err_t sr_migration_stage_data(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = sr_journal_open(journal, &migration->writer, migration->plan->staging_address, scratch);
         if (err == ESP_OK) {
-            err = sr_journal_put_manifest(journal, &migration->writer, migration->manifest.bytes, scratch);
+            err = sr_journal_put_manifest(journal, &migration->writer, migration->input.manifest.bytes, scratch);
         }
         err = sr_migration_tell_record(migration, err);
     }
-    migration->progress.sectors_done = 0;
-    migration->progress.sectors_total = journal->data_sectors;
+    migration->run.progress.sectors_done = 0;
+    migration->run.progress.sectors_total = journal->data_sectors;
     for (uint32_t i = 0; i < journal->header.count && err == ESP_OK; i++) {
         err = sr_journal_entry(journal, i).blank ? ESP_OK : stage_entry(migration, i);
     }
@@ -231,16 +232,16 @@ static esp_err_t moved_is_the_same(sr_migration_t *migration, uint32_t *where, b
 {
     esp_err_t err = ESP_OK;
     *same = true;
-    for (uint32_t i = 0; i < migration->journal.header.count && err == ESP_OK && *same; i++) {
-        const sr_record_entry_t entry = sr_journal_entry(&migration->journal, i);
+    for (uint32_t i = 0; i < migration->run.journal.header.count && err == ESP_OK && *same; i++) {
+        const sr_record_entry_t entry = sr_journal_entry(&migration->run.journal, i);
         *where = entry.address;
-        if (sr_map_is_moved(sr_map_at(&migration->map, entry.address))) {
+        if (sr_map_is_moved(sr_map_at(&migration->scan.map, entry.address))) {
             err = compare_entry(migration, &entry, same);
         }
     }
-    for (uint32_t i = 0; i < migration->map.count && err == ESP_OK && *same; i++) {
+    for (uint32_t i = 0; i < migration->scan.map.count && err == ESP_OK && *same; i++) {
         *where = i * SR_SECTOR_SIZE;
-        if (sr_map_is_moved_body(migration->map.flags[i])) {
+        if (sr_map_is_moved_body(migration->scan.map.flags[i])) {
             err = sr_migration_sector_is_right(migration, *where, same);
         }
     }
@@ -269,9 +270,10 @@ static bool nobody_needs(const sr_migration_t *migration, sr_region_t region)
 {
     for (uint32_t offset = 0; offset < region.size; offset += SR_SECTOR_SIZE) {
         const sr_region_t sector = {region.address + offset, SR_SECTOR_SIZE};
-        const sr_map_flags_t flags = sr_map_at(&migration->map, sector.address);
+        const sr_map_flags_t flags = sr_map_at(&migration->scan.map, sector.address);
         const bool right = (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0 && (flags & SR_MAP_WRONG) == 0;
-        const bool replaced = migration->recovery.needs_copy && sr_region_overlaps(migration->recovery.place, sector);
+        const bool replaced =
+            migration->choice.recovery.needs_copy && sr_region_overlaps(migration->choice.recovery.place, sector);
         const bool closed = (flags & SR_MAP_CLOSED_NOW) != 0;
         if (closed || (right && !sr_map_is_blank(flags)) || ((flags & SR_MAP_NEEDED) != 0 && !replaced)) {
             return false;
@@ -357,7 +359,7 @@ esp_err_t sr_migration_mark_records(sr_migration_t *migration)
     sr_journal_t old = {.flash = &migration->system.flash};
     esp_err_t err;
     while ((err = find(migration, &old)) == ESP_OK) {
-        sr_map_mark(&migration->map, sr_journal_place(&old), SR_MAP_RELEASED);
+        sr_map_mark(&migration->scan.map, sr_journal_place(&old), SR_MAP_RELEASED);
         old.address += SR_SECTOR_SIZE;
     }
     return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;

@@ -30,7 +30,7 @@ static void keep_place(sr_map_t *map, sr_region_t place)
 esp_err_t sr_migration_find_recovery(sr_migration_t *migration)
 {
     const sr_boot_path_t *path = &migration->system.boot_path;
-    sr_map_t *map = &migration->map;
+    sr_map_t *map = &migration->scan.map;
     const sr_reader_t after = sr_migration_target(migration);
     const uint32_t magic_at = migration->system.chip->bootloader_offset;
     if (!sr_recovery_is_unchanged(&migration->system, &after, path->recovery)) {
@@ -41,20 +41,20 @@ esp_err_t sr_migration_find_recovery(sr_migration_t *migration)
     }
     /* Its first sector takes part in any change of the bootloader, so the bundle must have it. Where the app is
      * overwritten, nothing boots, with or without a recovery bootloader. */
-    if (migration->overwrite.size > 0 || !is_written(map, path->bootloader) ||
+    if (migration->choice.overwrite.size > 0 || !is_written(map, path->bootloader) ||
         (sr_map_at(map, magic_at) & SR_MAP_CONTENT) == 0) {
         return ESP_OK;
     }
-    migration->recovery = sr_recovery_find(&migration->system, &after, sr_migration_leaves_alone, migration);
-    if (migration->recovery.place.size == 0) {
+    migration->choice.recovery = sr_recovery_find(&migration->system, &after, sr_migration_leaves_alone, migration);
+    if (migration->choice.recovery.place.size == 0) {
         return ESP_OK;
     }
     ESP_LOGI(TAG, "recovery bootloader at 0x%" PRIx32 " stands in while the bootloader is written",
-             migration->recovery.place.address);
-    keep_place(map, migration->recovery.place);
+             migration->choice.recovery.place.address);
+    keep_place(map, migration->choice.recovery.place);
     sr_map_mark(map, (sr_region_t){magic_at, SR_SECTOR_SIZE}, SR_MAP_WRONG);
     map->guarded = path->bootloader;
-    migration->journal.header.guarded = true;
-    migration->plan->recovery_address = migration->recovery.place.address;
+    migration->run.journal.header.guarded = true;
+    migration->plan->recovery_address = migration->choice.recovery.place.address;
     return ESP_OK;
 }

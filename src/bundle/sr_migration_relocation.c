@@ -14,7 +14,7 @@ static const char *TAG = "self_reflasher";
  * is. What the new system has where can only be told by a table. */
 static bool may_stay(const sr_migration_t *migration, sr_map_flags_t flags)
 {
-    return migration->new_data_is_known && (flags & SR_MAP_TARGET) != 0 &&
+    return migration->scan.new_data_is_known && (flags & SR_MAP_TARGET) != 0 &&
            (flags & (SR_MAP_CONTENT | SR_MAP_NEW_USE)) == 0;
 }
 
@@ -25,8 +25,8 @@ static bool is_in_the_way(sr_map_flags_t flags)
 
 static bool all_may_stay(const sr_migration_t *migration)
 {
-    for (uint32_t i = 0; i < migration->map.count; i++) {
-        const sr_map_flags_t flags = migration->map.flags[i];
+    for (uint32_t i = 0; i < migration->scan.map.count; i++) {
+        const sr_map_flags_t flags = migration->scan.map.flags[i];
         if (is_in_the_way(flags) && !may_stay(migration, flags)) {
             return false;
         }
@@ -36,7 +36,8 @@ static bool all_may_stay(const sr_migration_t *migration)
 
 static bool holds_bundle(const sr_migration_t *migration, sr_region_t room)
 {
-    const sr_region_t bundle = {migration->config->embedded.region_address, migration->manifest.bundle.bundle_size};
+    const sr_region_t bundle = {migration->config->embedded.region_address,
+                                migration->input.manifest.bundle.bundle_size};
     return migration->config->http_config == NULL && sr_region_overlaps(room, bundle);
 }
 
@@ -46,7 +47,7 @@ static bool holds_bundle(const sr_migration_t *migration, sr_region_t room)
 static unsigned classify_room(void *context, uint32_t address)
 {
     const sr_migration_t *migration = context;
-    const sr_map_flags_t flags = sr_map_at(&migration->map, address);
+    const sr_map_flags_t flags = sr_map_at(&migration->scan.map, address);
     const bool wanted = (flags & SR_MAP_TARGET) != 0;
     if ((flags & (SR_MAP_CLOSED | SR_MAP_CONTENT | SR_MAP_NEEDED)) != 0 ||
         holds_bundle(migration, (sr_region_t){address, SR_SECTOR_SIZE}) || (wanted && !may_stay(migration, flags))) {
@@ -70,16 +71,16 @@ bool sr_migration_leaves_alone(void *context, sr_region_t room)
 /* From here on those sectors are none of the bundle's. */
 static void leave_out(sr_migration_t *migration)
 {
-    for (uint32_t i = 0; i < migration->map.count; i++) {
-        if (is_in_the_way(migration->map.flags[i])) {
-            sr_map_clear(&migration->map, (sr_region_t){i * SR_SECTOR_SIZE, SR_SECTOR_SIZE},
+    for (uint32_t i = 0; i < migration->scan.map.count; i++) {
+        if (is_in_the_way(migration->scan.map.flags[i])) {
+            sr_map_clear(&migration->scan.map, (sr_region_t){i * SR_SECTOR_SIZE, SR_SECTOR_SIZE},
                          SR_MAP_TARGET | SR_MAP_WRONG);
-            migration->left_out++;
+            migration->choice.left_out++;
         }
     }
-    migration->plan->sectors_left = migration->left_out;
+    migration->plan->sectors_left = migration->choice.left_out;
     ESP_LOGW(TAG, "%" PRIu32 " sectors that shall be blank stay as they are, under the running app",
-             migration->left_out);
+             migration->choice.left_out);
 }
 
 /* Those of the target that will lie under the app. */
@@ -87,7 +88,7 @@ static uint32_t count_target(const sr_migration_t *migration, uint32_t address)
 {
     uint32_t count = 0;
     for (uint32_t offset = 0; offset < migration->system.boot_path.running_app.size; offset += SR_SECTOR_SIZE) {
-        count += (sr_map_at(&migration->map, address + offset) & SR_MAP_TARGET) != 0;
+        count += (sr_map_at(&migration->scan.map, address + offset) & SR_MAP_TARGET) != 0;
     }
     return count;
 }
@@ -107,8 +108,8 @@ static void change_otadata(sr_migration_t *migration)
     const sr_region_t otadata = used_otadata(migration);
     for (uint32_t offset = 0; offset < otadata.size; offset += SR_SECTOR_SIZE) {
         const sr_region_t sector = {otadata.address + offset, SR_SECTOR_SIZE};
-        if ((sr_map_at(&migration->map, sector.address) & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0) {
-            sr_map_mark(&migration->map, sector, SR_MAP_WRONG);
+        if ((sr_map_at(&migration->scan.map, sector.address) & (SR_MAP_TARGET | SR_MAP_CONTENT)) != 0) {
+            sr_map_mark(&migration->scan.map, sector, SR_MAP_WRONG);
         }
     }
 }
@@ -117,7 +118,7 @@ bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address)
 {
     sr_map_flags_t otadata[OTADATA_SECTORS] = {0};
     bool data_is_staged = false;
-    sr_map_t *map = &migration->map;
+    sr_map_t *map = &migration->scan.map;
     const sr_region_t used = used_otadata(migration);
     const sr_region_t app = {address, address != SR_NO_ADDRESS ? migration->system.boot_path.running_app.size : 0};
     for (uint32_t i = 0; i < used.size / SR_SECTOR_SIZE; i++) {
@@ -137,10 +138,10 @@ bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address)
  * the app. */
 static bool moves_stay_possible(sr_migration_t *migration, uint32_t address)
 {
-    if (migration->manifest.bundle.move_count == 0 || address == SR_NO_ADDRESS) {
+    if (migration->input.manifest.bundle.move_count == 0 || address == SR_NO_ADDRESS) {
         return true;
     }
-    return migration->moves.count > 0 && sr_migration_stages_beside(migration, address);
+    return migration->scan.moves.count > 0 && sr_migration_stages_beside(migration, address);
 }
 
 static const char *object(void *context, const sr_relocation_method_t *method, uint32_t address)
@@ -148,7 +149,7 @@ static const char *object(void *context, const sr_relocation_method_t *method, u
     sr_migration_t *migration = context;
     const bool fits =
         (method->kind != ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE || moves_stay_possible(migration, address)) &&
-        (method->kind != ESP_SELF_REFLASHER_RELOCATION_IN_PLACE || migration->moves.count == 0);
+        (method->kind != ESP_SELF_REFLASHER_RELOCATION_IN_PLACE || migration->scan.moves.count == 0);
     return fits ? NULL : ", not with data that moves";
 }
 
@@ -160,8 +161,8 @@ static bool may_commit(void *context)
 static void on_commit(void *context, bool written)
 {
     sr_migration_t *migration = context;
-    migration->progress.sectors_done = written;
-    migration->progress.sectors_total = 1;
+    migration->run.progress.sectors_done = written;
+    migration->run.progress.sectors_total = 1;
     sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
 }
 
@@ -179,7 +180,7 @@ static sr_relocation_request_t request_of(sr_migration_t *migration)
         .context = migration,
         .classify = classify_room,
         .blanks_only = all_may_stay(migration),
-        .brings_table = (sr_map_at(&migration->map, table) & SR_MAP_TARGET) != 0,
+        .brings_table = (sr_map_at(&migration->scan.map, table) & SR_MAP_TARGET) != 0,
         .allows_temporary_table = (flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE) != 0,
         .allows_in_place = (flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE) != 0,
         .in_place_missing = sr_migration_in_place_missing(migration),
@@ -194,14 +195,14 @@ static sr_relocation_request_t request_of(sr_migration_t *migration)
 static void plan_temporary_table(sr_migration_t *migration)
 {
     esp_self_reflasher_plan_t *plan = migration->plan;
-    const sr_map_flags_t flags = sr_map_at(&migration->map, migration->system.boot_path.table.address);
+    const sr_map_flags_t flags = sr_map_at(&migration->scan.map, migration->system.boot_path.table.address);
     const uint32_t writes = (flags & SR_MAP_WRONG) != 0 ? 1 : 2; /* The second one counts as commit already, or not. */
     sr_map_times(writes, writes, &plan->relocation_ms_typical, &plan->relocation_ms_maximum);
 }
 
 static void fill_plan(sr_migration_t *migration)
 {
-    const sr_relocation_t *relocation = &migration->relocation;
+    const sr_relocation_t *relocation = &migration->choice.relocation;
     esp_self_reflasher_plan_t *plan = migration->plan;
     plan->relocation = relocation->method->kind;
     switch (plan->relocation) {
@@ -228,11 +229,11 @@ esp_err_t sr_migration_find_relocation(sr_migration_t *migration)
         return ESP_OK;
     }
     const sr_relocation_request_t request = request_of(migration);
-    const esp_err_t err = sr_relocation_find(&request, &migration->relocation, text, sizeof(text));
+    const esp_err_t err = sr_relocation_find(&request, &migration->choice.relocation, text, sizeof(text));
     if (err != ESP_OK) {
         return err;
     }
-    if (migration->relocation.method == NULL) {
+    if (migration->choice.relocation.method == NULL) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP, "%s", text);
     }
     fill_plan(migration);
@@ -246,7 +247,8 @@ static void find_new_app(void *context, const esp_partition_t *partition)
     for (uint32_t offset = 0; partition->type == ESP_PARTITION_TYPE_APP && offset < region.size &&
                               sr_region_fits(region, migration->system.flash.size);
          offset += SR_SECTOR_SIZE) {
-        migration->writes_app_partition |= sr_map_is_body(sr_map_at(&migration->map, region.address + offset));
+        migration->choice.writes_app_partition |=
+            sr_map_is_body(sr_map_at(&migration->scan.map, region.address + offset));
     }
 }
 
@@ -255,7 +257,7 @@ esp_err_t sr_migration_check_start(sr_migration_t *migration)
     sr_app_selection_t selection = SR_APP_SELECTION_STARTS;
     const bool to_slot = migration->plan->relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT;
     esp_err_t err = sr_partition_visit(find_new_app, migration);
-    if (err == ESP_OK && (migration->writes_app_partition || to_slot)) {
+    if (err == ESP_OK && (migration->choice.writes_app_partition || to_slot)) {
         err =
             sr_app_selection_read(&migration->system, (sr_partition_table_t *)migration->buffers->scratch, &selection);
     }
@@ -266,8 +268,8 @@ esp_err_t sr_migration_check_start(sr_migration_t *migration)
                                    "it starts by itself",
                                    migration->system.running_partition.address);
     }
-    migration->must_stay = selection == SR_APP_SELECTION_CAN_START;
-    if (migration->must_stay) {
+    migration->choice.must_stay = selection == SR_APP_SELECTION_CAN_START;
+    if (migration->choice.must_stay) {
         change_otadata(migration);
     }
     return err;
@@ -277,5 +279,5 @@ esp_err_t sr_migration_relocate(sr_migration_t *migration)
 {
     const sr_relocation_request_t request = request_of(migration);
     const esp_err_t err = sr_migration_discard_records(migration);
-    return err == ESP_OK ? sr_relocation_execute(&request, &migration->relocation) : err;
+    return err == ESP_OK ? sr_relocation_execute(&request, &migration->choice.relocation) : err;
 }

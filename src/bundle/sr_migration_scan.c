@@ -20,20 +20,20 @@ static void mark_partition(void *context, const esp_partition_t *partition)
 static esp_err_t mark_running_system(sr_migration_t *migration)
 {
     const sr_boot_path_t *path = &migration->system.boot_path;
-    sr_map_mark(&migration->map, path->bootloader, SR_MAP_BOOT_PATH);
-    sr_map_mark(&migration->map, path->table, SR_MAP_BOOT_PATH);
-    sr_map_mark(&migration->map, path->otadata, SR_MAP_BOOT_PATH);
-    sr_map_mark(&migration->map, path->recovery, SR_MAP_BOOT_PATH);
-    sr_map_mark(&migration->map, path->running_app, SR_MAP_RUNNING_APP);
-    return sr_partition_visit(mark_partition, &migration->map);
+    sr_map_mark(&migration->scan.map, path->bootloader, SR_MAP_BOOT_PATH);
+    sr_map_mark(&migration->scan.map, path->table, SR_MAP_BOOT_PATH);
+    sr_map_mark(&migration->scan.map, path->otadata, SR_MAP_BOOT_PATH);
+    sr_map_mark(&migration->scan.map, path->recovery, SR_MAP_BOOT_PATH);
+    sr_map_mark(&migration->scan.map, path->running_app, SR_MAP_RUNNING_APP);
+    return sr_partition_visit(mark_partition, &migration->scan.map);
 }
 
 sr_moves_wanted_t sr_migration_wanted(const sr_migration_t *migration, uint32_t address)
 {
-    if (migration->installed && sr_bundle_is_initial(&migration->manifest.bundle, address)) {
+    if (migration->scan.installed && sr_bundle_is_initial(&migration->input.manifest.bundle, address)) {
         return (sr_moves_wanted_t){.kind = SR_MOVES_WANTED_AS_IT_IS};
     }
-    return sr_moves_wanted(&migration->moves, &migration->manifest.bundle, address);
+    return sr_moves_wanted(&migration->scan.moves, &migration->input.manifest.bundle, address);
 }
 
 static esp_err_t has_digest(sr_migration_t *migration, uint32_t address, uint32_t digest_index, bool *right)
@@ -41,8 +41,9 @@ static esp_err_t has_digest(sr_migration_t *migration, uint32_t address, uint32_
     uint8_t digest[SR_SHA256_SIZE];
     uint8_t *sector = migration->buffers->scratch;
     const esp_err_t err = sr_flash_read(&migration->system.flash, address, sector, SR_SECTOR_SIZE);
-    *right = err == ESP_OK && sr_digest(sector, SR_SECTOR_SIZE, digest) &&
-             memcmp(digest, sr_bundle_digest(&migration->manifest.bundle, digest_index), SR_BUNDLE_DIGEST_SIZE) == 0;
+    *right =
+        err == ESP_OK && sr_digest(sector, SR_SECTOR_SIZE, digest) &&
+        memcmp(digest, sr_bundle_digest(&migration->input.manifest.bundle, digest_index), SR_BUNDLE_DIGEST_SIZE) == 0;
     return err;
 }
 
@@ -92,8 +93,8 @@ static esp_err_t scan_sector(sr_migration_t *migration, uint32_t index)
     const bool target = kind == SR_MOVES_WANTED_BLANK || kind == SR_MOVES_WANTED_CONTENT;
     const bool content = kind == SR_MOVES_WANTED_CONTENT || kind == SR_MOVES_WANTED_MOVED;
     const sr_region_t sector = {address, SR_SECTOR_SIZE};
-    sr_map_clear(&migration->map, sector, SR_MAP_SCANNED | SR_MAP_RELEASED);
-    sr_map_mark(&migration->map, sector,
+    sr_map_clear(&migration->scan.map, sector, SR_MAP_SCANNED | SR_MAP_RELEASED);
+    sr_map_mark(&migration->scan.map, sector,
                 (sr_map_flags_t)((blank ? SR_MAP_BLANK : 0u) | (target ? SR_MAP_TARGET : 0u) |
                                  (content ? SR_MAP_CONTENT : 0u) | (right ? 0u : SR_MAP_WRONG)));
     return ESP_OK;
@@ -101,15 +102,15 @@ static esp_err_t scan_sector(sr_migration_t *migration, uint32_t index)
 
 esp_err_t sr_migration_scan(sr_migration_t *migration)
 {
-    sr_map_t *map = &migration->map;
-    migration->progress.sectors_total = map->count;
+    sr_map_t *map = &migration->scan.map;
+    migration->run.progress.sectors_total = map->count;
     for (uint32_t i = 0; i < map->count; i++) {
         const esp_err_t err = scan_sector(migration, i);
         if (err != ESP_OK) {
             return err;
         }
         if (i % SR_SECTORS_PER_BLOCK == 0) {
-            migration->progress.sectors_done = i;
+            migration->run.progress.sectors_done = i;
             sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_CHECK);
         }
     }

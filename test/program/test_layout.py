@@ -57,6 +57,11 @@ VIOLATIONS = (
     ("tool/pack/moves.c", '#include "bundle/sr_map.h"\n', "tool/pack may not use src/bundle"),
     ("src/format/sr_image.h", "int sr_picture_read(void);\n", "declares sr_picture_read"),
     ("src/format/sr_image.h", "typedef struct x { int y; } sr_picture_t;\n", "declares sr_picture_t"),
+    ("src/bundle/sr_migration_plan.c", "void f(sr_migration_t *migration) { migration->choice.left_out++; }\n", "the part choice"),
+    ("src/bundle/sr_migration_apply.c", "void f(sr_migration_t *migration) { migration->scan.settled = 1; }\n", "the part scan"),
+    ("src/bundle/sr_migration_apply.c", "void f(sr_migration_t *migration) { migration->input.source.region.size |= 1; }\n", "the part input"),
+    ("src/bundle/sr_migration_plan.c", "void f(sr_migration_t *migration) { migration->run.progress.error = 1; }\n", "the part run"),
+    ("src/bundle/sr_migration_plan.c", "void f(sr_map_t *map) { map->flags[3] |= 1; }\n", "writes flags of a map"),
     ("src/new/sr_new.c", LICENCE, "lies in no folder of the table"),
     ("src/format/sr_new.c", "int sr_new;\n", "no licence"),
 )
