@@ -44,7 +44,7 @@ CALLBACKS = {
     "fetch": ("sr_migration_fetch", "fetch_from_stage", "fetch"),
     "feed": ("sr_watchdog_feed",),
     "passes": ("sr_preflight.c:check_bootloader", "sr_preflight_check_flash_size", "sr_preflight_check_flash_mode",
-               "check_revision", "sr_preflight_check_table", "sr_preflight_check_app"),
+               "sr_preflight_check_revision", "sr_preflight_check_version", "sr_preflight_check_table", "sr_preflight_check_app"),
     "wanted": ("sr_map_is_body", "sr_map_is_moved_body", "is_data"),
     "allowed": ("sr_migration_leaves_alone", "gets_no_content", "sr_transfer_leaves_alone"),
     "classify": ("sr_migration_relocation.c:classify_room", "self_reflasher.c:classify_room"),

@@ -29,7 +29,7 @@ static bool is_to_be_blank(sr_map_flags_t flags)
 /** What has to change under the running app. */
 typedef struct extent {
     uint32_t first, end;  /**< Sectors. */
-    uint32_t content_end; /**< Behind the last one that is not to be blank. */
+    uint32_t content_end; /**< After the last one that is not to be blank. */
     uint32_t erases, programs;
 } extent_t;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * SHA-256 of bytes that are all there: in memory, or behind a reader.
+ * SHA-256 of bytes that are all there: in memory, or read through a reader.
  */
 #pragma once
 

@@ -145,13 +145,13 @@ static uint32_t staging_size(const esp_partition_t *partition)
     return partition->size & ~(SR_SECTOR_SIZE - 1u);
 }
 
-/* Room behind the previous image, in whole sectors. */
+/* Room after the previous image, in whole sectors. */
 static uint32_t next_offset(const reflasher_t *reflasher)
 {
     return (uint32_t)sr_region_align_up(reflasher->image_offset + reflasher->image_length, SR_SECTOR_SIZE);
 }
 
-/* Stays in the partition that is in use where it will do: behind the previous image, or from its start. */
+/* Stays in the partition that is in use where it will do: after the previous image, or from its start. */
 static bool reuse_staging(const sr_system_t *system, const reflasher_t *previous, sr_region_t destination,
                           uint32_t *offset)
 {
@@ -160,8 +160,8 @@ static bool reuse_staging(const sr_system_t *system, const reflasher_t *previous
         destination.size > staging_size(previous->partition)) {
         return false;
     }
-    const uint32_t behind = next_offset(previous);
-    *offset = destination.size <= staging_size(previous->partition) - behind ? behind : 0;
+    const uint32_t after = next_offset(previous);
+    *offset = destination.size <= staging_size(previous->partition) - after ? after : 0;
     return true;
 }
 

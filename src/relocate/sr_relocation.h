@@ -37,7 +37,7 @@ typedef struct sr_relocation_request {
     bool blanks_only;            /**< All that should go over the app is to be blank, and may as well stay as it is. */
     bool brings_table;           /**< The target replaces the partition table in the end. */
     bool allows_temporary_table; /**< The app allows it by a flag. */
-    bool allows_in_place;        /**< Likewise. */
+    bool allows_in_place;        /**< The app allows it by a flag, or the API always does. */
     uint32_t in_place_missing;   /**< Bytes of free flash that are missing to overwrite the app in place. */
     /** Says what else stands against a method that would lead to @p address, as the end of a sentence; NULL if nothing
      *  does. May be NULL. */

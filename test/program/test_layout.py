@@ -71,6 +71,18 @@ def check(root):
     return subprocess.run([sys.executable, CHECK, root], capture_output=True, text=True, check=False)
 
 
+# Where the field has a word of its own, or a reader would need the author.
+PRIVATE_WORDS = re.compile(r"\b((?<!left )(?<!nothing )behind|can not|likewise|there and back|gave way|tops up|topped up)\b", re.IGNORECASE)
+
+
+class Words(unittest.TestCase):
+    def test_code_of_the_chip_is_in_the_words_of_the_field(self):
+        for folder in ("include", "src"):
+            for path in sorted((ROOT / folder).rglob("*.[ch]")):
+                with self.subTest(path.name):
+                    self.assertIsNone(PRIVATE_WORDS.search(path.read_text("utf-8")))
+
+
 class Layout(unittest.TestCase):
     def test_this_tree(self):
         run = check(ROOT)
