@@ -96,9 +96,12 @@ def make_includes(folder):
     return folder
 
 
-def compile_all(folder):
+def compile_all(folder, options=()):
+    """@param options Folders with an sdkconfig_app.h, which switches options off."""
     include = make_includes(folder / "include")
     paths = ["-I", ROOT / "include", "-I", ROOT / "src"]
+    for path in options:
+        paths += ["-I", path]
     for path in (ROOT / "sim/idf/include", ROOT / "bench/include", include):
         paths += ["-isystem", path]
 
@@ -247,6 +250,7 @@ def measure(folder):
     public = public_functions(objects)
     images, image_functions = link(objects, [name for name in public if public[name] != BUNDLE_HEADER], folder)
     bundles, all_functions = link(objects, list(public), folder)
+    least = compile_all(folder / "least", [ROOT / "test/image/without_options"])
     graph = CallGraph(objects)
     stack = {}
     for name, header in public.items():
@@ -255,6 +259,9 @@ def measure(folder):
                        "chain": [{"function": plain(part), "bytes": graph.frames[part]} for part in chain]}
     return {
         "images": images,
+        "without_options": {
+            "images": total(link(least, [name for name in public if public[name] != BUNDLE_HEADER], folder / "least")[0]),
+            "with_bundles": total(link(least, list(public), folder / "least")[0])},
         "with_bundles": bundles,
         "stack": stack,
         "module_frames": graph.largest_frames(all_functions),
@@ -280,6 +287,9 @@ def print_sizes(cost):
               "".join(f"{bundles[module][kind]:8}" for kind in KINDS) + f"   {frame:7}")
     left, right = total(images), total(bundles)
     print(f"  {'total':26}" + "".join(f"{left[kind]:8}" for kind in KINDS) + "    " +
+          "".join(f"{right[kind]:8}" for kind in KINDS))
+    left, right = cost["without_options"]["images"], cost["without_options"]["with_bundles"]
+    print(f"  {'with all options off':26}" + "".join(f"{left[kind]:8}" for kind in KINDS) + "    " +
           "".join(f"{right[kind]:8}" for kind in KINDS))
 
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The sectors without which the running system does not boot: bootloader, partition table, otadata, running app.
+ * The sectors without which the running system does not boot: the boot path, which is bootloader, partition table and
+ * otadata, and the running app.
  *
  * Images count at their true length: what lies past the end of a bootloader or an app is not boot path.
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * What the next boot stage will check: for each rule and each side of its limit, the verdict of the component's check
- * and what the boot model does. The two share no code for it.
+ * and what the boot model does. The two share the parsers and the chip's row, and no code for the rules.
  */
 #include "format/sr_bytes.h"
 #include "make/dummy_image.h"
