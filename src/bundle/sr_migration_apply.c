@@ -6,6 +6,7 @@
 #include "port/sr_yield.h"
 #include "relocate/sr_app_selection.h"
 
+#include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "sdkconfig.h"
 
@@ -273,7 +274,7 @@ static esp_err_t ask(const sr_migration_t *migration)
 #if CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP
 /* Nothing is left for the next start here: all of the rest happens in one go, and half-way through the app is gone. So
  * data goes to its place only when the rest is in free flash or in RAM. */
-static esp_err_t overwrite(sr_migration_t *migration)
+static esp_err_t overwrite_with(sr_migration_t *migration, sr_copy_workspace_t *workspace)
 {
     sr_commit_t work = {.journal = &migration->run.journal,
                         .fetch = sr_migration_fetch,
@@ -296,9 +297,18 @@ static esp_err_t overwrite(sr_migration_t *migration)
             sr_commit_boot_path_sectors(&work) + migration->choice.overwrite.size / SR_SECTOR_SIZE;
         sr_migration_tell(migration, ESP_SELF_REFLASHER_EVENT_COMMIT);
         release_source(migration);
-        err = sr_migration_in_place_execute(migration, &work.buffer);
+        err = sr_migration_in_place_execute(migration, &work.buffer, workspace);
     }
     sr_commit_release(&work);
+    return err;
+}
+
+/* Memory may run out now, but not between data and the rest. */
+static esp_err_t overwrite(sr_migration_t *migration)
+{
+    sr_copy_workspace_t *workspace = heap_caps_malloc(sizeof(*workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
+    const esp_err_t err = workspace != NULL ? overwrite_with(migration, workspace) : ESP_ERR_NO_MEM;
+    heap_caps_free(workspace);
     return err;
 }
 #else

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bundle/sr_migration_internal.h"
 
-#include "flash/sr_copy.h"
 #include "format/sr_digest.h"
 #include "port/sr_yield.h"
 
-#include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "sdkconfig.h"
 
@@ -165,7 +163,8 @@ esp_err_t sr_migration_in_place_stage(sr_migration_t *migration)
     return err == ESP_OK ? confirm(migration) : err;
 }
 
-esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot_path_buffer_t *buffer)
+esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot_path_buffer_t *buffer,
+                                        sr_copy_workspace_t *workspace)
 {
     sr_copy_t copy = {.flash = migration->system.flash,
                       .source = waiting_at(migration, migration->choice.overwrite.address),
@@ -174,15 +173,10 @@ esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot
                       .leftover = {migration->choice.overwrite_from,
                                    record_sectors(migration, migration->choice.overwrite_content) * SR_SECTOR_SIZE},
                       .buffer = *buffer,
-                      .workspace = heap_caps_malloc(sizeof(*copy.workspace), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT)};
-    if (copy.workspace == NULL) {
-        return ESP_ERR_NO_MEM;
-    }
+                      .workspace = workspace};
     ESP_LOGW(TAG, "overwriting %" PRIu32 " bytes of the running app from RAM; ends in a reset",
              migration->choice.overwrite.size);
-    const esp_err_t err = sr_copy_execute_in_place(&copy);
-    heap_caps_free(copy.workspace);
-    return err;
+    return sr_copy_execute_in_place(&copy);
 }
 #else
 uint32_t sr_migration_in_place_missing(const sr_migration_t *migration)
@@ -202,10 +196,12 @@ esp_err_t sr_migration_in_place_stage(sr_migration_t *migration)
     return ESP_ERR_NOT_SUPPORTED;
 }
 
-esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot_path_buffer_t *buffer)
+esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot_path_buffer_t *buffer,
+                                        sr_copy_workspace_t *workspace)
 {
     (void)migration;
     (void)buffer;
+    (void)workspace;
     return ESP_ERR_NOT_SUPPORTED;
 }
 #endif

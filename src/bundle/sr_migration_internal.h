@@ -5,6 +5,7 @@
 #pragma once
 
 #include "bundle/sr_migration.h"
+#include "flash/sr_copy.h"
 
 #include <stddef.h>
 
@@ -186,5 +187,7 @@ esp_err_t sr_migration_in_place_stage(sr_migration_t *migration);
 
 /** Copies it from there over the app, then writes the boot path from RAM, cleans up, and resets the chip. All of that
  * code runs from RAM.
- *  @return only if it cannot start: ESP_ERR_NOT_SUPPORTED, ESP_ERR_INVALID_STATE or ESP_ERR_NO_MEM. */
-esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot_path_buffer_t *buffer);
+ *  @param workspace Owned by the caller, who has it before anything is changed that the running system needs.
+ *  @return only if it cannot start: ESP_ERR_NOT_SUPPORTED or ESP_ERR_INVALID_STATE. */
+esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot_path_buffer_t *buffer,
+                                        sr_copy_workspace_t *workspace);

@@ -39,6 +39,7 @@ typedef struct job {
     uint32_t finds, find_fails_at; /**< Number of the search in the partition table, which allocates, too, that gives no
                                       memory; 0: none. */
     bool unreadable;               /**< The bundle, but for the first pieces of its sectors. */
+    uint32_t decays;               /**< Address of a byte that loses a bit once all is staged; 0: none. */
 } job_t;
 
 static job_t *job;
@@ -88,6 +89,14 @@ static bool may_commit(void *unused)
 {
     (void)unused;
     return !job->refuses_commit;
+}
+
+static void decay(void *unused, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)
+{
+    (void)unused;
+    if (event == ESP_SELF_REFLASHER_EVENT_STAGE && data->sectors_done == data->sectors_total) {
+        nor_flash_bytes(flash)[job->decays] ^= 1;
+    }
 }
 
 static esp_err_t copy(bool *changed)
@@ -858,6 +867,49 @@ static void overwriting_may_be_cut_outside_its_window(void **state)
     close_chip();
 }
 
+/* What is staged is all that is left of the app, once that is being overwritten: so it is read once more before. */
+static void what_decays_before_the_app_is_overwritten_is_noticed(void **state)
+{
+    (void)state;
+    for (uint32_t sector = 0; sector < SMALL_APP_SIZE / SECTOR; sector++) {
+        open_in_place();
+        pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+        uint8_t *before = small_copy(flash);
+        job->decays = ROOM + (SR_RECORD_OVERHEAD + sector) * SECTOR + 100;
+        job->bundle.event_cb = decay;
+        assert_int_equal(start_at(SMALL_FACTORY), SIM_END_RETURNED);
+        assert_int_equal(job->err, ESP_ERR_SELF_REFLASHER_VERIFY);
+        small_assert_same(nor_flash_view(flash), before, 0, ROOM);
+        small_assert_boots(flash, false, SMALL_FACTORY);
+        free(before);
+        close_chip();
+    }
+}
+
+/* Data goes to its place only when the rest is in RAM: without memory for that, it is as it was. */
+static void data_waits_until_the_boot_path_is_in_ram(void **state)
+{
+    (void)state;
+    open_whole_system();
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+    uint8_t *before = small_copy(flash);
+    sim_end_t end = SIM_END_RETURNED;
+    uint32_t number = 1;
+    for (; end == SIM_END_RETURNED; number++) {
+        memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+        job->fails_at = number;
+        end = start_at(SLOT(0));
+        if (end == SIM_END_RETURNED && nor_flash_stats(flash).operations > 0) {
+            assert_int_equal(job->err, ESP_ERR_NO_MEM);
+            assert_memory_equal(nor_flash_view(flash) + SMALL_NVS, before + SMALL_NVS, SMALL_NVS_SIZE);
+        }
+    }
+    assert_int_equal(end, SIM_END_RESTART);
+    assert_true(number > 10);
+    free(before);
+    close_chip();
+}
+
 /* The staged content begins where the target wants nothing and ends where it wants blank flash. */
 static void what_waits_may_lie_in_both(void **state)
 {
@@ -1146,6 +1198,8 @@ int main(void)
         TEST(in_place_comes_after_the_temporary_table),
         TEST(whole_system_is_overwritten_in_place),
         TEST(overwriting_may_be_cut_outside_its_window),
+        TEST(what_decays_before_the_app_is_overwritten_is_noticed),
+        TEST(data_waits_until_the_boot_path_is_in_ram),
         TEST(what_waits_may_lie_in_both),
         TEST(what_stays_in_front_of_a_blank_end_is_not_erased),
         TEST(overwriting_needs_room_and_leave),
