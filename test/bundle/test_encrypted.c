@@ -228,10 +228,9 @@ static void other_tables(void **state)
 
 /* Secure Boot. */
 
-/** An app, and after it 68 bytes of a signature of version 1, or a block of version 2. */
-static api_image_t signed_app(unsigned version)
+/** The image, which is freed, and after it 68 bytes of a signature of version 1, or a block of version 2. */
+static api_image_t sign(api_image_t app, unsigned version)
 {
-    api_image_t app = api_app(0x8000);
     const size_t end = version == 1 ? app.length : (app.length + SECTOR - 1) / SECTOR * SECTOR;
     api_image_t with = {.bytes = malloc(end + SECTOR), .length = end + (version == 1 ? 68 : 1216)};
     assert_non_null(with.bytes);
@@ -246,6 +245,43 @@ static api_image_t signed_app(unsigned version)
     }
     api_image_free(&app);
     return with;
+}
+
+static api_image_t signed_app(unsigned version)
+{
+    return sign(api_app(0x8000), version);
+}
+
+/* The ROM wants a block after the bootloader, the bootloader one after the app. */
+static void secure_boot_of_version_2(void **state)
+{
+    (void)state;
+    uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
+    image_write_otadata(1, SR_OTA_VALID, otadata);
+    for (unsigned signed_ones = 0; signed_ones < 4; signed_ones++) {
+        api_image_t loader = (signed_ones & 1) != 0 ? sign(api_mcuboot(), 2) : api_mcuboot();
+        api_image_t app = (signed_ones & 2) != 0 ? signed_app(2) : api_app(0x8000);
+        const bundle_region_t regions[] = {
+            {.place = {API_BOOTLOADER, 0x7000}, .data = loader.bytes, .length = loader.length},
+            {.place = {API_OTADATA, 2 * SECTOR}, .data = otadata, .length = sizeof(otadata)},
+            {.place = {API_OTA_0, API_SLOT_SIZE}, .data = app.bytes, .length = app.length},
+        };
+        reopen((api_options_t){.secure_boot = true});
+        write_bundle(regions, 3, API_TABLE);
+        if (signed_ones == 3) {
+            expect_planned();
+        } else {
+            expect_refused("need signature blocks");
+        }
+        write_bundle(regions, 1, SR_BUNDLE_NO_TABLE); /* Whatever the app is then, the bootloader knows. */
+        if ((signed_ones & 1) != 0) {
+            expect_planned();
+        } else {
+            expect_refused("need signature blocks");
+        }
+        api_image_free(&loader);
+        api_image_free(&app);
+    }
 }
 
 /* A bootloader of version 1 never had a block. As long as it stays as it is, the ROM takes it. */
@@ -308,6 +344,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(blank_sectors_that_nobody_reads, setup, teardown),
         cmocka_unit_test_setup_teardown(images_with_blank_sectors, setup, teardown),
         cmocka_unit_test_setup_teardown(other_tables, setup, teardown),
+        cmocka_unit_test_setup_teardown(secure_boot_of_version_2, setup, teardown),
         cmocka_unit_test_setup_teardown(secure_boot_of_version_1, setup, teardown),
         cmocka_unit_test_setup_teardown(images_under_secure_boot_of_version_1, setup, teardown),
     };

@@ -65,6 +65,7 @@ static void write_to_nvs(void *unused, esp_self_reflasher_event_t event, const e
     if (event == ESP_SELF_REFLASHER_EVENT_STAGE) {
         const uint8_t zero = 0;
         (void)esp_flash_write(NULL, &zero, SMALL_NVS, 1);
+        nor_flash_reset_stats(sim_chip()->flash);
     }
 }
 
@@ -519,7 +520,70 @@ static void encrypted_flash_is_refused(void **state)
     assert_int_equal(nor_flash_stats(flash).operations, 0);
 }
 
+/* The order. */
+
+/** First and last program in old otadata's place and in the table; shared with the process that writes. */
+typedef struct order {
+    uint32_t count, moved_last, table_first;
+} order_t;
+
+static void note_order(void *context, const nor_op_t *op, const nor_flash_t *unused)
+{
+    (void)unused;
+    order_t *order = context;
+    order->count++;
+    if (op->kind == NOR_OP_PROGRAM && op->address >= SMALL_OTADATA && op->address < SMALL_OTADATA + SECTOR) {
+        order->moved_last = order->count;
+    }
+    if (op->kind == NOR_OP_PROGRAM && op->address / SECTOR == SR_PARTITION_TABLE_OFFSET / SECTOR &&
+        order->table_first == 0) {
+        order->table_first = order->count;
+    }
+}
+
+/* From the new table on, another app may run, and that would not finish anything: what moved must be whole by then. */
+static void what_moves_to_the_place_of_otadata_comes_before_the_table(void **state)
+{
+    (void)state;
+    order_t *order = small_shared(sizeof(*order));
+    prepare(&exchange);
+    nor_flash_set_observer(flash, note_order, order);
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    nor_flash_set_observer(flash, NULL, NULL);
+    assert_int_equal(job->applied, ESP_OK);
+    assert_true(order->moved_last > 0);
+    assert_true(order->table_first > 0);
+    assert_true(order->moved_last < order->table_first);
+    expect_wanted();
+    munmap(order, sizeof(*order));
+}
+
 /* What must not be lost. */
+
+/* Staged for the commit, and straight to its place in free flash, which is no less half of one state and half of
+ * another. */
+static void what_is_written_to_meanwhile_does_not_move_to_free_flash(void **state)
+{
+    (void)state;
+    const target_t target = {.nvs = FREE,
+                             .nvs_size = SMALL_NVS_SIZE,
+                             .otadata = SMALL_OTADATA,
+                             .moves = {{.label = "nvs", .destination = {FREE, SMALL_NVS_SIZE}}},
+                             .move_count = 1};
+    nor_flash_bytes(flash)[SMALL_NVS] = 0xFF;
+    prepare(&target);
+    job->writes_while_staging = true;
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_INVALID_STATE);
+    small_assert_boots(flash, false, SLOT_0);
+    small_assert_same(nor_flash_view(flash), old_flash, 0, SMALL_NVS);
+    assert_int_equal(nor_flash_stats(flash).operations, 0); /* Nothing more, once it was written to. */
+
+    job->writes_while_staging = false;
+    wanted[SMALL_NVS] = 0;
+    wanted[FREE] = 0;
+    expect_applied();
+}
 
 static void what_is_written_to_meanwhile_does_not_move(void **state)
 {
@@ -623,7 +687,9 @@ int main(void)
         TEST(room_that_the_app_takes_is_none_to_stage_in),
         TEST(room_that_otadata_takes_is_none_to_stage_in),
         TEST(encrypted_flash_is_refused),
+        TEST(what_moves_to_the_place_of_otadata_comes_before_the_table),
         TEST(what_is_written_to_meanwhile_does_not_move),
+        TEST(what_is_written_to_meanwhile_does_not_move_to_free_flash),
         TEST(record_with_the_only_copy_is_never_discarded),
         TEST(memory_may_run_out_anywhere),
     };

@@ -17,6 +17,8 @@
 #include "test/support/support_small.h"
 
 #include "format/sr_boot_path.h"
+#include "relocate/sr_app_selection.h"
+#include "system/sr_system.h"
 
 #define SECTOR      SR_SECTOR_SIZE
 #define SLOT(index) (SMALL_SLOTS + (index)*SMALL_SLOT_SIZE)
@@ -28,6 +30,7 @@
 typedef struct job {
     esp_self_reflasher_bundle_config_t bundle;
     esp_err_t resumed, applied;
+    uint32_t decays; /**< Address of a byte that loses a bit whenever a block was written. */
 } job_t;
 
 static job_t *job;
@@ -151,6 +154,52 @@ static void data_that_cannot_be_staged_is_touched_only_after_the_commit_was_allo
     free(before);
 }
 
+static void decay(void *unused, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)
+{
+    (void)unused;
+    if (event == ESP_SELF_REFLASHER_EVENT_PREPARE && data->sectors_done == data->sectors_total) {
+        nor_flash_bytes(flash)[job->decays] ^= 1;
+    }
+}
+
+/* Read back when it was written, and right then: but by the time of the commit all of it has to be right, whatever was
+ * done to it in between. */
+static void what_decays_before_the_commit_is_noticed(void **state)
+{
+    (void)state;
+    static const uint32_t places[] = {SLOT(1), SLOT(1) + SMALL_APP_SIZE - 1, STORAGE, STORAGE + 2 * SECTOR - 1,
+                                      STORAGE + 3 * SECTOR};
+    uint8_t new_app[SMALL_APP_SIZE];
+    uint8_t storage[2 * SECTOR];
+    uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
+    open_chip(&(small_layout_t){.slots = 2, .sequences = {1, 0}}, SLOT(0));
+    small_app("2", new_app);
+    dummy_image_fill(storage, sizeof(storage), 5);
+    image_write_otadata(2, SR_OTA_VALID, otadata);
+    const bundle_region_t regions[] = {
+        {.place = {SMALL_OTADATA, sizeof(otadata)}, .data = otadata, .length = sizeof(otadata)},
+        {.place = {SLOT(1), SMALL_APP_SIZE}, .data = new_app, .length = SMALL_APP_SIZE},
+        {.place = {STORAGE, 4 * SECTOR}, .data = storage, .length = sizeof(storage)},
+    };
+    (void)put_bundle(SMALL_FREE, regions, 3);
+    uint8_t *before = small_copy(flash);
+    for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+        job->decays = places[i];
+        job->bundle.event_cb = decay;
+        assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+        assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_VERIFY);
+        small_assert_same(nor_flash_view(flash), before, 0, SLOT(1));
+        small_assert_boots(flash, false, SLOT(0));
+
+        job->bundle.event_cb = NULL;
+        assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+        assert_int_equal(job->applied, ESP_OK);
+        small_assert_boots(flash, false, SLOT(1));
+    }
+    free(before);
+}
+
 static void app_does_not_move_over_the_embedded_bundle(void **state)
 {
     (void)state;
@@ -222,6 +271,47 @@ static void factory_app_that_runs_as_a_fallback_is_started_until_the_commit(void
     assert_int_equal(run_at(SMALL_FACTORY, apply), SIM_END_RETURNED);
     assert_int_equal(job->applied, ESP_OK);
     small_assert_boots(flash, false, SLOT(1));
+}
+
+static void keep(void *unused)
+{
+    (void)unused;
+    sr_system_t system;
+    job->applied = sr_system_read(&system);
+    if (job->applied == ESP_OK) {
+        job->applied = sr_app_selection_keep(&system, NULL);
+    }
+}
+
+/* The entry that counts selects a slot without an app, the other one a slot with one. Were the one that counts erased
+ * first, the other one would count, and an app would be started that finishes nothing. */
+static void otadata_selects_nothing_else_while_it_is_erased(void **state)
+{
+    (void)state;
+    for (unsigned active = 0; active < 2; active++) {
+        const small_layout_t layout = {
+            .slots = 2, .factory = true, .sequences = {active == 0 ? 3 : 2, 3 - (active == 0)}};
+        if (active > 0) { /* The last one is deleted by close_chip(). */
+            nor_flash_delete(flash);
+        }
+        open_chip(&layout, SMALL_FACTORY);
+        small_app("2", nor_flash_bytes(flash) + SLOT(1));
+        uint8_t *before = small_copy(flash);
+        small_assert_boots(flash, false, SMALL_FACTORY);
+        assert_int_equal(run_at(SMALL_FACTORY, keep), SIM_END_RETURNED);
+        assert_int_equal(job->applied, ESP_OK);
+        const uint32_t operations = nor_flash_stats(flash).operations;
+        assert_int_equal(operations, 2);
+        small_assert_boots(flash, false, SMALL_FACTORY);
+        for (uint32_t i = 0; i < operations * SMALL_CUTS; i++) {
+            memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+            nor_flash_set_power_loss(flash, small_cut(i / SMALL_CUTS, i % SMALL_CUTS));
+            assert_int_equal(run_at(SMALL_FACTORY, keep), SIM_END_POWER_LOSS);
+            nor_flash_power_on(flash);
+            small_assert_boots(flash, false, SMALL_FACTORY);
+        }
+        free(before);
+    }
 }
 
 /* A record as the running app would stage it, of one entry: NVS becomes blank. */
@@ -404,10 +494,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(data_that_cannot_be_staged_is_touched_only_after_the_commit_was_allowed),
+        TEST(what_decays_before_the_commit_is_noticed),
         TEST(app_does_not_move_over_the_embedded_bundle),
         TEST(bundle_longer_than_its_region_is_refused_before_anything_is_written),
         TEST(app_that_runs_as_a_fallback_is_started_until_the_commit),
         TEST(factory_app_that_runs_as_a_fallback_is_started_until_the_commit),
+        TEST(otadata_selects_nothing_else_while_it_is_erased),
         TEST(record_of_another_bundle_is_finished_before_the_app_moves),
         TEST(record_inside_a_data_partition_is_just_data),
         TEST(record_is_not_staged_in_a_data_partition_of_the_new_table),

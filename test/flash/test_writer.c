@@ -310,6 +310,74 @@ static void a_guarded_group_with_a_dead_sector_is_given_up_without_its_magic_byt
     assert_int_not_equal(cells()[0], 0xE9);
 }
 
+/* Bits of the magic byte do not get there, as often as this; and how often somebody tried. */
+static uint32_t magic_losses, magic_programs;
+
+static void lose_magic(void *context, const nor_op_t *op, const nor_flash_t *flash)
+{
+    (void)context;
+    const bool magic = op->kind == NOR_OP_PROGRAM && op->length == 1 && nor_flash_view(flash)[PLACE] == 0xE9;
+    magic_programs += magic;
+    if (magic && magic_losses > 0) {
+        nor_flash_bytes(fixture.nor)[PLACE] = 0xEB;
+        magic_losses--;
+    }
+}
+
+/* With it, the ROM takes what lies there. So it is read back as all the rest is, and all of it is repeated. */
+static void a_magic_byte_is_verified_and_repeated(void **state)
+{
+    (void)state;
+    static uint8_t content[3 * SR_SECTOR_SIZE];
+    sr_writer_sector_t sectors[3];
+    for (uint32_t losses = 0; losses <= fixture.writer.attempts; losses++) {
+        prepare_guarded(content, sectors);
+        magic_losses = losses;
+        magic_programs = 0;
+        nor_flash_set_observer(fixture.nor, lose_magic, NULL);
+        const esp_err_t err = sr_writer_put_guarded(&fixture.writer, sectors, 3);
+        nor_flash_set_observer(fixture.nor, NULL, NULL);
+        const bool enough = losses < fixture.writer.attempts;
+        assert_int_equal(err, enough ? ESP_OK : ESP_ERR_SELF_REFLASHER_VERIFY);
+        assert_int_equal(magic_programs, enough ? losses + 1 : losses);
+        assert_int_equal(cells()[0] == 0xE9, enough);
+        assert_memory_equal(cells() + 1, content + 1, sizeof(content) - 1);
+        assert_true(enough || fixture.writer.failed_address == PLACE);
+    }
+}
+
+/* What follows belongs to somebody else, whatever it is. */
+static void a_clear_erases_no_sector_too_many(void **state)
+{
+    (void)state;
+    uint8_t *place = nor_flash_bytes(fixture.nor) + PLACE;
+    for (uint32_t sectors = 0; sectors <= 17; sectors++) {
+        for (uint32_t first = 0; first < 2; first++) {
+            memset(place, 0x42, 18 * SR_SECTOR_SIZE);
+            nor_flash_reset_stats(fixture.nor);
+            assert_int_equal(sr_writer_clear(&fixture.writer, PLACE + first * SR_SECTOR_SIZE, sectors, fixture.data),
+                             ESP_OK);
+            for (uint32_t i = 0; i < 18 * SR_SECTOR_SIZE; i++) {
+                const uint32_t sector = i / SR_SECTOR_SIZE;
+                assert_int_equal(place[i], sector >= first && sector < first + sectors ? 0xFF : 0x42);
+            }
+            assert_int_equal(nor_flash_stats(fixture.nor).block_erases, first == 0 && sectors >= 16 ? 1 : 0);
+        }
+    }
+}
+
+/* They have no entry in the table; the sector after the table is the first that may have one. */
+static void bootloader_and_table_are_encrypted(void **state)
+{
+    (void)state;
+    static const uint32_t encrypted[] = {0, 0x1000, 0x7FFF, 0x8000, 0x8FFF, 0x10000, PLACE};
+    for (size_t i = 0; i < sizeof(encrypted) / sizeof(encrypted[0]); i++) {
+        assert_true(sr_flash_encrypts(&fixture.flash, encrypted[i]));
+    }
+    assert_false(sr_flash_encrypts(&fixture.flash, 0x9000));
+    assert_false(sr_flash_encrypts(&fixture.flash, 0xF000));
+}
+
 static void an_encrypted_sector_reads_back_as_plaintext(void **state)
 {
     (void)state;
@@ -358,6 +426,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_guarded_group_whose_magic_byte_does_not_go_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_guarded_group_with_a_dead_sector_is_given_up_without_its_magic_byte, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_magic_byte_is_verified_and_repeated, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clear_erases_no_sector_too_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(bootloader_and_table_are_encrypted, setup_encrypted, teardown),
         cmocka_unit_test_setup_teardown(an_encrypted_sector_reads_back_as_plaintext, setup_encrypted, teardown),
         cmocka_unit_test_setup_teardown(blank_image_bytes_are_encrypted_too, setup_encrypted, teardown),
     };

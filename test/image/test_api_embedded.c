@@ -6,6 +6,7 @@
 #include "test/support/api_support.h"
 
 #include "esp_flash.h"
+#include "esp_task_wdt.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -416,6 +417,30 @@ static void boot_path_comes_last_and_bootloader_magic_very_last(void **state)
     api_image_free(&image);
 }
 
+/* The image covers the block of the boot path as a whole, and wants all of it to change: what is erased early is gone
+ * until the very end. */
+static void block_of_the_boot_path_is_not_erased_with_the_rest(void **state)
+{
+    (void)state;
+    static record_t record;
+    api_image_t system = system_image(0x4F000);
+    api_image_t image = api_noise(0x50000, 12);
+    memcpy(image.bytes + API_BOOTLOADER, system.bytes, system.length);
+    api_chip_put(&chip, API_OTA_1, image.bytes, image.length);
+    const esp_self_reflasher_config_t config = api_embedded(API_OTA_1, image.length, 0, image.length);
+    record.count = 0;
+    nor_flash_set_observer(chip.flash, on_operation, &record);
+    assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);
+    nor_flash_set_observer(chip.flash, NULL, NULL);
+    assert_copied(API_OTA_1, image.length, 0, image.length);
+    (void)assert_boot_path_is_last(&record);
+    for (uint32_t i = 0; i < record.count; i++) {
+        assert_true(record.operations[i].kind != NOR_OP_ERASE_BLOCK || record.operations[i].address >= BLOCK);
+    }
+    api_image_free(&system);
+    api_image_free(&image);
+}
+
 /* The image lies where part of the boot path was: it has to be read before that is written. */
 static void boot_path_may_be_part_of_the_source(void **state)
 {
@@ -471,6 +496,26 @@ static void running_app_is_overwritten_in_place(void **state)
     api_chip_put(&chip, API_OTA_0 + 3, noise.bytes, noise.length);
     check_in_place(API_OTA_0 + 3, noise.length, API_OTA_2, 0x80000);
     api_image_free(&noise);
+}
+
+static void copy_in_watched_child(void *context)
+{
+    (void)esp_task_wdt_add(NULL);
+    copy_in_child(context);
+}
+
+/* Whoever subscribed to the watchdog: the function that feeds it lies in the app that is being overwritten. */
+static void watchdog_is_not_fed_while_the_app_is_overwritten(void **state)
+{
+    (void)state;
+    reopen_lone_slot(API_OTA_2);
+    in_place_t *in_place = api_shared(sizeof(*in_place));
+    in_place->config = api_embedded(API_OTA_0, 0x10000, API_OTA_2, 0x10000);
+    api_chip_snapshot(&chip);
+    assert_int_equal(sim_call(copy_in_watched_child, in_place), SIM_END_RESTART);
+    api_shared_free(in_place, sizeof(*in_place));
+    sim_counters()->heap_now = 0;
+    assert_copied(API_OTA_0, 0x10000, API_OTA_2, 0x10000);
 }
 
 static void only_the_end_of_the_running_app_is_overwritten_in_place(void **state)
@@ -930,9 +975,11 @@ int main(void)
         ON_CHIP(source_may_be_larger_than_the_image),
         ON_CHIP(progress_grows_to_the_total),
         ON_CHIP(boot_path_comes_last_and_bootloader_magic_very_last),
+        ON_CHIP(block_of_the_boot_path_is_not_erased_with_the_rest),
         ON_CHIP(boot_path_may_be_part_of_the_source),
         ON_CHIP(running_app_is_overwritten_in_place),
         ON_CHIP(what_is_right_under_the_running_app_is_not_in_the_way),
+        ON_CHIP(watchdog_is_not_fed_while_the_app_is_overwritten),
         ON_CHIP(only_the_end_of_the_running_app_is_overwritten_in_place),
         ON_CHIP(past_the_end_of_the_running_app_the_copy_returns),
         ON_CHIP(image_inside_the_running_app_is_copied_over_it),

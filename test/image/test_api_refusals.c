@@ -5,6 +5,8 @@
  */
 #include "test/support/api_support.h"
 
+#include "make/image_writer.h"
+
 #include "format/sr_digest.h"
 #include "format/sr_sha256.h"
 
@@ -868,6 +870,32 @@ static void bootloader_for_a_later_revision_is_refused(void **state)
     api_image_free(&boot);
 }
 
+/* The bootloader stays as it is, and its header says 4 MB: a table for more bricks as surely as a bootloader for less.
+ */
+static void table_for_more_flash_than_the_bootloader_knows_is_refused(void **state)
+{
+    (void)state;
+    sr_partition_table_entry_t entries[] = {
+        {.type = 0, .subtype = 0x12, .address = API_OTA_2, .size = API_SLOT_SIZE, .label = "ota_2"},
+        {.type = 1, .subtype = 0x82, .address = API_DATA, .size = API_FLASH_SIZE - API_DATA, .label = "data"},
+    };
+    api_image_t table = api_noise(SECTOR, 1);
+    for (unsigned more = 0; more < 2; more++) {
+        entries[1].size += more * SECTOR;
+        memset(table.bytes, 0xFF, SECTOR);
+        assert_int_equal(image_write_partition_table(entries, 2, table.bytes), IMAGE_WRITE_OK);
+        api_chip_put(&chip, API_OTA_0, table.bytes, SECTOR);
+        api_chip_snapshot(&chip);
+        const esp_self_reflasher_config_t config = api_embedded(API_OTA_0, SECTOR, API_TABLE, SECTOR);
+        if (more == 0) {
+            expect_ok(call_embedded, &config);
+        } else {
+            expect_embedded_refused(&config, ESP_ERR_SELF_REFLASHER_FLASH_SIZE, "0x400000 bytes");
+        }
+    }
+    api_image_free(&table);
+}
+
 static void encrypted_running_app_cannot_be_overwritten(void **state)
 {
     (void)state;
@@ -976,6 +1004,7 @@ int main(void)
         ON_CHIP(signature_of_the_old_bootloader_does_not_count),
         ON_CHIP(secure_boot_refusal_can_be_switched_off),
         ON_CHIP(bootloader_for_a_later_revision_is_refused),
+        ON_CHIP(table_for_more_flash_than_the_bootloader_knows_is_refused),
         ON_CHIP(encrypted_running_app_cannot_be_overwritten),
         ON_CHIP(calls_out_of_order_are_refused),
         ON_CHIP(failed_update_leaves_the_handle_usable),

@@ -11,6 +11,7 @@
 #include "format/sr_digest.h"
 #include "format/sr_image.h"
 #include "format/sr_otadata.h"
+#include "image/sr_staging.h"
 #include "journal/sr_journal.h"
 #include "make/dummy_image.h"
 #include "system/sr_system.h"
@@ -470,9 +471,39 @@ static void image_that_was_taken_before_stays(void **state)
     api_chip_close(&chip);
 }
 
+/* Staging of any whole number of sectors, in a block of which somebody else has the rest. */
+static void what_follows_staging_is_not_erased_with_its_block(void **state)
+{
+    (void)state;
+    sr_system_t system;
+    api_chip_open(&chip, NULL);
+    assert_int_equal(sr_system_read(&system), ESP_OK);
+    const esp_self_reflasher_config_t config = api_embedded(API_OTA_0, SECTOR, API_DATA, API_SLOT_SIZE / 2);
+    api_image_t image = api_noise(0x10000, 8);
+    for (uint32_t sectors = 4; sectors <= 17; sectors++) {
+        const sr_region_t room = {API_OTA_0, sectors * SECTOR};
+        memset(nor_flash_bytes(chip.flash) + API_OTA_0, 0x5A, 0x20000);
+        api_chip_snapshot(&chip);
+        sr_staging_t staging = {
+            .system = &system, .config = &config, .destination = {API_DATA, API_SLOT_SIZE / 2}, .room = room};
+        assert_int_equal(sr_staging_open(&staging), ESP_OK);
+        const sr_download_sink_t sink = sr_staging_sink(&staging);
+        const size_t length = image.length < room.size ? image.length : room.size;
+        assert_int_equal(sink.data(sink.context, image.bytes, length), ESP_OK); /* Of a length that nobody knows. */
+        assert_int_equal(sr_staging_finish(&staging), ESP_OK);
+        sr_staging_close(&staging);
+        assert_memory_equal(nor_flash_view(chip.flash) + API_OTA_0, image.bytes, length);
+        api_assert_same_outside(&chip, &room, 1);
+        assert_int_equal(nor_flash_stats(chip.flash).block_erases, sectors >= 16 ? 1 : 0);
+    }
+    api_image_free(&image);
+    api_chip_close(&chip);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_follows_staging_is_not_erased_with_its_block),
         cmocka_unit_test(records_would_be_finished),
         cmocka_unit_test(refused_image_leaves_nothing),
         cmocka_unit_test(refused_image_leaves_nothing_of_an_earlier_try_either),

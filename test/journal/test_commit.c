@@ -290,6 +290,27 @@ static void boot_path_is_tried_more_often_than_data(void **state)
     assert_in_place();
 }
 
+/* As often as the writer says, and no more: a dead sector of data must not hold up the rest for a minute. */
+static void data_is_tried_as_often_as_all_that_is_no_boot_path(void **state)
+{
+    (void)state;
+    for (uint32_t failures = 0; failures <= SR_WRITER_ATTEMPTS; failures++) {
+        sr_journal_start(&fixture.journal, 0);
+        add(SMALL_NVS, SR_RECORD_DATA, 0);
+        memset(nor_flash_bytes(fixture.nor) + SMALL_NVS, 0, SECTOR);
+        nor_flash_reset_stats(fixture.nor);
+        nor_flash_set_faults(fixture.nor, (nor_faults_t){.erase_per_million = failures > 0 ? 1000000 : 0,
+                                                         .heal_after = failures,
+                                                         .single = true,
+                                                         .address = SMALL_NVS});
+        assert_int_equal(sr_commit_prepare(&fixture.commit), ESP_OK);
+        const esp_err_t err = sr_commit_execute(&fixture.commit);
+        assert_int_equal(err, failures < SR_WRITER_ATTEMPTS ? ESP_OK : ESP_ERR_TIMEOUT);
+        sr_commit_release(&fixture.commit);
+    }
+    nor_flash_set_faults(fixture.nor, (nor_faults_t){0});
+}
+
 static void every_failing_allocation_is_told_and_changes_nothing(void **state)
 {
     (void)state;
@@ -452,6 +473,23 @@ static void blank_sectors_of_others_are_not_erased_with_the_block(void **state)
     assert_int_equal(block_erases_with((sr_region_t){0, BLOCK_SECTORS * SECTOR}), 1);
 }
 
+/* A recovery bootloader stands in for a torn bootloader, but not for a missing table; and what clears the magic byte
+ * comes before any erase. */
+static void block_is_not_erased_at_once_while_a_recovery_bootloader_stands_in(void **state)
+{
+    (void)state;
+    add_block();
+    for (uint32_t i = 1; i < BLOCK_SECTORS; i++) {
+        memset(nor_flash_bytes(fixture.nor) + i * SECTOR, 0x5A, SECTOR);
+    }
+    fixture.journal.header.guarded = true;
+    assert_int_equal(sr_commit_prepare(&fixture.commit), ESP_OK);
+    assert_int_equal(sr_commit_execute(&fixture.commit), ESP_OK);
+    assert_int_equal(nor_flash_stats(fixture.nor).block_erases, 0);
+    assert_in_place();
+    sr_commit_release(&fixture.commit);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -466,12 +504,14 @@ int main(void)
         TEST(data_that_cannot_be_fetched_leaves_the_boot_path_alone),
         TEST(flash_that_fails_is_told_with_its_address),
         TEST(boot_path_is_tried_more_often_than_data),
+        TEST(data_is_tried_as_often_as_all_that_is_no_boot_path),
         TEST(every_failing_allocation_is_told_and_changes_nothing),
         TEST(full_hold_takes_no_more),
         TEST(hold_keeps_a_copy),
         TEST(boot_path_with_a_block_to_itself_is_erased_at_once),
         TEST(torn_neighbour_is_mended_before_the_bootloader_is_touched),
         TEST(blank_sectors_of_others_are_not_erased_with_the_block),
+        TEST(block_is_not_erased_at_once_while_a_recovery_bootloader_stands_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,41 @@ static void secure_boot_wants_a_signature_block(void **state)
     assert_int_equal(check((sr_region_t){0x10000, 0x8000}, 0x100, true, &detail), SR_IMAGE_CHECK_NOT_SIGNED);
 }
 
+/* An app for MCUboot, of which it is known only that its list of TLVs has this type besides the digest. */
+static uint32_t put_mcuboot_app(uint16_t type)
+{
+    static const uint8_t magic[] = {0x3D, 0xB8, 0xF3, 0x96};
+    static const uint8_t info[] = {0x07, 0x69};
+    const uint32_t payload = 0x200;
+    uint8_t *tlvs = fixture.image + 32 + payload;
+    memset(fixture.image, 0, sizeof(fixture.image));
+    memcpy(fixture.image, magic, sizeof(magic));
+    fixture.image[8] = 32;
+    fixture.image[13] = payload >> 8;
+    memcpy(tlvs, info, sizeof(info));
+    tlvs[2] = 4 + 36 + 12; /* With both headers. */
+    tlvs[4] = 0x10;
+    tlvs[6] = 32;
+    tlvs[40] = (uint8_t)type;
+    tlvs[42] = 8;
+    return 32 + payload + tlvs[2];
+}
+
+/* MCUboot verifies its app itself, but what carries no signature at all would be refused by it: a brick. */
+static void secure_boot_wants_mcuboot_apps_to_be_signed(void **state)
+{
+    (void)state;
+    sr_image_check_detail_t detail;
+    const sr_region_t place = {0x10000, 0x8000};
+    for (uint16_t type = 0x11; type < 0x30; type++) {
+        const bool is_signed = type >= 0x20 && type <= 0x24;
+        const uint32_t length = put_mcuboot_app(type);
+        assert_int_equal(check(place, length, true, &detail),
+                         is_signed ? SR_IMAGE_CHECK_OK : SR_IMAGE_CHECK_NOT_SIGNED);
+        assert_int_equal(check(place, length, false, &detail), SR_IMAGE_CHECK_OK);
+    }
+}
+
 static void the_digest_of_the_image_must_be_the_named_one(void **state)
 {
     (void)state;
@@ -185,6 +220,7 @@ int main(void)
         cmocka_unit_test_setup(a_bootloader_in_the_middle_of_a_merged_image_is_found, setup),
         cmocka_unit_test_setup(what_does_not_touch_the_bootloader_may_be_anything, setup),
         cmocka_unit_test_setup(secure_boot_wants_a_signature_block, setup),
+        cmocka_unit_test_setup(secure_boot_wants_mcuboot_apps_to_be_signed, setup),
         cmocka_unit_test_setup(the_digest_of_the_image_must_be_the_named_one, setup),
         cmocka_unit_test_setup(the_first_bytes_already_tell_another_chip, setup),
     };

@@ -39,7 +39,8 @@ typedef struct job {
     uint32_t finds, find_fails_at; /**< Number of the search in the partition table, which allocates, too, that gives no
                                       memory; 0: none. */
     bool unreadable;               /**< The bundle, but for the first pieces of its sectors. */
-    uint32_t decays;               /**< Address of a byte that loses a bit once all is staged; 0: none. */
+    bool secure_boot, flash_encryption;
+    uint32_t decays; /**< Address of a byte that loses a bit once all is staged; 0: none. */
 } job_t;
 
 static job_t *job;
@@ -158,8 +159,12 @@ static void call_app_main(void *unused)
 
 static sim_config_t chip_config(void)
 {
-    return (sim_config_t){
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = UINT32_MAX, .quiet = true};
+    return (sim_config_t){.chip = {.chip = sr_chip_by_name("esp32")},
+                          .flash = flash,
+                          .running_app = UINT32_MAX,
+                          .secure_boot = job->secure_boot,
+                          .flash_encryption = job->flash_encryption,
+                          .quiet = true};
 }
 
 /* One start of the app at this address. */
@@ -719,6 +724,24 @@ static void temporary_table_needs_room_and_leave(void **state)
     expect_refusal(SMALL_FACTORY, "8192 bytes missing;");
 }
 
+/* With Secure Boot a bootloader may verify a signature over the table; with encryption the table says what is
+ * encrypted. */
+static void table_of_a_secured_chip_stays(void **state)
+{
+    (void)state;
+    open_lone_factory();
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
+    job->secure_boot = true;
+    expect_refusal(SMALL_FACTORY, "with a temporary table: 0 bytes missing, not with flash encryption or Secure Boot");
+
+    open_lone_factory();
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
+    sim_scramble(0, nor_flash_bytes(flash), SMALL_NVS);
+    sim_scramble(SMALL_FACTORY, nor_flash_bytes(flash) + SMALL_FACTORY, SMALL_SLOT_SIZE);
+    job->flash_encryption = true;
+    expect_refusal(SMALL_FACTORY, "with a temporary table: 0 bytes missing, not with flash encryption or Secure Boot");
+}
+
 /* Its header says how much flash there is: a table with more would not be accepted. */
 static void room_that_the_bootloader_does_not_know_is_none(void **state)
 {
@@ -1190,6 +1213,7 @@ int main(void)
         TEST(slot_under_the_new_place_is_cut_short),
         TEST(what_shall_be_blank_is_room),
         TEST(temporary_table_needs_room_and_leave),
+        TEST(table_of_a_secured_chip_stays),
         TEST(room_that_the_bootloader_does_not_know_is_none),
         TEST(app_that_does_not_come_first_stays),
         TEST(app_that_nothing_can_select_does_not_write_another),
