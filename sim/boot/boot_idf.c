@@ -19,7 +19,9 @@
 #define SIXTEEN_MIB    0x1000000u
 #define PAST_REACH     "ends past 16 MB, which this chip does not map"
 #define FIRST_RAM      0x10000000u // segments with lower load addresses, such as padding, are skipped
-#define STACK_HEADROOM 0x8000u
+#define STACK_HEADROOM 0x8000u     // below the stack pointer, which is
+#define STACK_SIZE     0x2000u     // this far below the stack's start at most
+#define BSS_UNIT       0x1000u     // a bootloader's memory for data starts at a multiple of it or later
 #define CHECKSUM_SEED  0xEFu
 #define HEADER_SIZE    24u
 #define CHIP_ID        12u
@@ -57,8 +59,15 @@ typedef struct app {
     uint32_t length; // as far as the image has been read
     uint8_t checksum;
     bool entry_found;
+    const char *doubt; // why it is not known whether the bootloader loads it; NULL: it is known
     char why[100];
 } app_t;
+
+/** What of a bootloader's own memory is needed until the app is loaded. */
+typedef enum role { NOT_NEEDED, LOADER_CODE, LOADER_DATA } role_t;
+
+/** Whether a segment meets what the bootloader needs, as far as the bootloader checks that. */
+typedef enum overlap { APART, PERHAPS, OVERLAPS } overlap_t;
 
 /** What the bootloader starts with. */
 typedef struct selection {
@@ -249,16 +258,21 @@ static load_result_t refuse(app_t *app, load_result_t how, const char *why)
 }
 
 /**
- * True for the bootloader's data and for that part of its code that loads the app; the code that only starts the chip
+ * The bootloader's data, and that part of its code that loads the app, are needed; the code that only starts the chip
  * may be overwritten. Linked in this order from low to high: start-up, loader, data. Only the ESP32 has its loader
- * elsewhere, where no app may load anyway.
+ * elsewhere: below the instruction RAM of most apps.
  */
-static bool still_needed(const boot_t *boot, const boot_segment_t *segment)
+static role_t role_of(const boot_t *boot, const boot_segment_t *segment)
 {
     const boot_memory_t *memory = boot->memory;
-    bool one_bus = memory->dram.low == memory->iram.low;
+    const bool one_bus = memory->dram.low == memory->iram.low;
     if (!one_bus && boot_range_has(memory->dram, segment->load_address)) {
-        return true;
+        return LOADER_DATA;
+    }
+    if (memory->iram_wide.high != 0) {
+        const bool below = boot_range_has(memory->iram_wide, segment->load_address) &&
+                           !boot_range_has(memory->iram, segment->load_address);
+        return below ? LOADER_CODE : NOT_NEEDED;
     }
     unsigned higher = 0;
     for (unsigned i = 0; i < boot->loader.segment_count; i++) {
@@ -266,52 +280,95 @@ static bool still_needed(const boot_t *boot, const boot_segment_t *segment)
         bool counts = other->length != 0 && boot_range_has(memory->iram, other->load_address);
         higher += counts && other->load_address > segment->load_address ? 1 : 0;
     }
-    return memory->chip_id != 0 && higher < (one_bus ? 2u : 1u);
+    if (one_bus && higher == 0) {
+        return LOADER_DATA;
+    }
+    return higher == (one_bus ? 1u : 0u) ? LOADER_CODE : NOT_NEEDED;
 }
 
-/** True if the app's segment would overwrite what the bootloader still needs: its data, its stack, its loader. */
-static bool hits_bootloader(const boot_t *boot, sr_region_t target)
+/** About one segment of the bootloader. */
+static overlap_t overlap_with(const boot_t *boot, const boot_segment_t *segment, sr_region_t target)
 {
     const boot_memory_t *memory = boot->memory;
-    sr_region_t stack = {memory->rom_stack - STACK_HEADROOM, memory->rom_stack == 0 ? 0 : STACK_HEADROOM};
-    uint64_t end = (uint64_t)target.address + target.size;
-    if (!boot->loader.checks_ranges && end <= memory->dram.high) {
-        return end > stack.address; // the old check: nothing of the stack or above it
+    const role_t role = role_of(boot, segment);
+    if (role == NOT_NEEDED || segment->length == 0) {
+        return APART;
     }
-    if (sr_region_overlaps(target, stack)) {
-        return true;
+    if (boot_memory_overlaps(memory, target, (sr_region_t){segment->load_address, segment->length})) {
+        // With one bus for both, an address is looked up as data alone. Old bootloaders look for their loader alone.
+        const bool checked = role == LOADER_CODE ? memory->dram.low != memory->iram.low : boot->loader.checks_ranges;
+        return checked ? OVERLAPS : PERHAPS;
     }
+    // Variables that start as zero are not in the image. They lie below those that are.
+    const uint32_t unit = segment->load_address & (BSS_UNIT - 1);
+    const sr_region_t bss = {segment->load_address - unit, role == LOADER_DATA ? unit : 0};
+    return boot_memory_overlaps(memory, target, bss) ? PERHAPS : APART;
+}
+
+/** About the bootloader's stack. Where exactly it ends while the app is loaded, no file tells. */
+static overlap_t overlap_with_stack(const boot_t *boot, sr_region_t target)
+{
+    const uint32_t start = boot_rom_stack(boot);
+    const sr_region_t stack = {start - STACK_HEADROOM, STACK_HEADROOM};
+    const sr_region_t below = {start - STACK_HEADROOM - STACK_SIZE, STACK_SIZE};
+    const uint64_t end = (uint64_t)target.address + target.size;
+    const bool checks_ranges = boot->loader.checks_ranges;
+    if (!checks_ranges && end <= boot->memory->dram.high) { // the old check: nothing of the stack or above it
+        return end > stack.address ? OVERLAPS : end > below.address ? PERHAPS : APART;
+    }
+    if (!checks_ranges) { // by its other address it is overwritten unchecked
+        const sr_region_t used = {start - STACK_SIZE, STACK_SIZE};
+        return boot_memory_overlaps(boot->memory, target, used) ? PERHAPS : APART;
+    }
+    if (boot_memory_overlaps(boot->memory, target, stack)) {
+        return OVERLAPS;
+    }
+    return boot_memory_overlaps(boot->memory, target, below) ? PERHAPS : APART;
+}
+
+/** Whether the app's segment would overwrite what the bootloader still needs: its data, its stack, its loader. */
+static overlap_t overlap_with_bootloader(const boot_t *boot, sr_region_t target)
+{
+    overlap_t overlap = overlap_with_stack(boot, target);
     for (unsigned i = 0; i < boot->loader.segment_count; i++) {
-        const boot_segment_t *segment = &boot->loader.segments[i];
-        if (still_needed(boot, segment) &&
-            sr_region_overlaps(target, (sr_region_t){segment->load_address, segment->length})) {
-            return true;
-        }
+        const overlap_t other = overlap_with(boot, &boot->loader.segments[i], target);
+        overlap = other > overlap ? other : overlap;
     }
-    return false;
+    return overlap;
+}
+
+static boot_place_t place_of(const boot_t *boot, const app_t *app, const boot_segment_t *segment)
+{
+    const boot_build_t build = {
+        .since_v5_2 = boot->loader.described,
+        .ends_inside = !boot->loader.full_revision,
+        .page_size = app->page_size,
+    };
+    return boot_memory_place(boot->memory, &build, segment->load_address, segment->length);
 }
 
 /** Loads a segment to RAM, if it is one for RAM. */
-static load_result_t load_segment(const boot_t *boot, app_t *app, const boot_segment_t *segment)
+static load_result_t load_segment(const boot_t *boot, app_t *app, const boot_segment_t *segment, boot_place_t place)
 {
-    const boot_memory_t *memory = boot->memory;
-    uint32_t address = segment->load_address;
-    if (segment->length == 0 || address < FIRST_RAM || boot_is_mapped(memory, address)) {
+    const uint32_t address = segment->load_address;
+    if (segment->length == 0 || address < FIRST_RAM || place == BOOT_PLACE_MAPPED) {
         return LOADED;
     }
-    bool in_range = boot_range_holds(memory->dram, address, segment->length) ||
-                    boot_range_holds(memory->iram, address, segment->length) ||
-                    boot_range_holds(memory->rtc_fast, address, segment->length) ||
-                    boot_range_holds(memory->rtc_slow, address, segment->length);
-    if (boot->loader.checks_ranges && !in_range) {
+    if (boot->loader.checks_ranges && place == BOOT_PLACE_NONE) {
         return refuse(app, REFUSED, "a segment's load address is not in RAM");
     }
-    if (hits_bootloader(boot, (sr_region_t){address, segment->length})) {
+    const overlap_t overlap = overlap_with_bootloader(boot, (sr_region_t){address, segment->length});
+    if (overlap == OVERLAPS) {
         return refuse(app, REFUSED, "a segment overlaps the bootloader in RAM");
     }
     // Old bootloaders store wherever the header says.
-    if (!boot_is_ram(memory, address, segment->length)) {
+    if (!boot->loader.checks_ranges && !boot_memory_stores(boot->memory, address, segment->length)) {
         return refuse(app, CRASHED, "loading a segment to an address outside RAM crashes the bootloader");
+    }
+    if (boot->loader.checks_ranges && place == BOOT_PLACE_NOT_KNOWN) {
+        app->doubt = "not all builds of this bootloader load a segment to where one goes";
+    } else if (overlap == PERHAPS) {
+        app->doubt = "a segment goes to where the bootloader may have its stack, variables or code";
     }
     return LOADED;
 }
@@ -366,14 +423,15 @@ static load_result_t read_segment(const boot_t *boot, app_t *app, bool first)
     if (first) {
         app->page_size = page_size_of(boot, base + segment.data_offset);
     }
-    bool mapped = boot_is_mapped(boot->memory, segment.load_address);
-    if (mapped && ((segment.load_address ^ (base + segment.data_offset)) & (app->page_size - 1)) != 0) {
+    const boot_place_t place = place_of(boot, app, &segment);
+    if (place == BOOT_PLACE_MAPPED &&
+        ((segment.load_address ^ (base + segment.data_offset)) & (app->page_size - 1)) != 0) {
         return refuse(app, REFUSED, "a mapped segment's address does not match its place in flash");
     }
     if (segment.data_offset > app->partition.size || segment.length > app->partition.size - segment.data_offset) {
         return refuse(app, REFUSED, "image is longer than its partition");
     }
-    load_result_t result = load_segment(boot, app, &segment);
+    load_result_t result = load_segment(boot, app, &segment, place);
     if (result == LOADED) {
         boot_traced(boot, base + segment.data_offset, segment.length);
         app->checksum ^= boot_xor(boot, base + segment.data_offset, segment.length);
@@ -475,7 +533,7 @@ static bool try_app(boot_t *boot, const layout_t *layout, const selection_t *sel
         memcpy(why, app.why, sizeof(app.why));
         return false;
     }
-    if (result == LOADED && index > FACTORY && selection->write_sequence) {
+    if (result == LOADED && app.doubt == NULL && index > FACTORY && selection->write_sequence) {
         write_first_sequence(boot, layout, index);
     }
     if (result == LOADED && !app.entry_found) {
@@ -484,6 +542,10 @@ static bool try_app(boot_t *boot, const layout_t *layout, const selection_t *sel
     }
     if (result == CRASHED) {
         boot_end(boot, BOOT_BOOTLOADER_REJECTS, "%s", app.why);
+        return true;
+    }
+    if (app.doubt != NULL) {
+        boot_end(boot, BOOT_NOT_KNOWN, "app at 0x%" PRIx32 ": %s", partition.offset, app.doubt);
         return true;
     }
     boot_enter_app(boot, partition.offset, app.length);

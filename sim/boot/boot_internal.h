@@ -4,25 +4,10 @@
  */
 #pragma once
 
+#include "sim/boot/boot_memory.h"
 #include "sim/boot/boot_model.h"
 
 #include <stddef.h>
-
-/** Half-open range of addresses in the memory of the chip. */
-typedef struct boot_range {
-    uint32_t low, high;
-} boot_range_t;
-
-/** Memory of one chip: soc.h of ESP-IDF's component `soc`. */
-typedef struct boot_memory {
-    uint16_t chip_id;
-    boot_range_t drom, irom; /**< Mapped flash. Equal where instructions and data share a bus. */
-    boot_range_t dram, iram; /**< What an app may be loaded to. Equal, too, where instructions and data share a bus. */
-    boot_range_t rtc_fast, rtc_slow; /**< Empty if the chip has none. */
-    uint32_t rom_stack;              /**< Where the stack of ROM and bootloader starts, growing down; 0: not known. */
-    bool windowed;      /**< Xtensa with register windows: every function starts with the instruction ENTRY. */
-    bool page_variable; /**< The MMU's page size may differ from 64 KiB; the app's descriptor tells it. */
-} boot_memory_t;
 
 typedef struct boot_segment {
     uint32_t load_address, length, data_offset; /**< Offset of the data from the start of the image. */
@@ -39,6 +24,7 @@ typedef struct boot_loader {
     bool full_revision; /**< Reads the 16 bit revision fields, not the old one of 8 bits. */
     bool checks_block;  /**< Compares the eFuse block's revision with what lies where an app has its descriptor. */
     bool checks_ranges; /**< Refuses a segment that it cannot load, in place of crashing on it. */
+    bool described;     /**< Has the descriptor that there is since ESP-IDF v5.2. */
 } boot_loader_t;
 
 /** One boot in progress. */
@@ -59,21 +45,8 @@ typedef struct boot {
     boot_result_t *result;
 } boot_t;
 
-static inline bool boot_range_has(boot_range_t range, uint32_t address)
-{
-    return address >= range.low && address < range.high;
-}
-
-/** True if all of [address, address + length) is in the range; length is not 0. */
-static inline bool boot_range_holds(boot_range_t range, uint32_t address, uint32_t length)
-{
-    return boot_range_has(range, address) && length <= range.high - address;
-}
-
-/** True if the address is where the MMU shows flash. */
-bool boot_is_mapped(const boot_memory_t *memory, uint32_t address);
-/** True if the chip can store to all of [address, address + length). */
-bool boot_is_ram(const boot_memory_t *memory, uint32_t address, uint32_t length);
+/** Where the stack of ROM and bootloader starts on this chip. */
+uint32_t boot_rom_stack(const boot_t *boot);
 
 /**
  * A piece of flash, as far as it is contiguous. Addresses past the end wrap: the chip ignores address bits that it

@@ -510,11 +510,16 @@ static void update(mcuboot_t *m)
     read_headers(m);
 }
 
-/** Checks of the port's loader on the header in front of the app; the reason why not, or NULL. */
-static const char *load_fault(const mcuboot_t *m, uint32_t offset)
+/**
+ * Checks of the port's loader on the header in front of the app; the reason why not, or NULL. The end of what is loaded
+ * must lie in the same memory.
+ * @param[out] known False if the reason applies to some builds only.
+ */
+static const char *load_fault(const mcuboot_t *m, uint32_t offset, bool *known)
 {
     uint8_t header[LOAD_HEADER_SIZE];
     const boot_memory_t *memory = m->boot->memory;
+    const boot_build_t build = {.since_v5_2 = false};
     boot_read(m->boot, m->primary.address + offset, header, sizeof(header));
     uint32_t entry = sr_bytes_get_le32(header + 4);
     uint32_t iram = sr_bytes_get_le32(header + 8), iram_size = sr_bytes_get_le32(header + 16);
@@ -522,12 +527,20 @@ static const char *load_fault(const mcuboot_t *m, uint32_t offset)
     if (sr_bytes_get_le32(header) != LOAD_MAGIC) {
         return "the app has no load header";
     }
-    if (!boot_range_has(memory->iram, iram) || !boot_range_has(memory->iram, iram + iram_size) ||
-        !boot_range_has(memory->dram, dram) || !boot_range_has(memory->dram, dram + dram_size)) {
+    const boot_place_t start = boot_memory_iram(memory, &build, iram, 1);
+    const boot_place_t end = boot_memory_iram(memory, &build, iram + iram_size, 1);
+    *known = start != BOOT_PLACE_NOT_KNOWN && end != BOOT_PLACE_NOT_KNOWN;
+    if (start == BOOT_PLACE_NONE || end == BOOT_PLACE_NONE || !boot_range_has(memory->dram, dram) ||
+        !boot_range_has(memory->dram, dram + dram_size)) {
+        *known = true;
         return "the load header's addresses are not in RAM";
     }
     // The loader accepts any entry point in IRAM; outside the loaded part there is nothing to enter.
-    return entry < iram || entry - iram >= iram_size ? "the entry point is not in the loaded code" : NULL;
+    if (entry < iram || entry - iram >= iram_size) {
+        *known = true;
+        return "the entry point is not in the loaded code";
+    }
+    return *known ? NULL : "not all builds of it load code to where this goes";
 }
 
 /** True if the areas make a map: all of them found, slots of one size, none overlapping. */
@@ -590,10 +603,11 @@ void boot_mcuboot(boot_t *boot)
         return;
     }
     image_t image = image_of(m.primary_header);
-    const char *fault = load_fault(&m, image.header_size);
+    bool known = true;
+    const char *fault = load_fault(&m, image.header_size, &known);
     if (fault != NULL) {
-        boot_end(boot, BOOT_BOOTLOADER_REJECTS, "MCUboot verified the primary slot at 0x%" PRIx32 ", but %s",
-                 m.primary.address, fault);
+        boot_end(boot, known ? BOOT_BOOTLOADER_REJECTS : BOOT_NOT_KNOWN,
+                 "MCUboot verified the primary slot at 0x%" PRIx32 ", but %s", m.primary.address, fault);
         return;
     }
     uint32_t end = 0;

@@ -18,6 +18,7 @@ typedef enum boot_outcome {
     BOOT_SWAPS_THEN_BOOTS,   /**< MCUboot swapped the slots, then entered the app. */
     BOOT_ROM_REJECTS,        /**< The mask ROM found no bootloader to start (or hangs loading it). */
     BOOT_BOOTLOADER_REJECTS, /**< The second-stage bootloader ran, and entered no app. */
+    BOOT_NOT_KNOWN, /**< The second-stage bootloader ran. Whether it enters the app depends on what no file tells. */
 } boot_outcome_t;
 
 typedef enum boot_loader_kind { BOOT_LOADER_NONE, BOOT_LOADER_IDF, BOOT_LOADER_MCUBOOT } boot_loader_kind_t;
@@ -77,7 +78,7 @@ typedef void (*boot_trace_t)(void *context, uint32_t address, uint32_t length);
 void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace_t trace, void *context,
               boot_result_t *result);
 
-/** "boots", "swaps_then_boots", "rom_rejects" or "bootloader_rejects". */
+/** "boots", "swaps_then_boots", "rom_rejects", "bootloader_rejects" or "not_known". */
 const char *boot_outcome_name(boot_outcome_t outcome);
 
 /** True for BOOTS and SWAPS_THEN_BOOTS. */

@@ -37,11 +37,11 @@ static bool can_load(const boot_t *boot, const boot_segment_t *segment)
     if (segment->length == 0) {
         return true; // nothing is stored: zero padding reads as such segments
     }
-    uint32_t stack = boot->memory->rom_stack;
-    sr_region_t own = {stack - STACK_BELOW, stack == 0 ? 0 : STACK_BELOW + STACK_ABOVE};
+    sr_region_t own = {boot_rom_stack(boot) - STACK_BELOW, STACK_BELOW + STACK_ABOVE};
     sr_region_t target = {segment->load_address, segment->length};
     return sr_region_is_aligned(segment->load_address, 4) &&
-           boot_is_ram(boot->memory, segment->load_address, segment->length) && !sr_region_overlaps(target, own);
+           boot_memory_stores(boot->memory, segment->load_address, segment->length) &&
+           !boot_memory_overlaps(boot->memory, target, own);
 }
 
 /** Loads the segments. Returns where the last one ends, from the start of the image, or 0 after ending the boot. */

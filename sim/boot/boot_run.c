@@ -12,102 +12,10 @@
 #include <string.h>
 
 #define ESP32_REVISION 300u // the one that the oracle was measured on
-#define CHIP_ID        12u  // offset in the image header
+#define CHIP_ID        12u  // offsets in the image header
+#define MIN_REVISION   15u
 #define DESC_MAGIC     0x50u
 #define DESC_VERSION   8u // offset of the ESP-IDF version in a bootloader's descriptor
-
-// From soc/soc.h and soc/soc_caps.h of each target in ESP-IDF v6.0. The stack of the ESP32-P4's ROM depends on the
-// revision of the silicon, so none is given.
-static const boot_memory_t memories[] = {
-    {.chip_id = 0x00,
-     .drom = {0x3F400000, 0x3F800000},
-     .irom = {0x400D0000, 0x40400000},
-     .dram = {0x3FFAE000, 0x40000000},
-     .iram = {0x40080000, 0x400AA000},
-     .rtc_fast = {0x400C0000, 0x400C2000},
-     .rtc_slow = {0x50000000, 0x50002000},
-     .rom_stack = 0x3FFE3F20,
-     .windowed = true},
-    {.chip_id = 0x02,
-     .drom = {0x3F000000, 0x3FF80000},
-     .irom = {0x40080000, 0x40800000},
-     .dram = {0x3FFB0000, 0x40000000},
-     .iram = {0x40020000, 0x40070000},
-     .rtc_fast = {0x40070000, 0x40072000},
-     .rtc_slow = {0x50000000, 0x50002000},
-     .rom_stack = 0x3FFFE70C,
-     .windowed = true},
-    {.chip_id = 0x05,
-     .drom = {0x3C000000, 0x3C800000},
-     .irom = {0x42000000, 0x42800000},
-     .dram = {0x3FC80000, 0x3FCE0000},
-     .iram = {0x4037C000, 0x403E0000},
-     .rtc_fast = {0x50000000, 0x50002000},
-     .rom_stack = 0x3FCDE710},
-    {.chip_id = 0x09,
-     .drom = {0x3C000000, 0x3E000000},
-     .irom = {0x42000000, 0x44000000},
-     .dram = {0x3FC88000, 0x3FD00000},
-     .iram = {0x40370000, 0x403E0000},
-     .rtc_fast = {0x600FE000, 0x60100000},
-     .rtc_slow = {0x50000000, 0x50002000},
-     .rom_stack = 0x3FCEB710,
-     .windowed = true},
-    {.chip_id = 0x0C,
-     .drom = {0x3C000000, 0x3C400000},
-     .irom = {0x42000000, 0x42400000},
-     .dram = {0x3FCA0000, 0x3FCE0000},
-     .iram = {0x4037C000, 0x403C0000},
-     .rom_stack = 0x3FCDEB70,
-     .page_variable = true},
-    {.chip_id = 0x0D,
-     .drom = {0x42000000, 0x43000000},
-     .irom = {0x42000000, 0x43000000},
-     .dram = {0x40800000, 0x40880000},
-     .iram = {0x40800000, 0x40880000},
-     .rtc_fast = {0x50000000, 0x50004000},
-     .rom_stack = 0x4087E610,
-     .page_variable = true},
-    {.chip_id = 0x10,
-     .drom = {0x42000000, 0x43000000},
-     .irom = {0x42000000, 0x43000000},
-     .dram = {0x40800000, 0x40850000},
-     .iram = {0x40800000, 0x40850000},
-     .rtc_fast = {0x50000000, 0x50001000},
-     .rom_stack = 0x4084F380,
-     .page_variable = true},
-    {.chip_id = 0x12,
-     .drom = {0x40000000, 0x44000000},
-     .irom = {0x40000000, 0x44000000},
-     .dram = {0x4FF00000, 0x4FFC0000},
-     .iram = {0x4FF00000, 0x4FFC0000},
-     .rtc_fast = {0x50108000, 0x50110000},
-     .rtc_slow = {0x30100000, 0x30102000}}, // not RTC memory but the scratchpad, which takes segments, too
-    {.chip_id = 0x14,
-     .drom = {0x42000000, 0x44000000},
-     .irom = {0x42000000, 0x44000000},
-     .dram = {0x40800000, 0x40850000},
-     .iram = {0x40800000, 0x40850000},
-     .rom_stack = 0x4084E670,
-     .page_variable = true},
-    {.chip_id = 0x17,
-     .drom = {0x42000000, 0x44000000},
-     .irom = {0x42000000, 0x44000000},
-     .dram = {0x40800000, 0x40860000},
-     .iram = {0x40800000, 0x40860000},
-     .rtc_fast = {0x50000000, 0x50004000},
-     .rom_stack = 0x4085E5A0},
-};
-
-static const boot_memory_t *memory_of(const sr_chip_t *chip)
-{
-    for (size_t i = 0; chip != NULL && i < sizeof(memories) / sizeof(memories[0]); i++) {
-        if (memories[i].chip_id == chip->image_chip_id) {
-            return &memories[i];
-        }
-    }
-    return NULL;
-}
 
 bool boot_rom_knows_recovery(const boot_chip_t *chip)
 {
@@ -120,18 +28,11 @@ bool boot_rom_knows_version(const boot_chip_t *chip)
     return chip->chip != NULL && chip->chip->rom_checks_version;
 }
 
-bool boot_is_mapped(const boot_memory_t *memory, uint32_t address)
+uint32_t boot_rom_stack(const boot_t *boot)
 {
-    return boot_range_has(memory->drom, address) || boot_range_has(memory->irom, address);
-}
-
-bool boot_is_ram(const boot_memory_t *memory, uint32_t address, uint32_t length)
-{
-    // The ESP32 bootloader's loader code goes where the second core will have its cache, below the IRAM of apps; and
-    // its IRAM goes on above it, as a second view of SRAM 1.
-    boot_range_t iram = memory->chip_id == 0 ? (boot_range_t){0x40078000, 0x400C0000} : memory->iram;
-    return boot_range_holds(memory->dram, address, length) || boot_range_holds(iram, address, length) ||
-           boot_range_holds(memory->rtc_fast, address, length) || boot_range_holds(memory->rtc_slow, address, length);
+    const unsigned asked = sr_bytes_get_le16(boot->loader.header + MIN_REVISION);
+    const unsigned revision = boot->revision != 0 ? boot->revision : asked;
+    return boot->memory->rom_stack_v3 != 0 && revision >= 300 ? boot->memory->rom_stack_v3 : boot->memory->rom_stack;
 }
 
 const uint8_t *boot_view(const boot_t *boot, uint32_t address, uint32_t *length)
@@ -311,7 +212,8 @@ static void identify_generation(boot_t *boot)
     bool range_assertion = loader_says(boot, "load_end > load_addr");
     loader->checks_ranges = range_assertion || !loader_says(boot, "sp < &_bss_start");
     // Chips that came with ESP-IDF v5, and bootloaders since v4.4.3, know the full revision only.
-    bool full = boot->memory->chip_id > 0x09 || has_descriptor(boot) || loader_says(boot, "chip rev >= v%") ||
+    loader->described = has_descriptor(boot);
+    bool full = boot->memory->chip_id > 0x09 || loader->described || loader_says(boot, "chip rev >= v%") ||
                 loader_says(boot, "chip revision check failed. Required");
     bool old = loader_says(boot, "on lower chip revision") || loader_says(boot, "configured for minimum revision") ||
                !loader->checks_ranges;
@@ -358,7 +260,7 @@ void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace
     *result = (boot_result_t){.outcome = BOOT_ROM_REJECTS};
     boot_t boot = {
         .chip = chip->chip,
-        .memory = memory_of(chip->chip),
+        .memory = chip->chip != NULL ? boot_memory_of(chip->chip->image_chip_id) : NULL,
         .table_offset = chip->partition_table != 0 ? chip->partition_table : SR_PARTITION_TABLE_OFFSET,
         .rollback = chip->rollback,
         .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
@@ -382,6 +284,6 @@ void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace
 
 const char *boot_outcome_name(boot_outcome_t outcome)
 {
-    static const char *const names[] = {"boots", "swaps_then_boots", "rom_rejects", "bootloader_rejects"};
+    static const char *const names[] = {"boots", "swaps_then_boots", "rom_rejects", "bootloader_rejects", "not_known"};
     return (unsigned)outcome < sizeof(names) / sizeof(names[0]) ? names[outcome] : "?";
 }

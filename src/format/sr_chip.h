@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** A row for each chip: a new chip is a new row in sr_chip.c, and its memory map in sim/boot/boot_run.c. */
+/** A row for each chip: a new chip is a new row in sr_chip.c, and its memory map in sim/boot/boot_memory.c. */
 typedef struct sr_chip {
     const char *name;           /**< As esptool and `IDF_TARGET` spell it: "esp32", "esp32s3", ... */
     const char *family;         /**< As ESP Web Tools spells it in `chipFamily`: "ESP32", "ESP32-S3", ... */

@@ -84,7 +84,9 @@ static int run(int argc, char **argv)
         return complain(STATUS_BAD_INPUT, "%s: out of memory", arguments.path);
     }
     report(contents, arguments.json);
-    status = boot_succeeds(&contents->boot) ? STATUS_OK : STATUS_NO;
+    status = boot_succeeds(&contents->boot)             ? STATUS_OK
+             : contents->boot.outcome == BOOT_NOT_KNOWN ? STATUS_BAD_INPUT
+                                                        : STATUS_NO;
     contents_free(contents);
     return status;
 }

@@ -258,6 +258,10 @@ static int check_boot(const pack_result_t *result, uint32_t *unknown)
     if (boot_succeeds(&trial.boot)) {
         return STATUS_OK;
     }
+    if (trial.boot.outcome == BOOT_NOT_KNOWN) {
+        return complain(STATUS_OK, "warning: not known whether the chip boots this: %s; try it on a chip first",
+                        trial.boot.reason);
+    }
     return complain(STATUS_NO, "check 'app' failed: the chip would not boot: %s", trial.boot.reason);
 }
 

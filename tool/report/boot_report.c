@@ -16,6 +16,7 @@ static const char *outcome_words(boot_outcome_t outcome)
         [BOOT_SWAPS_THEN_BOOTS] = "swaps, then boots",
         [BOOT_ROM_REJECTS] = "does not boot: the mask ROM starts no bootloader",
         [BOOT_BOOTLOADER_REJECTS] = "does not boot: the bootloader enters no app",
+        [BOOT_NOT_KNOWN] = "not known whether it boots",
     };
     return words[outcome];
 }
