@@ -17,7 +17,8 @@
 #include <cmocka.h>
 
 #define FLASH_SIZE (4u << 20)
-#define MAX_FILES  16
+#define MAX_FILES  64
+#define MAX_SIZE   (32u << 20)
 
 typedef struct base_file {
     char name[128];
@@ -228,13 +229,56 @@ static unsigned compare_case(const cJSON *one)
     return faults;
 }
 
-static void every_case_boots_as_the_real_chip_did(void **state)
+static bool put_part(const cJSON *part, uint8_t *system, size_t size)
 {
-    (void)state;
+    const char *name = cJSON_GetStringValue(cJSON_GetArrayItem(part, 0));
+    const char *at_text = cJSON_GetStringValue(cJSON_GetArrayItem(part, 1));
+    const base_file_t *file = name != NULL && at_text != NULL ? base_file(name) : NULL;
+    const size_t at = file != NULL ? strtoul(at_text, NULL, 16) : 0;
+    const bool fits = file != NULL && at <= size && file->length <= size - at;
+    if (fits) {
+        memcpy(system + at, file->bytes, file->length);
+    }
+    return fits;
+}
+
+/** A whole system as its project publishes it. @return Number of differences, printed. */
+static unsigned compare_system(const cJSON *one)
+{
+    const size_t size = strtoul(text_of(one, "flash_size"), NULL, 10) << 20; /* "4MB" */
+    const boot_chip_t chip = {.chip = sr_chip_by_name(text_of(one, "chip"))};
+    uint8_t *system = chip.chip != NULL && size != 0 && size <= MAX_SIZE ? malloc(size) : NULL;
+    if (system == NULL) {
+        print_error("%s: no such chip or size\n", text_of(one, "id"));
+        return 1;
+    }
+    memset(system, 0xFF, size);
+    bool placed = true;
+    const cJSON *part;
+    cJSON_ArrayForEach(part, cJSON_GetObjectItemCaseSensitive(one, "parts"))
+    {
+        placed = placed && put_part(part, system, size);
+    }
+    boot_result_t result;
+    char actual[64];
+    boot_run(&chip, system, (uint32_t)size, NULL, NULL, &result);
+    describe(&result, actual, sizeof(actual));
+    free(system);
+    const bool same = placed && strcmp(text_of(one, "outcome"), actual) == 0;
+    if (!same) {
+        print_error("%s: real %s, model %s (%s)\n", text_of(one, "id"), text_of(one, "outcome"),
+                    placed ? actual : "has no such parts", result.reason);
+    }
+    return same ? 0 : 1;
+}
+
+/** Compares each entry of a list of the oracle, or skips. */
+static void compare_all(const char *name, unsigned (*compare)(const cJSON *one))
+{
     size_t length = 0;
-    uint8_t *text = read_file(folder("SELF_REFLASHER_ORACLE", TEST_ORACLE_DEFAULT), "cases.json", &length);
+    uint8_t *text = read_file(folder("SELF_REFLASHER_ORACLE", TEST_ORACLE_DEFAULT), name, &length);
     if (text == NULL || base_file("idf/bootloader_esp32_v5_2.bin") == NULL) {
-        print_message("skipped: no cases.json in SELF_REFLASHER_ORACLE, or no SELF_REFLASHER_FIXTURES\n");
+        print_message("skipped: no %s in SELF_REFLASHER_ORACLE, or no SELF_REFLASHER_FIXTURES\n", name);
         free(text);
         skip();
     }
@@ -245,13 +289,25 @@ static void every_case_boots_as_the_real_chip_did(void **state)
     const cJSON *one;
     cJSON_ArrayForEach(one, cases)
     {
-        faults += compare_case(one);
+        faults += compare(one);
         count++;
     }
     cJSON_Delete(cases);
     print_message("%u cases of the oracle, %u differences\n", count, faults);
     assert_int_not_equal(count, 0);
     assert_int_equal(faults, 0);
+}
+
+static void every_case_boots_as_the_real_chip_did(void **state)
+{
+    (void)state;
+    compare_all("cases.json", compare_case);
+}
+
+static void every_published_system_boots_as_on_the_real_chip(void **state)
+{
+    (void)state;
+    compare_all("real.json", compare_system);
 }
 
 static int free_files(void **state)
@@ -267,6 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_case_boots_as_the_real_chip_did),
+        cmocka_unit_test(every_published_system_boots_as_on_the_real_chip),
     };
     return cmocka_run_group_tests(tests, NULL, free_files);
 }
