@@ -28,6 +28,7 @@ typedef struct boot_chip {
     const sr_chip_t *chip;
     uint16_t revision;        /**< major * 100 + minor; 0: 300 for esp32 (as in the oracle); for the others it means not
                                    known, and every image's demand on the revision counts as met. */
+    bool revision_told;       /**< 0 does not mean that, but v0.0. */
     uint32_t partition_table; /**< Offset; 0: 0x8000. */
     bool rollback;            /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
     uint32_t recovery; /**< Offset of the recovery bootloader as burnt into the eFuse, a multiple of 0x1000; 0: not

@@ -20,7 +20,7 @@
 bool boot_rom_knows_recovery(const boot_chip_t *chip)
 {
     return chip->chip != NULL && chip->chip->recovery_revision != 0 &&
-           (chip->revision == 0 || chip->revision >= chip->chip->recovery_revision);
+           ((chip->revision == 0 && !chip->revision_told) || chip->revision >= chip->chip->recovery_revision);
 }
 
 bool boot_rom_knows_version(const boot_chip_t *chip)
@@ -31,7 +31,7 @@ bool boot_rom_knows_version(const boot_chip_t *chip)
 uint32_t boot_rom_stack(const boot_t *boot)
 {
     const unsigned asked = sr_bytes_get_le16(boot->loader.header + MIN_REVISION);
-    const unsigned revision = boot->revision != 0 ? boot->revision : asked;
+    const unsigned revision = boot->any_revision ? asked : boot->revision;
     return boot->memory->rom_stack_v3 != 0 && revision >= 300 ? boot->memory->rom_stack_v3 : boot->memory->rom_stack;
 }
 
@@ -275,8 +275,9 @@ void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace
         boot_end(&boot, BOOT_ROM_REJECTS, "no such chip, or a flash of %u bytes", (unsigned)size);
         return;
     }
-    boot.revision = chip->revision != 0 || boot.memory->chip_id != 0 ? chip->revision : ESP32_REVISION;
-    boot.any_revision = boot.revision == 0;
+    const bool told = chip->revision != 0 || chip->revision_told;
+    boot.revision = !told && boot.memory->chip_id == 0 ? ESP32_REVISION : chip->revision;
+    boot.any_revision = !told && boot.memory->chip_id != 0;
     if (boot_rom(&boot)) {
         enter_loader(&boot);
     }

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/chip/sim_state.h"
 
-#include "format/sr_bytes.h"
-#include "format/sr_image.h"
-
 #include "esp_chip_info.h"
 #include "esp_heap_caps.h"
 #include "esp_rom_sys.h"
@@ -12,8 +9,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define MIN_REVISION 15u /* Offset in the image header. */
-#define MAX_HANDLERS 5u
+#define REVISION_NOT_KNOWN UINT16_MAX
+#define MAX_HANDLERS       5u
 
 static shutdown_handler_t handlers[MAX_HANDLERS];
 
@@ -107,20 +104,8 @@ uint32_t esp_get_minimum_free_heap_size(void)
     return (uint32_t)heap_caps_get_minimum_free_size(MALLOC_CAP_DEFAULT);
 }
 
-/* Of a chip whose revision is not known: at least what the app that runs demands. Not more, so that what a later app
- * demands has to be configured. */
-static uint16_t least_revision(void)
-{
-    uint8_t header[SR_IMAGE_HEADER_SIZE] = {0};
-    sim_window_t window;
-    const sr_reader_t reader = sim_reader(&window, sim_state.app.address, sim_state.app.size);
-    if (sim_state.app.size >= sizeof(header)) {
-        reader.read(reader.context, 0, header, sizeof(header));
-    }
-    return header[0] == SR_IMAGE_MAGIC ? sr_bytes_get_le16(header + MIN_REVISION) : 0;
-}
-
-/* The model is the chip id in image headers, except for the ESP32, whose id is 0. */
+/* The model is the chip id in image headers, except for the ESP32, whose id is 0. A revision that is not known is one
+ * that no chip has, which the component takes for what it is: it refuses no image. */
 void esp_chip_info(esp_chip_info_t *out_info)
 {
     sim_flash_code(__func__);
@@ -130,9 +115,9 @@ void esp_chip_info(esp_chip_info_t *out_info)
     *out_info = (esp_chip_info_t){
         .features = CHIP_FEATURE_WIFI_BGN,
         .model = is_esp32 ? CHIP_ESP32 : (esp_chip_model_t)id,
-        .revision = chip->revision != 0 ? chip->revision
-                    : is_esp32          ? 300
-                                        : least_revision(),
+        .revision = chip->revision != 0 || chip->revision_told ? chip->revision
+                    : is_esp32                                 ? 300
+                                                               : REVISION_NOT_KNOWN,
         .cores = 1,
     };
 }

@@ -18,8 +18,9 @@ esp_self_reflasher_refusal_t sr_admit(const sr_bundle_t *bundle, const sr_system
         return ESP_SELF_REFLASHER_REFUSED_CHIP;
     }
     if (bundle->min_chip_revision > info.revision) {
-        (void)snprintf(text, size, "bundle is for chip revision %u or later, this is %u",
-                       (unsigned)bundle->min_chip_revision, (unsigned)info.revision);
+        (void)snprintf(text, size, "bundle is for chip revision v%u.%u or later, this one is v%u.%u",
+                       bundle->min_chip_revision / 100u, bundle->min_chip_revision % 100u, info.revision / 100u,
+                       info.revision % 100u);
         return ESP_SELF_REFLASHER_REFUSED_CHIP;
     }
     if (bundle->min_flash_size > system->flash.size) {

@@ -29,7 +29,7 @@ typedef struct sr_preflight {
     const sr_reader_t *flash; /**< The whole flash as it will be, as plaintext. */
     uint32_t flash_size;      /**< Bytes that the chip's flash really has; 0: not known (host). */
     const sr_chip_t *chip;
-    uint16_t chip_revision;         /**< major * 100 + minor; UINT16_MAX: not known (host). */
+    uint16_t chip_revision;         /**< major * 100 + minor; UINT16_MAX: not known (never on a chip). */
     const sr_chip_efuses_t *efuses; /**< What they demand of images; NULL: not known (host). */
     uint32_t table_offset;   /**< Of the ESP-IDF partition table; UINT32_MAX: the flash as it will be has none, and its
                                 bootloader   looks for apps by other rules, which are not checked here. */

@@ -20,7 +20,7 @@ enum { KEY_REVISION = 0x100, KEY_PARTITION_TABLE, KEY_ROLLBACK, KEY_RECOVERY, KE
 static const struct argp_option options[] = {
     {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: by the image headers in the flash", 10},
     {"revision", KEY_REVISION, "MAJOR.MINOR", 0,
-     "Silicon revision; default: 3.0 for esp32; of others it is not known, and no image is refused for it", 10},
+     "Silicon revision; default: v3.0 for esp32; of others it is not known, and no image is refused for it", 10},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0, "Place of the partition table; default: 0x8000", 10},
     {"rollback", KEY_ROLLBACK, NULL, 0, "The ESP-IDF bootloader was built with app rollback", 10},
     {"recovery-bootloader", KEY_RECOVERY, "OFFSET", 0,
@@ -46,7 +46,8 @@ static uint16_t parse_revision(const char *argument, struct argp_state *state)
     uint32_t major = 0;
     uint32_t minor = 0;
     const char *end = NULL;
-    if (!number_parse_prefix(argument, &major, &end) || *end != '.' || !number_parse(end + 1, &minor) || major > 99 ||
+    const char *digits = argument[0] == 'v' ? argument + 1 : argument; // as messages write it
+    if (!number_parse_prefix(digits, &major, &end) || *end != '.' || !number_parse(end + 1, &minor) || major > 99 ||
         minor > 99) {
         argp_error(state, "bad revision '%s': MAJOR.MINOR expected, for example 3.1", argument);
     }
@@ -102,6 +103,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_REVISION:
         chip->revision = parse_revision(argument, state);
+        chip->revision_told = true;
         return 0;
     case KEY_PARTITION_TABLE:
         if (!number_parse(argument, &chip->partition_table) ||

@@ -227,8 +227,9 @@ static int check_running(const migration_input_t *input)
         return boot_succeeds(&input->boot)
                    ? STATUS_OK
                    : complain(STATUS_BAD_INPUT,
-                              "%s: boots no app that could run the migration (%s); name one with --running",
-                              flash->path, input->boot.reason);
+                              "%s: %s no app that could run the migration (%s); name one with --running", flash->path,
+                              input->boot.outcome == BOOT_NOT_KNOWN ? "for certain boots" : "boots",
+                              input->boot.reason);
     }
     sr_partition_table_t table;
     chip_read_table(flash->bytes, flash->size, input->migration.chip.partition_table, &table);
