@@ -7,6 +7,7 @@
 #include "self_reflasher_bundle.h"
 #include "format/sr_digest.h"
 
+#include "esp_chip_info.h"
 #include "esp_event.h"
 
 #include <stdlib.h>
@@ -322,6 +323,23 @@ static void a_later_revision(void **state)
     (void)state;
     fixture.target.spec.min_chip_revision = 9999;
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_CHIP, 0);
+    api_image_free(&fixture.bundle);
+
+    /* It is for this revision and later ones, not for later ones only. */
+    esp_chip_info_t info;
+    esp_chip_info(&info);
+    for (uint16_t more = 0; more < 2; more++) {
+        fixture.target.spec.min_chip_revision = (uint16_t)(info.revision + more);
+        write_bundle();
+        const esp_self_reflasher_bundle_config_t config = from_flash();
+        api_chip_snapshot(&fixture.chip);
+        if (more == 0) {
+            assert_accepted(&config);
+        } else {
+            assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_CHIP);
+        }
+        api_image_free(&fixture.bundle);
+    }
 }
 
 static void a_larger_flash(void **state)

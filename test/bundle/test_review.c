@@ -154,6 +154,36 @@ static void data_that_cannot_be_staged_is_touched_only_after_the_commit_was_allo
     free(before);
 }
 
+/* There is room for the boot path, but not for data: as long as the former is not staged as a whole, the latter is as
+ * it was. */
+static void data_without_room_waits_until_the_rest_is_staged(void **state)
+{
+    (void)state;
+    uint8_t nvs[SMALL_NVS_SIZE];
+    uint8_t new_app[SMALL_APP_SIZE];
+    uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
+    open_chip(&(small_layout_t){.slots = 2, .sequences = {1, 0}}, SLOT(0));
+    small_app("2", new_app);
+    dummy_image_fill(nvs, sizeof(nvs), 4711);
+    image_write_otadata(2, SR_OTA_VALID, otadata);
+    const bundle_region_t regions[] = {
+        {.place = {SMALL_NVS, SMALL_NVS_SIZE}, .data = nvs, .length = sizeof(nvs)},
+        {.place = {SMALL_OTADATA, sizeof(otadata)}, .data = otadata, .length = sizeof(otadata)},
+        {.place = {SLOT(1), SMALL_APP_SIZE}, .data = new_app, .length = SMALL_APP_SIZE},
+    };
+    (void)put_bundle(SMALL_FREE, regions, 3);
+    memset(nor_flash_bytes(flash) + RECORD, 0xFF, 5 * SECTOR); /* Mark, list, manifest, two sectors of otadata. */
+    uint8_t *before = small_copy(flash);
+    nor_flash_set_faults(
+        flash, (nor_faults_t){.program_per_million = 1000000, .single = true, .address = RECORD + 3 * SECTOR});
+    assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_VERIFY);
+    assert_true(nor_flash_failures(flash, RECORD / SECTOR + 3) > 0);
+    small_assert_same(nor_flash_view(flash), before, 0, SLOT(1));
+    nor_flash_set_faults(flash, (nor_faults_t){0});
+    free(before);
+}
+
 static void decay(void *unused, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)
 {
     (void)unused;
@@ -494,6 +524,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(data_that_cannot_be_staged_is_touched_only_after_the_commit_was_allowed),
+        TEST(data_without_room_waits_until_the_rest_is_staged),
         TEST(what_decays_before_the_commit_is_noticed),
         TEST(app_does_not_move_over_the_embedded_bundle),
         TEST(bundle_longer_than_its_region_is_refused_before_anything_is_written),

@@ -155,7 +155,7 @@ static uint32_t put_mcuboot_app(uint16_t type)
     memset(fixture.image, 0, sizeof(fixture.image));
     memcpy(fixture.image, magic, sizeof(magic));
     fixture.image[8] = 32;
-    fixture.image[13] = payload >> 8;
+    fixture.image[13] = (uint8_t)(payload >> 8);
     memcpy(tlvs, info, sizeof(info));
     tlvs[2] = 4 + 36 + 12; /* With both headers. */
     tlvs[4] = 0x10;

@@ -769,6 +769,16 @@ static void app_that_does_not_come_first_stays(void **state)
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
     small_assert_boots(flash, false, SMALL_FACTORY);
     expect_refusal(SMALL_FACTORY, "with a temporary table: 0 bytes missing, not with this bootloader");
+
+    /* Otadata selects slot 0, which holds an intact app by now: that one would be started. */
+    open_chip(&(small_layout_t){.slots = 2, .sequences = {1, 0}}, SLOT(1));
+    small_app("3", nor_flash_bytes(flash) + SLOT(0));
+    want_table();
+    want_app(SLOT(0));
+    want_app(SLOT(1));
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
+    small_assert_boots(flash, false, SLOT(0));
+    expect_refusal(SLOT(1), "with a temporary table: 0 bytes missing, not with this bootloader");
 }
 
 /* It does not go on either where nothing can select the app: a new app would start at the wrong time. */
