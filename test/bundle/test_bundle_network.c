@@ -235,6 +235,30 @@ static void rather_fetched_again_than_given_up(void **state)
     assert_true(again);
 }
 
+static void count_retry(void *count, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)
+{
+    (void)data;
+    *(uint32_t *)count += event == ESP_SELF_REFLASHER_EVENT_RETRY;
+}
+
+static void server_is_asked_again_as_often_as_the_config_says(void **state)
+{
+    (void)state;
+    esp_self_reflasher_plan_t plan;
+    fixture.http.url = api_server_url(&fixture.server, "/busy/b.srb?every=1");
+    add_data();
+    serve();
+    for (uint32_t most = 1; most < 4; most++) {
+        uint32_t count = 0;
+        fixture.config.max_retries = most;
+        fixture.config.event_cb = count_retry;
+        fixture.config.user_ctx = &count;
+        assert_int_equal(esp_self_reflasher_plan_bundle(&fixture.config, &plan), ESP_ERR_HTTP_EAGAIN);
+        assert_int_equal(count, most);
+        api_assert_untouched(&fixture.chip);
+    }
+}
+
 /* What a server says of ranges and lengths is not believed: the digests decide. */
 
 static void assert_old_or_new(void)
@@ -309,6 +333,7 @@ int main(void)
         TEST(each_byte_travels_once),
         TEST(each_byte_travels_once_from_other_servers),
         TEST(rather_fetched_again_than_given_up),
+        TEST(server_is_asked_again_as_often_as_the_config_says),
         TEST(server_that_lies_about_ranges_writes_nothing_wrong),
         TEST(bundle_that_changes_on_the_way_is_noticed),
     };

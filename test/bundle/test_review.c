@@ -412,6 +412,44 @@ static void record_inside_a_data_partition_is_just_data(void **state)
     free(before);
 }
 
+/* Twenty bytes are a mark, whoever wrote them: what an old record is said to take is erased only where nobody needs it,
+ * and where no content of the bundle is right already. */
+static void old_mark_erases_nothing_that_is_needed(void **state)
+{
+    (void)state;
+    static const uint32_t places[] = {
+        SMALL_NVS, SMALL_NVS + 2 * SECTOR, STORAGE, STORAGE + 5 * SECTOR, SMALL_OTADATA + SECTOR,
+        SLOT(2),   SLOT(2) + SECTOR};
+    const small_layout_t layout = {.slots = 3, .sequences = {1, 0}};
+    for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        uint8_t new_app[SMALL_APP_SIZE];
+        uint8_t files[2 * SECTOR];
+        if (i > 0) { /* The last one is deleted by close_chip(). */
+            nor_flash_delete(flash);
+        }
+        open_chip(&layout, SLOT(0));
+        add_storage(&layout, nor_flash_bytes(flash));
+        memset(nor_flash_bytes(flash) + places[i], 0xFF, SECTOR);
+        sr_record_write_mark(nor_flash_bytes(flash) + places[i], 3);
+        memcpy(files, nor_flash_view(flash) + SLOT(2),
+               sizeof(files)); /* Right, and one of them may look like a mark. */
+        small_app("2", new_app);
+        const bundle_region_t regions[] = {
+            {.place = {SLOT(1), SMALL_APP_SIZE}, .data = new_app, .length = SMALL_APP_SIZE},
+            {.place = {SLOT(2), sizeof(files)}, .data = files, .length = sizeof(files)},
+        };
+        (void)put_bundle(SMALL_FREE, regions, 2);
+        job->bundle.skip_checks = ESP_SELF_REFLASHER_CHECK_APP;
+        uint8_t *before = small_copy(flash);
+        assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+        assert_int_equal(job->applied, ESP_OK);
+        small_assert_same(nor_flash_view(flash), before, 0, SLOT(1));
+        small_assert_same(nor_flash_view(flash), before, SLOT(2), SMALL_FLASH_SIZE - SLOT(2));
+        assert_int_equal(nor_flash_wear(flash, places[i] / SECTOR), 0);
+        free(before);
+    }
+}
+
 /* There the next start would take it for data, once the new table is in place. */
 static void record_is_not_staged_in_a_data_partition_of_the_new_table(void **state)
 {
@@ -533,6 +571,7 @@ int main(void)
         TEST(otadata_selects_nothing_else_while_it_is_erased),
         TEST(record_of_another_bundle_is_finished_before_the_app_moves),
         TEST(record_inside_a_data_partition_is_just_data),
+        TEST(old_mark_erases_nothing_that_is_needed),
         TEST(record_is_not_staged_in_a_data_partition_of_the_new_table),
         TEST(app_in_a_partition_of_no_whole_sectors_is_taken_in_whole_sectors),
         TEST(without_memory_nothing_is_changed),
