@@ -5,6 +5,7 @@
 usage: test_tool.py PROGRAM DEMO_IMAGES FIXTURES ORACLE
 """
 import functools
+import hashlib
 import http.server
 import json
 import os
@@ -155,6 +156,28 @@ class Boot(ToolTest):
         flash[0x8000:0x9000] = b"\xff" * 0x1000
         answer = self.run_json(1, "boot", self.write("table.bin", flash))
         self.assertEqual(answer["outcome"], "bootloader_rejects")
+
+    def test_not_known(self):
+        """A segment in the other core's cache: a bootloader that was built for one core loads it, others refuse it."""
+        flash = bytearray(self.flash.read_bytes())
+        start = self.run_json(0, "boot", self.flash)["app_offset"]
+        at = start + 24
+        for _ in range(flash[start + 1]):
+            address, length = struct.unpack_from("<II", flash, at)
+            if address == 0x3FFB0000:
+                struct.pack_into("<I", flash, at, 0x4007C000)
+            at += 8 + length
+        end = at + 16 - (at - start) % 16
+        flash[end:end + 32] = hashlib.sha256(flash[start:end]).digest()
+        path = self.write("not-known.bin", flash)
+        answer = self.run_json(3, "boot", path)
+        self.assertEqual((answer["outcome"], answer["app_offset"]), ("not_known", None))
+        self.assertIn("not all builds", answer["reason"])
+        self.assertRegex(run("boot", path).stdout, r"\Anot known whether it boots\n")
+        self.assert_fails(3, ["for certain", "--running"], "simulate", "-f", path, "0x1000", self.mcuboot)
+        packed = run("pack", "--chip", "esp32", "--out", self.dir / "not-known.srb", "--merged", path)
+        self.assertEqual(packed.returncode, 0, packed.stderr)
+        self.assertIn("warning: not known whether the chip boots this", packed.stderr)
 
     def test_chip_can_be_told(self):
         self.assertEqual(self.run_json(1, "boot", "--chip", "ESP32-C3", self.flash)["chip"], "esp32c3")

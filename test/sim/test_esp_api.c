@@ -367,12 +367,15 @@ static void the_chip_tells_what_it_is(void **state)
     assert_int_equal(CONFIG_IDF_FIRMWARE_CHIP_ID, 23);
     assert_int_equal(CONFIG_BOOTLOADER_OFFSET_IN_FLASH, 0x2000);
     assert_true(esp_secure_boot_enabled());
-    /* If no revision is given, it is one that the running app runs on. */
-    nor_flash_bytes(fixture->config.flash)[CHIP_SLOT_0 + 15] = 103;
+    /* If no revision is given, it is not known: no image's demand is refused. */
     fixture->config.chip.revision = 0;
     attach_again(fixture);
     esp_chip_info(&info);
-    assert_int_equal(info.revision, 103);
+    assert_int_equal(info.revision, UINT16_MAX);
+    fixture->config.chip.revision_told = true; /* v0.0 */
+    attach_again(fixture);
+    esp_chip_info(&info);
+    assert_int_equal(info.revision, 0);
 }
 
 static uint32_t burnt_sector(void)
