@@ -118,6 +118,18 @@ class Revisions(unittest.TestCase):
                     self.assertEqual((status, answer["boot"]["outcome"]), (0, "boots"), text)
                     self.assertEqual(answer["boot"]["app_offset"], SLOTS[1], text)
 
+    def test_single_image(self):
+        for chip in NOT_TOLD:
+            with self.subTest(chip=chip):
+                flash = self.dump(chip)
+                step = (f"{CHIPS[chip][1]:#x}", self.write("loader.bin", bootloader(chip, 2, 3)))
+                status, answer, text = self.simulate(chip, flash, step)
+                self.assertEqual((status, answer["boot"]["app_offset"]), (0, SLOTS[0]), text)
+                status, _, text = self.simulate(chip, flash, step, "--revision", "v0.2")
+                self.assertEqual(status, 1, text)
+                told = self.run_tool("simulate", "--chip", chip, "-f", flash, *step, "--revision", "0.2").stdout
+                self.assertRegex(" ".join(told.split()), "at least revision v0.3 .* this one is v0.2")
+
     def test_explore(self):
         flash, bundle = self.dump("esp32c3"), self.bundle("esp32c3", 3, 3)
         result = self.run_tool("explore", "--chip", "esp32c3", "-f", flash, *bundle, "--sample", 6, "--torn", 1, "--json")
