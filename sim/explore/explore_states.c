@@ -97,6 +97,15 @@ static bool has_converged(const worker_t *worker, const sim_report_t *report, ex
     return true;
 }
 
+static void tell_why_not(const worker_t *worker, explore_state_t *state)
+{
+    const boot_classifier_t *classifier = &worker->classifier;
+    const bool known = !classifier->has_looked || classifier->last.outcome != BOOT_NOT_KNOWN;
+    snprintf(state->reason, sizeof(state->reason), "%s: %s",
+             known ? "neither the old nor the new system boots" : "not known whether the old or the new system boots",
+             classifier->has_looked ? classifier->last.reason : "none of their bootloaders is there");
+}
+
 static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigned losses, explore_state_t *state);
 
 static uint32_t scatter(uint32_t value)
@@ -185,8 +194,7 @@ static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigne
     case BOOT_NEITHER:
         state->outcome = EXPLORE_DOES_NOT_BOOT;
         state->failed = !in_commit;
-        snprintf(state->reason, sizeof(state->reason), "neither the old nor the new system boots: %s",
-                 worker->classifier.has_looked ? worker->classifier.last.reason : "none of their bootloaders is there");
+        tell_why_not(worker, state);
         return;
     case BOOT_NEW:
         look_at_new(worker, flash, rest, in_commit, state);

@@ -12,13 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** What boots, or that nothing does. */
+/** What boots, or that nothing does, or that this is not known. */
 static void write_system(FILE *out, const contents_t *contents)
 {
     const bool boots = boot_succeeds(&contents->boot);
     const bool named = contents->boot_app_name[0] != '\0';
     fputs("<bdi>", out);
-    html_text(out, !boots ? "does not boot" : named ? contents->boot_app_name : "an app without a name");
+    const char *why_not = contents->boot.outcome == BOOT_NOT_KNOWN ? "not known whether it boots" : "does not boot";
+    html_text(out, !boots ? why_not : named ? contents->boot_app_name : "an app without a name");
     fputs("</bdi>", out);
 }
 
