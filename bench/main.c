@@ -109,7 +109,7 @@ int main(int argc, char **argv)
         .options = options,
         .parser = parse_option,
         .args_doc = "[SCENARIO...]",
-        .doc = "Measures flash time, wear, traffic, heap and the window in which a power cut would brick, of each "
+        .doc = "Measures flash time, wear, traffic, heap and the window in which a power loss would brick, of each "
                "scenario, by each method.",
     };
     arguments_t arguments = {.timing = nor_timing_find(NULL)};

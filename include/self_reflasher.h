@@ -74,7 +74,7 @@ typedef void (*esp_self_reflasher_progress_cb_t)(void *user_ctx, esp_self_reflas
 #define ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK (1u << 0)
 
 /** Embedded mode: where the destination covers the running app and no OTA slot takes it, the app may be copied to free
- *  flash, and a partition table in which its entry lies there may be written until the image replaces it. A power cut
+ *  flash, and a partition table in which its entry lies there may be written until the image replaces it. A power loss
  *  while the table's sector is written, some 50 ms, leaves a chip that does not boot. Has no effect unless the
  *  destination covers that sector, and none with flash encryption or Secure Boot. */
 #define ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE (1u << 1)
@@ -126,7 +126,7 @@ typedef void *esp_self_reflasher_handle_t;
  * @brief Start download mode: check the configuration and find the place where the image is staged.
  *
  * Changes no flash: staging sectors are erased as the image arrives, and only those that hold something else, so that
- * a download that is repeated after a power cut costs only what is missing.
+ * a download that is repeated after a power loss costs only what is missing.
  *
  * @param[in] config Copied; what it points to must stay as its fields say.
  * @param[out] handle Set on success only: start with NULL, which every call refuses. Free it with
@@ -168,7 +168,7 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
  * ESP_ERR_SELF_REFLASHER_NOT_SIGNED in the list of this function, all that was staged of it is erased before the call
  * returns. After any other error what came stays, so that the next try writes only the rest; but its first sector is
  * erased, and so is each sector that starts as a record of esp_self_reflasher_resume(): no bootloader starts it, and
- * nothing goes on from it. Where a sector cannot be erased, the log says which. After a power cut all that came is
+ * nothing goes on from it. Where a sector cannot be erased, the log says which. After a power loss all that came is
  * still there.
  *
  * @param[in] handle From esp_self_reflasher_init(), by value.
@@ -277,7 +277,7 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  * restarts. The same call after that start does the rest. Where there is no such slot, it moves to other free flash,
  * if ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE is set. Where that is impossible as well, the copy runs from RAM
  * with the scheduler stopped, and ends in a chip reset instead of a return, because there is nothing left to return to.
- * This needs CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP, and a power cut during such a copy leaves a chip that does
+ * This needs CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP, and a power loss during such a copy leaves a chip that does
  * not boot.
  *
  * @param[in] config Read during the call only.

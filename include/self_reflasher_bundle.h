@@ -3,7 +3,7 @@
  * Bundles: one signed file says what the flash must hold, and the chip makes itself hold exactly that.
  *
  * esp_self_reflasher_plan_bundle() looks and changes nothing. esp_self_reflasher_apply_bundle() does what is left to
- * do: called at every start of the app it goes on where the power was cut, and costs only reads when nothing is left.
+ * do: called at every start of the app it goes on where the power was lost, and costs only reads when nothing is left.
  * esp_self_reflasher_resume() finishes the last step without network.
  *
  * The functions run in the caller's task, one at a time: a call from a callback, or from another task, is refused. They
@@ -77,7 +77,7 @@ typedef void (*esp_self_reflasher_event_cb_t)(void *user_ctx, esp_self_reflasher
 /**
  * @brief Asked whether now is a good time: is the battery charged, the supply steady?
  *
- * Asked from the calling task before a step in which a power cut leaves a chip that does not boot: the commit, writing
+ * Asked from the calling task before a step in which a power loss leaves a chip that does not boot: the commit, writing
  * a temporary partition table, and overwriting the running app in place. All take place in
  * esp_self_reflasher_apply_bundle(), and the commit also in esp_self_reflasher_resume().
  *
@@ -101,13 +101,13 @@ typedef bool (*esp_self_reflasher_may_commit_t)(void *user_ctx);
 
 /** Where the running app is in the way and no OTA slot takes it: it may be copied to free flash, and a partition table
  *  in which its entry lies there may be written until the bundle's own table replaces it. That costs a second, short
- *  window in which a power cut leaves a chip that does not boot: `relocation_ms_maximum` of the plan. Has no effect
+ *  window in which a power loss leaves a chip that does not boot: `relocation_ms_maximum` of the plan. Has no effect
  *  unless the bundle describes the sector of the table, and none with flash encryption or Secure Boot. Should the
  * bundle not be applied to its end, the app goes on with this table, in which its partition is as small as the app. */
 #define ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE (1u << 1)
 
 /** Where the running app is in the way, no OTA slot takes it, and it does not move with a temporary partition table: it
- *  may be overwritten from RAM, if there is free flash that holds what goes to its place. A power cut while that lasts
+ *  may be overwritten from RAM, if there is free flash that holds what goes to its place. A power loss while that lasts
  *  leaves a chip that does not boot: `relocation_ms_maximum` of the plan, which is seconds. Needs
  *  CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP, and ends in a reset. Has no effect with flash encryption, nor for a
  *  bundle that moves data. */
@@ -163,7 +163,7 @@ typedef enum {
     ESP_SELF_REFLASHER_REFUSED_ROLLBACK,        /**< ESP_SELF_REFLASHER_CHECK_ROLLBACK failed: call
                                                      esp_ota_mark_app_valid_cancel_rollback() first. */
     ESP_SELF_REFLASHER_REFUSED_RUNNING_APP,     /**< The running app lies where other content must go; or the bootloader
-                                                     would start another one after a power cut, and otadata cannot
+                                                     would start another one after a power loss, and otadata cannot
                                                      change that: a test app that a pin has started. */
     ESP_SELF_REFLASHER_REFUSED_SECURITY,        /**< Flash encryption, Secure Boot or anti-rollback forbids it;
                                                      ESP_SELF_REFLASHER_CHECK_SECURE_VERSION is part of it. */
@@ -202,7 +202,7 @@ typedef struct {
     uint32_t max_retries;                        /**< How often in a row a connection is made again, with less than
                                                       4 KiB received in between, before giving up; 0: 8. */
     esp_self_reflasher_event_cb_t event_cb;      /**< Called for each event; NULL: nobody is. */
-    esp_self_reflasher_may_commit_t may_commit;  /**< Asked before a step that a power cut must not meet; NULL: such a
+    esp_self_reflasher_may_commit_t may_commit;  /**< Asked before a step that a power loss must not meet; NULL: such a
                                                       step is put off after a brownout, and done otherwise. */
     void *user_ctx;                              /**< Handed to event_cb and may_commit; may be NULL. */
     uint32_t stall_timeout_ms; /**< Milliseconds that the server may take for the headers of an answer, and for every
@@ -215,7 +215,7 @@ typedef struct {
      * rest (`pack --sequence`), tells which is older.
      *
      * What an app has to keep is the number of the bundle that brought it. A constant that is compiled into it is
-     * enough, and is the safest place: it comes and goes with the app, and no power cut, erased NVS or bundle changes
+     * enough, and is the safest place: it comes and goes with the app, and no power loss, erased NVS or bundle changes
      * it without the key. Only if bundles come without a new app is it the larger one of the constant and of a number
      * in NVS, which is written when all is done: after ESP_OK with plan->installed. To keep a bundle from a device for
      * good, even where an older app was put back, raise the secure version in the eFuse
@@ -242,9 +242,9 @@ typedef struct {
                                      connection costs, headers and TLS are not counted. */
     uint32_t flash_ms_typical;  /**< All erasing and programming, if each operation takes its typical time. */
     uint32_t flash_ms_maximum;  /**< All erasing and programming, if each operation takes its longest time. */
-    uint32_t window_ms_typical; /**< Of flash_ms_typical: the part in which a power cut leaves a chip that does
+    uint32_t window_ms_typical; /**< Of flash_ms_typical: the part in which a power loss leaves a chip that does
                                      not boot; 0: there is none. */
-    uint32_t window_ms_maximum; /**< Of flash_ms_maximum: the part in which a power cut leaves a chip that does
+    uint32_t window_ms_maximum; /**< Of flash_ms_maximum: the part in which a power loss leaves a chip that does
                                      not boot; 0: there is none. */
     bool must_relocate;         /**< The running app lies where other content must go. */
     uint32_t relocate_to;       /**< Address that the running app moves to; UINT32_MAX: it does not move. */
@@ -348,7 +348,7 @@ esp_err_t esp_self_reflasher_apply_bundle(const esp_self_reflasher_bundle_config
                                           esp_self_reflasher_plan_t *plan);
 
 /**
- * @brief Finish what a power cut interrupted, without network, NVS or server. The first call in app_main().
+ * @brief Finish what a power loss interrupted, without network, NVS or server. The first call in app_main().
  *
  * The last step of esp_self_reflasher_apply_bundle() is staged in free flash before it begins, together with the signed
  * manifest. If it lies there complete, this function does it, and restarts the chip: then it does not return. It looks

@@ -99,7 +99,7 @@ extern "C" {
 
 /** A sector does not hold what was written, after all retries; the log names its address. */
 #define ESP_ERR_SELF_REFLASHER_VERIFY (ESP_ERR_SELF_REFLASHER_BASE + 0x11)
-/** A write during which a power cut leaves a chip that does not boot was put off: may_commit() returned false, or the
+/** A write during which a power loss leaves a chip that does not boot was put off: may_commit() returned false, or the
  *  last reset was a brownout. Call again later. */
 #define ESP_ERR_SELF_REFLASHER_NOT_NOW (ESP_ERR_SELF_REFLASHER_BASE + 0x14)
 

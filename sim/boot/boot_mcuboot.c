@@ -318,7 +318,7 @@ static void write_trailer(mcuboot_t *m, const area_t *area, unsigned swap_type, 
     program_area(m, area, area->size - FROM_END_MAGIC, sr_mcuboot_trailer_magic, SR_MCUBOOT_TRAILER_MAGIC_SIZE);
 }
 
-/** State 1: new content to scratch. Before the first group, the swap is noted where a power cut does not lose it. */
+/** State 1: new content to scratch. Before the first group, the swap is noted where a power loss does not lose it. */
 static void swap_to_scratch(mcuboot_t *m, progress_t *progress, uint32_t offset, uint32_t length)
 {
     erase_area(m, &m->scratch, 0, m->scratch.size);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The commit window of a run: the modelled time during which a power cut would leave a chip that boots neither the old
+ * The commit window of a run: the modelled time during which a power loss would leave a chip that boots neither the old
  * system nor the new one.
  *
  * The record of the run is replayed on a copy of the flash, which the boot model boots wherever an operation touched

@@ -131,7 +131,7 @@ static void print_boot(const char *when, const boot_result_t *result)
 
 static void print_report(const nor_flash_t *flash, const sim_report_t *report)
 {
-    static const char *const ends[] = {"it restarted", "it returned", "the power was cut", "it crashed"};
+    static const char *const ends[] = {"it restarted", "it returned", "the power was lost", "it crashed"};
     const nor_stats_t stats = nor_flash_stats(flash);
     print_boot("Before", &report->before);
     printf("The app ran %u times; in the end %s\n", report->boots, ends[report->last_end]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Proof by trying: runs a migration, then again with the power cut at every flash operation: before it, inside it,
+ * Proof by trying: runs a migration, then again with a power loss at every flash operation: before it, inside it,
  * after the last one. Each flash that a cut leaves is booted, and if the old system boots, it goes on until it is done.
  *
  * What is allowed inside the commit. Replacing a bootloader takes a moment in which the chip does not boot. Which
@@ -43,7 +43,7 @@
 
 #define EXPLORE_MAX_POWER_LOSSES 8u
 
-/** A power cut. */
+/** A power loss. */
 typedef struct explore_power_loss {
     uint32_t operation; /**< Number of the operation, from 0, in the run that it cuts. */
     nor_power_loss_when_t when;
@@ -70,7 +70,7 @@ typedef struct explore_state {
     bool in_commit;   /**< The chip may fail to boot here. */
     explore_outcome_t outcome;
     bool failed;
-    uint8_t nested_count; /**< Further power cuts, one in each attempt to go on, if they led to the outcome. */
+    uint8_t nested_count; /**< Further power losses, one in each attempt to go on, if they led to the outcome. */
     explore_power_loss_t nested[EXPLORE_MAX_POWER_LOSSES];
     char reason[256]; /**< Of a failure. */
 } explore_state_t;
@@ -128,7 +128,7 @@ typedef struct explore_result {
     uint32_t operation_count;
     explore_state_t *states; /**< By operation; those inside it by seed. */
     uint32_t state_count;
-    uint32_t nested_count; /**< Further power cuts that were tried. */
+    uint32_t nested_count; /**< Further power losses that were tried. */
     uint32_t outcomes[EXPLORE_OUTCOMES];
     uint32_t failures;
     uint64_t window_typical_us, window_maximum_us;
@@ -150,7 +150,7 @@ explore_status_t explore_run(const explore_config_t *config, explore_result_t *r
 void explore_result_free(explore_result_t *result);
 
 /**
- * Runs an app with the power cut, once for each cut, each in the attempt to go on after the one before.
+ * Runs an app with a power loss, once for each of them, each in the attempt to go on after the one before.
  * @param[in,out] flash Content at the start; afterwards as the last cut left it.
  * @param running_app The app that runs first; UINT32_MAX: what boots.
  * @param[out] made Cuts that happened.

@@ -107,7 +107,7 @@ bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t s
 /** True if the chip may fail to boot after this cut. */
 bool explore_power_loss_in_commit(const explore_trace_t *trace, const explore_power_loss_t *loss);
 
-/** What a sector may hold after a power cut. */
+/** What a sector may hold after a power loss. */
 typedef enum explore_role {
     EXPLORE_ROLE_KEPT,   /**< As it was. */
     EXPLORE_ROLE_FREE,   /**< Anything: it was blank and belongs to nobody, or the uncut run used it. */

@@ -70,7 +70,7 @@ static bool is_written(const change_t *change, uint32_t sector, uint8_t groups)
     return (change->group_of[sector] & groups) != 0;
 }
 
-/** True if the migration covers a sector: whoever finishes after a power cut makes it right, whatever is in it. */
+/** True if the migration covers a sector: whoever finishes after a power loss makes it right, whatever is in it. */
 static bool is_target(const change_t *change, uint32_t sector)
 {
     for (unsigned i = 0; i < change->config->target_count; i++) {

@@ -76,7 +76,7 @@ static const char *end_text(const sim_report_t *report)
     return texts[report->last_end];
 }
 
-/** Classifies a run that went on after a power cut. */
+/** Classifies a run that went on after a power loss. */
 static bool has_converged(const worker_t *worker, const sim_report_t *report, explore_state_t *state)
 {
     uint32_t where = 0;
@@ -129,7 +129,7 @@ static explore_power_loss_t draw_cut(const explore_state_t *state, const explore
     return kind == 0 ? before : inside;
 }
 
-// NOLINTBEGIN(misc-no-recursion): as deep as there are power cuts in one trace, a few.
+// NOLINTBEGIN(misc-no-recursion): as deep as there are power losses in one trace, a few.
 /** Cuts the run that went on. What the cut leaves takes the place of the state that it started from, which nobody needs
  * any more: memory for a flash is costly to get. */
 static void cut_again(worker_t *worker, explore_trace_t *trace, unsigned losses, explore_state_t *state)
@@ -181,7 +181,7 @@ static void look_at_new(worker_t *worker, const uint8_t *flash, rest_t rest, boo
     state->failed = rest == REST_CONTENT && !in_commit;
 }
 
-/** Boots what a power cut left, and lets it go on. */
+/** Boots what a power loss left, and lets it go on. */
 static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigned losses, explore_state_t *state)
 {
     uint32_t where = 0;

@@ -426,7 +426,7 @@ const char *nor_status_text(nor_status_t status)
     case NOR_TIMEOUT:
         return "erase timed out";
     case NOR_POWER_LOST:
-        return "power cut";
+        return "power loss";
     }
     return "unknown status";
 }

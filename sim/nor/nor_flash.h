@@ -116,7 +116,7 @@ nor_status_t nor_program(nor_flash_t *flash, uint32_t address, const void *data,
 nor_status_t nor_erase(nor_flash_t *flash, uint32_t address, size_t length);
 
 /**
- * What a power cut inside an operation leaves.
+ * What a power loss inside an operation leaves.
  * @param seed As that of a nor_power_loss_t.
  * @param bytes The operation's range, as it was before; moved part of the way to @p after.
  * @param after The range after the operation.

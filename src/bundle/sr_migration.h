@@ -2,7 +2,7 @@
 /** @file
  * A migration in progress: a verified manifest, a map of the flash, and the steps that make the one match the other.
  *
- * Order of the steps, and what a power cut costs in each of them:
+ * Order of the steps, and what a power loss costs in each of them:
  *   open, scan, check    reads only
  *   relocate               if the running app is in the way: a copy elsewhere, a restart, and from the start again
  *   prepare                sectors that the running system does not need

@@ -201,7 +201,7 @@ esp_err_t sr_migration_reserve_mark(sr_migration_t *migration)
     }
     if (!place_is_good) {
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_NO_ROOM,
-                                   "no sector of flash is free to note that the installation is not done: a power cut "
+                                   "no sector of flash is free to note that the installation is not done: a power loss "
                                    "could leave data of the old system for good; a bundle in which all is compared "
                                    "(pack --always) needs no note");
     }

@@ -132,7 +132,7 @@ static esp_err_t claim_block(sr_migration_t *migration)
     return err;
 }
 
-/* The commit may overwrite where data comes from. A run after a power cut must not need that data any more, nor take
+/* The commit may overwrite where data comes from. A run after a power loss must not need that data any more, nor take
  * what is there by then for it. That must also hold once the app has moved. */
 static esp_err_t check_moves(sr_migration_t *migration)
 {

@@ -32,7 +32,7 @@ static void look_for_closed(void *context, const esp_partition_t *partition)
     }
 }
 
-/* A run after a power cut goes by the table that is in flash by then. Where flash is encrypted that is today's. */
+/* A run after a power loss goes by the table that is in flash by then. Where flash is encrypted that is today's. */
 static esp_err_t check_new_otadata(sr_migration_t *migration)
 {
     for (uint32_t i = 0; i < migration->scan.map.count && !migration->system.flash.encryption; i++) {
@@ -42,7 +42,7 @@ static esp_err_t check_new_otadata(sr_migration_t *migration)
             sr_migration_group_of(migration, address, &group) && group == SR_RECORD_OTADATA) {
             return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_READ_ONLY,
                                        "otadata at 0x%" PRIx32 " is flagged readonly in the bundle's own table: with "
-                                       "that table in place it could not be written any more after a power cut",
+                                       "that table in place it could not be written any more after a power loss",
                                        address);
         }
     }

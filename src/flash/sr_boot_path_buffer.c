@@ -51,7 +51,7 @@ static bool is_held(const sr_boot_path_buffer_t *buffer, uint32_t address)
 
 /* True if nothing but buffered sectors and blank ones that are owned lie in the block, and enough of them need an
  * erase. A chip programs a whole block to zero before it erases it: a blank sector that belongs to somebody else would
- * not survive a power cut. */
+ * not survive a power loss. */
 static bool worth_a_block(const sr_boot_path_buffer_t *buffer, sr_writer_t *writer, uint32_t block)
 {
     uint32_t dirty = 0;
@@ -70,7 +70,7 @@ static bool worth_a_block(const sr_boot_path_buffer_t *buffer, sr_writer_t *writ
     return dirty >= SR_WRITER_WORTH_A_BLOCK;
 }
 
-/* Mostly nothing else lies in the block of the boot path, and one erase of it shortens the time in which a power cut
+/* Mostly nothing else lies in the block of the boot path, and one erase of it shortens the time in which a power loss
  * bricks. If it fails, each sector is erased by itself. */
 static void erase_at_once(const sr_boot_path_buffer_t *buffer, const sr_writer_t *writer)
 {

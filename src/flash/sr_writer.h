@@ -25,7 +25,7 @@ typedef struct sr_writer {
     uint8_t *readback;       /**< SR_WRITER_READBACK_SIZE bytes of internal RAM, owned by the caller. */
     uint32_t attempts;       /**< How often a sector is erased and programmed before giving up; at least 1. */
     bool program_only;       /**< A sector that needs no bit set is programmed without an erase, so that what a
-                                power cut left of a first attempt is finished without being anything else in between. Not
+                                power loss left of a first attempt is finished without being anything else in between. Not
                                 where flash is encrypted. */
     uint32_t failed_address; /**< Address of the sector at which the last call failed. */
 } sr_writer_t;

@@ -5,7 +5,7 @@
  *
  * As long as it is there, a bundle whose own regions are right is not taken for installed. It is written before the
  * last of these regions' sectors, and voided by one program operation after everything else was written. A void mark
- * belongs to no manifest, whatever a power cut makes of it afterwards.
+ * belongs to no manifest, whatever a power loss makes of it afterwards.
  *
  * Format, byte by byte: docs/bundle-format.md.
  */
@@ -34,7 +34,7 @@ typedef struct sr_install_mark {
 esp_err_t sr_install_mark_find(const sr_flash_t *flash, uint32_t from, uint8_t *scratch, sr_install_mark_t *mark);
 
 /**
- * Tells whether a sector takes a mark without being erased: it is blank, or holds part of this mark that a power cut
+ * Tells whether a sector takes a mark without being erased: it is blank, or holds part of this mark that a power loss
  * has left.
  * @param scratch SR_SECTOR_SIZE bytes.
  * @return ESP_OK or an error of the flash.

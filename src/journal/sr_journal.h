@@ -2,7 +2,7 @@
 /** @file
  * The staged record: all that is left to write, in free flash, as one object that proves itself with the app's key.
  *
- * Written before the commit, so that after a power cut the commit can be finished without network, NVS or server.
+ * Written before the commit, so that after a power loss the commit can be finished without network, NVS or server.
  *
  * Layout: a mark, a list, the signed manifest, and the data, each in sectors of their own. The mark says that here is a
  * record and how long it is; it is written first and erased last, so that an unfinished record can be found and cleaned

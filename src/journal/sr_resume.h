@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Finishing what a power cut interrupted, from the record that was staged before.
+ * Finishing what a power loss interrupted, from the record that was staged before.
  */
 #pragma once
 

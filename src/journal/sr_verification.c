@@ -358,7 +358,7 @@ static esp_err_t only_otadata_is_left(sr_verification_t *verification, bool *lef
 }
 
 /* No record writes over the app that runs, nor changes the order in which what starts the chip is written. What is
- * there already does not count: after a power cut the new system may be what runs, and its parts came in their order.
+ * there already does not count: after a power loss the new system may be what runs, and its parts came in their order.
  * Of that, the new bootloader may have changed the new otadata by now. */
 static esp_err_t spares_what_runs(sr_verification_t *verification, sr_record_status_t *status)
 {

@@ -10,7 +10,7 @@
 #include "esp_chip_info.h"
 #include "esp_flash.h"
 
-/* The bootloader of today; false if it is not intact, as after a power cut in the middle of it. */
+/* The bootloader of today; false if it is not intact, as after a power loss in the middle of it. */
 static bool read_todays_bootloader(const sr_system_t *system, sr_image_t *image)
 {
     const sr_boot_path_t *path = &system->boot_path;

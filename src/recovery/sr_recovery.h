@@ -3,7 +3,7 @@
  * The recovery bootloader of chips whose ROM supports one: if the primary bootloader does not load, the ROM takes the
  * one at the sector that is burnt into an eFuse. Nothing is burnt here.
  *
- * While the primary bootloader is rewritten, the recovery place holds a copy of the one that runs, and a power cut
+ * While the primary bootloader is rewritten, the recovery place holds a copy of the one that runs, and a power loss
  * leaves a chip that boots.
  */
 #pragma once
@@ -20,7 +20,7 @@
 
 /** A recovery bootloader that stands in for the bootloader that is to be written. */
 typedef struct sr_recovery {
-    sr_region_t place; /**< Whole sectors; empty: there is none, and a power cut in the bootloader bricks. */
+    sr_region_t place; /**< Whole sectors; empty: there is none, and a power loss in the bootloader bricks. */
     bool needs_copy;   /**< sr_recovery_copy() is due. */
 } sr_recovery_t;
 

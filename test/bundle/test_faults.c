@@ -49,7 +49,7 @@ typedef struct scenario {
     uint32_t running_app;
     void (*prepare)(void);
     sr_region_t targets[MAX_TARGETS]; /**< Up to the first empty one. */
-    bool interrupted;                 /**< Starts with the power cut as the commit began. */
+    bool interrupted;                 /**< Starts with the power lost as the commit began. */
 } scenario_t;
 
 static job_t *job;

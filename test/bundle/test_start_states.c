@@ -203,7 +203,7 @@ static void app_on_probation_is_refused_by_the_entry_that_counts(void **state)
     nor_flash_delete(flash);
 }
 
-/* Started by a pin that somebody holds: nobody knows which app starts after a power cut, and otadata cannot select it.
+/* Started by a pin that somebody holds: nobody knows which app starts after a power loss, and otadata cannot select it.
  */
 static void test_app_that_does_not_start_by_itself_is_refused(void **state)
 {

@@ -130,7 +130,7 @@ static void a_dirty_sector_is_erased_once(void **state)
     assert_int_equal(cells()[SR_SECTOR_SIZE], 0x42);
 }
 
-/* Half of it is there already, as a power cut leaves it. */
+/* Half of it is there already, as a power loss leaves it. */
 static void a_half_programmed_sector_is_programmed_only_where_that_is_wanted(void **state)
 {
     (void)state;

@@ -340,7 +340,7 @@ static void refused_image_leaves_nothing_of_an_earlier_try_either(void **state)
     }
 }
 
-/* As a power cut leaves it: the whole image, which was not refused yet. */
+/* As a power loss leaves it: the whole image, which was not refused yet. */
 static void refused_image_leaves_nothing_that_was_there_before(void **state)
 {
     (void)state;

@@ -358,7 +358,7 @@ static void record_stays_if_flash_fails_half_way(void **state)
     expect_finished(true);
 }
 
-/* Power cuts. */
+/* Power losses. */
 
 static bool holds_table(const uint8_t *table)
 {

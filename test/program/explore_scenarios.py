@@ -159,7 +159,7 @@ def number(value):
 def row(title, answer, seconds):
     outcomes = answer["outcomes"]
     cells = (title, f"{number(answer['operations'])}, {number(answer['operations_tried'])}",
-             f"{number(answer['states'])}, {number(answer['nested_cuts'])}",
+             f"{number(answer['states'])}, {number(answer['nested_power_losses'])}",
              number(outcomes["old_finishes"] + outcomes["new_complete"]),
              number(outcomes["new_left_to_new"] + outcomes["new_left_to_nobody"]), number(outcomes["does_not_boot"]),
              f"{answer['window_ms']['typical'] / 1000:.3f} s, {answer['window_ms']['maximum'] / 1000:.3f} s",
@@ -189,7 +189,7 @@ def main():
     if options[:1] == ["--only"]:
         names = options[1].split(",")
         options = options[2:]
-    print("| migration | operations, cut | states, further cuts | finishes by itself | new system boots, rest left | "
+    print("| migration | operations, with a power loss | states, further power losses | finishes by itself | new system boots, rest left | "
           "in the window | window, at most | shortest | failures | took |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:

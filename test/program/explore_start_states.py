@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Applies a bundle in each state in which a device can be found, cuts the power everywhere, and prints a row of
+"""Applies a bundle in each state in which a device can be found, loses the power everywhere, and prints a row of
 Markdown for each kind of state: a table of docs/safety.md.
 
 usage: explore_start_states.py PROGRAM DEMO_IMAGES [--each N] [EXPLORE_OPTION...]
@@ -16,7 +16,7 @@ import time
 
 import start_states
 
-COLUMNS = ("state", "flash contents", "states, further cuts", "window", "at most", "failures", "took")
+COLUMNS = ("state", "flash contents", "states, further power losses", "window", "at most", "failures", "took")
 
 
 def chosen(starts, most):

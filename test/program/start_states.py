@@ -350,10 +350,10 @@ ROWS = (
     Row("test app, because there is no other", test_app_last),
     Row("test app, by a pin", test_app_by_pin, refused="running_app"),
     Row("rollback pending: the app is on probation", pending, refused="rollback"),
-    Row("left-overs of another bundle, cut anywhere", yesterday),
+    Row("left-overs of another bundle, power lost anywhere", yesterday),
     Row("the same, of another app", of_another_app),
     Row("the same, of another version of this component", of_another_version),
-    Row("left-overs of another bundle, cut while the app moved", moving),
+    Row("left-overs of another bundle, power lost while the app moved", moving),
     Row("a mark alone, or half of it", marks_alone),
     Row("left-overs of a temporary table", temporary_table, writes_table=1),
 )
@@ -391,7 +391,7 @@ def explore(workshop, start, options, limit):
     problems = [f"--cut {failure['argument']}: {failure['reason']}" for failure in answer["failures"]]
     if window["typical"] > limit:
         problems.append(f"a window of {window['typical']} ms, ordinarily {limit} ms")
-    return Outcome(answer["states"] + answer["nested_cuts"], window["typical"], window["maximum"], tuple(problems))
+    return Outcome(answer["states"] + answer["nested_power_losses"], window["typical"], window["maximum"], tuple(problems))
 
 
 def look(workshop, row, start, options):

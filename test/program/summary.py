@@ -16,7 +16,7 @@ import xml.etree.ElementTree
 CASE = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] (?!\d+ test\(s\))(\S.*)$")
 PLANNED = re.compile(r"^\[==========\] (?:Running (\d+) test\(s\)|(\d+) test\(s\) run)\.$")
 REASON = re.compile(r"^skipped: (.*)$")
-EXPLORED = re.compile(r"^explored: (\d+) states, (\d+) further cuts$")
+EXPLORED = re.compile(r"^explored: (\d+) states, (\d+) further power losses$")
 NO_REASON = "it does not say why"
 
 
@@ -29,7 +29,7 @@ class Program:
         self.output = element.findtext("system-out") or ""
         self.cases = {}  # outcome by name
         self.reasons = {}  # of skipped ones, by name
-        self.states = self.further_cuts = 0
+        self.states = self.further_losses = 0
         planned = self.read()
         self.count_as_a_whole(planned)
 
@@ -51,7 +51,7 @@ class Program:
                 reason = match[1]
             elif match := EXPLORED.match(line):
                 self.states += int(match[1])
-                self.further_cuts += int(match[2])
+                self.further_losses += int(match[2])
         self.last_reason = reason
         return planned
 
@@ -90,9 +90,9 @@ def main():
         count = collections.Counter(outcome for program in programs for outcome in program.cases.values())
         total += count
         states = sum(program.states for program in programs)
-        further_cuts = sum(program.further_cuts for program in programs)
+        further_losses = sum(program.further_losses for program in programs)
         print(f"{label}: {len(programs)} programs, {sum(count.values())} cases; explored: {states} states, "
-              f"{further_cuts} further cuts")
+              f"{further_losses} further power losses")
         for program in programs:
             for name, reason in program.reasons.items():
                 skipped[reason][program.name].append(name)

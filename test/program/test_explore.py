@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Power cuts everywhere: explore on small migrations with every operation, on large ones with a spread sample.
+"""Power losses everywhere: explore on small migrations with every operation, on large ones with a spread sample.
 
 usage: test_explore.py PROGRAM DEMO_IMAGES FIXTURES
 """
@@ -72,7 +72,7 @@ class ExploreTest(unittest.TestCase):
         self.assertEqual(result.returncode, status, result.stdout + result.stderr)
         answer = json.loads(result.stdout)
         self.assertLessEqual(MEMBERS, answer.keys())
-        print(f"explored: {answer['states']} states, {answer.get('nested_cuts', 0)} further cuts")
+        print(f"explored: {answer['states']} states, {answer.get('nested_power_losses', 0)} further power losses")
         self.assertEqual(sum(answer["outcomes"].values()), answer["states"])
         self.assertEqual(bool(answer["failures"]), status == 1)
         return answer
@@ -95,7 +95,7 @@ class Small(ExploreTest):
         self.assert_window(answer, {"typical": 45.4, "maximum": 403})
         self.assertEqual(answer["operations_tried"], answer["operations"])
         answer = self.explore(0, self.flash, "--full", "--cuts", 3, *self.pack("table.srb", "0x8000", table))
-        self.assertGreater(answer["nested_cuts"], 0)
+        self.assertGreater(answer["nested_power_losses"], 0)
 
     def test_running_app(self):
         """An app other than the one that boots runs the migration, until a cut; it is relocated, too, if it is in the way."""
@@ -246,7 +246,7 @@ class Small(ExploreTest):
         # refused by the component: the run without a cut does not end well either
         result = run("explore", "--flash", self.flash, "0x1000+0x7000", self.dir / "app_upd.bin")
         self.assertEqual((result.returncode, result.stdout), (1, ""))
-        self.assertIn("even without a power cut", result.stderr)
+        self.assertIn("even without a power loss", result.stderr)
         # a cut that never comes
         result = run("simulate", "--flash", self.flash, "--cut", "1000000", "0x1000+0x7000", mcuboot)
         self.assertEqual(result.returncode, 2)

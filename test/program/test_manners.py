@@ -564,8 +564,12 @@ class Statuses(MannersTest):
 class Words(MannersTest):
     """Messages name the cause and the way out."""
 
+    @staticmethod
+    def command_names():
+        return re.findall(r"(?m)^  (\w+) +\w", run("--help").stdout.split("Commands:")[1])
+
     def test_help(self):
-        for name in ("", *re.findall(r"(?m)^  (\w+) +\w", run("--help").stdout.split("Commands:")[1])):
+        for name in ("", *self.command_names()):
             command = (name,) if name else ()
             short, long = run(*command, "-h"), run(*command, "--help")
             self.assertEqual((short.returncode, short.stdout, short.stderr), (0, long.stdout, ""))
@@ -755,12 +759,28 @@ class Words(MannersTest):
             self.assertIn("warning", result.stderr)
             self.assertIn("not complete: 4 MiB, and its bootloader says 8 MiB", result.stderr)
 
+    def test_a_power_loss_is_called_so(self):
+        """A cut is the option's name, and no word of its reports, pages and help."""
+        page = self.dir / "page.html"
+        steps = ("-f", self.flash, "0x1000+0x7000", self.mcuboot)
+        bundle = ("-f", self.flash, "--bundle", self.bundle, "--public-key", self.public)
+        few = ("--sample", "3", "--torn", "1", "--cuts", "2")
+        for arguments in (("--help",), *((name, "--help") for name in self.command_names()), ("simulate", *steps),
+                          ("simulate", *bundle), ("simulate", *steps, "--cut", "1:1"), ("simulate", *steps, "--cut", "999999"),
+                          ("simulate", *steps, "--cut", "x"), ("explore", *steps, *few), ("explore", *bundle, *few),
+                          ("explore", *bundle, "--cuts", "0"), ("explore", *bundle, *few, "--html", page)):
+            result = run(*arguments)
+            self.assertNotRegex(result.stdout + result.stderr, r"(?i)(?<!-)\b(power )?cuts?\b", arguments)
+        text = re.sub(r"<(style|script)>.*?</\1>|<svg.*?</svg>", "", page.read_text("utf-8"), flags=re.S)
+        self.assertNotRegex(re.sub(r"<[^>]*>", " ", text), r"(?i)(?<!-)\bcuts?\b")
+        self.assertNotIn("power cut", page.read_text("utf-8"))
+
     def test_verdict_of_explore(self):
         page = self.dir / "page.html"
         result = run("explore", "-f", self.flash, "--bundle", self.bundle, "--public-key", self.public, "--sample", "20",
                      "--torn", "2", "--html", page)
         self.assertEqual(result.returncode, 0)
-        answer = re.search(r"no failure in ([\d,]+) states; a cut is fatal in ([\d.]+) s of ([\d.]+) s, ([\d.]+) %\n\Z",
+        answer = re.search(r"no failure in ([\d,]+) states; a power loss is fatal in ([\d.]+) s of ([\d.]+) s, ([\d.]+) %\n\Z",
                            result.stdout)
         self.assertIsNotNone(answer, result.stdout)
         self.assertIn(f"window       {answer.group(2)} s", result.stdout)

@@ -151,5 +151,15 @@ class BeforeACommit(unittest.TestCase):
             self.assertIn(word, first)
 
 
+class Words(unittest.TestCase):
+    def test_a_power_loss_has_one_name(self):
+        """The glossary's. The option --cut, and what is cut short, keep theirs."""
+        other = "power " + "cut"
+        found = subprocess.run(["git", "-C", ROOT, "grep", "-nIi", other], capture_output=True, text=True, check=False)
+        if found.returncode not in (0, 1):
+            self.skipTest("no git repository")
+        self.assertEqual(found.stdout, "")
+
+
 if __name__ == "__main__":
     runner.main(sys.argv[1:])

@@ -76,9 +76,9 @@ class Summary(unittest.TestCase):
         self.assertEqual(self.summarize()[0], 1)
 
     def test_explored_states_are_added_up(self):
-        line = "explored: 20 states, 3 further cuts\n"
+        line = "explored: 20 states, 3 further power losses\n"
         told = self.summarize(("test_a", "run", line + line), ("test_b", "run", line))[1]
-        self.assertIn("explored: 60 states, 9 further cuts", told[0])
+        self.assertIn("explored: 60 states, 9 further power losses", told[0])
 
 
 class Programs(unittest.TestCase):

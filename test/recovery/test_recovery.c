@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Chips whose ROM supports a recovery bootloader: while the bootloader is written, the chip boots after a power cut at
+ * Chips whose ROM supports a recovery bootloader: while the bootloader is written, the chip boots after a power loss at
  * any moment.
  */
 #include <setjmp.h>
@@ -470,7 +470,7 @@ static void shorter_bootloader_has_no_window(void **state)
     expect_no_window(bundle_main);
 }
 
-/** Nothing is staged, so that after a power cut the bundle is applied again by an app that the recovery bootloader
+/** Nothing is staged, so that after a power loss the bundle is applied again by an app that the recovery bootloader
  * started. */
 static void without_free_flash_there_is_no_window_either(void **state)
 {

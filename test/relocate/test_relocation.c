@@ -394,7 +394,7 @@ static void bundle_that_wants_the_only_other_slot_is_refused(void **state)
     close_chip();
 }
 
-/* Power cuts. */
+/* Power losses. */
 
 static uint32_t count_operations(void)
 {

@@ -594,7 +594,7 @@ static bool boot_until_read(unsigned number)
     return false;
 }
 
-// MCUboot's status bytes exist so that a swap survives a power cut at any moment. It is cut before any of its reads.
+// MCUboot's status bytes exist so that a swap survives a power loss at any moment. It is cut before any of its reads.
 static void mcuboot_finishes_an_interrupted_swap(void **state)
 {
     (void)state;

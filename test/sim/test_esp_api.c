@@ -148,7 +148,7 @@ static void partitions_are_found_by_type_and_label(void **state)
     assert_null(esp_partition_verify(&copy));
 }
 
-/* A power cut while the entry of the second slot was programmed: its end wraps, so that the bootloader lets it pass,
+/* A power loss while the entry of the second slot was programmed: its end wraps, so that the bootloader lets it pass,
  * and ESP-IDF takes each entry for what it says. What follows was not programmed yet. */
 static void half_an_entry_is_there_as_it_says(void **state)
 {

@@ -36,7 +36,7 @@ static inline uint32_t explore_torn(void)
 static inline explore_status_t explore_and_tell(const explore_config_t *config, explore_result_t *result)
 {
     const explore_status_t status = explore_run(config, result);
-    print_message("explored: %" PRIu32 " states, %" PRIu32 " further cuts\n", result->state_count,
+    print_message("explored: %" PRIu32 " states, %" PRIu32 " further power losses\n", result->state_count,
                   result->nested_count);
     return status;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// explore: cut the power at every flash operation of a migration, and check how it ends.
+// explore: lose the power at every flash operation of a migration, and check how it ends.
 #include "format/sr_bundle.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
@@ -42,7 +42,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     explore_arguments_t *arguments = state->input;
     switch (key) {
     case KEY_CUTS:
-        arguments->losses = parse_count(argument, EXPLORE_MAX_POWER_LOSSES, "cuts", state);
+        arguments->losses = parse_count(argument, EXPLORE_MAX_POWER_LOSSES, "power losses", state);
         return 0;
     case KEY_SAMPLE:
         arguments->sample = parse_count(argument, UINT32_MAX, "operations", state);
@@ -76,9 +76,10 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"cuts", KEY_CUTS, "N", 0, "Up to N power cuts, the further ones after the restart; default: 1", 0},
-    {"sample", KEY_SAMPLE, "N", 0, "Cut N operations, evenly spread, and those of the commit; default: 200", 0},
-    {"full", KEY_FULL, NULL, 0, "Cut every operation", 0},
+    {"cuts", KEY_CUTS, "N", 0, "Up to N power losses, the further ones after the restart; default: 1", 0},
+    {"sample", KEY_SAMPLE, "N", 0,
+     "A power loss in N operations, evenly spread, and in those of the commit; default: 200", 0},
+    {"full", KEY_FULL, NULL, 0, "A power loss in every operation", 0},
     {"torn", KEY_TORN, "N", 0,
      "Torn states that are tried for each operation; default: 4; 12 show each way in each phase of an erase", 0},
     {"jobs", KEY_JOBS, "N", 0, "Processes; default: as many as there are processors", 0},
@@ -138,7 +139,7 @@ static int complain_status(const migration_input_t *input, explore_status_t stat
                         run->before.reason);
     }
     if (status == EXPLORE_UNFINISHED) {
-        return complain(STATUS_NO, "%s: the migration does not end well even without a power cut (%s): see simulate",
+        return complain(STATUS_NO, "%s: the migration does not end well even without a power loss (%s): see simulate",
                         path, run->after.reason);
     }
     return complain(STATUS_BAD_INPUT, "%s: out of memory, or a process ended too early", path);
@@ -233,9 +234,10 @@ static int run(int argc, char **argv)
         .parser = parse_option,
         .args_doc = MIGRATION_ARGS_DOC,
         .doc =
-            "Cuts the power at the flash operations of a migration, before and inside each, and lets the chip go on "
-            "from there: it must boot, and end as it does without a cut.\v" MIGRATION_SOURCE_DOC "\n\n"
-            "The app is the one that boots, or the one that --running names until a reset or cut; then what boots goes "
+            "Loses the power at the flash operations of a migration, before and inside each, and lets the chip go on "
+            "from there: it must boot, and end as it does without a power loss.\v" MIGRATION_SOURCE_DOC "\n\n"
+            "The app is the one that boots, or the one that --running names until a reset or power loss; then what "
+            "boots goes "
             "on. It calls esp_self_reflasher_resume() first and remembers nothing.\n\n"
             "Exit status 0: no failure; 1: there are some, and 'simulate --cut' with the same arguments shows each.\n\n"
             "Example: " PROGRAM_NAME " explore -f dump.bin --bundle out.srb --public-key pub.pem --cuts 3",
@@ -263,4 +265,4 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const command_t command_explore = {"explore", "cut the power at every flash operation of a migration", run};
+const command_t command_explore = {"explore", "lose the power at every flash operation of a migration", run};

@@ -39,7 +39,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_CUT:
         if (!power_loss_parse_parse(argument, arguments->losses, &arguments->cut_count)) {
-            argp_error(state, "bad power cut '%s': N, N:SEED or N:after expected, for example 120:3", argument);
+            argp_error(state, "bad power loss '%s': N, N:SEED or N:after expected, for example 120:3", argument);
         }
         return 0;
     case KEY_HTML:
@@ -59,11 +59,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"out", 'o', "FILE", 0, "Write the flash as it is after the migration, or at the power cut", 0},
+    {"out", 'o', "FILE", 0, "Write the flash as it is after the migration, or at the power loss", 0},
     {"json", 'j', NULL, 0, "Print JSON, times in milliseconds", 0},
     {"html", KEY_HTML, "FILE", 0, "Write a page with flash maps, a timeline and all figures", 0},
     {"cut", KEY_CUT, "N[:SEED][,...]", 0,
-     "Cut the power before flash operation N, or inside it; each further cut comes after the restart. As told by "
+     "Lose the power before flash operation N, or inside it; each further time comes after the restart. As told by "
      "explore",
      0},
     {0}};
@@ -158,7 +158,7 @@ static int migrate_cut(const simulate_arguments_t *arguments, const migration_in
     field_app_set(migration);
     if (!explore_power_loss_run(&migration->chip, migration->flash, migration->running_app, field_app_main,
                                 arguments->losses, arguments->cut_count, &what.made)) {
-        return complain(STATUS_USAGE, "--cut: the migration is done before power cut number %u", what.made + 1);
+        return complain(STATUS_USAGE, "--cut: the migration is done before power loss number %u", what.made + 1);
     }
     const uint32_t size = input->flash.size;
     what.before = contents_of_flash(input->flash.bytes, size, &migration->chip);

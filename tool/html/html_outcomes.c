@@ -126,7 +126,7 @@ static void draw_strip(FILE *out, const strip_t *strip, uint32_t from, uint32_t 
     write_frame(out, strip);
     fprintf(out,
             "<svg viewBox=\"0 0 %" PRIu32 " %u\" preserveAspectRatio=\"none\" shape-rendering=\"crispEdges\" "
-            "style=\"height:%upx\" role=\"img\" aria-label=\"Outcome of each power cut, by operation\">\n",
+            "style=\"height:%upx\" role=\"img\" aria-label=\"Outcome of each power loss, by operation\">\n",
             width, strip->rows + 1, (strip->rows + 1) * ROW_HEIGHT);
     for (unsigned row = 0; row <= strip->rows; row++) {
         draw_row(out, cells + (size_t)row * width, width, row);
@@ -199,9 +199,9 @@ void html_outcomes(FILE *out, const explore_result_t *explored)
     strip_t strip;
     uint32_t from = 0;
     uint32_t to = 0;
-    fputs("<section id=\"outcomes\"><h2>Power cuts</h2>\n", out);
+    fputs("<section id=\"outcomes\"><h2>Power losses</h2>\n", out);
     if (strip_open(&strip, explored) && strip.count > 0) {
-        fputs("<h3>outcome of each cut, by operation</h3>\n", out);
+        fputs("<h3>outcome of each power loss, by operation</h3>\n", out);
         draw_strip(out, &strip, 0, strip.count);
         write_legend(out, explored);
         if (find_commit(&strip, &from, &to)) {
@@ -209,7 +209,7 @@ void html_outcomes(FILE *out, const explore_result_t *explored)
             draw_strip(out, &strip, from, to);
         }
     } else {
-        fputs("<p class=\"about\">None: there is no operation to cut.</p>\n", out);
+        fputs("<p class=\"about\">None: there is no flash operation.</p>\n", out);
     }
     free(strip.columns);
     if (explored->failures > 0) {

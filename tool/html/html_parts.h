@@ -32,7 +32,7 @@ void html_map(FILE *out, const html_report_t *report);
 /** All operations by time and address, and those around the window once more. */
 void html_timeline(FILE *out, const html_report_t *report);
 
-/** The outcome of each power cut. */
+/** The outcome of each power loss. */
 void html_outcomes(FILE *out, const explore_result_t *explored);
 
 /** All figures, each as `<data id="NAME" value="NUMBER">` with its name in JSON and its exact value. */

@@ -32,7 +32,7 @@ static void write_head(FILE *out, const html_report_t *report)
           out);
     html_text(out, report->path);
     fprintf(out, ": %s</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n",
-            report->explored != NULL ? "power cuts" : "migration", html_style);
+            report->explored != NULL ? "power losses" : "migration", html_style);
 }
 
 static void write_title(FILE *out, const html_report_t *report)
@@ -92,7 +92,7 @@ static void write_cards(FILE *out, const html_report_t *report)
         const cJSON *lower_bound = item(figures, "window_lower_bound_ms");
         write_count_card(out, "failures", report->explored->failures,
                          "does not boot outside the commit, or never finishes");
-        write_count_card(out, "states tried", report->explored->state_count, "each a flash as a cut leaves it");
+        write_count_card(out, "states tried", report->explored->state_count, "each a flash as a power loss leaves it");
         write_time_card(out, "commit window", item(window, "typical"), item(window, "maximum"));
         write_time_card(out, "shortest possible", item(lower_bound, "typical"), item(lower_bound, "maximum"));
     } else {
@@ -115,11 +115,10 @@ static void write_page(FILE *out, const html_report_t *report)
         html_outcomes(out, report->explored);
     }
     html_figures(out, report->figures);
-    fputs(
-        "<footer>" PROGRAM_NAME " " PROGRAM_VERSION
-        ". The commit window is the time in which a power cut leaves a chip that does not boot. All times are modelled "
-        "by the datasheet of the flash chip.</footer>\n</main>\n</body>\n</html>\n",
-        out);
+    fputs("<footer>" PROGRAM_NAME " " PROGRAM_VERSION ". The commit window is the time in which a power loss leaves a "
+                                                      "chip that does not boot. All times are modelled "
+          "by the datasheet of the flash chip.</footer>\n</main>\n</body>\n</html>\n",
+          out);
 }
 
 int html_report_write(const char *path, const html_report_t *report)

@@ -105,7 +105,7 @@ static void draw_window(FILE *out, const html_report_t *report, const view_t *vi
     uint64_t from = 0;
     uint64_t to = 0;
     bool any = false;
-    fputs("<g class=\"window\"><title>commit window: a power cut here leaves a chip that does not boot</title>", out);
+    fputs("<g class=\"window\"><title>commit window: a power loss here leaves a chip that does not boot</title>", out);
     for (uint32_t i = 0; i < report->operation_count; i++) {
         const nor_op_t *op = &report->operations[i].op;
         if (!report->operations[i].in_window) {
@@ -222,7 +222,7 @@ static void write_legend(FILE *out, const html_report_t *report)
           "<li class=\"program\"><span class=\"swatch\"></span>program</li>",
           out);
     fputs(window ? "<li class=\"window\"><span class=\"swatch part\"></span>commit window</li>"
-                 : "<li>no commit window: after a power cut at any time the chip boots</li>",
+                 : "<li>no commit window: after a power loss at any time the chip boots</li>",
           out);
     fputs(restart ? "<li>\xE2\x94\x82 restart</li></ul>\n" : "</ul>\n", out);
 }

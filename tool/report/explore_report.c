@@ -51,9 +51,9 @@ static const char *fatal_text(const explore_result_t *result, char *out, size_t 
     const double window = (double)result->window_typical_us / 1e6;
     const double all = (double)result->stats.typical_us / 1e6;
     if (result->window_typical_us == 0) {
-        snprintf(out, size, "a cut is never fatal");
+        snprintf(out, size, "a power loss is never fatal");
     } else {
-        snprintf(out, size, "a cut is fatal in %.3f s of %.3f s, %.1f %%", window, all,
+        snprintf(out, size, "a power loss is fatal in %.3f s of %.3f s, %.1f %%", window, all,
                  all > 0 ? 100.0 * window / all : 0.0);
     }
     return out;
@@ -103,15 +103,15 @@ void explore_report_print(const explore_result_t *result)
 {
     char a[NUMBER_TEXT_SIZE];
     char b[NUMBER_TEXT_SIZE];
-    terminal_heading("Power cuts");
+    terminal_heading("Power losses");
     terminal_key("operations");
-    printf("%s, of which %s were cut\n", number_grouped(result->operation_count, a),
+    printf("%s, a power loss in %s of them\n", number_grouped(result->operation_count, a),
            number_grouped(tried_operations(result), b));
     terminal_key("states");
     printf("%s tried", number_grouped(result->state_count, a));
     if (result->nested_count > 0) {
         char losses[NUMBER_COUNT_SIZE];
-        printf(", %s while going on", number_count(result->nested_count, "further cut", losses));
+        printf(", %s while going on", number_count(result->nested_count, "further power loss", losses));
     }
     putchar('\n');
     print_time("window", result->window_typical_us, result->window_maximum_us);
@@ -165,7 +165,7 @@ cJSON *explore_report_json(const explore_result_t *result)
     cJSON_AddNumberToObject(json, "operations", result->operation_count);
     cJSON_AddNumberToObject(json, "operations_tried", tried_operations(result));
     cJSON_AddNumberToObject(json, "states", result->state_count);
-    cJSON_AddNumberToObject(json, "nested_cuts", result->nested_count);
+    cJSON_AddNumberToObject(json, "nested_power_losses", result->nested_count);
     cJSON *outcomes = cJSON_AddObjectToObject(json, "outcomes");
     for (unsigned i = 0; i < EXPLORE_OUTCOMES; i++) {
         cJSON_AddNumberToObject(outcomes, explore_outcome_name((explore_outcome_t)i), result->outcomes[i]);

@@ -68,7 +68,7 @@ void power_loss_report_print(const power_loss_report_t *report)
     terminal_heading("Flash map");
     flash_map_print_change(report->before, report->after);
     terminal_heading("Migration");
-    terminal_key("power cut");
+    terminal_key("power loss");
     printf("%s\n\n", power_loss_report(report->losses, report->cut_count, text));
     boot_report_print(&report->after->boot, report->after->boot_app_name);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Power cuts as people write them, and what one leaves.
+ * Power losses as people write them, and what one leaves.
  */
 #pragma once
 
@@ -21,7 +21,7 @@ bool power_loss_parse_parse(const char *text, explore_power_loss_t losses[EXPLOR
 /** Writes cuts as --cut takes them. @return @p out. */
 const char *power_loss_report(const explore_power_loss_t *losses, unsigned count, char out[POWER_LOSS_TEXT_SIZE]);
 
-/** A migration that ended with a power cut. */
+/** A migration that ended with a power loss. */
 typedef struct power_loss_report {
     const explore_power_loss_t *losses;
     unsigned cut_count;

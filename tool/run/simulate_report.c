@@ -136,7 +136,7 @@ static void print_window_planned(const simulate_report_t *report)
     }
     char text[160];
     snprintf(text, sizeof(text),
-             "measured: where a cut is fatal. The plan's %.3f s, at most %.3f s, is the whole last step",
+             "measured: where a power loss is fatal. The plan's %.3f s, at most %.3f s, is the whole last step",
              plan->window_ms_typical / 1e3, plan->window_ms_maximum / 1e3);
     terminal_key("");
     terminal_wrap(text, 15, 15);
