@@ -129,18 +129,24 @@ static void print_boot(const char *when, const boot_result_t *result)
     printf("%s (%s)\n", result->recovered ? ", started by the recovery bootloader" : "", result->reason);
 }
 
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 static void print_report(const nor_flash_t *flash, const sim_report_t *report)
 {
     static const char *const ends[] = {"it restarted", "it returned", "the power was lost", "it crashed"};
     const nor_stats_t stats = nor_flash_stats(flash);
     print_boot("Before", &report->before);
-    printf("The app ran %u times; in the end %s\n", report->boots, ends[report->last_end]);
-    printf("Downloaded %" PRIu64 " bytes in %" PRIu32 " requests; heap at most %" PRIu32 " bytes\n",
-           report->counters.bytes_downloaded, report->counters.http_requests, report->counters.heap_peak);
-    printf("Flash: %" PRIu32 " sectors and %" PRIu32 " blocks erased, %" PRIu32 " pages programmed, %" PRIu64
+    printf("The app ran %u time%s; in the end %s\n", report->boots, plural(report->boots), ends[report->last_end]);
+    printf("Downloaded %" PRIu64 " bytes in %" PRIu32 " request%s; heap at most %" PRIu32 " bytes\n",
+           report->counters.bytes_downloaded, report->counters.http_requests, plural(report->counters.http_requests),
+           report->counters.heap_peak);
+    printf("Flash: %" PRIu32 " sector%s and %" PRIu32 " block%s erased, %" PRIu32 " page%s programmed, %" PRIu64
            " ms (at most %" PRIu64 " ms)\n",
-           stats.sector_erases, stats.block_erases, stats.page_programs, stats.typical_us / 1000,
-           stats.maximum_us / 1000);
+           stats.sector_erases, plural(stats.sector_erases), stats.block_erases, plural(stats.block_erases),
+           stats.page_programs, plural(stats.page_programs), stats.typical_us / 1000, stats.maximum_us / 1000);
     print_boot("After", &report->after);
 }
 

@@ -79,7 +79,7 @@ static void leave_out(sr_migration_t *migration)
         }
     }
     migration->plan->sectors_left = migration->choice.left_out;
-    ESP_LOGW(TAG, "%" PRIu32 " sectors that shall be blank stay as they are, under the running app",
+    ESP_LOGW(TAG, "sectors left as they are under the running app, though to be blank: %" PRIu32,
              migration->choice.left_out);
 }
 

@@ -235,8 +235,8 @@ static esp_err_t run_copy(const sr_transfer_t *transfer, const sr_recovery_t *re
         return err;
     }
     ESP_LOGI(TAG,
-             "copying %" PRIu32 " bytes from 0x%" PRIx32 " to 0x%" PRIx32 "..0x%" PRIx32 ", %" PRIu32
-             " boot path sectors last",
+             "copying %" PRIu32 " bytes from 0x%" PRIx32 " to 0x%" PRIx32 "..0x%" PRIx32
+             ", sectors of the boot path last: %" PRIu32,
              transfer->length, transfer->source, transfer->destination.address,
              transfer->destination.address + transfer->destination.size, sr_copy_boot_path_sectors(copy));
     if (transfer->over_app) {

@@ -37,6 +37,9 @@ class Demo(unittest.TestCase):
                  "what to try next"]
         self.assertEqual([heading[:len(start)] for heading, start in zip(headings, order, strict=True)], order)
 
+    def test_numbers_of_one(self):
+        self.assertNotRegex(self.output, r"(?<![\d.,x])1 (times|blocks|(boot path )?sectors|pages|requests)\b")
+
     def test_logs_have_the_rest(self):
         for name in ("dummy-images-over-HTTP", "dummy-images,-embedded"):
             log = pathlib.Path(PROGRAMS, "demo", f"{name}.log").read_text(encoding="utf-8")

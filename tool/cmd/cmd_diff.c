@@ -244,12 +244,14 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
     const work_t *all = &diff->all;
     char first[NUMBER_TEXT_SIZE];
     char second[NUMBER_TEXT_SIZE];
+    char chunks[NUMBER_COUNT_SIZE];
     terminal_key("sectors");
     printf("%" PRIu32 " right, %" PRIu32 " to erase, %" PRIu32 " of these to program\n", all->right, all->wrong,
            all->wrong - all->blank);
     terminal_key("download");
-    printf("%s of %s bytes: manifest, signature and %" PRIu32 " of %u chunks\n", number_grouped(download, first),
-           number_grouped(bundle->bundle.bundle_size, second), all->chunks, bundle->bundle.chunk_count);
+    printf("%s of %s bytes: manifest, signature and %" PRIu32 " of %s\n", number_grouped(download, first),
+           number_grouped(bundle->bundle.bundle_size, second), all->chunks,
+           number_count(bundle->bundle.chunk_count, "chunk", chunks));
     terminal_heading("Regions");
     for (uint32_t i = 0; i < bundle->bundle.region_count; i++) {
         const sr_bundle_region_t region = sr_bundle_region(&bundle->bundle, i);
@@ -258,7 +260,7 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
                region.kind == SR_BUNDLE_ERASED ? "erased" : "written", number_size(region.place.size, first),
                work->right, work->wrong);
         if (work->chunks != 0) {
-            printf(", %" PRIu32 " chunk%s of %s bytes", work->chunks, work->chunks == 1 ? "" : "s",
+            printf(", %s of %s bytes", number_count(work->chunks, "chunk", chunks),
                    number_grouped(work->bytes, second));
         }
         puts(!region.initial ? "" : diff->installed ? ", initial: owned by the new system by now" : ", initial");

@@ -75,15 +75,17 @@ static void print_numbers(const bundle_file_t *bundle)
     const uint32_t content = (totals.sectors - totals.blank) * SR_SECTOR_SIZE;
     char first[NUMBER_TEXT_SIZE];
     char second[NUMBER_TEXT_SIZE];
+    char counted[NUMBER_COUNT_SIZE];
     char key[KEY_ID_TEXT_SIZE];
     terminal_key("needs");
     printf("%s of flash, revision v%u.%u or later\n", number_size(manifest->min_flash_size, first),
            manifest->min_chip_revision / 100, manifest->min_chip_revision % 100);
     terminal_key("describes");
-    printf("%s sectors (%s), %" PRIu32 " of them blank\n", number_grouped(totals.sectors, first),
+    printf("%s (%s), %" PRIu32 " of them blank\n", number_count(totals.sectors, "sector", counted),
            number_size((uint64_t)totals.sectors * SR_SECTOR_SIZE, second), totals.blank);
     terminal_key("carries");
-    printf("%u chunks, %s bytes", manifest->chunk_count, number_grouped(totals.chunk_bytes, first));
+    printf("%s, %s bytes", number_count(manifest->chunk_count, "chunk", counted),
+           number_grouped(totals.chunk_bytes, first));
     if (content != 0) {
         printf(": %.1f %% of %s", 100.0 * totals.chunk_bytes / content, number_grouped(content, second));
     }

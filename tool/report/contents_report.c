@@ -40,11 +40,13 @@ static void print_length(const esp_image_info_t *info, uint32_t room)
 {
     char length[NUMBER_TEXT_SIZE];
     char room_text[NUMBER_TEXT_SIZE];
+    char segments[NUMBER_COUNT_SIZE];
     if (info->checksum == CHECK_UNKNOWN) {
         return;
     }
     terminal_key("length");
-    printf("%s bytes in %u segments", number_grouped(info->image.length, length), info->image.segment_count);
+    printf("%s bytes in %s", number_grouped(info->image.length, length),
+           number_count(info->image.segment_count, "segment", segments));
     if (room != 0) {
         printf(", of %s", number_size(room, room_text));
     }

@@ -27,8 +27,8 @@ static void print_time(const char *key, uint64_t typical_us, uint64_t maximum_us
 static const char *find_way_out(const simulate_report_t *report)
 {
     const migration_result_t *result = report->result;
-    return report->migration->bundle == NULL ? way_out_of_error(result->error)
-                                             : way_out_of_refusal(result->plan.refusal);
+    return result->error == ESP_ERR_SELF_REFLASHER_REFUSED ? way_out_of_refusal(result->plan.refusal)
+                                                           : way_out_of_error(result->error);
 }
 
 static void print_result(const simulate_report_t *report)
@@ -98,7 +98,8 @@ static void print_plan(const esp_self_reflasher_plan_t *plan)
            plan->sectors_boot_path);
     if (plan->sectors_left > 0) {
         terminal_key("left");
-        printf("%" PRIu32 " sectors under the app that are to be blank\n", plan->sectors_left);
+        char sectors[NUMBER_COUNT_SIZE];
+        printf("%s under the app, to be blank\n", number_count(plan->sectors_left, "sector", sectors));
     }
     if (plan->installed) {
         terminal_key("installed");
@@ -171,8 +172,10 @@ static void print_costs(const simulate_report_t *report)
     printf("%s of 4 KiB, %s of 64 KiB\n", number_grouped(stats->sector_erases, a),
            number_grouped(stats->block_erases, b));
     terminal_key("programs");
-    printf("%s pages in %s sectors\n", number_grouped(stats->page_programs, a),
-           number_grouped(result->window.sectors_programmed, b));
+    char pages[NUMBER_COUNT_SIZE];
+    char sectors[NUMBER_COUNT_SIZE];
+    printf("%s in %s\n", number_count(stats->page_programs, "page", pages),
+           number_count(result->window.sectors_programmed, "sector", sectors));
     print_time("flash time", stats->typical_us, stats->maximum_us);
     print_time("window", result->window.typical_us, result->window.maximum_us);
     print_window_planned(report);
@@ -191,7 +194,7 @@ void simulate_report_print(const simulate_report_t *report)
     flash_map_print_change(report->before, report->after);
     terminal_heading("Migration");
     print_result(report);
-    if (report->migration->bundle != NULL) {
+    if (report->result->plan.sectors_total > 0) { // else it did not come to a plan
         print_relocation(&report->result->plan);
         print_plan(&report->result->plan);
     }
