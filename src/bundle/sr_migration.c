@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bundle/sr_migration_internal.h"
 
+#include "port/sr_yield.h"
 #include "preflight/sr_admit.h"
 
 #include "esp_event.h"
@@ -123,8 +124,10 @@ static esp_err_t allocate(sr_migration_t *migration)
     }
     migration->run.journal =
         (sr_journal_t){.flash = &migration->system.flash, .address = SR_NO_ADDRESS, .list = migration->buffers->list};
-    migration->writer = (sr_writer_t){
-        .flash = &migration->system.flash, .readback = migration->buffers->readback, .attempts = SR_WRITER_ATTEMPTS};
+    migration->writer = (sr_writer_t){.flash = &migration->system.flash,
+                                      .readback = migration->buffers->readback,
+                                      .attempts = SR_WRITER_ATTEMPTS,
+                                      .yield = sr_yield};
     return ESP_OK;
 }
 

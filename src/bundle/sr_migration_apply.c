@@ -52,7 +52,7 @@ static esp_err_t write_sector(sr_migration_t *migration, uint32_t address)
     const sr_moves_wanted_t wanted = sr_migration_wanted(migration, address);
     sr_writer_sector_t sector = {.address = address, .data = migration->buffers->scratch};
     esp_err_t err = ESP_OK;
-    sr_yield(3u * SR_SECTOR_SIZE); /* Reads of its source, of what is there, and of what was written. */
+    sr_yield(SR_YIELD_WRITE);
     switch (wanted.kind) {
     case SR_MOVES_WANTED_CONTENT:
         sector.used = SR_SECTOR_SIZE;
@@ -84,6 +84,7 @@ static esp_err_t write_block(sr_migration_t *migration, uint32_t first, wanted_t
     sr_map_t *map = &migration->scan.map;
     esp_err_t err = ESP_OK;
     if (wanted == sr_map_is_body && sr_map_block_erase(map, first * SR_SECTOR_SIZE)) {
+        sr_yield(SR_YIELD_BYTES); /* The erase of a block takes up to 2 s. */
         err = sr_writer_erase_block(&migration->writer, first * SR_SECTOR_SIZE);
     }
     for (uint32_t i = first; i < first + SR_SECTORS_PER_BLOCK && i < map->count && err == ESP_OK; i++) {

@@ -152,7 +152,7 @@ esp_err_t sr_migration_in_place_stage(sr_migration_t *migration)
     migration->run.progress.sectors_total = record.header.sectors;
     for (uint32_t i = 0; i < record.header.sectors && err == ESP_OK; i++) {
         uint8_t *data;
-        sr_yield(3u * SR_SECTOR_SIZE); /* Its source, what is there, and what was written. */
+        sr_yield(SR_YIELD_WRITE);
         err = get_sector(migration, migration->choice.overwrite.address + i * SR_SECTOR_SIZE, &data);
         if (err == ESP_OK) {
             err = sr_journal_put(&record, &migration->writer, i, data);

@@ -124,7 +124,7 @@ esp_err_t sr_migration_fetch(void *context, const sr_record_entry_t *entry, uint
 {
     sr_migration_t *migration = context;
     uint8_t *sector = NULL;
-    sr_yield(3u * SR_SECTOR_SIZE); /* Putting it into free flash reads, too: what is there, and what was written. */
+    sr_yield(SR_YIELD_WRITE); /* Mostly it is put into free flash then. */
     const sr_moves_wanted_t wanted = sr_migration_wanted(migration, entry->address + index * SR_SECTOR_SIZE);
     if (wanted.kind == SR_MOVES_WANTED_MOVED) {
         return sr_flash_read(&migration->system.flash, wanted.source, data, SR_SECTOR_SIZE);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "flash/sr_writer.h"
 
+#include "port/sr_yield.h"
+
 #include <string.h>
 
 #ifndef ESP_ERR_NOT_ALLOWED
@@ -216,8 +218,11 @@ esp_err_t sr_writer_clear(sr_writer_t *writer, uint32_t address, uint32_t sector
     memset(scratch, 0xFF, SR_SECTOR_SIZE);
     for (uint32_t i = 0; i < sectors && err == ESP_OK; i++) {
         const sr_writer_sector_t sector = {.address = address + i * SR_SECTOR_SIZE, .used = 0, .data = scratch};
-        bool worth;
+        bool worth = false;
         err = worth_a_block(writer, sector.address, sectors - i, &worth);
+        if (writer->yield != NULL) { /* The erase of a block takes up to 2 s. */
+            writer->yield(worth ? SR_YIELD_BYTES : SR_YIELD_WRITE);
+        }
         if (err == ESP_OK && worth) {
             err = sr_writer_erase_block(writer, sector.address);
         }

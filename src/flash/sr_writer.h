@@ -22,11 +22,14 @@
 
 typedef struct sr_writer {
     const sr_flash_t *flash;
-    uint8_t *readback;       /**< SR_WRITER_READBACK_SIZE bytes of internal RAM, owned by the caller. */
-    uint32_t attempts;       /**< How often a sector is erased and programmed before giving up; at least 1. */
-    bool program_only;       /**< A sector that needs no bit set is programmed without an erase, so that what a
-                                power loss left of a first attempt is finished without being anything else in between. Not
-                                where flash is encrypted. */
+    uint8_t *readback; /**< SR_WRITER_READBACK_SIZE bytes of internal RAM, owned by the caller. */
+    uint32_t attempts; /**< How often a sector is erased and programmed before giving up; at least 1. */
+    bool program_only; /**< A sector that needs no bit set is programmed without an erase, so that what a
+                          power loss left of a first attempt is finished without being anything else in between. Not
+                          where flash is encrypted. */
+    /** Lets the idle task run, now and then: sr_writer_clear() calls it with what it counts. NULL: not at all, as in
+     * the window, and while the scheduler is suspended. */
+    void (*yield)(uint32_t bytes);
     uint32_t failed_address; /**< Address of the sector at which the last call failed. */
 } sr_writer_t;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "journal/sr_commit.h"
 
+#include "port/sr_yield.h"
+
 #include <string.h>
 
 /* A blank sector that the chip decrypts is written like content: erased cells read as something else there. */
@@ -67,6 +69,7 @@ static esp_err_t put_data(sr_commit_t *commit, sr_writer_t *writer, const sr_rec
         const sr_writer_sector_t sector = {
             .address = entry->address + i * SR_SECTOR_SIZE, .used = SR_SECTOR_SIZE, .data = commit->scratch};
         writer->failed_address = sector.address;
+        sr_yield(SR_YIELD_WRITE);
         memset(commit->scratch, 0xFF, SR_SECTOR_SIZE);
         err = entry->blank ? ESP_OK : commit->fetch(commit->fetch_context, entry, i, commit->scratch);
         if (err == ESP_OK) {
@@ -78,8 +81,10 @@ static esp_err_t put_data(sr_commit_t *commit, sr_writer_t *writer, const sr_rec
 
 static esp_err_t put_all_data(sr_commit_t *commit)
 {
-    sr_writer_t writer = {
-        .flash = commit->journal->flash, .readback = commit->readback, .attempts = SR_WRITER_ATTEMPTS};
+    sr_writer_t writer = {.flash = commit->journal->flash,
+                          .readback = commit->readback,
+                          .attempts = SR_WRITER_ATTEMPTS,
+                          .yield = sr_yield};
     esp_err_t err = ESP_OK;
     for (uint32_t i = 0; i < commit->journal->header.count && err == ESP_OK; i++) {
         const sr_record_entry_t entry = sr_journal_entry(commit->journal, i);

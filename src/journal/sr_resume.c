@@ -6,6 +6,7 @@
 #include "journal/sr_install_mark.h"
 #include "journal/sr_journal.h"
 #include "journal/sr_verification.h"
+#include "port/sr_yield.h"
 #include "system/sr_system.h"
 
 #include "esp_heap_caps.h"
@@ -168,8 +169,10 @@ static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t 
         return err;
     }
     resume->journal = (sr_journal_t){.flash = &resume->system.flash, .list = resume->list};
-    resume->writer =
-        (sr_writer_t){.flash = &resume->system.flash, .readback = resume->readback, .attempts = SR_WRITER_ATTEMPTS};
+    resume->writer = (sr_writer_t){.flash = &resume->system.flash,
+                                   .readback = resume->readback,
+                                   .attempts = SR_WRITER_ATTEMPTS,
+                                   .yield = sr_yield};
     resume->verification = (sr_verification_t){.config = config,
                                                .system = &resume->system,
                                                .journal = &resume->journal,

@@ -190,7 +190,7 @@ esp_err_t sr_recovery_copy(const sr_system_t *system, const sr_recovery_t *recov
     for (uint32_t offset = 0; offset < size && err == ESP_OK; offset += SR_SECTOR_SIZE) {
         const sr_writer_sector_t sector = {
             .address = recovery->place.address + offset, .used = SR_SECTOR_SIZE, .data = scratch};
-        sr_yield(3u * SR_SECTOR_SIZE);
+        sr_yield(SR_YIELD_WRITE);
         err = sr_flash_read(&system->flash, system->chip->bootloader_offset + offset, scratch, SR_SECTOR_SIZE);
         if (err == ESP_OK) {
             err = sr_writer_put(writer, &sector);

@@ -4,6 +4,8 @@
  * s, resets the chip. Measured on the flash's clock, as if each operation took as long as the datasheet allows, and by
  * the bytes that are read, hashed and received.
  */
+#include "make/bundle_writer.h"
+#include "self_reflasher_bundle.h"
 #include "test/support/api_support.h"
 
 #include "freertos/FreeRTOS.h"
@@ -219,13 +221,66 @@ static void relocation_yields(void **state)
     api_shared_free(measured, 3 * sizeof(*measured));
 }
 
+/* A bundle of what goes straight to its place, and of data that the running system uses, which is staged first; the
+ * boot path stays as it is. It lies in ota_0, and is planned and applied in one process. */
+static size_t put_bundle(const uint8_t *data, uint32_t data_size)
+{
+    uint8_t *bundle = NULL;
+    size_t size = 0;
+    api_image_t app = api_app(0x60000);
+    const bundle_region_t regions[] = {
+        {.place = {API_OTA_1, API_SLOT_SIZE}, .data = app.bytes, .length = app.length},
+        {.place = {API_DATA, 0x60000}, .data = data, .length = data_size},
+    };
+    const bundle_spec_t spec = {
+        .min_flash_size = API_FLASH_SIZE, .partition_table_offset = API_TABLE, .regions = regions, .region_count = 2};
+    assert_int_equal(bundle_write(&spec, &bundle, &size), BUNDLE_WRITE_OK);
+    assert_true(size <= API_SLOT_SIZE);
+    memcpy(nor_flash_bytes(chip.flash) + API_OTA_0, bundle, size);
+    free(bundle);
+    api_image_free(&app);
+    return size;
+}
+
+static void expect_bundle_yields(const char *what, const uint8_t *data, uint32_t data_size)
+{
+    esp_self_reflasher_plan_t plan;
+    const esp_self_reflasher_bundle_config_t config = {.embedded = {API_OTA_0, put_bundle(data, data_size)},
+                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
+    print_message("%s:\n", what);
+    start();
+    assert_int_equal(esp_self_reflasher_plan_bundle(&config, &plan), ESP_OK);
+    expect_below("plan", LIMIT_US);
+    start();
+    assert_int_equal(esp_self_reflasher_apply_bundle(&config, &plan), ESP_OK);
+    expect_below("apply", LIMIT_US);
+    assert_true(plan.sectors_to_write > 0);
+    start();
+    assert_int_equal(esp_self_reflasher_apply_bundle(&config, &plan), ESP_OK);
+    expect_below("apply once more", LIMIT_US);
+}
+
+static void bundle_yields(void **state)
+{
+    (void)state;
+    fill(API_OTA_1, 0);
+    fill(API_DATA, 0);
+    expect_bundle_yields("bundle", big.bytes, 0x60000);
+    fill(API_DATA, 0);
+    expect_bundle_yields("bundle that wants blank data", NULL, 0);
+    for (uint32_t sector = 0; sector < 0x60000; sector += 2 * SR_SECTOR_SIZE) {
+        memset(nor_flash_bytes(chip.flash) + API_OTA_1 + sector, 0, SR_SECTOR_SIZE);
+    }
+    expect_bundle_yields("bundle of which each second sector is right", NULL, 0);
+}
+
 #define ON_CHIP(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_CHIP(download_and_copy_yield), ON_CHIP(refusal_yields),    ON_CHIP(bootloader_yields_but_in_the_window),
-        ON_CHIP(embedded_copy_yields),    ON_CHIP(relocation_yields),
+        ON_CHIP(embedded_copy_yields),    ON_CHIP(relocation_yields), ON_CHIP(bundle_yields),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
