@@ -338,17 +338,16 @@ class Streams(MannersTest):
                     self.assertEqual(shown.encode().replace("\ufffd".encode(), b""),
                                      name.decode("utf-8", "ignore").encode())
 
-    def test_interrupted_terminal(self):
-        """No colour and no half line is left."""
+    def interrupt_on_a_terminal(self, word, *arguments):
+        """All that it shows until it is interrupted, after this word."""
         leader, follower = pty.openpty()
         environment = {**os.environ, **UTF8, "TERM": "xterm"}
         environment.pop("NO_COLOR", None)
-        with subprocess.Popen([PROGRAM, "explore", "-f", self.flash, "--full", "--torn", "12", "--bundle", self.bundle,
-                               "--public-key", self.public], stdout=follower, stderr=follower, stdin=follower,
+        with subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=follower, stderr=follower, stdin=follower,
                               env=environment, start_new_session=True) as process:
             os.close(follower)
             shown = b""
-            while b"states" not in shown:
+            while word not in shown:
                 shown += os.read(leader, 65536)
             os.killpg(process.pid, signal.SIGINT)
             try:
@@ -358,7 +357,18 @@ class Streams(MannersTest):
                 pass
             self.assertEqual(process.wait(30), -signal.SIGINT)
         os.close(leader)
-        self.assertTrue(shown.endswith(b"\x1b[0m\r\x1b[K"), shown[-100:])
+        return shown
+
+    def test_interrupted_terminal(self):
+        """No colour and no half line is left, by whatever draws."""
+        bundle = ("-f", self.flash, "--bundle", self.bundle, "--public-key", self.public)
+        with servers.Moody(self.dir) as server:
+            slow = server.url("slow/mcuboot.bin?ms=100&n=500")
+            for word, *arguments in ((b"states", "explore", *bundle, "--full", "--torn", "12"),
+                                     (b"KiB of ", "simulate", "-f", self.flash, "0x1000+0x7000", slow)):
+                with self.subTest(command=arguments[0]):
+                    shown = self.interrupt_on_a_terminal(word, *arguments)
+                    self.assertTrue(shown.endswith(b"\x1b[0m\r\x1b[K"), shown[-200:])
 
 
 class Keys(MannersTest):
