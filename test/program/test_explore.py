@@ -228,7 +228,7 @@ class Small(ExploreTest):
         for arguments, words in [
                 (("explore", "--flash", self.flash), "no --bundle"),
                 (("explore", "--flash", self.flash, "--url", "http://127.0.0.1/x", "--allow-unsigned"), "--bundle"),
-                (("explore", "--flash", self.flash, "--cuts", "0", "0x1000", "x"), "cuts"),
+                (("explore", "--flash", self.flash, "--cuts", "0", "0x1000", "x"), "power losses"),
                 (("explore", "--flash", self.flash, "--sample", "many", "0x1000", "x"), "operations"),
                 (("simulate", "--flash", self.flash, "--cut", "3:", "0x1000", "x"), "3:"),
                 (("simulate", "--flash", self.flash, "--cut", "1,2,3,4,5,6,7,8,9", "0x1000", "x"), "1,2")]:
@@ -250,7 +250,7 @@ class Small(ExploreTest):
         # a cut that never comes
         result = run("simulate", "--flash", self.flash, "--cut", "1000000", "0x1000+0x7000", mcuboot)
         self.assertEqual(result.returncode, 2)
-        self.assertIn("cut number 1", result.stderr)
+        self.assertIn("power loss number 1", result.stderr)
 
 
 @unittest.skipUnless(FIXTURES.exists(), "no fixtures")
