@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MOST_CHILDREN 3u
 
@@ -46,4 +47,38 @@ bool command_parse(const struct argp *argp, int argc, char **argv, unsigned flag
     struct argp with_common = *argp;
     with_common.children = children;
     return argp_parse(&with_common, argc, argv, flags | ARGP_NO_HELP, NULL, input) == 0;
+}
+
+static void write_quoted(FILE *out, const char *word)
+{
+    static const char harmless[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_";
+    if (word[0] != '\0' && word[strspn(word, harmless)] == '\0') {
+        fputs(word, out);
+        return;
+    }
+    fputc('\'', out);
+    for (; *word != '\0'; word++) {
+        *word == '\'' ? fputs("'\\''", out) : fputc(*word, out);
+    }
+    fputc('\'', out);
+}
+
+char *command_text(int argc, char *const *argv)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (out == NULL) {
+        return NULL;
+    }
+    fputs(argc > 0 ? argv[0] : "", out); // "self-reflasher NAME"
+    for (int i = 1; i < argc; i++) {
+        fputc(' ', out);
+        write_quoted(out, argv[i]);
+    }
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
 }

@@ -55,5 +55,12 @@ extern const command_t command_diff;
  */
 bool command_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input);
 
+/**
+ * The command line as one would type it in a shell, words with other than harmless characters in quotes. Before argp
+ * sorts it.
+ * @return free() is due; NULL without memory.
+ */
+char *command_text(int argc, char *const *argv);
+
 /** Writes "self-reflasher: ..." and a newline to stderr. @return @p status, to be handed up. */
 int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));

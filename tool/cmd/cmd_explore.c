@@ -25,6 +25,7 @@ typedef struct explore_arguments {
     migration_options_t migration;
     uint32_t losses, sample, torn, jobs;
     const char *html_path;
+    const char *command; /**< As it was typed. */
     bool json;
 } explore_arguments_t;
 
@@ -149,17 +150,26 @@ static int write_page(const explore_arguments_t *arguments, const explore_result
                       const contents_t *after)
 {
     char verdict[EXPLORE_VERDICT_SIZE];
+    char key[MIGRATION_KEY_TEXT_SIZE];
     cJSON *figures = explore_report_json(result);
     const html_report_t page = {
         .path = arguments->migration.flash_path,
         .flash_chip = arguments->migration.flash_chip->name,
         .before = before,
         .after = after,
+        .command = arguments->command,
+        .bundle = migration_bundle_name(&arguments->migration),
+        .key = migration_key_text(&arguments->migration, key),
+        .run = &result->run,
+        .stats = &result->stats,
+        .window_us = result->window_typical_us,
+        .window_maximum_us = result->window_maximum_us,
         .operations = result->operations,
         .operation_count = result->operation_count,
         .explored = result,
         .figures = figures,
         .good = result->failures == 0,
+        .end = HTML_EXPLORED,
         .verdict = explore_verdict(result, verdict),
     };
     const int status = html_report_write(arguments->html_path, &page);
@@ -249,19 +259,23 @@ static int run(int argc, char **argv)
                                      .sample = DEFAULT_SAMPLE,
                                      .torn = NOR_TORN_KINDS,
                                      .jobs = processors > 0 ? (uint32_t)processors : 1};
+    char *command = command_text(argc, argv);
+    arguments.command = command;
     if (!command_parse(&argp, argc, argv, 0, &arguments)) {
+        free(command);
         return STATUS_USAGE;
     }
     terminal_setup();
     migration_input_t input;
     int status = migration_input_open(&arguments.migration, &input);
     if (status == STATUS_OK) {
-        status = output_file_check(arguments.html_path);
+        status = html_report_check(arguments.html_path);
     }
     if (status == STATUS_OK) {
         status = explore(&arguments, &input);
     }
     migration_input_close(&input);
+    free(command);
     return status;
 }
 

@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { KEY_CUT = 0x300, KEY_HTML };
@@ -22,6 +23,7 @@ enum { KEY_CUT = 0x300, KEY_HTML };
 typedef struct simulate_arguments {
     migration_options_t migration;
     const char *out_path, *html_path;
+    const char *command; /**< As it was typed. */
     explore_power_loss_t losses[EXPLORE_MAX_POWER_LOSSES];
     unsigned cut_count;
     bool json;
@@ -79,6 +81,32 @@ static void print_title(const simulate_arguments_t *arguments, const migration_i
            complete[input->extent.complete], arguments->migration.flash_chip->name);
 }
 
+/** Errors of the network that say nothing about what was to be written. */
+static bool is_refusal(esp_err_t error)
+{
+    switch (error) {
+    case ESP_ERR_SELF_REFLASHER_HTTP_STATUS:
+    case ESP_ERR_SELF_REFLASHER_SHORT_BODY:
+    case ESP_ERR_SELF_REFLASHER_EMPTY_BODY:
+    case ESP_ERR_SELF_REFLASHER_TOO_SLOW:
+        return false;
+    default:
+        return error >= ESP_ERR_SELF_REFLASHER_BASE && error < ESP_ERR_SELF_REFLASHER_BASE + 0x100;
+    }
+}
+
+static html_end_t find_end(const simulate_report_t *what)
+{
+    const migration_result_t *result = what->result;
+    if (result->error != ESP_OK) {
+        return result->operation_count > 0 ? HTML_FAILED : is_refusal(result->error) ? HTML_REFUSED : HTML_STOPPED;
+    }
+    if (!boot_succeeds(&what->after->boot)) {
+        return HTML_NO_BOOT;
+    }
+    return result->operation_count > 0 ? HTML_DONE : HTML_UNCHANGED;
+}
+
 static int write_html(const simulate_arguments_t *arguments, const simulate_report_t *what, bool good)
 {
     char verdict[512];
@@ -86,19 +114,29 @@ static int write_html(const simulate_arguments_t *arguments, const simulate_repo
     if (result->error != ESP_OK) {
         snprintf(verdict, sizeof(verdict), "%s: %s", esp_self_reflasher_err_to_name(result->error), result->message);
     } else {
-        snprintf(verdict, sizeof(verdict), "done: %s", what->after->boot.reason);
+        snprintf(verdict, sizeof(verdict), "%s", what->after->boot.reason);
     }
+    char key[MIGRATION_KEY_TEXT_SIZE];
     cJSON *figures = simulate_report_json(what);
     const html_report_t page = {
         .path = arguments->migration.flash_path,
         .flash_chip = arguments->migration.flash_chip->name,
         .before = what->before,
         .after = what->after,
+        .command = arguments->command,
+        .bundle = migration_bundle_name(&arguments->migration),
+        .key = migration_key_text(&arguments->migration, key),
+        .run = &result->report,
+        .stats = &result->stats,
+        .window_us = result->window.typical_us,
+        .window_maximum_us = result->window.maximum_us,
         .operations = result->operations,
         .operation_count = result->operation_count,
         .figures = figures,
         .good = good,
+        .end = find_end(what),
         .verdict = verdict,
+        .way_out = simulate_report_way_out(what),
     };
     const int status = html_report_write(arguments->html_path, &page);
     cJSON_Delete(figures);
@@ -203,7 +241,10 @@ static int run(int argc, char **argv)
         .children = children,
     };
     simulate_arguments_t arguments = {.migration = {.flash_chip = nor_timing_find(NULL), .running_app = UINT32_MAX}};
+    char *command = command_text(argc, argv);
+    arguments.command = command;
     if (!command_parse(&argp, argc, argv, 0, &arguments)) {
+        free(command);
         return STATUS_USAGE;
     }
     terminal_setup();
@@ -213,12 +254,13 @@ static int run(int argc, char **argv)
         status = output_file_check(arguments.out_path);
     }
     if (status == STATUS_OK) {
-        status = output_file_check(arguments.html_path);
+        status = html_report_check(arguments.html_path);
     }
     if (status == STATUS_OK) {
         status = simulate_input(&arguments, &input);
     }
     migration_input_close(&input);
+    free(command);
     return status;
 }
 

@@ -12,6 +12,7 @@
 #define CELL_WIDTH  10u
 #define CELL_HEIGHT 14u
 #define LEVELS      5u
+#define MARK_HEIGHT 2u
 #define LABEL_ROWS  4u /**< Every so many rows the address is shown beside one. */
 
 static const struct {
@@ -21,6 +22,7 @@ static const struct {
     {REGION_BOOTLOADER, "bootloader", "bootloader"},
     {REGION_TABLE, "table", "table, otadata"},
     {REGION_APP, "app", "app"},
+    {REGION_APP, "other-app", "another app"},
     {REGION_DATA, "data", "data"},
     {REGION_FREE, "free", "free"},
 };
@@ -89,16 +91,22 @@ static void draw_region(FILE *out, const contents_t *contents, const map_region_
     fputs("</g>\n", out);
 }
 
-static void draw_changes(FILE *out, const contents_t *before, const contents_t *after)
+/** Marks the cells that differ by a line below, or veils those that do not. Blank ones are pale enough. */
+static void draw_marks(FILE *out, const contents_t *before, const contents_t *after, bool changed)
 {
     const uint32_t size = cell_size(after->size);
     bool any = false;
     for (uint32_t i = 0; i < after->size / size; i++) {
-        if (memcmp(before->bytes + (size_t)i * size, after->bytes + (size_t)i * size, size) != 0) {
-            fprintf(out, "%sM%" PRIu32 " %" PRIu32 "h4v4h-4z", any ? "" : "<path class=\"changed\" d=\"",
-                    i % COLUMNS * CELL_WIDTH + 3, i / COLUMNS * CELL_HEIGHT + 5);
-            any = true;
+        const size_t at = (size_t)i * size;
+        const bool differs = memcmp(before->bytes + at, after->bytes + at, size) != 0;
+        if (differs != changed || (!differs && cell_level(after, (sr_region_t){(uint32_t)at, size}) == 0)) {
+            continue;
         }
+        fputs(any ? "" : changed ? "<path class=\"changed\" d=\"" : "<path class=\"stays\" d=\"", out);
+        fprintf(out, "M%" PRIu32 " %" PRIu32 "h%uv%uh-%uz", i % COLUMNS * CELL_WIDTH,
+                i / COLUMNS * CELL_HEIGHT + (changed ? CELL_HEIGHT - MARK_HEIGHT - 1 : 0), CELL_WIDTH - 1,
+                changed ? MARK_HEIGHT : CELL_HEIGHT - 1, CELL_WIDTH - 1);
+        any = true;
     }
     fputs(any ? "\"/>" : "", out);
 }
@@ -118,7 +126,8 @@ static void draw_grid(FILE *out, const contents_t *contents, const contents_t *b
         draw_region(out, contents, &contents->regions[i]);
     }
     if (before != NULL) {
-        draw_changes(out, before, contents);
+        draw_marks(out, before, contents, false);
+        draw_marks(out, before, contents, true);
     }
     fputs("</svg></div>\n", out);
 }
@@ -151,18 +160,42 @@ static void list_regions(FILE *out, const contents_t *contents)
     fputs("</tbody></table>\n", out);
 }
 
-static void write_legend(FILE *out, uint32_t cell)
+void html_legend(FILE *out, const char *class, const char *text)
+{
+    fprintf(out, "<li class=\"%s\"><span class=\"swatch\"></span>%s</li>\n", class, text);
+}
+
+static bool has_class(const contents_t *contents, const char *class)
+{
+    for (size_t i = 0; contents != NULL && i < contents->region_count; i++) {
+        if (strcmp(html_region_class(contents, &contents->regions[i]), class) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void html_region_legend(FILE *out, const contents_t *contents, const contents_t *other)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (has_class(contents, kinds[i].class) || has_class(other, kinds[i].class)) {
+            html_legend(out, kinds[i].class, kinds[i].text);
+        }
+    }
+}
+
+static void write_legend(FILE *out, const html_report_t *report)
 {
     char size[NUMBER_TEXT_SIZE];
     fputs("<ul class=\"legend\">", out);
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        fprintf(out, "<li class=\"%s\"><span class=\"swatch\"></span>%s</li>", kinds[i].class, kinds[i].text);
-    }
+    html_region_legend(out, report->before, report->after);
     fprintf(out,
-            "<li class=\"app\"><span class=\"swatch part\"></span>used in part</li>"
-            "<li class=\"app\"><span class=\"swatch blank\"></span>blank</li>"
-            "<li><span class=\"dot\">\xE2\x96\xAA</span>changed</li><li>one cell is %s</li></ul>\n",
-            number_size(cell, size));
+            "<li class=\"l3\"><span class=\"swatch\"></span>the paler, the less of it is used</li>"
+            "<li class=\"l0\"><span class=\"swatch\"></span>blank</li>"
+            "<li class=\"changed\"><span class=\"swatch\"></span>underlined: changed</li>"
+            "<li class=\"stays\"><span class=\"swatch\"></span>without line, and veiled: stays</li>"
+            "<li>one cell is %s</li></ul>\n",
+            number_size(cell_size(report->after->size), size));
 }
 
 void html_map(FILE *out, const html_report_t *report)
@@ -175,6 +208,6 @@ void html_map(FILE *out, const html_report_t *report)
     draw_grid(out, report->after, report->before, "after");
     list_regions(out, report->after);
     fputs("</figure></div>\n", out);
-    write_legend(out, cell_size(report->after->size));
+    write_legend(out, report);
     fputs("</section>\n", out);
 }

@@ -8,19 +8,75 @@
 #include "tool/report/boot_report.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-/** What boots, or that nothing does, or that this is not known. */
-static void write_system(FILE *out, const contents_t *contents)
+void html_system(FILE *out, const contents_t *contents)
 {
     const bool boots = boot_succeeds(&contents->boot);
     const bool named = contents->boot_app_name[0] != '\0';
     fputs("<bdi>", out);
-    const char *why_not = contents->boot.outcome == BOOT_NOT_KNOWN ? "not known whether it boots" : "does not boot";
+    const char *why_not = contents->boot.outcome == BOOT_NOT_KNOWN ? "not known" : "nothing";
     html_text(out, !boots ? why_not : named ? contents->boot_app_name : "an app without a name");
     fputs("</bdi>", out);
+}
+
+bool html_date_find(time_t *date)
+{
+    const char *text = getenv("SOURCE_DATE_EPOCH");
+    if (text == NULL || text[0] == '\0') {
+        *date = time(NULL);
+        return true;
+    }
+    char *end = NULL;
+    struct tm parts;
+    errno = 0;
+    const long long seconds = strtoll(text, &end, 10);
+    *date = (time_t)seconds;
+    return errno == 0 && *end == '\0' && text[0] >= '0' && text[0] <= '9' && gmtime_r(date, &parts) != NULL;
+}
+
+void html_date(FILE *out)
+{
+    time_t date = 0;
+    struct tm parts = {0};
+    char text[64] = "";
+    if (html_date_find(&date) && gmtime_r(&date, &parts) != NULL) {
+        strftime(text, sizeof(text), "%Y-%m-%d %H:%M UTC", &parts);
+    }
+    fputs(text, out);
+}
+
+/** In a word, for the browser's tab and the verdict. */
+static const char *end_word(const html_report_t *report)
+{
+    static const char *const words[] = {
+        [HTML_DONE] = "Done",       [HTML_UNCHANGED] = "Nothing to do", [HTML_REFUSED] = "Refused",
+        [HTML_STOPPED] = "Stopped", [HTML_FAILED] = "Failed",           [HTML_NO_BOOT] = "Does not boot",
+    };
+    if (report->end == HTML_EXPLORED) {
+        return report->good ? "No failure" : "Failures";
+    }
+    return words[report->end];
+}
+
+/** What that means for the chip; NULL: the verdict says it. */
+static const char *end_meaning(const html_report_t *report)
+{
+    switch (report->end) {
+    case HTML_UNCHANGED:
+        return "Everything is right already: nothing was erased, nothing programmed.";
+    case HTML_REFUSED:
+    case HTML_STOPPED:
+        return "Nothing was erased, nothing programmed: the flash is as it was.";
+    case HTML_FAILED:
+        return boot_succeeds(&report->after->boot) ? "It ended half-way. The chip still boots."
+                                                   : "It ended half-way, and the chip does not boot any more.";
+    case HTML_NO_BOOT:
+        return "All was written, and what was written does not boot.";
+    default:
+        return NULL;
+    }
 }
 
 static void write_head(FILE *out, const html_report_t *report)
@@ -30,85 +86,80 @@ static void write_head(FILE *out, const html_report_t *report)
           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
           out);
+    fprintf(out, "%s: ", end_word(report));
+    if (report->bundle != NULL) {
+        html_text(out, report->bundle);
+        fputs(" on ", out);
+    }
     html_text(out, report->path);
-    fprintf(out, ": %s</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n",
+    fprintf(out, ", %s</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n",
             report->explored != NULL ? "power losses" : "migration", html_style);
+}
+
+static void write_fact(FILE *out, const char *id, const char *name, const char *text)
+{
+    if (text != NULL) {
+        fprintf(out, "<dt>%s</dt><dd id=\"%s\">", name, id);
+        html_text(out, text);
+        fputs("</dd>\n", out);
+    }
+}
+
+/** From what, with what, when. */
+static void write_facts(FILE *out, const html_report_t *report)
+{
+    char size[NUMBER_TEXT_SIZE];
+    fputs("<dl class=\"facts\"><dt>flash</dt><dd id=\"flash\">", out);
+    html_text(out, report->path);
+    fprintf(out, ": %s, %s, timed as %s</dd>\n", report->before->chip.chip->family,
+            number_size(report->before->size, size), report->flash_chip);
+    write_fact(out, "bundle", "bundle", report->bundle);
+    write_fact(out, "key", "key", report->key);
+    write_fact(out, "command", "command", report->command);
+    fputs("<dt>made</dt><dd id=\"date\">", out);
+    html_date(out);
+    fputs("</dd></dl>\n", out);
 }
 
 static void write_title(FILE *out, const html_report_t *report)
 {
-    char size[NUMBER_TEXT_SIZE];
     fputs("<header><h1>", out);
-    write_system(out, report->before);
-    fputs(" <i>\xE2\x86\x92</i> ", out);
-    write_system(out, report->after);
-    fputs("</h1>\n<p class=\"about\">", out);
-    html_text(out, report->path);
-    fprintf(out, ": %s, %s of flash, timed as %s</p></header>\n", report->before->chip.chip->family,
-            number_size(report->before->size, size), report->flash_chip);
-    fprintf(out, "<p class=\"verdict%s\" id=\"verdict\"><b>%s</b> ", report->good ? "" : " bad",
+    html_system(out, report->before);
+    if (report->operation_count == 0) {
+        fputs(" <i>stays as it is</i>", out);
+    } else if (report->end == HTML_FAILED) {
+        fputs(" <i>\xE2\x86\x92 failed half-way</i>", out);
+    } else {
+        fputs(" <i>\xE2\x86\x92</i> ", out);
+        html_system(out, report->after);
+    }
+    fputs("</h1>\n", out);
+    write_facts(out, report);
+    fprintf(out, "</header>\n<div class=\"verdict%s\" id=\"verdict\"><p><b>%s", report->good ? "" : " bad",
             report->good ? "\xE2\x9C\x93" : "\xE2\x9C\x97");
+    if (report->end != HTML_EXPLORED) {
+        fprintf(out, " %s.", end_word(report)); // the verdict of an exploration begins with it
+    }
+    fputs("</b> ", out);
     html_text(out, report->verdict);
     fputs("</p>\n", out);
-}
-
-static const cJSON *item(const cJSON *object, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static uint64_t count_of(const cJSON *figures, const char *name)
-{
-    return (uint64_t)item(figures, name)->valuedouble;
-}
-
-static uint64_t microseconds(const cJSON *milliseconds)
-{
-    return (uint64_t)(milliseconds->valuedouble * 1e3 + .5);
-}
-
-static void write_time_card(FILE *out, const char *name, const cJSON *typical, const cJSON *maximum)
-{
-    fprintf(out, "<div><dt>%s</dt><dd>", name);
-    html_time(out, microseconds(typical));
-    fputs("</dd><dd>at most ", out);
-    html_time(out, microseconds(maximum));
-    fputs("</dd></div>\n", out);
-}
-
-static void write_count_card(FILE *out, const char *name, uint64_t count, const char *about)
-{
-    char text[NUMBER_TEXT_SIZE];
-    fprintf(out, "<div><dt>%s</dt><dd>%s</dd><dd>%s</dd></div>\n", name, number_grouped(count, text), about);
-}
-
-/** The most important figures. */
-static void write_cards(FILE *out, const html_report_t *report)
-{
-    const cJSON *figures = report->figures;
-    const cJSON *window = item(figures, "window_ms");
-    fputs("<dl class=\"cards\">\n", out);
-    if (report->explored != NULL) {
-        const cJSON *lower_bound = item(figures, "window_lower_bound_ms");
-        write_count_card(out, "failures", report->explored->failures,
-                         "does not boot outside the commit, or never finishes");
-        write_count_card(out, "states tried", report->explored->state_count, "each a flash as a power loss leaves it");
-        write_time_card(out, "commit window", item(window, "typical"), item(window, "maximum"));
-        write_time_card(out, "shortest possible", item(lower_bound, "typical"), item(lower_bound, "maximum"));
-    } else {
-        write_time_card(out, "commit window", window, item(figures, "window_ms_maximum"));
-        write_time_card(out, "flash time", item(figures, "flash_ms"), item(figures, "flash_ms_maximum"));
-        write_count_card(out, "erases", count_of(figures, "erases"), "of sectors and blocks");
-        write_count_card(out, "bytes downloaded", count_of(figures, "bytes_downloaded"), "bodies of all answers");
+    const char *meaning = end_meaning(report);
+    if (meaning != NULL) {
+        fprintf(out, "<p>%s</p>\n", meaning);
     }
-    fputs("</dl>\n", out);
+    if (report->way_out != NULL) {
+        fputs("<p>Way out: ", out);
+        html_text(out, report->way_out);
+        fputs(".</p>\n", out);
+    }
+    fputs("</div>\n", out);
 }
 
 static void write_page(FILE *out, const html_report_t *report)
 {
     write_head(out, report);
     write_title(out, report);
-    write_cards(out, report);
+    html_cards(out, report);
     html_map(out, report);
     html_timeline(out, report);
     if (report->explored != NULL) {
@@ -119,6 +170,17 @@ static void write_page(FILE *out, const html_report_t *report)
                                                       "chip that does not boot. All times are modelled "
           "by the datasheet of the flash chip.</footer>\n</main>\n</body>\n</html>\n",
           out);
+}
+
+int html_report_check(const char *path)
+{
+    time_t date;
+    const int status = output_file_check(path);
+    if (status != STATUS_OK || path == NULL || html_date_find(&date)) {
+        return status;
+    }
+    return complain(STATUS_BAD_INPUT, "SOURCE_DATE_EPOCH='%s' is no time: seconds since 1970 expected, or unset it",
+                    getenv("SOURCE_DATE_EPOCH"));
 }
 
 int html_report_write(const char *path, const html_report_t *report)

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/html/html_parts.h"
 
+#include "tool/report/boot_report.h"
+
 #include <inttypes.h>
 
 #define HEIGHT     400u
-#define SMALLEST   3u /**< Of a mark, so that it is seen. */
-#define TICKS      5u
+#define LANE_WIDTH 12u
+#define SMALLEST   3u  /**< Of a mark, so that it is seen. */
 #define LABEL_STEP 60u /**< In thousandths of the height: room of a line of text. */
 
 /** What a chart shows. */
@@ -19,20 +21,9 @@ typedef struct mark {
     uint32_t x, y, width, height;
 } mark_t;
 
-static uint32_t scale(uint64_t value, uint64_t from, uint64_t to, uint32_t units)
-{
-    const uint64_t inside = value < from ? from : value > to ? to : value;
-    return to == from ? 0 : (uint32_t)((inside - from) * units / (to - from));
-}
-
-static uint64_t end_us(const nor_op_t *op)
-{
-    return op->start_us + op->typical_us;
-}
-
 static bool is_in_view(const view_t *view, const nor_op_t *op)
 {
-    return end_us(op) > view->from_us && op->start_us < view->to_us && op->address < view->to &&
+    return html_end_us(op) > view->from_us && op->start_us < view->to_us && op->address < view->to &&
            (uint64_t)op->address + op->length > view->from;
 }
 
@@ -43,10 +34,10 @@ static uint32_t at_least(uint32_t length, uint32_t smallest)
 
 static mark_t mark_of(const view_t *view, const nor_op_t *op)
 {
-    const uint32_t x = scale(op->start_us, view->from_us, view->to_us, HTML_CHART_WIDTH);
-    const uint32_t y = scale(op->address, view->from, view->to, HEIGHT);
-    const uint32_t right = scale(end_us(op), view->from_us, view->to_us, HTML_CHART_WIDTH);
-    const uint32_t bottom = scale((uint64_t)op->address + op->length, view->from, view->to, HEIGHT);
+    const uint32_t x = html_scale(op->start_us, view->from_us, view->to_us, HTML_CHART_WIDTH);
+    const uint32_t y = html_scale(op->address, view->from, view->to, HEIGHT);
+    const uint32_t right = html_scale(html_end_us(op), view->from_us, view->to_us, HTML_CHART_WIDTH);
+    const uint32_t bottom = html_scale((uint64_t)op->address + op->length, view->from, view->to, HEIGHT);
     return (mark_t){x, y, at_least(right - x, SMALLEST), at_least(bottom - y, SMALLEST)};
 }
 
@@ -58,7 +49,7 @@ static bool is_program(const nor_op_t *op)
 static void draw_operations(FILE *out, const html_report_t *report, const view_t *view, bool programs)
 {
     mark_t last = {0};
-    fprintf(out, "<path class=\"%s\" d=\"", programs ? "program" : "erase");
+    bool any = false;
     for (uint32_t i = 0; i < report->operation_count; i++) {
         const nor_op_t *op = &report->operations[i].op;
         if (is_program(op) != programs || !is_in_view(view, op)) {
@@ -67,34 +58,49 @@ static void draw_operations(FILE *out, const html_report_t *report, const view_t
         const mark_t mark = mark_of(view, op);
         const bool seen = mark.x == last.x && mark.y == last.y && mark.width == last.width &&
                           mark.height == last.height; // page after page falls on the same spot
+        if (!any) {
+            fprintf(out, "<path class=\"%s\" d=\"", programs ? "program" : "erase");
+            any = true;
+        }
         if (!seen) {
             fprintf(out, "M%" PRIu32 " %" PRIu32 "h%" PRIu32 "v%" PRIu32 "h-%" PRIu32 "z", mark.x, mark.y, mark.width,
                     mark.height, mark.width);
         }
         last = mark;
     }
-    fputs("\"/>\n", out);
+    fputs(any ? "\"/>\n" : "", out);
 }
 
-static void draw_bands(FILE *out, const contents_t *contents, const view_t *view)
+/** A layout as a lane: its regions at their height, and the app that boots with a frame around it. */
+static void draw_lane(FILE *out, const contents_t *contents, const view_t *view, const char *what)
 {
+    const bool boots = boot_succeeds(&contents->boot);
+    fprintf(out,
+            "<svg class=\"lane\" viewBox=\"0 0 %u %u\" preserveAspectRatio=\"none\" role=\"img\" "
+            "aria-label=\"Layout %s\">",
+            LANE_WIDTH, HEIGHT, what);
     for (size_t i = 0; i < contents->region_count; i++) {
-        const map_region_t *region = &contents->regions[i];
-        const uint32_t y = scale(region->region.address, view->from, view->to, HEIGHT);
-        const uint32_t bottom =
-            scale((uint64_t)region->region.address + region->region.size, view->from, view->to, HEIGHT);
-        if (bottom > y && region->kind != REGION_FREE) {
-            fprintf(out, "<rect class=\"band %s\" y=\"%" PRIu32 "\" width=\"%u\" height=\"%" PRIu32 "\"/>",
-                    html_region_class(contents, region), y, HTML_CHART_WIDTH, bottom - y);
+        const sr_region_t place = contents->regions[i].region;
+        const uint32_t y = html_scale(place.address, view->from, view->to, HEIGHT);
+        const uint32_t bottom = html_scale((uint64_t)place.address + place.size, view->from, view->to, HEIGHT);
+        if (bottom <= y || contents->regions[i].kind == REGION_FREE) {
+            continue;
+        }
+        fprintf(out, "<rect class=\"%s\" y=\"%" PRIu32 "\" width=\"%u\" height=\"%" PRIu32 "\"/>",
+                html_region_class(contents, &contents->regions[i]), y, LANE_WIDTH, bottom - y);
+        const uint32_t inside = contents->boot.app_offset - place.address;
+        if (boots && contents->boot.app_offset >= place.address && inside < place.size) {
+            fprintf(out, "<rect class=\"boots\" y=\"%" PRIu32 "\" width=\"%u\" height=\"%" PRIu32 "\"/>", y, LANE_WIDTH,
+                    bottom - y);
         }
     }
-    fputc('\n', out);
+    fputs("</svg>\n", out);
 }
 
 static void draw_window_part(FILE *out, const view_t *view, uint64_t from_us, uint64_t to_us)
 {
-    const uint32_t x = scale(from_us, view->from_us, view->to_us, HTML_CHART_WIDTH);
-    const uint32_t right = scale(to_us, view->from_us, view->to_us, HTML_CHART_WIDTH);
+    const uint32_t x = html_scale(from_us, view->from_us, view->to_us, HTML_CHART_WIDTH);
+    const uint32_t right = html_scale(to_us, view->from_us, view->to_us, HTML_CHART_WIDTH);
     fprintf(out, "<rect x=\"%" PRIu32 "\" width=\"%" PRIu32 "\" height=\"%u\"/>", x, at_least(right - x, 3), HEIGHT);
 }
 
@@ -116,7 +122,7 @@ static void draw_window(FILE *out, const html_report_t *report, const view_t *vi
             any = false;
         }
         from = any ? from : op->start_us;
-        to = end_us(op);
+        to = html_end_us(op);
         any = true;
     }
     if (any) {
@@ -132,24 +138,24 @@ static void draw_restarts(FILE *out, const html_report_t *report, const view_t *
         if (operation->first_of_boot && is_in_view(view, &operation->op)) {
             fprintf(out,
                     "<rect class=\"restart\" x=\"%" PRIu32 "\" width=\"2\" height=\"%u\"><title>restart</title></rect>",
-                    scale(operation->op.start_us, view->from_us, view->to_us, HTML_CHART_WIDTH), HEIGHT);
+                    html_scale(operation->op.start_us, view->from_us, view->to_us, HTML_CHART_WIDTH), HEIGHT);
         }
     }
 }
 
 /** Names of the regions at their height, as far as there is room. */
-static void write_labels(FILE *out, const contents_t *contents, const view_t *view)
+static void write_labels(FILE *out, const contents_t *contents, const view_t *view, const char *class)
 {
     uint32_t next = 0;
-    fputs("<ol>", out);
+    fprintf(out, "<ol class=\"%s\">", class);
     for (size_t i = 0; i < contents->region_count; i++) {
         const map_region_t *region = &contents->regions[i];
         const uint64_t end = (uint64_t)region->region.address + region->region.size;
         if (region->kind == REGION_FREE || end <= view->from || region->region.address >= view->to) {
             continue;
         }
-        const uint32_t top = scale(region->region.address, view->from, view->to, 1000);
-        const uint32_t middle = at_least((top + scale(end, view->from, view->to, 1000)) / 2, LABEL_STEP / 2);
+        const uint32_t top = html_scale(region->region.address, view->from, view->to, 1000);
+        const uint32_t middle = at_least((top + html_scale(end, view->from, view->to, 1000)) / 2, LABEL_STEP / 2);
         if (middle < next) {
             continue;
         }
@@ -162,44 +168,48 @@ static void write_labels(FILE *out, const contents_t *contents, const view_t *vi
     fputs("</ol>\n", out);
 }
 
+/** The old layout, all operations, and the new layout, side by side. */
 static void write_chart(FILE *out, const html_report_t *report, const view_t *view, const char *class, const char *what)
 {
-    fprintf(out, "<div class=\"chart %s\">", class);
-    write_labels(out, report->after, view);
     fprintf(out,
-            "<svg viewBox=\"0 0 %u %u\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"%s, address over "
-            "modelled time\">\n",
-            HTML_CHART_WIDTH, HEIGHT, what);
-    draw_bands(out, report->after, view);
+            "<div class=\"chart lanes %s\"><span class=\"old\">before</span><span class=\"time\">time</span>"
+            "<span class=\"new\">after</span>\n",
+            class);
+    write_labels(out, report->before, view, "old");
+    draw_lane(out, report->before, view, "before");
+    fprintf(
+        out,
+        "<svg class=\"plot\" viewBox=\"0 0 %u %u\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"%s, address "
+        "over modelled time\">\n",
+        HTML_CHART_WIDTH, HEIGHT, what);
+    html_grid(out, view->from_us, view->to_us, HEIGHT);
     draw_window(out, report, view);
     draw_operations(out, report, view, false);
     draw_operations(out, report, view, true);
     draw_restarts(out, report, view);
-    fputs("</svg>\n<div class=\"times\">", out);
-    for (unsigned i = 0; i < TICKS; i++) {
-        fputs("<span>", out);
-        html_time(out, view->from_us + (view->to_us - view->from_us) * i / (TICKS - 1));
-        fputs("</span>", out);
-    }
-    fputs("</div></div>\n", out);
+    fputs("</svg>\n", out);
+    draw_lane(out, report->after, view, "after");
+    write_labels(out, report->after, view, "new");
+    html_ticks(out, view->from_us, view->to_us);
+    fputs("</div>\n", out);
 }
 
 /** What the window covers and a bit around it. @return false if there is none, or if that is most of the run. */
 static bool find_window(const html_report_t *report, const view_t *whole, view_t *view)
 {
-    *view = (view_t){UINT64_MAX, 0, UINT64_MAX, 0};
-    for (uint32_t i = 0; i < report->operation_count; i++) {
+    html_part_t part;
+    if (!html_find_part(report->operations, report->operation_count, false, &part) ||
+        (part.to_us - part.from_us) * 2 > whole->to_us) {
+        return false;
+    }
+    *view = (view_t){part.from_us, part.to_us, UINT64_MAX, 0};
+    for (uint32_t i = part.first; i <= part.last; i++) {
         const nor_op_t *op = &report->operations[i].op;
         const uint64_t end = (uint64_t)op->address + op->length;
         if (report->operations[i].in_window) {
-            view->from_us = op->start_us < view->from_us ? op->start_us : view->from_us;
-            view->to_us = end_us(op);
             view->from = op->address < view->from ? op->address : view->from;
             view->to = end > view->to ? end : view->to;
         }
-    }
-    if (view->to_us <= view->from_us || (view->to_us - view->from_us) * 2 > whole->to_us) {
-        return false;
     }
     const uint64_t time = (view->to_us - view->from_us) / 10;
     const uint64_t room = (view->to - view->from) / 10;
@@ -214,33 +224,50 @@ static void write_legend(FILE *out, const html_report_t *report)
 {
     bool window = false;
     bool restart = false;
+    bool erase = false;
+    bool program = false;
     for (uint32_t i = 0; i < report->operation_count; i++) {
         window = window || report->operations[i].in_window;
         restart = restart || (i > 0 && report->operations[i].first_of_boot);
+        program = program || is_program(&report->operations[i].op);
+        erase = erase || !is_program(&report->operations[i].op);
     }
-    fputs("<ul class=\"legend\"><li class=\"erase\"><span class=\"swatch\"></span>erase</li>"
-          "<li class=\"program\"><span class=\"swatch\"></span>program</li>",
-          out);
-    fputs(window ? "<li class=\"window\"><span class=\"swatch part\"></span>commit window</li>"
-                 : "<li>no commit window: after a power loss at any time the chip boots</li>",
-          out);
-    fputs(restart ? "<li>\xE2\x94\x82 restart</li></ul>\n" : "</ul>\n", out);
+    fputs("<ul class=\"legend\">", out);
+    if (erase) {
+        html_legend(out, "erase", "erase");
+    }
+    if (program) {
+        html_legend(out, "program", "program");
+    }
+    if (window) {
+        html_legend(out, "window", "commit window: a power loss is fatal");
+    } else {
+        fputs("<li>no commit window: after a power loss at any time the chip boots</li>", out);
+    }
+    if (restart) {
+        html_legend(out, "restart", "restart");
+    }
+    html_region_legend(out, report->before, report->after);
+    if (boot_succeeds(&report->before->boot) || boot_succeeds(&report->after->boot)) {
+        html_legend(out, "boots", "framed: the app that boots");
+    }
+    fputs("</ul>\n", out);
 }
 
 void html_timeline(FILE *out, const html_report_t *report)
 {
     fputs("<section id=\"timeline\"><h2>Flash operations</h2>\n", out);
     if (report->operation_count == 0) {
-        fputs("<p class=\"about\">None.</p></section>\n", out);
+        fputs("<p class=\"about\">None: nothing was erased, nothing programmed.</p></section>\n", out);
         return;
     }
     const nor_op_t *last = &report->operations[report->operation_count - 1].op;
-    const view_t whole = {0, end_us(last), 0, report->after->size};
+    const view_t whole = {0, html_end_us(last), 0, report->after->size};
     write_chart(out, report, &whole, "whole", "All flash operations");
     write_legend(out, report);
     view_t window;
     if (find_window(report, &whole, &window)) {
-        fputs("<h3>around the commit window</h3>\n", out);
+        fputs("<h3>The commit window, enlarged</h3>\n", out);
         write_chart(out, report, &window, "zoom", "Flash operations around the commit window");
     }
     fputs("</section>\n", out);

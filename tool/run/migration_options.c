@@ -51,6 +51,27 @@ bool migration_has_bundle(const migration_options_t *options)
     return options->bundle.bundle != NULL || options->bundle.url != NULL;
 }
 
+const char *migration_bundle_name(const migration_options_t *options)
+{
+    return options->bundle.url != NULL ? options->bundle.url : options->bundle.bundle;
+}
+
+const char *migration_key_text(const migration_options_t *options, char out[MIGRATION_KEY_TEXT_SIZE])
+{
+    if (!migration_has_bundle(options)) {
+        return NULL;
+    }
+    sr_signature_public_key_t key;
+    char id[KEY_ID_TEXT_SIZE];
+    const char *path = options->bundle.public_key;
+    if (path == NULL || key_file_load_public(path, &key) != STATUS_OK) {
+        snprintf(out, MIGRATION_KEY_TEXT_SIZE, "none: a bundle without signature is accepted");
+        return out;
+    }
+    snprintf(out, MIGRATION_KEY_TEXT_SIZE, "%s (%s)", key_id_text(key.id, id), path);
+    return out;
+}
+
 static void parse_flash_chip(migration_options_t *options, const char *name, struct argp_state *state)
 {
     options->flash_chip = nor_timing_find(name);

@@ -39,6 +39,13 @@ extern const struct argp migration_options_argp;
 /** True if a bundle is applied, false if steps are run. */
 bool migration_has_bundle(const migration_options_t *options);
 
+/** Name of the bundle, as it was given. @return NULL if steps are run. */
+const char *migration_bundle_name(const migration_options_t *options);
+
+#define MIGRATION_KEY_TEXT_SIZE 320
+/** "0123456789abcdef (pub.pem)", or that none is wanted. @return @p out; NULL if steps are run. */
+const char *migration_key_text(const migration_options_t *options, char out[MIGRATION_KEY_TEXT_SIZE]);
+
 /** A migration, and what must live as long as it does. */
 typedef struct migration_input {
     image_file_t flash;   /**< Content at the start. */

@@ -23,8 +23,7 @@ static void print_time(const char *key, uint64_t typical_us, uint64_t maximum_us
     printf("%.3f s, at most %.3f s\n", (double)typical_us / 1e6, (double)maximum_us / 1e6);
 }
 
-/** What can be done about a refusal; NULL if nothing is known, or needed. */
-static const char *find_way_out(const simulate_report_t *report)
+const char *simulate_report_way_out(const simulate_report_t *report)
 {
     const migration_result_t *result = report->result;
     return result->error == ESP_ERR_SELF_REFLASHER_REFUSED ? way_out_of_refusal(result->plan.refusal)
@@ -49,7 +48,7 @@ static void print_result(const simulate_report_t *report)
         terminal_key("");
         terminal_wrap(result->message, 15, 15);
     }
-    const char *way_out = find_way_out(report);
+    const char *way_out = simulate_report_way_out(report);
     if (way_out != NULL) {
         terminal_key("way out");
         terminal_wrap(way_out, 15, 15);
@@ -304,7 +303,7 @@ static void add_result(cJSON *json, const simulate_report_t *report)
         cJSON_AddNumberToObject(json, "failed_step", (double)result->failed_step + 1);
     }
     cJSON_AddStringToObject(json, "message", result->message);
-    add_text(json, "way_out", find_way_out(report));
+    add_text(json, "way_out", simulate_report_way_out(report));
 }
 
 cJSON *simulate_report_json(const simulate_report_t *report)

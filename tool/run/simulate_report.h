@@ -15,6 +15,9 @@ typedef struct simulate_report {
     const contents_t *before, *after;
 } simulate_report_t;
 
+/** What can be done about a refusal. @return NULL if nothing is known, or needed. */
+const char *simulate_report_way_out(const simulate_report_t *report);
+
 /** Prints flash maps, figures and what boots. */
 void simulate_report_print(const simulate_report_t *report);
 
