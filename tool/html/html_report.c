@@ -167,7 +167,7 @@ static void write_page(FILE *out, const html_report_t *report)
     }
     html_figures(out, report->figures);
     fputs("<footer>" PROGRAM_NAME " " PROGRAM_VERSION ". The commit window is the time in which a power loss leaves a "
-                                                      "chip that does not boot. All times are modelled "
+          "chip that does not boot. All times are modelled "
           "by the datasheet of the flash chip.</footer>\n</main>\n</body>\n</html>\n",
           out);
 }
