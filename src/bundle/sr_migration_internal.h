@@ -167,7 +167,8 @@ esp_err_t sr_migration_check_start(sr_migration_t *migration);
  *  @return ESP_OK, ESP_ERR_SELF_REFLASHER_REFUSED, ESP_ERR_NO_MEM, or an error of the flash. */
 esp_err_t sr_migration_find_relocation(sr_migration_t *migration);
 
-/** Copies the running app to where it was found that it can go, and selects it there; the caller restarts the chip.
+/** Carries out the relocation that was found: copies the running app and selects the copy, and the caller restarts the
+ *  chip; or, where the app stays or is overwritten in place, runs the migration.
  *  @return ESP_OK; an error of sr_migration_discard_records(); or as sr_relocation_execute(). */
 esp_err_t sr_migration_relocate(sr_migration_t *migration);
 

@@ -278,6 +278,8 @@ esp_err_t sr_migration_check_start(sr_migration_t *migration)
 esp_err_t sr_migration_relocate(sr_migration_t *migration)
 {
     const sr_relocation_request_t request = request_of(migration);
-    const esp_err_t err = sr_migration_discard_records(migration);
-    return err == ESP_OK ? sr_relocation_execute(&request, &migration->choice.relocation) : err;
+    const sr_relocation_t *relocation = &migration->choice.relocation;
+    /* Where the app stays, sr_migration_run() begins with that itself. */
+    const esp_err_t err = relocation->method->restarts ? sr_migration_discard_records(migration) : ESP_OK;
+    return err == ESP_OK ? sr_relocation_execute(&request, relocation) : err;
 }
