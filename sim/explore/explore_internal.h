@@ -107,6 +107,10 @@ bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t s
 /** True if the chip may fail to boot after this cut. */
 bool explore_power_loss_in_commit(const explore_trace_t *trace, const explore_power_loss_t *loss);
 
+/** For each sector 1 if a partition of the old or of the new system has it, else 0. @return Owned by the caller; NULL
+ *  without memory. */
+uint8_t *explore_owned(const explore_config_t *config, const uint8_t *final);
+
 /** What a sector may hold after a power loss. */
 typedef enum explore_role {
     EXPLORE_ROLE_KEPT,   /**< As it was. */

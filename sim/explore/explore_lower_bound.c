@@ -19,7 +19,9 @@ typedef struct change {
     uint8_t *base;        /**< Flash before the commit, with all that only the new boot needs. */
     const uint8_t *final; /**< Flash after it. */
     uint8_t *scratch;
+    uint8_t *owned;    /**< As of explore_owned(). */
     uint8_t *group_of; /**< For each sector: the explore_part_t that it is written with; 0: none. */
+    uint8_t *prepared; /**< For each sector: 1 if only the new boot needs it, and `base` has it already. */
     const boot_code_t *loader;
     bool recovers; /**< A recovery bootloader can stand in for the one that is written. */
     bool safe_known[1u << GROUPS][GROUPS], is_safe[1u << GROUPS][GROUPS];
@@ -70,7 +72,7 @@ static bool is_written(const change_t *change, uint32_t sector, uint8_t groups)
     return (change->group_of[sector] & groups) != 0;
 }
 
-/** True if the migration covers a sector: whoever finishes after a power loss makes it right, whatever is in it. */
+/** True if the migration covers a sector. */
 static bool is_target(const change_t *change, uint32_t sector)
 {
     for (unsigned i = 0; i < change->config->target_count; i++) {
@@ -81,25 +83,42 @@ static bool is_target(const change_t *change, uint32_t sector)
     return false;
 }
 
-/** Adds the erases of one block: of its sectors, or of all of it at once where that loses nothing. An erase that is cut
- *  leaves blank neighbours torn. */
+/** True if a sector may be erased with others although it is none of them: it changes anyway, also if that could be
+ * prepared; or it is blank, and nobody minds what an erase that is cut leaves there, as the migration covers it, so
+ * that whoever finishes makes it right, or no partition of either system has it. */
+static bool may_be_erased(const change_t *change, uint32_t sector)
+{
+    const uint8_t *base = change->base + sector * SR_SECTOR_SIZE;
+    if (change->prepared[sector] || memcmp(base, change->final + sector * SR_SECTOR_SIZE, SR_SECTOR_SIZE) != 0) {
+        return true;
+    }
+    return is_blank(base, SR_SECTOR_SIZE) && (change->owned[sector] == 0 || is_target(change, sector));
+}
+
+/** Adds the erases of one block: of its sectors, or of all of it at once where that loses nothing. What was prepared is
+ *  programmed in the window then. */
 static void add_erases(const change_t *change, uint32_t first, uint8_t groups, lower_bound_time_t *time)
 {
     const nor_timing_t *timing = change->config->timing;
     uint32_t erases = 0;
+    uint32_t again = 0;
     bool whole = true;
     for (uint32_t i = first; i < first + SR_SECTORS_PER_BLOCK; i++) {
-        const uint32_t address = i * SR_SECTOR_SIZE;
         if (is_written(change, i, groups)) {
-            erases += needs_erase(change, address);
+            erases += needs_erase(change, i * SR_SECTOR_SIZE);
         } else {
-            whole = whole && is_target(change, i) && is_blank(change->base + address, SR_SECTOR_SIZE);
+            whole = whole && may_be_erased(change, i);
+            again += change->prepared[i] ? pages_to_program(change, i) : 0;
         }
     }
-    const uint64_t typical = (uint64_t)erases * timing->sector_erase_typical_us;
-    const uint64_t maximum = (uint64_t)erases * timing->sector_erase_maximum_us;
-    time->typical_us += whole && timing->block_erase_typical_us < typical ? timing->block_erase_typical_us : typical;
-    time->maximum_us += whole && timing->block_erase_maximum_us < maximum ? timing->block_erase_maximum_us : maximum;
+    const lower_bound_time_t one_by_one = {(uint64_t)erases * timing->sector_erase_typical_us,
+                                           (uint64_t)erases * timing->sector_erase_maximum_us};
+    const lower_bound_time_t at_once = {
+        timing->block_erase_typical_us + (uint64_t)again * timing->page_program_typical_us,
+        timing->block_erase_maximum_us + (uint64_t)again * timing->page_program_maximum_us};
+    const bool quicker = whole && at_once.typical_us < one_by_one.typical_us;
+    time->typical_us += quicker ? at_once.typical_us : one_by_one.typical_us;
+    time->maximum_us += quicker ? at_once.maximum_us : one_by_one.maximum_us;
 }
 
 static lower_bound_time_t time_of(const change_t *change, uint8_t groups)
@@ -217,6 +236,7 @@ static uint8_t sort_sectors(change_t *change, const uint8_t *old_path, const uin
         }
         if (before == 0 && (old_path[i] & EXPLORE_APP) == 0) {
             memcpy(base, final, SR_SECTOR_SIZE);
+            change->prepared[i] = 1;
             continue;
         }
         const uint8_t parts = before | after;
@@ -277,9 +297,12 @@ bool explore_lower_bound(const explore_config_t *config, const explore_trace_t *
         change->final = final;
         change->base = malloc(config->size);
         change->scratch = malloc(config->size);
+        change->owned = explore_owned(config, final);
         change->group_of = calloc(config->size / SR_SECTOR_SIZE, 1);
+        change->prepared = calloc(config->size / SR_SECTOR_SIZE, 1);
         enough = boot_classifier_open(&change->classifier, &config->chip, config->size, config->flash, final) &&
-                 change->base != NULL && change->scratch != NULL && change->group_of != NULL;
+                 change->base != NULL && change->scratch != NULL && change->owned != NULL && change->group_of != NULL &&
+                 change->prepared != NULL;
     }
     if (enough) {
         boot_classifier_accept(&change->classifier, &trace->report.app);
@@ -292,7 +315,9 @@ bool explore_lower_bound(const explore_config_t *config, const explore_trace_t *
         boot_classifier_close(&change->classifier);
         free(change->base);
         free(change->scratch);
+        free(change->owned);
         free(change->group_of);
+        free(change->prepared);
         free(change);
     }
     explore_cursor_close(&cursor);

@@ -83,6 +83,16 @@ static void mark_owned(const explore_config_t *config, const uint8_t *flash, uin
     }
 }
 
+uint8_t *explore_owned(const explore_config_t *config, const uint8_t *final)
+{
+    uint8_t *owned = calloc(config->size / SR_SECTOR_SIZE, 1);
+    if (owned != NULL) {
+        mark_owned(config, config->flash, owned);
+        mark_owned(config, final, owned);
+    }
+    return owned;
+}
+
 /** True if the run erases the block at once as part of its commit. */
 static bool commit_erases(const explore_trace_t *trace, uint32_t block)
 {
@@ -100,12 +110,10 @@ static bool commit_erases(const explore_trace_t *trace, uint32_t block)
 static bool free_neighbours(const explore_config_t *config, const explore_trace_t *trace, const uint8_t *final,
                             uint8_t *role)
 {
-    uint8_t *owned = calloc(config->size / SR_SECTOR_SIZE, 1);
+    uint8_t *owned = explore_owned(config, final);
     if (owned == NULL) {
         return false;
     }
-    mark_owned(config, config->flash, owned);
-    mark_owned(config, final, owned);
     for (uint32_t block = 0; block < config->size; block += SR_BLOCK_SIZE) {
         const bool erased = commit_erases(trace, block);
         for (uint32_t at = block; erased && at < block + SR_BLOCK_SIZE && at < config->size; at += SR_SECTOR_SIZE) {

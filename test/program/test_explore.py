@@ -75,6 +75,9 @@ class ExploreTest(unittest.TestCase):
         print(f"explored: {answer['states']} states, {answer.get('nested_power_losses', 0)} further power losses")
         self.assertEqual(sum(answer["outcomes"].values()), answer["states"])
         self.assertEqual(bool(answer["failures"]), status == 1)
+        if status == 0:
+            for kind, shortest in answer["window_lower_bound_ms"].items():
+                self.assertGreaterEqual(answer["window_ms"][kind], shortest)
         return answer
 
     def assert_window(self, answer, floor=None):
@@ -183,6 +186,16 @@ class Small(ExploreTest):
         answer = self.explore(0, flash, "--sample", 10, "--torn", 1, "--allow-temporary-table", *steps)
         self.assertLess(answer["window_ms"]["typical"], 120)
         self.assertGreater(answer["window_ms"]["typical"], 45)
+
+    def test_what_is_linked_into_the_app_moves_with_it(self):
+        """As an app finds it that asks spi_flash_cache2phys() at each start: where it lay at first, something else soon lies."""
+        flash, image = self.dir / "embedded-flash.bin", (self.dir / "app_upd.merged.bin").read_bytes()
+        source = flash.read_bytes().index(image)
+        steps = (f"0x1000+{len(image):#x}", f"flash:{source:#x}+{len(image)}")
+        answer = self.explore(0, flash, "--sample", 40, "--torn", 1, *steps)
+        self.assertGreater(answer["outcomes"]["old_finishes"], 20)
+        result = run("explore", "--flash", flash, "--sample", 8, "--torn", 1, "--cuts", 2, *steps)
+        self.assertRegex(result.stdout, r"[0-9]+ further power losses while going on")
 
     def test_a_chip_of_16_mib(self):
         """Other slots, and a file system that moves from past the first 12 MiB to past the first 14."""

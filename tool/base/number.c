@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool number_parse_prefix(const char *text, uint32_t *value, const char **end)
 {
@@ -69,6 +70,8 @@ const char *number_grouped(uint64_t value, char out[NUMBER_TEXT_SIZE])
 const char *number_count(uint64_t value, const char *what, char out[NUMBER_COUNT_SIZE])
 {
     char digits[NUMBER_TEXT_SIZE];
-    snprintf(out, NUMBER_COUNT_SIZE, "%s %s%s", number_grouped(value, digits), what, value == 1 ? "" : "s");
+    const size_t length = strlen(what);
+    const char *plural = length > 0 && what[length - 1] == 's' ? "es" : "s";
+    snprintf(out, NUMBER_COUNT_SIZE, "%s %s%s", number_grouped(value, digits), what, value == 1 ? "" : plural);
     return out;
 }

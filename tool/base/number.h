@@ -23,5 +23,6 @@ const char *number_size(uint64_t bytes, char out[NUMBER_TEXT_SIZE]);
 const char *number_grouped(uint64_t value, char out[NUMBER_TEXT_SIZE]);
 
 #define NUMBER_COUNT_SIZE 64
-/** "1 request", "20 requests". @param what Takes an s in the plural, 24 bytes at most. @return @p out. */
+/** "1 request", "20 requests". @param what Takes an s (es after an s) in the plural, 24 bytes at most. @return @p out.
+ */
 const char *number_count(uint64_t value, const char *what, char out[NUMBER_COUNT_SIZE]);

@@ -2,6 +2,7 @@
 #include "tool/run/migration.h"
 
 #include "esp_crt_bundle.h"
+#include "esp_ota_ops.h"
 #include "esp_system.h"
 #include "tool/run/progress.h"
 
@@ -58,11 +59,29 @@ static esp_err_t download_step(const migration_step_t *step, const char *ca, esp
     return error;
 }
 
+addr_region_t migration_source_now(const migration_t *migration, addr_region_t named)
+{
+    const sr_region_t app = migration->app_image;
+    const esp_partition_t *partition = esp_ota_get_running_partition();
+    if (partition == NULL || named.region_address < app.address ||
+        (uint64_t)named.region_address + named.region_size > (uint64_t)app.address + app.size) {
+        return named;
+    }
+    return (addr_region_t){partition->address + (named.region_address - app.address), named.region_size};
+}
+
+esp_self_reflasher_bundle_config_t migration_bundle_now(const migration_t *migration)
+{
+    esp_self_reflasher_bundle_config_t config = *migration->bundle;
+    config.embedded = migration_source_now(migration, config.embedded);
+    return config;
+}
+
 esp_err_t migration_step(const migration_t *migration, const migration_step_t *step,
                          esp_self_reflasher_handle_t *handle)
 {
     esp_self_reflasher_config_t config = {
-        .src_region = step->source,
+        .src_region = migration_source_now(migration, step->source),
         .dest_region = step->destination,
         .src_bin_size = step->source.region_size,
         .sha256 = step->has_sha256 ? step->sha256 : NULL,
@@ -92,7 +111,7 @@ static void on_event(void *context, esp_self_reflasher_event_t event, const esp_
 
 static void apply_bundle(void)
 {
-    esp_self_reflasher_bundle_config_t config = *running->bundle;
+    esp_self_reflasher_bundle_config_t config = migration_bundle_now(running);
     config.event_cb = on_event;
     if (state->plan.relocation != ESP_SELF_REFLASHER_RELOCATION_NONE) {
         state->relocation = state->plan;

@@ -27,7 +27,8 @@ typedef struct migration_step {
 typedef struct migration {
     nor_flash_t *flash;
     boot_chip_t chip;
-    uint32_t running_app; /**< UINT32_MAX: the one that boots. */
+    uint32_t running_app;  /**< UINT32_MAX: the one that boots. */
+    sr_region_t app_image; /**< That app's image at its true length; empty if it is none of ESP-IDF's. */
     const migration_step_t *steps;
     size_t step_count;
     const esp_self_reflasher_bundle_config_t *bundle; /**< Apply this instead of the steps, unless it is NULL. */
@@ -52,6 +53,16 @@ typedef struct migration_result {
 
 /** HTTP settings of all downloads. */
 esp_http_client_config_t migration_http(const char *url, const char *ca);
+
+/**
+ * Where a source in flash lies at this start of the app. What is linked into the app moves with it, and an app asks
+ * spi_flash_cache2phys() for it; what lies elsewhere stays.
+ * @param named Where it lay before the first start.
+ */
+addr_region_t migration_source_now(const migration_t *migration, addr_region_t named);
+
+/** The bundle's configuration for this start of the app. */
+esp_self_reflasher_bundle_config_t migration_bundle_now(const migration_t *migration);
 
 /** Runs one step, inside the app. @param handle Of the steps before; NULL in front of the first one that downloads. */
 esp_err_t migration_step(const migration_t *migration, const migration_step_t *step,

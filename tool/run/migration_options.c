@@ -266,6 +266,21 @@ static int check_running(const migration_input_t *input)
                     address, flash->path);
 }
 
+/** What is linked into the app is what lies in its image. */
+static void measure_running(migration_input_t *input)
+{
+    migration_t *migration = &input->migration;
+    const image_file_t *flash = &input->flash;
+    const uint32_t address = migration->running_app != UINT32_MAX ? migration->running_app : input->boot.app_offset;
+    if (address < flash->size) {
+        sr_image_t image;
+        const sr_reader_t reader = sr_reader_memory(flash->bytes + address, (uint32_t)flash->size - address);
+        if (sr_image_parse(&reader, &image) == SR_IMAGE_OK) {
+            migration->app_image = (sr_region_t){address, image.length};
+        }
+    }
+}
+
 /** What is rehearsed on a part of a flash may not hold for all of it. */
 static int look_into(migration_input_t *input)
 {
@@ -309,6 +324,7 @@ int migration_input_open(const migration_options_t *options, migration_input_t *
     memcpy(nor_flash_bytes(migration->flash), flash->bytes, flash->size);
     int checked = check_running(input);
     if (checked == STATUS_OK) {
+        measure_running(input);
         checked = load_ca(options, input);
     }
     return checked == STATUS_OK ? open_source(options, input) : checked;
