@@ -62,6 +62,16 @@ def reseal(image):
     return bytes(image)
 
 
+def image_at(content, offset):
+    """The ESP image that starts here, at its true length."""
+    at = offset + 24
+    for _ in range(content[offset + 1]):
+        length, = struct.unpack_from("<I", content, at + 4)
+        at += 8 + length
+    end = offset + (at - offset) // 16 * 16 + 16
+    return bytes(content[offset:end + (32 if content[offset + 23] == 1 else 0)])
+
+
 def tiny_app(version):
     """An ESP-IDF app of three sectors with nothing in it to run."""
     text = version.encode()
