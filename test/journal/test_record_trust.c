@@ -248,11 +248,23 @@ static void apply(void *unused)
     job->err = esp_self_reflasher_apply_bundle(&job->config, NULL);
 }
 
+static bool after_brownout;
+static uint32_t unreadable = UINT32_MAX; /**< A read of a whole sector from here on fails. */
+
+esp_err_t __real_sr_flash_read(const sr_flash_t *handle, uint32_t address, void *data, uint32_t length);
+esp_err_t __wrap_sr_flash_read(const sr_flash_t *handle, uint32_t address, void *data, uint32_t length);
+esp_err_t __wrap_sr_flash_read(const sr_flash_t *handle, uint32_t address, void *data, uint32_t length)
+{
+    return address == unreadable && length == SECTOR ? ESP_ERR_INVALID_RESPONSE
+                                                     : __real_sr_flash_read(handle, address, data, length);
+}
+
 static sim_end_t run(void (*call)(void *))
 {
     const sim_config_t config = {.chip = {.chip = sr_chip_by_name("esp32")},
                                  .flash = flash,
                                  .running_app = SLOT_0,
+                                 .after_brownout = after_brownout,
                                  .quiet = getenv("TRUST_LOG") == NULL};
     assert_true(sim_chip_attach(&config));
     nor_flash_reset_stats(flash);
@@ -319,6 +331,64 @@ static void without_config_or_key_nothing_is_done(void **state)
     assert_int_equal(job->err, ESP_ERR_INVALID_ARG);
     assert_int_equal(nor_flash_stats(flash).operations, 0);
     assert_int_equal(esp_self_reflasher_resume(NULL), ESP_ERR_INVALID_ARG);
+}
+
+static bool never(void *unused)
+{
+    (void)unused;
+    return false;
+}
+
+static void expect_put_off(void)
+{
+    memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    assert_int_equal(run(resume), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_ERR_SELF_REFLASHER_NOT_NOW);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+    small_assert_same(nor_flash_view(flash), before, 0, SMALL_FLASH_SIZE);
+}
+
+static void last_step_waits_for_a_steady_supply(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    put(RECORD);
+    job->config.may_commit = never;
+    expect_put_off();
+    job->config.may_commit = NULL;
+    after_brownout = true;
+    expect_put_off();
+    after_brownout = false;
+    expect_finished();
+}
+
+/* It would undo, at the next start, what the new system writes until then. */
+static void record_of_which_nothing_is_left_goes_at_once(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    memcpy(nor_flash_bytes(flash), wanted, RECORD);
+    put(RECORD);
+    job->config.may_commit = never;
+    expect_finished();
+}
+
+/* Nobody knows then whose records there are. */
+static void app_that_can_not_be_read_is_an_error(void **state)
+{
+    (void)state;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    put(RECORD);
+    unreadable = SLOT_0;
+    memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    assert_int_equal(run(resume), SIM_END_RETURNED);
+    unreadable = UINT32_MAX;
+    assert_int_equal(job->err, ESP_ERR_INVALID_RESPONSE);
+    small_assert_same(nor_flash_view(flash), before, 0, SMALL_FLASH_SIZE);
+    expect_finished();
 }
 
 /* As an app that allows unsigned bundles takes them from a server, too. */
@@ -1192,6 +1262,9 @@ int main(void)
         TEST(record_with_the_right_signature_is_finished),
         TEST(moved_data_is_finished_too),
         TEST(without_config_or_key_nothing_is_done),
+        TEST(last_step_waits_for_a_steady_supply),
+        TEST(record_of_which_nothing_is_left_goes_at_once),
+        TEST(app_that_can_not_be_read_is_an_error),
         TEST(unsigned_record_needs_to_be_allowed),
         TEST(signature_of_somebody_else_is_none),
         TEST(manifest_has_to_be_for_this_device),
