@@ -263,6 +263,9 @@ typedef struct {
     uint32_t sequence;     /**< Sequence number of the bundle; 0 also if none was read. */
     bool installed;        /**< The bundle's system is in place. What that system owns (docs/bundle-format.md,
                                 "Installed") is not looked at any more, counts as right, and nothing moves. */
+    uint32_t app_address;  /**< Address of the app that the chip will start when all is done. If the bundle brings an
+                                app, it is one of the bundle's, or the bundle is refused. UINT32_MAX: not known, as
+                                there is no partition table, or nothing is left to do. */
 } esp_self_reflasher_plan_t;
 
 /**

@@ -40,8 +40,10 @@ static void leave(void)
     __atomic_clear(&busy, __ATOMIC_RELEASE);
 }
 
-static const esp_self_reflasher_plan_t nothing_known = {
-    .relocate_to = UINT32_MAX, .staging_address = UINT32_MAX, .recovery_address = UINT32_MAX};
+static const esp_self_reflasher_plan_t nothing_known = {.relocate_to = UINT32_MAX,
+                                                        .staging_address = UINT32_MAX,
+                                                        .recovery_address = UINT32_MAX,
+                                                        .app_address = UINT32_MAX};
 
 static void copy_config(own_config_t *own, const esp_self_reflasher_bundle_config_t *config)
 {

@@ -213,21 +213,60 @@ static esp_self_reflasher_refusal_t refusal_of(uint32_t check)
     }
 }
 
-static sr_preflight_chip_t verdict_of(sr_migration_t *migration)
+static bool brings(void *context, sr_region_t partition)
+{
+    const sr_migration_t *migration = context;
+    const uint64_t end = (uint64_t)partition.address + partition.size;
+    for (uint64_t at = partition.address; at < end && at < migration->system.flash.size; at += SR_SECTOR_SIZE) {
+        const sr_map_flags_t flags = sr_map_at(&migration->scan.map, (uint32_t)at);
+        if ((flags & SR_MAP_TARGET) != 0 && (flags & SR_MAP_CONTENT) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Once it is installed, otadata is the new system's, which may have updated itself since. */
+static sr_preflight_chip_t verdict_of(sr_migration_t *migration, sr_preflight_start_t *start)
 {
     return (sr_preflight_chip_t){.system = &migration->system,
                                  .flash = sr_migration_target(migration),
                                  .table_offset = migration->input.manifest.bundle.partition_table_offset,
-                                 .workspace = migration->buffers->scratch};
+                                 .workspace = migration->buffers->scratch,
+                                 .brings = migration->scan.installed ? NULL : brings,
+                                 .brings_context = migration,
+                                 .start = start};
 }
 
 static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app_follows, bool app_alone)
 {
     char text[sizeof(migration->plan->refusal_text)];
     uint32_t failed = 0;
-    const sr_preflight_chip_t verdict = verdict_of(migration);
+    sr_preflight_start_t start = {.app = UINT32_MAX, .otadata = UINT32_MAX};
+    const sr_preflight_chip_t verdict = verdict_of(migration, &start);
     const esp_err_t err = sr_preflight_chip_check(&verdict, skip, app_follows, app_alone, &failed, text, sizeof(text));
+    migration->plan->app_address = start.app;
+    migration->choice.selecting = start.is_new ? start.otadata : UINT32_MAX;
     return err != ESP_OK || failed == 0 ? err : sr_migration_refuse(migration, refusal_of(failed), "%s", text);
+}
+
+/* To be relocated, or to stay the one that starts until the end, the running app has to be selected in today's otadata.
+ * Where that is the new system's, too, and stays as it is, it would remain selected for ever. */
+static esp_err_t check_otadata(sr_migration_t *migration)
+{
+    const sr_bundle_t *bundle = &migration->input.manifest.bundle;
+    const uint32_t otadata = migration->choice.selecting;
+    const bool selects =
+        migration->choice.must_stay || migration->plan->relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT;
+    if (!selects || otadata != migration->system.boot_path.otadata.address ||
+        (sr_bundle_want(bundle, otadata, NULL) != SR_BUNDLE_KEEP &&
+         sr_bundle_want(bundle, otadata + SR_SECTOR_SIZE, NULL) != SR_BUNDLE_KEEP)) {
+        return ESP_OK;
+    }
+    return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_APP,
+                               "the new app at 0x%" PRIx32 " would not start: otadata at 0x%" PRIx32
+                               " has to select the running app meanwhile, and the bundle does not bring it",
+                               migration->plan->app_address, otadata);
 }
 
 /* Secure Boot V1: the ROM compares the bootloader with a digest at 0x0 that is keyed with an eFuse which nobody can
@@ -248,7 +287,7 @@ static esp_err_t check_digest_of_v1(sr_migration_t *migration)
 
 static esp_err_t check_signatures(sr_migration_t *migration)
 {
-    const sr_preflight_chip_t verdict = verdict_of(migration);
+    const sr_preflight_chip_t verdict = verdict_of(migration, NULL);
     const esp_err_t err = check_digest_of_v1(migration);
     return err != ESP_OK || sr_preflight_chip_is_signed(&verdict)
                ? err
@@ -336,6 +375,9 @@ esp_err_t sr_migration_check_app(sr_migration_t *migration)
 static esp_err_t check_work(sr_migration_t *migration)
 {
     esp_err_t err = check_result(migration, migration->config->skip_checks, app_follows(migration), false);
+    if (err == ESP_OK) {
+        err = check_otadata(migration);
+    }
     if (err == ESP_OK) {
         err = check_signatures(migration);
     }

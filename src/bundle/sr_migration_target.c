@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define HEAP_GOAL     (48u * 1024u) /**< What a migration takes at the most on 4 MiB of flash. */
-#define HEAP_SLACK    288u          /**< Left for a timer, and for ESP-IDF's search of the table. */
+#define HEAP_SLACK    272u          /**< Left for a timer, and for ESP-IDF's search of the table. */
 #define APP_BEGINNING 3072u         /**< Encoded bytes that most likely hold the first sector of an app. */
 
 static uint32_t heap_left(const sr_migration_t *migration)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "format/sr_boot_choice.h"
 
+#include "format/sr_image.h"
 #include "format/sr_otadata.h"
 #include "format/sr_reader.h"
 #include "format/sr_region.h"
@@ -28,23 +29,31 @@ static const sr_partition_table_entry_t *app_of(const sr_partition_table_t *tabl
     return app != NULL && app->size != 0 ? app : NULL;
 }
 
-/** First app in the bootloader's order: from the index down to factory, then up to the last slot, then the test app. */
-static const sr_partition_table_entry_t *first_app(const sr_partition_table_t *table, int index)
+/**
+ * The app that the bootloader tries after @p skipped others: from the index down to factory, then up to the last slot,
+ * then the test app.
+ * @return NULL if there are no more.
+ */
+static const sr_partition_table_entry_t *tried_app(const sr_partition_table_t *table, int index, unsigned skipped)
 {
     // Slots are counted, not listed: where a number is left out, the last ones are out of reach.
     const unsigned counted = sr_partition_table_ota_slots(table);
     const int slots = (int)(counted < MAX_OTA_SLOTS ? counted : MAX_OTA_SLOTS);
-    const sr_partition_table_entry_t *app = NULL;
-    for (int i = index < slots ? index : slots - 1; i > FACTORY && app == NULL; i--) {
-        app = app_of(table, SR_PARTITION_APP_OTA_0 + (unsigned)i);
+    const int first = index < slots ? index : slots - 1;
+    for (int step = 0; step <= slots; step++) {
+        const int i = step <= first + 1 ? first - step : step - 1;
+        const sr_partition_table_entry_t *app =
+            app_of(table, i == FACTORY ? SR_PARTITION_APP_FACTORY : SR_PARTITION_APP_OTA_0 + (unsigned)i);
+        if (app != NULL && skipped-- == 0) {
+            return app;
+        }
     }
-    if (app == NULL) {
-        app = app_of(table, SR_PARTITION_APP_FACTORY);
-    }
-    for (int i = index + 1; i < slots && app == NULL; i++) {
-        app = app_of(table, SR_PARTITION_APP_OTA_0 + (unsigned)i);
-    }
-    return app != NULL ? app : app_of(table, SR_PARTITION_APP_TEST);
+    return skipped == 0 ? app_of(table, SR_PARTITION_APP_TEST) : NULL;
+}
+
+static const sr_partition_table_entry_t *first_app(const sr_partition_table_t *table, int index)
+{
+    return tried_app(table, index, 0);
 }
 
 static sr_boot_choice_status_t read_otadata(const sr_reader_t *flash, const sr_partition_table_entry_t *partition,
@@ -76,7 +85,7 @@ static const sr_partition_table_entry_t *otadata_of(const sr_partition_table_t *
 sr_boot_choice_status_t sr_boot_choice_make(const sr_reader_t *flash, const sr_partition_table_t *table,
                                             sr_boot_choice_t *choice)
 {
-    *choice = (sr_boot_choice_t){.otadata = otadata_of(table), .sequence = UINT32_MAX};
+    *choice = (sr_boot_choice_t){.otadata = otadata_of(table), .sequence = UINT32_MAX, .index = FACTORY};
     int index = FACTORY;
     bool unconfirmed = false;
     if (choice->otadata != NULL) {
@@ -92,11 +101,35 @@ sr_boot_choice_status_t sr_boot_choice_make(const sr_reader_t *flash, const sr_p
             unconfirmed = entry->state == SR_OTA_PENDING_VERIFY;
         }
     }
+    choice->index = index;
     choice->app = first_app(table, index);
     if (unconfirmed) {
         return SR_BOOT_CHOICE_UNCONFIRMED;
     }
     return choice->app != NULL ? SR_BOOT_CHOICE_OK : SR_BOOT_CHOICE_NO_APP;
+}
+
+const sr_partition_table_entry_t *sr_boot_choice_tried(const sr_partition_table_t *table,
+                                                       const sr_boot_choice_t *choice, unsigned skipped)
+{
+    return tried_app(table, choice->index, skipped);
+}
+
+bool sr_boot_choice_skip_empty(const sr_reader_t *flash, const sr_partition_table_t *table, sr_boot_choice_t *choice)
+{
+    const sr_partition_table_entry_t *app = choice->app;
+    for (unsigned skipped = 1; app != NULL; skipped++) {
+        uint8_t first = 0;
+        if (app->address < flash->size && flash->read(flash->context, app->address, &first, 1) != 0) {
+            return false;
+        }
+        if (first == SR_IMAGE_MAGIC) {
+            choice->app = app;
+            return true;
+        }
+        app = tried_app(table, choice->index, skipped);
+    }
+    return true;
 }
 
 bool sr_boot_choice_make_at(const sr_reader_t *flash, uint32_t table_offset, sr_partition_table_t *table,

@@ -2,7 +2,7 @@
 /** @file
  * Which app ESP-IDF's bootloader tries first: its rules for otadata, factory, OTA slots and test app.
  *
- * Rules: bootloader_utility.c of ESP-IDF's bootloader_support. Whether the app is intact is not looked at.
+ * Rules: bootloader_utility.c of ESP-IDF's bootloader_support. Whether an app is intact is not looked at.
  */
 #pragma once
 
@@ -23,6 +23,7 @@ typedef enum sr_boot_choice_status {
 typedef struct sr_boot_choice {
     const sr_partition_table_entry_t *app; /**< Entry of the table, if the status is OK or UNCONFIRMED; else NULL. */
     const sr_partition_table_entry_t *otadata; /**< Entry of the table; NULL: it has none. */
+    int index;         /**< What otadata selects: the number of an OTA slot, or -1 for the factory app. */
     uint32_t sequence; /**< Of the otadata entry that decided; valid for OK and UNCONFIRMED. UINT32_MAX: none did. */
 } sr_boot_choice_t;
 
@@ -34,6 +35,21 @@ typedef struct sr_boot_choice {
  */
 sr_boot_choice_status_t sr_boot_choice_make(const sr_reader_t *flash, const sr_partition_table_t *table,
                                             sr_boot_choice_t *choice);
+
+/**
+ * The app that the bootloader tries after @p skipped others; the choice's own one after none.
+ * @param choice Of a table that was parsed as @p table.
+ * @return Entry of the table; NULL: there are no more.
+ */
+const sr_partition_table_entry_t *sr_boot_choice_tried(const sr_partition_table_t *table,
+                                                       const sr_boot_choice_t *choice, unsigned skipped);
+
+/**
+ * Goes on from partitions in which no image starts to the first one in which one does, as the bootloader does: it boots
+ * the factory app while otadata selects a slot that is empty. If there is none, the choice stays as it is.
+ * @return false if the flash cannot be read.
+ */
+bool sr_boot_choice_skip_empty(const sr_reader_t *flash, const sr_partition_table_t *table, sr_boot_choice_t *choice);
 
 /**
  * Makes the bootloader's choice by the table that lies at @p table_offset.

@@ -81,6 +81,10 @@ static void read_parts(sr_preflight_work_t *work)
     }
     work->choice_status = sr_boot_choice_make(request->flash, &work->table, &work->choice);
     if (work->choice_status == SR_BOOT_CHOICE_OK) {
+        if (!sr_boot_choice_skip_empty(request->flash, &work->table, &work->choice)) {
+            work->app.status = SR_IMAGE_READ_FAILED;
+            return;
+        }
         const sr_partition_table_entry_t *app = work->choice.app;
         const uint32_t room =
             request->app_follows && app->size > SR_IMAGE_HEADER_SIZE ? SR_IMAGE_HEADER_SIZE : app->size;

@@ -24,6 +24,13 @@
 #define SR_PREFLIGHT_APP        (1u << 5)
 #define SR_PREFLIGHT_VERSION    (1u << 7)
 
+/** What the bootloader will do with a flash as it will be, as far as that was found out. */
+typedef struct sr_preflight_start {
+    uint32_t app;     /**< Address of the app that starts; UINT32_MAX: not known. */
+    uint32_t otadata; /**< Address of the otadata by which it is chosen; UINT32_MAX: there is none, or not known. */
+    bool is_new;      /**< The app is one that is brought. */
+} sr_preflight_start_t;
+
 /** A flash as it will be, and the chip that it is for. */
 typedef struct sr_preflight {
     const sr_reader_t *flash; /**< The whole flash as it will be, as plaintext. */
@@ -38,6 +45,10 @@ typedef struct sr_preflight {
                          checks. */
     bool app_follows; /**< The content of the app is not available yet: only its header is read. */
     uint32_t skip;    /**< SR_PREFLIGHT_... that are switched off. */
+    /** Tells whether anything of what will be in this partition is brought, and not there today. NULL: not asked. */
+    bool (*brings)(void *context, sr_region_t partition);
+    void *brings_context;
+    sr_preflight_start_t *start; /**< [out] Filled in by the check of the app; may be NULL. */
 } sr_preflight_t;
 
 /**
@@ -52,8 +63,9 @@ typedef struct sr_preflight {
  * - TABLE: magic, MD5 if there is one, every partition inside the flash, none over another one, over the bootloader or
  *   over the table, apps at multiples of 64 KiB, data at multiples of 4 KiB, at least one app.
  * - APP: the app that will boot (by otadata, else factory, else the first OTA slot, as the bootloader chooses) is an
- * intact image for this chip, fits its partition, and lies, like otadata, where the chip reaches it. The bootloader is
- * not one that ignores the table, as MCUboot does.
+ * intact image for this chip, fits its partition, and lies, like otadata, where the chip reaches it. Partitions in
+ * which no image starts are passed over, as the bootloader does. If any app is brought, it is one of those. The
+ * bootloader is not one that ignores the table, as MCUboot does.
  * - VERSION: the secure versions of bootloader and app are not below what the eFuses demand. Whether a bootloader
  * checks that of the app is a build option that no file tells; but only a bootloader that does burns the eFuse.
  *

@@ -40,7 +40,10 @@ esp_err_t sr_preflight_chip_check(const sr_preflight_chip_t *verdict, uint32_t s
                                         .today = read_todays_bootloader(verdict->system, &today) ? &today : NULL,
                                         .app_follows = app_follows,
                                         .app_alone = app_alone,
-                                        .skip = skip};
+                                        .skip = skip,
+                                        .brings = verdict->brings,
+                                        .brings_context = verdict->brings_context,
+                                        .start = verdict->start};
         *failed = sr_preflight_check(&request, verdict->workspace, text, text_size);
     }
     return err;
@@ -60,7 +63,8 @@ static sr_region_t chosen_app(const sr_preflight_chip_t *verdict)
 {
     sr_boot_choice_t choice;
     if (!sr_boot_choice_make_at(&verdict->flash, verdict->table_offset, (sr_partition_table_t *)verdict->workspace,
-                                &choice)) {
+                                &choice) ||
+        !sr_boot_choice_skip_empty(&verdict->flash, (const sr_partition_table_t *)verdict->workspace, &choice)) {
         return (sr_region_t){0};
     }
     return (sr_region_t){choice.app->address, choice.app->size};

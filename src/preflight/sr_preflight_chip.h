@@ -6,6 +6,7 @@
 #pragma once
 
 #include "format/sr_reader.h"
+#include "preflight/sr_preflight.h"
 #include "system/sr_system.h"
 
 #include "esp_err.h"
@@ -19,7 +20,10 @@ typedef struct sr_preflight_chip {
     const sr_system_t *system; /**< The system of today. */
     sr_reader_t flash;         /**< All of it, as plaintext. The reader must not use the workspace. */
     uint32_t table_offset;     /**< As in sr_preflight_t. */
-    uint8_t *workspace;        /**< SR_SECTOR_SIZE bytes, aligned for any type: a caller may be short of memory. */
+    bool (*brings)(void *context, sr_region_t partition); /**< As in sr_preflight_t, like the two below. */
+    void *brings_context;
+    sr_preflight_start_t *start;
+    uint8_t *workspace; /**< SR_SECTOR_SIZE bytes, aligned for any type: a caller may be short of memory. */
 } sr_preflight_chip_t;
 
 /**

@@ -180,8 +180,45 @@ static bool check_chosen_app(sr_preflight_work_t *work)
                                place->size, sr_image_status_text(status));
 }
 
+/** The first app that is brought, in the order of the table; NULL: none is. */
+static const sr_partition_table_entry_t *brought_app(const sr_preflight_work_t *work)
+{
+    const sr_preflight_t *request = work->request;
+    for (uint8_t i = 0; i < work->table.count && request->brings != NULL; i++) {
+        const sr_partition_table_entry_t *entry = &work->table.entries[i];
+        if (entry->type == SR_PARTITION_TYPE_APP && request->brings(request->brings_context, region_of(entry))) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+/** What brings an app is meant to start it. Otherwise the old one would go on for ever, and all would look done. */
+static bool check_new_app_starts(sr_preflight_work_t *work)
+{
+    const sr_preflight_t *request = work->request;
+    const sr_partition_table_entry_t *chosen = work->choice.app;
+    const sr_partition_table_entry_t *brought = brought_app(work);
+    const bool is_new = brought != NULL && request->brings(request->brings_context, region_of(chosen));
+    if (request->start != NULL) {
+        *request->start = (sr_preflight_start_t){
+            .app = chosen->address,
+            .otadata = work->choice.otadata != NULL ? work->choice.otadata->address : UINT32_MAX,
+            .is_new = is_new,
+        };
+    }
+    return brought == NULL || is_new ||
+           sr_preflight_refuse(work,
+                               "the new app at 0x%" PRIx32 " would not start: otadata or a factory app selects the one "
+                               "at 0x%" PRIx32 ", which stays; bring otadata that selects the new one",
+                               brought->address, chosen->address);
+}
+
 bool sr_preflight_check_app(sr_preflight_work_t *work)
 {
+    if (work->request->start != NULL) {
+        *work->request->start = (sr_preflight_start_t){.app = UINT32_MAX, .otadata = UINT32_MAX};
+    }
     if (!sr_preflight_has_table(work)) {
         return true;
     }
@@ -191,5 +228,6 @@ bool sr_preflight_check_app(sr_preflight_work_t *work)
     if (!work->request->app_alone && !check_loader_obeys_table(work)) {
         return false;
     }
-    return work->choice_status == SR_BOOT_CHOICE_OK ? check_chosen_app(work) : sr_preflight_refuse_choice(work);
+    return work->choice_status == SR_BOOT_CHOICE_OK ? check_chosen_app(work) && check_new_app_starts(work)
+                                                    : sr_preflight_refuse_choice(work);
 }

@@ -15,13 +15,14 @@
 #include <string.h>
 
 #define BOOTLOADER_ROOM 0x7000u
-#define MAX_REGIONS     4u
+#define MAX_REGIONS     8u
 
 typedef struct fixture {
     api_chip_t chip;
     api_server_t server;
     api_image_t bootloader, mcuboot, app, noise;
     uint8_t table[SR_SECTOR_SIZE];
+    uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
     bundle_region_t regions[MAX_REGIONS];
     unsigned region_count;
     bundle_spec_t spec;
@@ -109,8 +110,13 @@ static void add_table(void)
     add(API_TABLE, SR_SECTOR_SIZE, fixture.table, sizeof(fixture.table));
 }
 
+/* And what selects it. */
 static void add_app(void)
 {
+    if (fixture.spec.partition_table_offset != SR_BUNDLE_NO_TABLE) {
+        image_write_otadata(1, SR_OTA_VALID, fixture.otadata);
+        add(API_OTADATA, sizeof(fixture.otadata), fixture.otadata, sizeof(fixture.otadata));
+    }
     const uint32_t room = (uint32_t)sr_region_align_up((uint32_t)fixture.app.length, SR_SECTOR_SIZE);
     add(API_OTA_0, room, fixture.app.bytes, fixture.app.length);
 }

@@ -54,6 +54,7 @@ static void make_target(void)
     memcpy(target->table, nor_flash_view(fixture.chip.flash) + API_TABLE, sizeof(target->table));
     image_write_otadata(1, UINT32_MAX, target->otadata);
     add_region(BOOTLOADER, API_BOOTLOADER, BOOTLOADER_ROOM, target->bootloader.bytes, target->bootloader.length);
+    add_region(OTADATA, API_OTADATA, sizeof(target->otadata), target->otadata, sizeof(target->otadata));
     add_region(OTA_0, API_OTA_0, API_SLOT_SIZE, target->app.bytes, target->app.length);
 }
 
@@ -417,16 +418,9 @@ static void a_table_with_a_wrong_digest(void **state)
     assert_accepted(&config);
 }
 
-static void select_new_app(void)
-{
-    add_region(OTADATA, API_OTADATA, sizeof(fixture.target.otadata), fixture.target.otadata,
-               sizeof(fixture.target.otadata));
-}
-
 static void an_app_for_another_chip(void **state)
 {
     (void)state;
-    select_new_app();
     set_header(&fixture.target.app, 12, 9);
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_APP, ESP_SELF_REFLASHER_CHECK_APP);
 }
@@ -443,14 +437,12 @@ static void an_app_below_the_secure_version(void **state)
 {
     (void)state;
     reopen((api_options_t){.efuses = {.secure_version = 1}});
-    select_new_app();
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_SECURITY, ESP_SELF_REFLASHER_CHECK_SECURE_VERSION);
 }
 
 static void an_app_for_another_revision(void **state)
 {
     (void)state;
-    select_new_app();
     set_header(&fixture.target.app, 16, 0x7F);
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_REVISION, ESP_SELF_REFLASHER_CHECK_REVISION);
 }
@@ -458,8 +450,15 @@ static void an_app_for_another_revision(void **state)
 static void no_app(void **state)
 {
     (void)state;
-    select_new_app();
     memset(fixture.target.app.bytes, 0xFF, SR_SECTOR_SIZE);
+    assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_APP, ESP_SELF_REFLASHER_CHECK_APP);
+}
+
+/* The old app would go on for ever, and all would look done. */
+static void an_app_that_nobody_starts(void **state)
+{
+    (void)state;
+    fixture.target.regions[OTADATA] = (bundle_region_t){0};
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_APP, ESP_SELF_REFLASHER_CHECK_APP);
 }
 
@@ -468,7 +467,6 @@ static void a_damaged_app(void **state)
 {
     (void)state;
     esp_self_reflasher_plan_t plan;
-    select_new_app();
     fixture.target.app.bytes[fixture.target.app.length - 100] ^= 1;
     write_bundle();
     esp_self_reflasher_bundle_config_t config = from_flash();
@@ -488,7 +486,6 @@ static void a_rollback_that_is_pending(void **state)
     uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
     image_write_otadata(3, SR_OTA_PENDING_VERIFY, otadata);
     api_chip_put(&fixture.chip, API_OTADATA, otadata, sizeof(otadata));
-    select_new_app(); /* Otherwise the app that is rolled back would have to boot once more. */
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_ROLLBACK, ESP_SELF_REFLASHER_CHECK_ROLLBACK);
 }
 
@@ -572,10 +569,12 @@ static void restore_flash(const uint8_t *content)
 
 static void assert_applied(void)
 {
-    const sr_region_t changed[] = {{API_BOOTLOADER, BOOTLOADER_ROOM}, {API_OTA_0, API_SLOT_SIZE}};
+    const sr_region_t changed[] = {
+        {API_BOOTLOADER, BOOTLOADER_ROOM}, {API_OTA_0, API_SLOT_SIZE}, {API_OTADATA, sizeof(fixture.target.otadata)}};
     api_assert_holds(&fixture.chip, changed[0], fixture.target.bootloader);
     api_assert_holds(&fixture.chip, changed[1], fixture.target.app);
-    api_assert_same_outside(&fixture.chip, changed, 2);
+    api_assert_holds(&fixture.chip, changed[2], (api_image_t){fixture.target.otadata, sizeof(fixture.target.otadata)});
+    api_assert_same_outside(&fixture.chip, changed, 3);
 }
 
 static void apply_again(void *context)
@@ -756,6 +755,7 @@ int main(void)
         BUNDLE_TEST(an_app_below_the_secure_version),
         BUNDLE_TEST(an_app_for_another_revision),
         BUNDLE_TEST(no_app),
+        BUNDLE_TEST(an_app_that_nobody_starts),
         BUNDLE_TEST(a_damaged_app),
         BUNDLE_TEST(a_rollback_that_is_pending),
         BUNDLE_TEST(a_running_app_in_the_way_that_can_go_nowhere),

@@ -361,7 +361,7 @@ static void every_cut_of_data_of_the_new_system(void **state)
     (void)state;
     explore(WITH_OTADATA | WITH_NVS | WITH_FILES, 16, 2);
     explore(WITH_OTADATA | WITH_NVS | WITH_FILES, 1, 2);
-    explore(WITH_NVS | WITH_FILES, 3, 2);
+    explore(WITH_OTADATA | WITH_NVS | WITH_FILES, 3, 2);
 }
 
 static void every_cut_of_all_of_it(void **state)

@@ -246,6 +246,8 @@ static void expect_bundle_yields(const char *what, const uint8_t *data, uint32_t
 {
     esp_self_reflasher_plan_t plan;
     const esp_self_reflasher_bundle_config_t config = {.embedded = {API_OTA_0, put_bundle(data, data_size)},
+                                                       .skip_checks =
+                                                           ESP_SELF_REFLASHER_CHECK_APP, /* Nothing selects it. */
                                                        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
     print_message("%s:\n", what);
     start();

@@ -523,9 +523,95 @@ static void app_that_is_damaged(void **state)
     expect_only_refusal(SR_PREFLIGHT_APP, "App that will boot, at 0x10000 in 0x100000 bytes: image checksum differs");
     image_write_otadata(2, SR_OTA_VALID, flash + OTADATA);
     expect_ok();
-    memset(flash + SLOT(1), 0xFF, 0x1000);
+    memset(flash + SLOT(1), 0xFF, 0x1000); /* The bootloader goes on to the next one. */
+    expect_only_refusal(SR_PREFLIGHT_APP, "App that will boot, at 0x10000 in 0x100000 bytes: image checksum differs");
+    memset(flash + SLOT(0), 0xFF, 0x1000);
     expect_only_refusal(SR_PREFLIGHT_APP,
                         "App that will boot, at 0x110000 in 0x100000 bytes: not an image: first byte is not 0xE9");
+}
+
+/** The app at this address passes, and starts in the boot model. */
+static void expect_start(uint32_t address)
+{
+    sr_preflight_start_t start;
+    result.start = &start;
+    assert_int_equal(check(), 0);
+    result.start = NULL;
+    assert_int_equal(start.app, address);
+    static uint8_t copy[FLASH_SIZE];
+    memcpy(copy, flash, sizeof(copy));
+    const boot_chip_t chip = {.chip = result.chip, .revision = result.chip_revision, .partition_table = TABLE};
+    boot_result_t boot;
+    boot_run(&chip, copy, sizeof(copy), NULL, NULL, &boot);
+    assert_true(boot_succeeds(&boot));
+    assert_int_equal(boot.app_offset, address);
+}
+
+/* EMS-ESP as published: a factory app, and otadata that selects a slot which is empty. */
+static void empty_slots_are_passed_over(void **state)
+{
+    (void)state;
+    const sr_partition_table_entry_t entries[] = {
+        nvs, otadata, ota_0, ota_1, {SR_PARTITION_TYPE_APP, 0, SLOT(2), SLOT_SIZE, 0, "factory"}};
+    put_table(entries, 5);
+    put_app(SLOT(2));
+    for (uint32_t sequence = 1; sequence <= 2; sequence++) {
+        put_app(SLOT(0));
+        put_app(SLOT(1));
+        image_write_otadata(sequence, SR_OTA_VALID, flash + OTADATA);
+        expect_start(SLOT(sequence - 1));
+        flash[SLOT(sequence - 1)] = 0; /* Not an image either. */
+        expect_start(sequence == 2 ? SLOT(0) : SLOT(2));
+        flash[SLOT(0)] = 0xFF;
+        expect_start(SLOT(2));
+    }
+    put_app(SLOT(0));
+    flash[SLOT(1)] = 0xFF;
+    flash[SLOT(2)] = 0xFF; /* Slots above the one that is selected come last. */
+    image_write_otadata(2, SR_OTA_VALID, flash + OTADATA);
+    expect_start(SLOT(0));
+    image_write_otadata(1, SR_OTA_VALID, flash + OTADATA);
+    flash[SLOT(0)] = 0xFF;
+    put_app(SLOT(1));
+    expect_start(SLOT(1));
+}
+
+static uint32_t brought[2]; // what the two below say is new
+
+static bool brings(void *context, sr_region_t partition)
+{
+    return context == brought && (partition.address == brought[0] || partition.address == brought[1]) &&
+           partition.size == SLOT_SIZE;
+}
+
+static void an_app_that_is_brought_starts(void **state)
+{
+    (void)state;
+    sr_preflight_start_t start;
+    result.brings = brings;
+    result.brings_context = brought;
+    result.start = &start;
+    put_app(SLOT(1));
+    for (uint32_t sequence = 1; sequence <= 2; sequence++) {
+        image_write_otadata(sequence, SR_OTA_VALID, flash + OTADATA);
+        for (unsigned which = 0; which < 4; which++) {
+            brought[0] = which & 1 ? SLOT(0) : 1;
+            brought[1] = which & 2 ? SLOT(1) : 1;
+            const bool is_new = (which & sequence) != 0;
+            assert_int_equal(check(), which == 0 || is_new ? 0 : SR_PREFLIGHT_APP);
+            assert_int_equal(start.app, SLOT(sequence - 1));
+            assert_int_equal(start.otadata, OTADATA);
+            assert_int_equal(start.is_new, is_new);
+        }
+    }
+    brought[1] = 1;
+    expect_only_refusal(SR_PREFLIGHT_APP,
+                        "the new app at 0x10000 would not start: otadata or a factory app selects the one at "
+                        "0x110000, which stays; bring otadata that selects the new one");
+    flash[SLOT(0) + 0x1000] ^= 1;
+    flash[SLOT(1) + 0x1000] ^= 1;
+    assert_int_equal(check(), SR_PREFLIGHT_APP);
+    assert_int_equal(start.app, UINT32_MAX);
 }
 
 static void app_of_another_chip(void **state)
@@ -638,6 +724,7 @@ static void app_that_follows_is_checked_by_its_header(void **state)
     flash[SLOT(0) + MIN_REVISION + 1] = 301 >> 8;
     assert_int_equal(check(), SR_PREFLIGHT_REVISION);
     flash[SLOT(0)] = 0xFF;
+    flash[SLOT(1)] = 0xFF;
     assert_int_equal(check(), SR_PREFLIGHT_APP);
     const sr_partition_table_entry_t entries[] = {nvs, otadata, {SR_PARTITION_TYPE_APP, 0x10, SLOT(1), 16, 0, "tiny"}};
     put_table(entries, 3);
@@ -950,7 +1037,8 @@ static bool choose(uint32_t *address)
     const sr_reader_t bytes = memory_reader(&window, flash + TABLE, SR_PARTITION_TABLE_SIZE);
     sr_boot_choice_t choice;
     const bool chosen = sr_partition_table_parse(&bytes, 0, table) == SR_PARTITION_TABLE_OK &&
-                        sr_boot_choice_make(&reader, table, &choice) == SR_BOOT_CHOICE_OK;
+                        sr_boot_choice_make(&reader, table, &choice) == SR_BOOT_CHOICE_OK &&
+                        sr_boot_choice_skip_empty(&reader, table, &choice);
     *address = chosen ? choice.app->address : 0;
     free(table);
     return chosen;
@@ -1117,6 +1205,8 @@ int main(void)
         cmocka_unit_test_setup(partitions_over_something_else, set_up),
         cmocka_unit_test_setup(tables_that_name_bootloader_and_table, set_up),
         cmocka_unit_test_setup(app_that_is_damaged, set_up),
+        cmocka_unit_test_setup(empty_slots_are_passed_over, set_up),
+        cmocka_unit_test_setup(an_app_that_is_brought_starts, set_up),
         cmocka_unit_test_setup(app_of_another_chip, set_up),
         cmocka_unit_test_setup(app_that_does_not_fit, set_up),
         cmocka_unit_test_setup(app_that_otadata_selects, set_up),

@@ -63,7 +63,8 @@ def wled_app(workshop):
     """An app update: another build for the slot that does not run."""
     app = (workshop.fixtures / flash_dumps.WLED_APP).read_bytes()
     return (flash_dumps.wled(workshop.fixtures),
-            workshop.bundle("0x10000", workshop.file(other_version(app)), "--keep-bootloader"))
+            workshop.bundle("0x10000", workshop.file(other_version(app)), "0xe000", workshop.file(flash_dumps.otadata(3)),
+                            "--keep-bootloader"))
 
 
 def table_only(workshop):

@@ -30,7 +30,7 @@ MOST_HEAP = 48 << 10
 PLAN = {"refusal", "refusal_text", "sectors_total", "sectors_right", "sectors_to_write", "sectors_boot_path",
         "sectors_moved", "bytes_to_download", "flash_ms_typical", "flash_ms_maximum", "window_ms_typical",
         "window_ms_maximum", "must_relocate", "relocate_to", "staging_address", "recovery_address", "relocation",
-        "relocation_ms_typical", "relocation_ms_maximum", "sectors_left", "sequence", "installed"}
+        "relocation_ms_typical", "relocation_ms_maximum", "sectors_left", "sequence", "installed", "app_address"}
 ROUNDS = 40
 VENV = os.environ.get("SELF_REFLASHER_VENV")
 ESPTOOL = shutil.which("esptool", path=f"{VENV}/bin" if VENV else None)
@@ -255,7 +255,7 @@ class Update(BundleTest):
             told = subprocess.run([ESPTOOL, "image-info", newer], check=True, capture_output=True, text=True).stdout
             self.assertRegex(told, r"Checksum: 0x\w+ \(valid\)")
             self.assertRegex(told, r"(?i)validation hash: \w+ \(valid\)")
-        bundle = self.pack("newer.srb", "0x10000", newer)
+        bundle = self.pack("newer.srb", "0x10000", newer, "0xe000", self.write("otadata.bin", flash_dumps.otadata(3)))
         before = flash_dumps.wled(FIXTURES)
         flash = self.write("older.bin", before)
         planned = self.run_json(0, "diff", bundle, flash)
@@ -266,14 +266,55 @@ class Update(BundleTest):
         self.tell("newer over older", answer)
         self.assertEqual(answer["result"], "ESP_OK")
         content = newer.read_bytes()
-        self.assert_same(after, before[:0x10000] + content + before[0x10000 + len(content):])
+        self.assert_same(after, before[:0xE000] + flash_dumps.otadata(3) + content + before[0x10000 + len(content):])
         self.assertEqual(answer["bytes_downloaded"], planned["bytes_to_download"])
         self.assertEqual(answer["plan"]["bytes_to_download"], planned["bytes_to_download"])
         self.assertLess(answer["bytes_downloaded"], bundle.stat().st_size / 2)
-        self.assertEqual(answer["sectors_written"], planned["sectors_to_program"])
+        # And the record of the last step, which is otadata: mark, list, two sectors of manifest, otadata's.
+        self.assertEqual(answer["sectors_written"], planned["sectors_to_program"] + 5)
         self.assertLessEqual(len(requests), planned["chunks"] + 1)
         self.assertEqual(len({connection for connection, *_ in requests}), 1)
         self.assertEqual(answer["window_ms"], 0)
+
+
+class NewAppStarts(BundleTest):
+    """If a bundle brings an app, that one starts when all is done, whatever is in otadata; or nothing is touched."""
+
+    def wled_bundle(self, *arguments):
+        app = bytearray((FIXTURES / flash_dumps.WLED_APP).read_bytes())
+        app[0x30:0x30 + 5] = b"9.9.9"
+        system = (FIXTURES / flash_dumps.WLED_SYSTEM).read_bytes()
+        return self.pack("wled.srb", "0x1000", self.write("boot.bin", system[0x1000:0x8000]), "0x8000",
+                         self.write("table.bin", system[0x8000:0x8C00]), "0x10000",
+                         self.write("new.bin", flash_dumps.reseal(app)), *arguments)
+
+    def devices(self):
+        """WLED in each slot, each with any otadata; and after a fallback, as the slot that is selected is empty."""
+        content = flash_dumps.wled(FIXTURES)
+        for sequence in (1, 2, 3, 0x80000002):
+            yield content[:0xE000] + flash_dumps.otadata(sequence) + content[0x10000:], 0x10000 + (sequence - 1) % 2 * 0x180000
+        yield content[:0x10000] + b"\xff" * 0x180000 + content[0x190000:], 0x190000
+        yield content[:0xE000] + flash_dumps.otadata(1) + b"\xff" * 0x180000 + content[0x190000:], 0x190000
+
+    def test_otadata_that_pack_adds(self):
+        bundle = self.wled_bundle()
+        for content, app in self.devices():
+            flash = self.write("device.bin", content)
+            answer, after = self.simulate(0, flash, "--bundle", bundle)
+            self.assertEqual((answer["boot_before"]["app_offset"], answer["boot"]["app_offset"]), (app, 0x10000))
+            self.assertEqual((answer["plan"]["app_address"], answer["new_app_missed"]), (0x10000, False))
+            self.assertIn(b"9.9.9", after[0x10000:0x10040])
+
+    def test_otadata_that_is_kept(self):
+        bundle = self.wled_bundle("--keep", "otadata")
+        for content, app in self.devices():
+            # It would have to move, and be selected at its new place; or it is the one that starts today.
+            flash = self.write("device.bin", content)
+            answer, after = self.simulate(1, flash, "--bundle", bundle)
+            self.assertEqual((answer["result"], answer["plan"]["refusal"]), ("ESP_ERR_SELF_REFLASHER_REFUSED", "app"))
+            self.assertIn("would not start", answer["message"])
+            self.assertEqual(answer["erases"] + answer["programs"], 0)
+            self.assertEqual(after, content)
 
 
 class Damage(BundleTest):

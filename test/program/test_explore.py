@@ -133,7 +133,7 @@ class Small(ExploreTest):
         app = bytearray(self.flash.read_bytes()[0x210000:])
         length = len(app.rstrip(b"\xff"))
         path = self.write("app.bin", app[:length])
-        bundle = self.pack("app.srb", "0x10000", path)
+        bundle = self.pack("app.srb", "0xd000", self.write("select.bin", flash_dumps.otadata(2)), "0x10000", path)
         answer = self.explore(0, self.flash, "--sample", 40, *bundle)
         self.assertEqual((answer["window_ms"], answer["outcomes"]["does_not_boot"]),
                          ({"typical": 0, "maximum": 0}, 0))

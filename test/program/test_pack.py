@@ -21,6 +21,7 @@ import tempfile
 import unittest
 import zlib
 
+import flash_dumps
 import runner
 
 PROGRAM, DEMO_IMAGES = map(os.path.abspath, sys.argv[1:3])
@@ -441,7 +442,7 @@ include(@INCLUDE@)
         status, output, folder = self.build("self_reflasher_create_bundle()")
         self.assertEqual(status, 0, output)
         report = self.run_json(0, "inspect", folder / "demo.srb")
-        self.assertEqual([region["offset"] for region in report["regions"]], [0x1000, 0x8000, 0x210000])
+        self.assertEqual([region["offset"] for region in report["regions"]], [0x1000, 0x8000, 0xD000, 0x210000])
         self.assertIsNone(report["key_id"])
 
     def test_options(self):
@@ -825,6 +826,77 @@ class Moves(PackTest):
         self.assertRegex(result.stderr, "warning: .*--base")
         self.assertIn("keeps or moves", result.stdout)
         self.assertEqual((self.dir / "x.bin").read_bytes()[0xC000:0x10000], b"\xff" * 0x4000)
+
+
+class Otadata(PackTest):
+    """What no input brings selects, on a device, one of its old apps."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.app = cls.write("slot.bin", flash_dumps.tiny_app("2.0"))
+        cls.slots = ((b"nvs", 1, 2, 0x9000, 0x4000), (b"otadata", 1, 0, 0xD000, 0x2000), (b"app0", 0, 0x10, 0x10000, 0x100000),
+                     (b"app1", 0, 0x11, 0x110000, 0x100000))
+        cls.factory = (*cls.slots, (b"factory", 0, 0, 0x210000, 0x100000))
+
+    def packed(self, rows, *arguments, status=0):
+        """The bundle's content of otadata (None: it has none), and what pack said."""
+        table = self.write("rows.bin", flash_dumps.table(rows)[:0xC00])
+        bundle = self.dir / "otadata.srb"
+        result = run("pack", "-o", bundle, "--chip", "esp32", "0x1000", self.bootloader, "0x8000", table, *arguments)
+        self.assertEqual(result.returncode, status, result.stderr)
+        if status != 0:
+            return None, result.stderr
+        merged = self.dir / "otadata-merged.bin"
+        run("extract", bundle, "-o", merged)
+        regions = [region for region in self.run_json(0, "inspect", bundle)["regions"]
+                   if region["offset"] <= 0xD000 < region["offset"] + region["size"]]
+        return (merged.read_bytes()[0xD000:0xF000] if regions else None), result.stderr
+
+    def test_what_blank_otadata_starts(self):
+        blank = b"\xff" * 0x2000
+        for rows, place, label in ((self.slots, "0x10000", "app0"), (self.factory, "0x210000", "factory")):
+            content, told = self.packed(rows, place, self.app)
+            self.assertEqual(content, blank)
+            self.assertIn(f"it is erased, so that {label} starts", told)
+
+    def test_what_has_to_be_selected(self):
+        # Whatever the device has in front of it in the bootloader's order stays there, and might start.
+        for rows, place, sequence, label in ((self.slots, "0x110000", 2, "app1"), (self.factory, "0x10000", 1, "app0"),
+                                             (self.factory, "0x110000", 2, "app1")):
+            content, told = self.packed(rows, place, self.app)
+            self.assertEqual(content, flash_dumps.otadata(sequence))
+            self.assertIn(f"it is written, so that {label} starts", told)
+        content, _ = self.packed(self.factory, "0x10000", self.app, "--erase", "factory")
+        self.assertEqual(content, b"\xff" * 0x2000)
+
+    def test_half_of_it(self):
+        half = self.write("half.bin", flash_dumps.otadata(2)[:0x1000])
+        for place in ("0xd000", "0xe000"):
+            content, told = self.packed(self.slots, "0x10000", self.app, place, half)
+            self.assertEqual(content, b"\xff" * 0x2000)
+            self.assertIn("so that app0 starts", told)
+
+    def test_all_of_it(self):
+        for sequence, starts in ((1, True), (2, False)):
+            both = self.write("both.bin", flash_dumps.otadata(sequence))
+            content, told = self.packed(self.slots, "0x10000", self.app, "0xd000", both)
+            self.assertEqual(content, flash_dumps.otadata(sequence))
+            self.assertEqual("may select an app in app1 that stays on the device" in told, not starts)
+        content, told = self.packed(self.slots, "0x10000", self.app, "0xd000", both, "--erase", "app1")
+        self.assertNotIn("may select", told)
+
+    def test_kept_on_purpose(self):
+        content, told = self.packed(self.slots, "0x10000", self.app, "--keep", "otadata")
+        self.assertIsNone(content)
+        self.assertIn("may select an app that stays on the device", told)
+
+    def test_without_an_app_or_a_table(self):
+        content, told = self.packed(self.slots)
+        self.assertIsNone(content)
+        self.assertNotIn("otadata", told)
+        result = run("pack", "-o", self.dir / "x.srb", "--chip", "esp32", "0x10000", self.app)
+        self.assertNotIn("note:", result.stderr)
 
 
 class Settings(PackTest):

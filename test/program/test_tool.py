@@ -19,6 +19,7 @@ import threading
 import unicodedata
 import unittest
 
+import flash_dumps
 import runner
 
 PROGRAM, DEMO_IMAGES = sys.argv[1:3]
@@ -503,8 +504,27 @@ class Simulate(ToolTest):
         destination = ("0x10000+0x10000", self.mcuboot)
         self.assert_refused("ESP_ERR_SELF_REFLASHER_NO_STAGING", *destination, flash=path)
         self.assert_refused("ESP_ERR_SELF_REFLASHER_RUNNING_APP", "--running", "0x10000", *destination, flash=path)
-        answer, _ = self.simulate(0, path, "--running", "0x10000", "0x210000+0x10000", "flash:0x1000+0x6000")
+        answer, _ = self.simulate(0, path, "--running", "0x10000", "0x210000+0x10000", "flash:0x8000+0x1000")
         self.assertEqual((answer["boot_before"]["app_offset"], answer["boot"]["app_offset"]), (0x210000, 0x10000))
+
+    def test_an_app_that_nothing_selects_is_no_success(self):
+        """The old app goes on for ever; nothing is refused, as images know no otadata."""
+        content = bytearray(self.flash.read_bytes())
+        content[0x3F0000:0x3F2000] = flash_dumps.otadata(2)
+        flash = self.write("select.bin", content)
+        app = ("0x10000+1M", "flash:0x210000+0xd0000")
+        answer, after = self.simulate(1, flash, *app)
+        self.assertEqual((answer["result"], answer["new_app_missed"]), ("ESP_OK", True))
+        self.assertIn("otadata", answer["way_out"])
+        self.assertEqual(after[0x10000:0xE0000], content[0x210000:0x2E0000])
+        result = run("simulate", "--flash", flash, *app)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("written, but the new app does not start", result.stdout)
+        explored = run("explore", "--flash", flash, "--sample", 1, "--torn", 1, *app)
+        self.assertEqual(explored.returncode, 1)
+        self.assertIn("starts in the end", explored.stderr)
+        answer, _ = self.simulate(0, flash, *app, "0xd000", "flash:0x3f0000+0x2000")
+        self.assertEqual((answer["new_app_missed"], answer["boot"]["app_offset"]), (False, 0x10000))
 
     def test_real_firmware(self):
         if not FIXTURES.exists():

@@ -10,6 +10,7 @@
 #include "tool/report/explore_report.h"
 #include "tool/run/field_app.h"
 #include "tool/run/migration_options.h"
+#include "tool/run/simulate_report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -204,6 +205,19 @@ static int report(const explore_arguments_t *arguments, const migration_input_t 
     return result->failures == 0 ? STATUS_OK : STATUS_NO;
 }
 
+/** What the images leave boots, and is the old app: nothing of that is a failure of a power loss. */
+static int check_new_app(const migration_input_t *input, const explore_result_t *result)
+{
+    const migration_t *migration = &input->migration;
+    const uint32_t app = result->run.after.app_offset;
+    return migration_misses_new_app(migration, result->flash, result->size, app)
+               ? complain(STATUS_NO,
+                          "the images bring an app, and without any power loss the one at 0x%" PRIx32
+                          " starts in the end: " SIMULATE_OLD_APP_WAY_OUT,
+                          app)
+               : STATUS_OK;
+}
+
 static int explore(const explore_arguments_t *arguments, const migration_input_t *input)
 {
     const migration_t *migration = &input->migration;
@@ -230,7 +244,10 @@ static int explore(const explore_arguments_t *arguments, const migration_input_t
     explore_result_t result;
     field_app_set(migration);
     const explore_status_t found = explore_run(&config, &result);
-    const int status = found == EXPLORE_OK ? report(arguments, input, &result) : complain_status(input, found, &result);
+    int status = found == EXPLORE_OK ? report(arguments, input, &result) : complain_status(input, found, &result);
+    if (found == EXPLORE_OK && status == STATUS_OK) {
+        status = check_new_app(input, &result);
+    }
     explore_result_free(&result);
     free(regions);
     return status;

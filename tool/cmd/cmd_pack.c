@@ -11,6 +11,7 @@
 #include "tool/pack/inputs.h"
 #include "tool/pack/pack_initial.h"
 #include "tool/pack/pack_moves.h"
+#include "tool/pack/pack_otadata.h"
 #include "tool/pack/pack_result.h"
 #include "tool/report/bundle_report.h"
 
@@ -399,6 +400,47 @@ static int set_moves(const pack_arguments_t *arguments, pack_result_t *result, f
     return status;
 }
 
+/** True if the user keeps a place, or something moves there. */
+static bool is_reserved(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves,
+                        sr_region_t place)
+{
+    bool reserved = false;
+    for (size_t i = 0; i < arguments->word_count; i++) {
+        sr_region_t kept;
+        reserved |= arguments->words[i].key == KEY_KEEP &&
+                    flash_region_parse(arguments->words[i].text, &result->table, &kept) == STATUS_OK &&
+                    sr_region_overlaps(kept, place);
+    }
+    for (unsigned i = 0; i < moves->count; i++) {
+        reserved |= sr_region_overlaps(moves->list[i].destination, place);
+    }
+    return reserved;
+}
+
+/** What a device has in otadata selects one of its old apps: the new one is made to start. */
+static void settle_otadata(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves,
+                           flash_layout_t *layout)
+{
+    const bool reserved = is_reserved(arguments, result, moves, pack_otadata_place(result));
+    const pack_otadata_t done = pack_otadata_settle(result, layout, reserved);
+    switch (done.kind) {
+    case PACK_OTADATA_LEFT:
+        return;
+    case PACK_OTADATA_ERASED:
+    case PACK_OTADATA_WRITTEN:
+        complain(STATUS_OK, "note: no input brings otadata, at 0x%" PRIx32 ": it is %s, so that %s starts",
+                 done.place.address, done.kind == PACK_OTADATA_ERASED ? "erased" : "written", done.label);
+        return;
+    case PACK_OTADATA_OTHER:
+        complain(STATUS_OK,
+                 "warning: otadata at 0x%" PRIx32
+                 " may select an app%s%s that stays on the device: the bundle is refused "
+                 "there, unless it selects one that is packed",
+                 done.place.address, done.label[0] != '\0' ? " in " : "", done.label);
+        return;
+    }
+}
+
 static int keep_bootloader(const pack_result_t *result, flash_layout_t *layout)
 {
     if (result->table_offset == SR_BUNDLE_NO_TABLE) {
@@ -439,6 +481,9 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
     }
     if (status == STATUS_OK) {
         status = set_moves(arguments, result, *layout, moves);
+    }
+    if (status == STATUS_OK) {
+        settle_otadata(arguments, result, moves, *layout);
     }
     if (status == STATUS_OK) {
         status = set_initial(arguments, result, *layout);

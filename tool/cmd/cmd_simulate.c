@@ -104,6 +104,9 @@ static html_end_t find_end(const simulate_report_t *what)
     if (!boot_succeeds(&what->after->boot)) {
         return HTML_NO_BOOT;
     }
+    if (simulate_report_end(what) == SIMULATE_OLD_APP) {
+        return HTML_OLD_APP;
+    }
     return result->operation_count > 0 ? HTML_DONE : HTML_UNCHANGED;
 }
 
@@ -162,7 +165,7 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
     } else {
         simulate_report_print(&what);
     }
-    const bool good = result->error == ESP_OK && boot_succeeds(&what.after->boot);
+    const bool good = simulate_report_end(&what) == SIMULATE_GOOD;
     const int written = arguments->html_path != NULL ? write_html(arguments, &what, good) : STATUS_OK;
     contents_free((contents_t *)what.before);
     contents_free((contents_t *)what.after);

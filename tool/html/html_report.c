@@ -51,8 +51,13 @@ void html_date(FILE *out)
 static const char *end_word(const html_report_t *report)
 {
     static const char *const words[] = {
-        [HTML_DONE] = "Done",       [HTML_UNCHANGED] = "Nothing to do", [HTML_REFUSED] = "Refused",
-        [HTML_STOPPED] = "Stopped", [HTML_FAILED] = "Failed",           [HTML_NO_BOOT] = "Does not boot",
+        [HTML_DONE] = "Done",
+        [HTML_UNCHANGED] = "Nothing to do",
+        [HTML_REFUSED] = "Refused",
+        [HTML_STOPPED] = "Stopped",
+        [HTML_FAILED] = "Failed",
+        [HTML_NO_BOOT] = "Does not boot",
+        [HTML_OLD_APP] = "Old app starts",
     };
     if (report->end == HTML_EXPLORED) {
         return report->good ? "No failure" : "Failures";
@@ -74,6 +79,8 @@ static const char *end_meaning(const html_report_t *report)
                                                    : "It ended half-way, and the chip does not boot any more.";
     case HTML_NO_BOOT:
         return "All was written, and what was written does not boot.";
+    case HTML_OLD_APP:
+        return "All was written, and the new app does not start.";
     default:
         return NULL;
     }

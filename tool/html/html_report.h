@@ -17,6 +17,7 @@ typedef enum html_end {
     HTML_STOPPED,   /**< An error that is no refusal, before anything was written: of the network, for example. */
     HTML_FAILED,    /**< An error after something was written. */
     HTML_NO_BOOT,   /**< It was done, and what it left does not boot. */
+    HTML_OLD_APP,   /**< It was done, and the app that starts is not the one that was brought. */
     HTML_EXPLORED,  /**< Done, and tried with power losses; `explored` says with what result. */
 } html_end_t;
 

@@ -4,6 +4,9 @@
 #include "esp_crt_bundle.h"
 #include "esp_ota_ops.h"
 #include "esp_system.h"
+#include "format/sr_image.h"
+#include "format/sr_partition_table.h"
+#include "tool/base/chip_options.h"
 #include "tool/run/progress.h"
 
 #include <stdio.h>
@@ -242,6 +245,32 @@ static void assess(migration_result_t *result)
     free(log);
 }
 
+/** True if one of the images covers this address. */
+static bool is_brought(const migration_t *migration, uint32_t address)
+{
+    for (size_t i = 0; i < migration->step_count; i++) {
+        const addr_region_t place = migration->steps[i].destination;
+        if (address >= place.region_address && address - place.region_address < place.region_size) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool migration_misses_new_app(const migration_t *migration, const uint8_t *flash, uint32_t size, uint32_t app)
+{
+    sr_partition_table_t table;
+    chip_read_table(flash, size, migration->chip.partition_table, &table);
+    for (unsigned i = 0; i < table.count && !is_brought(migration, app); i++) {
+        const sr_partition_table_entry_t *entry = &table.entries[i];
+        if (entry->type == SR_PARTITION_TYPE_APP && entry->address < size && flash[entry->address] == SR_IMAGE_MAGIC &&
+            is_brought(migration, entry->address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool run_recorded(const migration_t *migration, migration_result_t *result)
 {
     flash_record_t *record = flash_record_new(migration->flash);
@@ -283,6 +312,7 @@ bool migration_run(const migration_t *migration, migration_result_t *result)
     if (shared != MAP_FAILED && log_file >= 0) {
         state = shared;
         state->plan.relocate_to = state->plan.staging_address = state->plan.recovery_address = UINT32_MAX;
+        state->plan.app_address = UINT32_MAX;
         ran = run_recorded(migration, result);
     }
     if (shared != MAP_FAILED) {

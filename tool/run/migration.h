@@ -69,6 +69,13 @@ esp_err_t migration_step(const migration_t *migration, const migration_step_t *s
                          esp_self_reflasher_handle_t *handle);
 
 /**
+ * True if the images bring an app, in a partition of the table that is there in the end, and another one starts.
+ * @param flash, size What the migration left.
+ * @param app Address of the app that starts then.
+ */
+bool migration_misses_new_app(const migration_t *migration, const uint8_t *flash, uint32_t size, uint32_t app);
+
+/**
  * Runs all steps, or applies the bundle, and restarts the chip, as an app in the field does; after the first error it
  * stops.
  * @param[out] result migration_result_free() is due in any case.

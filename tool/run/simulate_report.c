@@ -23,9 +23,31 @@ static void print_time(const char *key, uint64_t typical_us, uint64_t maximum_us
     printf("%.3f s, at most %.3f s\n", (double)typical_us / 1e6, (double)maximum_us / 1e6);
 }
 
+simulate_end_t simulate_report_end(const simulate_report_t *report)
+{
+    const migration_t *migration = report->migration;
+    const uint32_t planned = report->result->plan.app_address;
+    const boot_result_t *boot = &report->after->boot;
+    if (report->result->error != ESP_OK) {
+        return SIMULATE_FAILED;
+    }
+    if (!boot_succeeds(boot)) {
+        return SIMULATE_NO_BOOT;
+    }
+    const uint8_t *flash = nor_flash_view(migration->flash);
+    const bool misses =
+        migration->bundle != NULL
+            ? planned != UINT32_MAX && planned != boot->app_offset
+            : migration_misses_new_app(migration, flash, nor_flash_size(migration->flash), boot->app_offset);
+    return misses ? SIMULATE_OLD_APP : SIMULATE_GOOD;
+}
+
 const char *simulate_report_way_out(const simulate_report_t *report)
 {
     const migration_result_t *result = report->result;
+    if (simulate_report_end(report) == SIMULATE_OLD_APP) {
+        return SIMULATE_OLD_APP_WAY_OUT;
+    }
     return result->error == ESP_ERR_SELF_REFLASHER_REFUSED ? way_out_of_refusal(result->plan.refusal)
                                                            : way_out_of_error(result->error);
 }
@@ -34,6 +56,13 @@ static void print_result(const simulate_report_t *report)
 {
     const migration_result_t *result = report->result;
     terminal_key("result");
+    if (simulate_report_end(report) == SIMULATE_OLD_APP) {
+        terminal_print(STYLE_BAD, "written, but the new app does not start");
+        putchar('\n');
+        terminal_key("way out");
+        terminal_wrap(SIMULATE_OLD_APP_WAY_OUT, 15, 15);
+        return;
+    }
     if (result->error == ESP_OK) {
         terminal_print(STYLE_GOOD, "done");
         putchar('\n');
@@ -285,6 +314,7 @@ static cJSON *plan_json(const esp_self_reflasher_plan_t *plan)
     cJSON_AddNumberToObject(json, "sectors_left", plan->sectors_left);
     cJSON_AddNumberToObject(json, "sequence", plan->sequence);
     cJSON_AddBoolToObject(json, "installed", plan->installed);
+    add_address(json, "app_address", plan->app_address);
     return json;
 }
 
@@ -303,6 +333,7 @@ static void add_result(cJSON *json, const simulate_report_t *report)
         cJSON_AddNumberToObject(json, "failed_step", (double)result->failed_step + 1);
     }
     cJSON_AddStringToObject(json, "message", result->message);
+    cJSON_AddBoolToObject(json, "new_app_missed", simulate_report_end(report) == SIMULATE_OLD_APP);
     add_text(json, "way_out", simulate_report_way_out(report));
 }
 

@@ -15,6 +15,19 @@ typedef struct simulate_report {
     const contents_t *before, *after;
 } simulate_report_t;
 
+/** How a rehearsal ended. */
+typedef enum simulate_end {
+    SIMULATE_GOOD,
+    SIMULATE_FAILED,  /**< With an error. */
+    SIMULATE_NO_BOOT, /**< The flash that it left does not boot. */
+    SIMULATE_OLD_APP, /**< An app was brought, and another one starts. */
+} simulate_end_t;
+
+simulate_end_t simulate_report_end(const simulate_report_t *report);
+
+#define SIMULATE_OLD_APP_WAY_OUT                                                                                       \
+    "otadata, or a factory app, selects another one: bring otadata along, or put the app where otadata looks for it"
+
 /** What can be done about a refusal. @return NULL if nothing is known, or needed. */
 const char *simulate_report_way_out(const simulate_report_t *report);
 
