@@ -1241,6 +1241,32 @@ static void only_copy_of_moved_data_is_kept(void **state)
     expect_finished();
 }
 
+/* What went straight to its new place is not in the record. With the old place written over, a new start would move
+ * what is there by then. */
+static void moved_data_at_its_place_is_not_moved_again(void **state)
+{
+    (void)state;
+    uint8_t *bytes = nor_flash_bytes(flash);
+    memcpy(bytes + MOVED, bytes + SMALL_NVS, SMALL_NVS_SIZE);
+    memcpy(before, bytes, SMALL_FLASH_SIZE);
+    for (unsigned written = 0; written < 2; written++) {
+        memcpy(bytes, before, SMALL_FLASH_SIZE);
+        make_bundle(&moving_target, own_private);
+        start_record(&system_target);
+        add_range(SR_RECORD_OTADATA, SMALL_OTADATA, 2 * SECTOR);
+        record_note_boot_path(&record, nor_flash_view(flash));
+        put(RECORD);
+        dead_says = ESP_ERR_TIMEOUT;
+        kill(SMALL_NVS + written * SECTOR, 0, 0, 0);
+        assert_int_equal(run(resume), SIM_END_RETURNED);
+        assert_int_equal(job->err, ESP_ERR_TIMEOUT);
+        assert_int_equal(has_record(), written);
+        kill(0, 0, 0, 0);
+        free(bundle);
+        bundle = NULL;
+    }
+}
+
 static void reasons_are_told(void **state)
 {
     (void)state;
@@ -1300,6 +1326,7 @@ int main(void)
         TEST(record_that_stays_hides_no_other_one),
         TEST(mark_that_stays_does_not_keep_other_bundles_out),
         TEST(only_copy_of_moved_data_is_kept),
+        TEST(moved_data_at_its_place_is_not_moved_again),
         TEST(reasons_are_told),
     };
     return cmocka_run_group_tests(tests, make_keys, NULL);
