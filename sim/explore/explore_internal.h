@@ -111,6 +111,25 @@ bool explore_power_loss_in_commit(const explore_trace_t *trace, const explore_po
  *  without memory. */
 uint8_t *explore_owned(const explore_config_t *config, const uint8_t *final);
 
+/** A sector as the bootloader leaves it when it writes otadata at a start. */
+typedef struct explore_boot_write {
+    uint32_t address;
+    uint8_t bytes[SR_SECTOR_SIZE];
+} explore_boot_write_t;
+
+typedef struct explore_boot_writes {
+    explore_boot_write_t *list; /**< Owned: explore_boot_writes_free(). */
+    uint32_t count;
+} explore_boot_writes_t;
+
+/** Adds what the bootloader writes at the starts of a flash that follow one another without an app that writes.
+ *  @param[in,out] writes Zero at first. @return false without memory. */
+bool explore_find_boot_writes(const explore_config_t *config, const uint8_t *flash, explore_boot_writes_t *writes);
+void explore_boot_writes_free(explore_boot_writes_t *writes);
+
+/** True if a sector holds what a start has made of it. */
+bool explore_is_boot_write(const explore_boot_writes_t *writes, uint32_t address, const uint8_t *sector);
+
 /** What a sector may hold after a power loss. */
 typedef enum explore_role {
     EXPLORE_ROLE_KEPT,   /**< As it was. */

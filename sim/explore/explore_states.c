@@ -28,8 +28,9 @@ typedef struct worker {
     const explore_trace_t *trace;
     const uint8_t *final;
     board_t *board;
-    explore_starts_t starts; /**< Of the uncut run. */
-    uint8_t *role;           /**< For each sector: an explore_role_t. */
+    explore_starts_t starts;           /**< Of the uncut run. */
+    explore_boot_writes_t boot_writes; /**< Of the flash before and of the one in the end. */
+    uint8_t *role;                     /**< For each sector: an explore_role_t. */
     boot_classifier_t classifier;
     explore_cursor_t cursor;
     nor_flash_t *flash;
@@ -51,7 +52,8 @@ static rest_t what_is_left(const worker_t *worker, const uint8_t *flash, uint32_
         const uint8_t *now = flash + at;
         const explore_role_t role = (explore_role_t)worker->role[at / SR_SECTOR_SIZE];
         const uint8_t *wanted = role == EXPLORE_ROLE_KEPT ? worker->config->flash : worker->final;
-        if (role == EXPLORE_ROLE_FREE || memcmp(now, wanted + at, SR_SECTOR_SIZE) == 0) {
+        if (role == EXPLORE_ROLE_FREE || memcmp(now, wanted + at, SR_SECTOR_SIZE) == 0 ||
+            explore_is_boot_write(&worker->boot_writes, at, now)) {
             continue;
         }
         *where = rest == REST_NOTHING ? at : *where;
@@ -311,12 +313,15 @@ bool explore_states(const explore_config_t *config, const explore_trace_t *trace
     worker_t worker = {.config = config, .trace = trace, .final = result->flash, .board = shared};
     worker.role = explore_roles(config, trace, result->flash);
     memcpy(worker.board->states, result->states, states_size);
-    const bool done = worker.role != NULL && run_workers(&worker, result->state_count);
+    const bool done = worker.role != NULL && explore_find_boot_writes(config, config->flash, &worker.boot_writes) &&
+                      explore_find_boot_writes(config, result->flash, &worker.boot_writes) &&
+                      run_workers(&worker, result->state_count);
     if (done) {
         memcpy(result->states, worker.board->states, states_size);
         result->nested_count = __atomic_load_n(&worker.board->nested, __ATOMIC_SEQ_CST);
         count_outcomes(result);
     }
+    explore_boot_writes_free(&worker.boot_writes);
     free(worker.role);
     munmap(shared, board_size);
     return done;

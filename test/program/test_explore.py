@@ -100,6 +100,15 @@ class Small(ExploreTest):
         answer = self.explore(0, self.flash, "--full", "--cuts", 3, *self.pack("table.srb", "0x8000", table))
         self.assertGreater(answer["nested_power_losses"], 0)
 
+    def test_what_the_boot_itself_writes_is_no_failure(self):
+        """A device fresh from a web installer: otadata is blank, and the first start after a power loss writes it."""
+        content = bytearray(self.flash.read_bytes())
+        content[0xD000:0xF000] = b"\xff" * 0x2000
+        flash = self.write("fresh.bin", content)
+        table = self.write("table.bin", renamed_nvs(content[0x8000:0x8C00]))
+        answer = self.explore(0, flash, "--full", "--cuts", 2, *self.pack("fresh.srb", "0x8000", table))
+        self.assertGreater(answer["outcomes"]["old_finishes"], 0)
+
     def test_running_app(self):
         """An app other than the one that boots runs the migration, until a cut; it is relocated, too, if it is in the way."""
         content = bytearray(self.flash.read_bytes())
