@@ -29,8 +29,10 @@ typedef struct boot_chip {
     uint16_t revision;        /**< major * 100 + minor; 0: 300 for esp32 (as in the oracle); for the others it means not
                                    known, and every image's demand on the revision counts as met. */
     bool revision_told;       /**< 0 does not mean that, but v0.0. */
-    uint32_t partition_table; /**< Offset; 0: 0x8000. */
-    bool rollback;            /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
+    uint32_t partition_table; /**< Where the bootloader looks for the table, as it was built; 0: 0x8000. */
+    uint32_t new_partition_table;       /**< The same for any bootloader but `old_loader`; 0: as for that one. */
+    uint8_t old_loader[SR_SHA256_SIZE]; /**< Digest of the bootloader for which `partition_table` holds, boot_code_t. */
+    bool rollback;                      /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
     uint32_t recovery; /**< Offset of the recovery bootloader as burnt into the eFuse, a multiple of 0x1000; 0: not
                             burnt. Means nothing where boot_rom_knows_recovery() says no. */
     sr_chip_efuses_t efuses; /**< What the eFuses demand of images. A block revision of 0 means not known: every
@@ -78,6 +80,9 @@ typedef void (*boot_trace_t)(void *context, uint32_t address, uint32_t length);
  */
 void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace_t trace, void *context,
               boot_result_t *result);
+
+/** Where the bootloader that lies in this flash looks for the partition table. */
+uint32_t boot_table_offset(const boot_chip_t *chip, const uint8_t *flash, uint32_t size);
 
 /** "boots", "swaps_then_boots", "rom_rejects", "bootloader_rejects" or "not_known". */
 const char *boot_outcome_name(boot_outcome_t outcome);

@@ -2,8 +2,10 @@
 #include "sim/boot/boot_internal.h"
 
 #include "format/sr_bytes.h"
+#include "format/sr_image.h"
 #include "format/sr_mcuboot.h"
 #include "format/sr_partition_table.h"
+#include "format/sr_reader.h"
 #include "format/sr_region.h"
 #include "sim/boot/digest_memo.h"
 
@@ -237,6 +239,28 @@ sr_chip_size_message_t boot_loader_size_message(const boot_t *boot, uint8_t code
                                                                              : SR_CHIP_SIZE_NO_WORD;
 }
 
+static uint32_t table_offset_of(const boot_chip_t *chip, const uint8_t loader[SR_SHA256_SIZE])
+{
+    const uint32_t old = chip->partition_table != 0 ? chip->partition_table : SR_PARTITION_TABLE_OFFSET;
+    const bool is_old = chip->new_partition_table == 0 || memcmp(loader, chip->old_loader, SR_SHA256_SIZE) == 0;
+    return is_old ? old : chip->new_partition_table;
+}
+
+uint32_t boot_table_offset(const boot_chip_t *chip, const uint8_t *flash, uint32_t size)
+{
+    uint8_t loader[SR_SHA256_SIZE];
+    const uint32_t start = chip->chip->bootloader_offset;
+    memcpy(loader, chip->old_loader, sizeof(loader));
+    if (chip->new_partition_table != 0 && start < size) {
+        sr_image_t image;
+        const sr_reader_t reader = sr_reader_memory(flash + start, size - start);
+        if (sr_image_parse(&reader, &image) == SR_IMAGE_OK) {
+            (void)digest_memo(flash + start, image.length, loader);
+        }
+    }
+    return table_offset_of(chip, loader);
+}
+
 static void enter_loader(boot_t *boot)
 {
     identify_generation(boot);
@@ -261,7 +285,6 @@ void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace
     boot_t boot = {
         .chip = chip->chip,
         .memory = chip->chip != NULL ? boot_memory_of(chip->chip->image_chip_id) : NULL,
-        .table_offset = chip->partition_table != 0 ? chip->partition_table : SR_PARTITION_TABLE_OFFSET,
         .rollback = chip->rollback,
         .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
         .efuses = chip->efuses,
@@ -279,6 +302,7 @@ void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace
     boot.revision = !told && boot.memory->chip_id == 0 ? ESP32_REVISION : chip->revision;
     boot.any_revision = !told && boot.memory->chip_id != 0;
     if (boot_rom(&boot)) {
+        boot.table_offset = table_offset_of(chip, result->bootloader.sha256);
         enter_loader(&boot);
     }
 }

@@ -160,8 +160,7 @@ static bool add_partitions(const sim_config_t *config, const sr_reader_t *table)
 
 static bool read_partition_table(const sim_config_t *config)
 {
-    const uint32_t offset =
-        config->chip.partition_table != 0 ? config->chip.partition_table : SR_PARTITION_TABLE_OFFSET;
+    const uint32_t offset = sim_state.table_offset;
     if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, sim_state.main_flash.size)) {
         return false;
     }
@@ -218,6 +217,8 @@ bool sim_attach_with(const sim_config_t *config, sim_counters_t *counters)
     counters->open_clients = 0;
     sim_state = (sim_state_t){.attached = true, .config = *config, .counters = counters};
     sim_state.main_flash.size = flash_size_in_use(config);
+    sim_state.table_offset =
+        boot_table_offset(&config->chip, nor_flash_view(config->flash), nor_flash_size(config->flash));
     if (config->running_app >= sim_state.main_flash.size || !read_partition_table(config) ||
         !remember_app(config->running_app)) {
         sim_chip_detach();

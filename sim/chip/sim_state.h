@@ -20,9 +20,10 @@ typedef struct sim_state {
     sim_config_t config;
     sim_counters_t *counters; /**< Shared with the other boots of a run; never NULL. */
     esp_flash_t main_flash;
-    sr_region_t app;      /**< The running app's image at its true length. */
-    uint8_t *app_copy;    /**< Its bytes when it started, as flash holds them. */
-    bool *sector_changed; /**< For each sector that the app touches. */
+    uint32_t table_offset; /**< Of the partition table, as the running app was built. */
+    sr_region_t app;       /**< The running app's image at its true length. */
+    uint8_t *app_copy;     /**< Its bytes when it started, as flash holds them. */
+    bool *sector_changed;  /**< For each sector that the app touches. */
     uint32_t changed_sectors;
     bool without_os;    /**< The flash driver was told that the scheduler is gone. */
     unsigned suspended; /**< Depth of vTaskSuspendAll(). */

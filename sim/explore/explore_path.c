@@ -52,7 +52,7 @@ static void mark_otadata(const sr_partition_table_t *table, const sectors_read_t
 static void mark_decision(const boot_chip_t *chip, uint8_t *flash, uint32_t size, const sectors_read_t *read,
                           uint8_t *sectors)
 {
-    const uint32_t offset = chip->partition_table != 0 ? chip->partition_table : SR_PARTITION_TABLE_OFFSET;
+    const uint32_t offset = boot_table_offset(chip, flash, size);
     if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, size) || !read->flags[offset / SR_SECTOR_SIZE]) {
         return;
     }
@@ -66,7 +66,7 @@ static void mark_decision(const boot_chip_t *chip, uint8_t *flash, uint32_t size
 
 static bool lies_in_partition(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, sr_region_t place)
 {
-    const uint32_t offset = chip->partition_table != 0 ? chip->partition_table : SR_PARTITION_TABLE_OFFSET;
+    const uint32_t offset = boot_table_offset(chip, flash, size);
     const sr_reader_t reader = {
         .context = (void *)(uintptr_t)(flash + offset), .read = view_read, .size = SR_SECTOR_SIZE};
     sr_partition_table_t table;

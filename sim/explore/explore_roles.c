@@ -34,8 +34,7 @@ static int view_read(void *context, uint32_t offset, void *buffer, size_t length
 /** Even if blank: nothing may be left in front of the partitions or in data partitions. */
 static void keep_data(const explore_config_t *config, const uint8_t *flash, uint8_t *role)
 {
-    const uint32_t offset =
-        config->chip.partition_table != 0 ? config->chip.partition_table : SR_PARTITION_TABLE_OFFSET;
+    const uint32_t offset = boot_table_offset(&config->chip, flash, config->size);
     sr_partition_table_t table;
     if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, config->size)) {
         return;
@@ -69,8 +68,7 @@ static void free_used(const explore_config_t *config, const explore_trace_t *tra
 /** Marks the sectors that a partition of this flash's table has. */
 static void mark_owned(const explore_config_t *config, const uint8_t *flash, uint8_t *owned)
 {
-    const uint32_t offset =
-        config->chip.partition_table != 0 ? config->chip.partition_table : SR_PARTITION_TABLE_OFFSET;
+    const uint32_t offset = boot_table_offset(&config->chip, flash, config->size);
     sr_partition_table_t table;
     if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, config->size)) {
         return;

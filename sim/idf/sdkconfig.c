@@ -40,7 +40,5 @@ uint32_t sim_config_bootloader_offset(void)
 
 uint32_t sim_config_partition_table_offset(void)
 {
-    const sim_config_t *config = sim_chip();
-    return config != NULL && config->chip.partition_table != 0 ? config->chip.partition_table
-                                                               : SR_PARTITION_TABLE_OFFSET;
+    return sim_state.attached ? sim_state.table_offset : SR_PARTITION_TABLE_OFFSET;
 }

@@ -109,6 +109,44 @@ class Small(ExploreTest):
         answer = self.explore(0, flash, "--full", "--cuts", 2, *self.pack("fresh.srb", "0x8000", table))
         self.assertGreater(answer["outcomes"]["old_finishes"], 0)
 
+    def test_the_table_at_another_place(self):
+        """Before, after, both: the place is built into the bootloader, and so each side has its own."""
+        content = self.flash.read_bytes()
+        loader, app = content[0x1000:0x8000].rstrip(b"\xff"), content[0x210000:].rstrip(b"\xff")
+        other = bytearray(loader)
+        other[0x1234] ^= 0x55
+        for old, new in ((0x8000, 0xA000), (0xA000, 0x8000), (0xA000, 0xA000), (0x10000, 0x9000)):
+            def rows(table):
+                return ((b"nvs", 1, 2, table + 0x1000, 0x4000), (b"otadata", 1, 0, table + 0x5000, 0x2000),
+                        (b"app0", 0, 0x10, 0x20000, 0x100000), (b"app1", 0, 0x11, 0x120000, 0x100000))
+            parts = ((0x1000, loader), (old, flash_dumps.table(rows(old))), (old + 0x1000, flash_dumps.in_use(1)),
+                     (old + 0x5000, flash_dumps.otadata(2)), (0x120000, app))
+            flash = self.write("old.bin", flash_dumps.flash(*parts))
+            inputs = ((0x1000, flash_dumps.reseal(other)), (new, flash_dumps.table(rows(new))[:0xC00]),
+                      (0x20000, flash_dumps.tiny_app("2.0")), (new + 0x5000, flash_dumps.otadata(1)))
+            files = [(hex(address), self.write(f"{address:x}.bin", data)) for address, data in inputs]
+            bundle = self.pack("table.srb", *(word for pair in files for word in pair), "--partition-table", hex(new))
+            answer = self.explore(0, flash, "--sample", 30, "--torn", 1, "--cuts", 2, *bundle)
+            self.assert_window(answer)
+            out = self.dir / "after.bin"
+            told = json.loads(run("simulate", "--json", "--flash", flash, "--out", out, *bundle).stdout)
+            self.assertEqual((told["boot_before"]["app_offset"], told["boot"]["app_offset"]), (0x120000, 0x20000))
+            # As images, it has to be named; what is left of the old table is as intact as the new one.
+            place = flash_dumps.flash((0, flash.read_bytes()), *((0x300000 + 0x20000 * i, data)
+                                                                 for i, (_, data) in enumerate(inputs)))
+            images = [word for i, (address, data) in enumerate(inputs)
+                      for word in (hex(address), f"flash:{0x300000 + 0x20000 * i:#x}+{len(data):#x}")]
+            steps = ("--flash", self.write("place.bin", place), *images[2:], *images[:2], "--new-partition-table", hex(new))
+            result = run("simulate", "--json", *steps)
+            self.assertEqual((result.returncode, json.loads(result.stdout)["boot"]["app_offset"]), (0, 0x20000), result.stderr)
+            for arguments in ((), ("--partition-table", hex(new))):
+                result = run("boot", "--json", out, *arguments)
+                if arguments or old == new:
+                    self.assertEqual((json.loads(result.stdout)["app_offset"], result.stderr), (0x20000, ""))
+                else:
+                    self.assertIn(f"intact partition tables lie at", result.stderr)
+                    self.assertIn("--partition-table 0x", result.stderr)
+
     def test_running_app(self):
         """An app other than the one that boots runs the migration, until a cut; it is relocated, too, if it is in the way."""
         content = bytearray(self.flash.read_bytes())

@@ -21,7 +21,9 @@ static const struct argp_option options[] = {
     {"chip", 'c', "CHIP", 0, "Chip: esp32, esp32s3, ...; default: by the image headers in the flash", 10},
     {"revision", KEY_REVISION, "MAJOR.MINOR", 0,
      "Silicon revision; default: v3.0 for esp32; of others it is not known, and no image is refused for it", 10},
-    {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0, "Place of the partition table; default: 0x8000", 10},
+    {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0,
+     "Where the bootloader looks for the partition table; default: 0x8000, or the only other place with an intact one",
+     10},
     {"rollback", KEY_ROLLBACK, NULL, 0, "The ESP-IDF bootloader was built with app rollback", 10},
     {"recovery-bootloader", KEY_RECOVERY, "OFFSET", 0,
      "Offset of the recovery bootloader, as burnt into the eFuse; default: not burnt", 10},
@@ -31,6 +33,9 @@ static const struct argp_option options[] = {
      "bootloaders; ignore-max-revision=1, ignore-max-block=1: no image's maximum counts",
      10},
     {0}};
+
+#define LAST_TABLE  0x40000u /**< Past any offset that bootloaders are built with. */
+#define ENTRY_MAGIC 0x50AAu
 
 static void parse_chip(boot_chip_t *chip, const char *argument, struct argp_state *state)
 {
@@ -84,6 +89,15 @@ static void parse_efuse(sr_chip_efuses_t *efuses, const char *argument, struct a
     }
 }
 
+uint32_t chip_parse_table_place(const char *argument, struct argp_state *state)
+{
+    uint32_t place = 0;
+    if (!number_parse(argument, &place) || !sr_region_is_aligned(place, SR_SECTOR_SIZE) || place == 0) {
+        argp_error(state, "bad place for a partition table '%s': a multiple of 0x1000 expected", argument);
+    }
+    return place;
+}
+
 /** What the eFuse can hold: a sector, and neither of the two values that mean "none". */
 static void parse_recovery(boot_chip_t *chip, const char *argument, struct argp_state *state)
 {
@@ -106,10 +120,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         chip->revision_told = true;
         return 0;
     case KEY_PARTITION_TABLE:
-        if (!number_parse(argument, &chip->partition_table) ||
-            !sr_region_is_aligned(chip->partition_table, SR_SECTOR_SIZE) || chip->partition_table == 0) {
-            argp_error(state, "bad place for a partition table '%s': a multiple of 0x1000 expected", argument);
-        }
+        chip->partition_table = chip_parse_table_place(argument, state);
         return 0;
     case KEY_ROLLBACK:
         chip->rollback = true;
@@ -127,8 +138,59 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 const struct argp chip_options_argp = {.options = options, .parser = parse_option};
 
+/** True if an intact table with an app lies here, which no other data looks like. */
+static bool is_table(const uint8_t *flash, uint32_t size, uint32_t offset)
+{
+    sr_partition_table_t table;
+    const sr_reader_t reader = sr_reader_memory(flash + offset, size - offset);
+    if (sr_partition_table_parse(&reader, 0, &table) != SR_PARTITION_TABLE_OK || !table.has_md5) {
+        return false;
+    }
+    for (unsigned i = 0; i < table.count; i++) {
+        if (table.entries[i].type == SR_PARTITION_TYPE_APP) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t chip_find_table(const uint8_t *flash, uint32_t size)
+{
+    uint32_t found = SR_PARTITION_TABLE_OFFSET;
+    unsigned count = 0;
+    if (size < SR_PARTITION_TABLE_OFFSET + 2 || sr_bytes_get_le16(flash + SR_PARTITION_TABLE_OFFSET) == ENTRY_MAGIC) {
+        return found;
+    }
+    for (uint32_t at = SR_SECTOR_SIZE; at < LAST_TABLE && at + SR_PARTITION_TABLE_SIZE <= size; at += SR_SECTOR_SIZE) {
+        if (is_table(flash, size, at)) {
+            found = at;
+            count++;
+        }
+    }
+    return count == 1 ? found : SR_PARTITION_TABLE_OFFSET;
+}
+
+/** With two of them only the bootloader knows which one counts. */
+static void warn_of_second_table(const uint8_t *flash, uint32_t size, uint32_t taken)
+{
+    for (uint32_t at = SR_SECTOR_SIZE; at < LAST_TABLE && at + SR_PARTITION_TABLE_SIZE <= size; at += SR_SECTOR_SIZE) {
+        if (at != taken && is_table(flash, size, at)) {
+            complain(STATUS_OK,
+                     "warning: intact partition tables lie at 0x%" PRIx32 " and 0x%" PRIx32
+                     ": the first is taken; if the bootloader was built for the other one, say so with "
+                     "--partition-table 0x%" PRIx32,
+                     taken, at, at);
+            return;
+        }
+    }
+}
+
 int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size)
 {
+    if (chip->partition_table == 0) {
+        chip->partition_table = chip_find_table(flash, size);
+        warn_of_second_table(flash, size, chip->partition_table);
+    }
     if (chip->chip == NULL) {
         chip->chip = chip_detect(flash, size, chip->partition_table);
     }

@@ -14,12 +14,21 @@
  * input is a boot_chip_t. */
 extern const struct argp chip_options_argp;
 
+/** Reads the place of a partition table; ends the program with a complaint if it is none. */
+uint32_t chip_parse_table_place(const char *argument, struct argp_state *state);
+
 /**
  * Decides which chip is meant, with chip_detect() if no option says so.
  * @return STATUS_OK, or STATUS_USAGE after complaining that this chip's ROM supports no recovery bootloader, or checks
  * no bootloader's version.
  */
 int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size);
+
+/**
+ * Where the partition table of a flash is: at 0x8000, or, if there is none, at the only other place below 0x40000 with
+ * an intact one that has an app. The bootloader was built with that offset, and no file tells it for certain.
+ */
+uint32_t chip_find_table(const uint8_t *flash, uint32_t size);
 
 /**
  * What can be read of the partition table, even of a damaged one; empty if there is nothing.

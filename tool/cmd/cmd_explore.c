@@ -102,16 +102,10 @@ static void show_progress(void *context, uint32_t done, uint32_t total)
  * component refuses. */
 static unsigned bundle_regions(const migration_input_t *input, sr_region_t *regions)
 {
-    const addr_region_t place = input->migration.bundle->embedded;
-    const image_file_t *flash = &input->flash;
-    const uint8_t *bytes = input->source.file.bytes;
-    uint32_t size = input->source.file.size;
-    if (bytes == NULL && place.region_size <= flash->size && place.region_address <= flash->size - place.region_size) {
-        bytes = flash->bytes + place.region_address;
-        size = (uint32_t)place.region_size;
-    }
+    const uint8_t *bytes;
+    uint32_t size;
     sr_bundle_t bundle;
-    if (bytes == NULL || sr_bundle_parse(bytes, size, &bundle) != SR_BUNDLE_OK) {
+    if (!migration_bundle_bytes(input, &bytes, &size) || sr_bundle_parse(bytes, size, &bundle) != SR_BUNDLE_OK) {
         return 0;
     }
     for (uint32_t i = 0; i < bundle.region_count; i++) {

@@ -3,6 +3,7 @@
 
 #include "format/sr_reader.h"
 
+#include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
 #include "tool/pack/flash_layout.h"
@@ -17,9 +18,9 @@ static bool starts_table(const image_file_t *file, uint32_t offset)
            file->bytes[offset + 1] == 0x50;
 }
 
-int moves_read_table(const image_file_t *file, uint32_t table_offset, sr_partition_table_t *table)
+int moves_read_table(const image_file_t *file, sr_partition_table_t *table)
 {
-    const uint32_t places[] = {0, SR_PARTITION_TABLE_OFFSET, table_offset};
+    const uint32_t places[] = {0, chip_find_table(file->bytes, file->size)};
     size_t i = 0;
     while (!starts_table(file, places[i])) {
         if (++i == sizeof(places) / sizeof(places[0])) {
@@ -103,7 +104,7 @@ static int find_moves(const bundle_file_t *bundle, const image_file_t *before, c
         return STATUS_OK;
     }
     sr_partition_table_t table;
-    int status = moves_read_table(before, manifest->partition_table_offset, &table);
+    int status = moves_read_table(before, &table);
     for (uint32_t i = 0; i < manifest->move_count && status == STATUS_OK; i++) {
         const sr_bundle_move_t move = sr_bundle_move(manifest, i);
         status = moves_find_source(&move, &table, before->path, &moves->sources[i]);

@@ -13,11 +13,10 @@
 
 /**
  * Reads the partition table of an old system.
- * @param file Its whole flash, or the table alone.
- * @param table_offset Where a flash may have it, if not at the default place.
+ * @param file Its whole flash, in which chip_find_table() finds the table, or the table alone.
  * @return STATUS_OK, or STATUS_BAD_INPUT after complaining: there is none, or it is damaged.
  */
-int moves_read_table(const image_file_t *file, uint32_t table_offset, sr_partition_table_t *table);
+int moves_read_table(const image_file_t *file, sr_partition_table_t *table);
 
 /**
  * Finds what a move takes, and checks that it fits its destination.

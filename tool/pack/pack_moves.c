@@ -222,7 +222,7 @@ static int check_old(const pack_moves_t *moves, const pack_result_t *result, con
 {
     sr_partition_table_t table;
     const bool kept = result->table_offset != SR_BUNDLE_NO_TABLE && !is_packed(result, result->table_offset);
-    int status = moves_read_table(old, result->table_offset, &table);
+    int status = moves_read_table(old, &table);
     for (unsigned i = 0; i < moves->count && status == STATUS_OK; i++) {
         status = check_old_place(&moves->list[i], &table, old->path);
         if (status == STATUS_OK && kept) {

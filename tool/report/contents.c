@@ -364,7 +364,7 @@ static bool look_into(contents_t *contents)
     if (!try_boot(contents)) {
         return false;
     }
-    uint32_t table = contents->chip.partition_table == 0 ? SR_PARTITION_TABLE_OFFSET : contents->chip.partition_table;
+    const uint32_t table = boot_table_offset(&contents->chip, contents->bytes, contents->size);
     find_bootloader(contents, contents->chip.chip->bootloader_offset);
     find_table(contents, table);
     if (contents->bootloader.kind != BOOT_LOADER_MCUBOOT) {
@@ -398,8 +398,11 @@ static contents_t *place(contents_kind_t kind, const uint8_t *bytes, uint32_t si
     }
     memset(contents->bytes, 0xFF, contents->size);
     memcpy(contents->bytes + base, bytes, size);
+    if (contents->chip.partition_table == 0) {
+        contents->chip.partition_table = chip_find_table(contents->bytes, contents->size);
+    }
     if (contents->chip.chip == NULL) {
-        contents->chip.chip = chip_detect(contents->bytes, contents->size, chip->partition_table);
+        contents->chip.chip = chip_detect(contents->bytes, contents->size, contents->chip.partition_table);
     }
     return contents;
 }
@@ -445,7 +448,8 @@ static contents_kind_t kind_of_esp_file(const image_file_t *file, const boot_chi
 /** @return false if the file is nothing known. */
 static bool recognize(const image_file_t *file, const boot_chip_t *chip, contents_kind_t *kind, uint32_t *base)
 {
-    uint32_t table = chip->partition_table == 0 ? SR_PARTITION_TABLE_OFFSET : chip->partition_table;
+    const uint32_t table =
+        chip->partition_table == 0 ? chip_find_table(file->bytes, file->size) : chip->partition_table;
     *base = 0;
     if (file->size >= 32 && sr_bytes_get_le32(file->bytes) == SR_MCUBOOT_IMAGE_MAGIC) {
         *kind = CONTENTS_MCUBOOT_SLOT;

@@ -260,7 +260,7 @@ static bool is_brought(const migration_t *migration, uint32_t address)
 bool migration_misses_new_app(const migration_t *migration, const uint8_t *flash, uint32_t size, uint32_t app)
 {
     sr_partition_table_t table;
-    chip_read_table(flash, size, migration->chip.partition_table, &table);
+    chip_read_table(flash, size, boot_table_offset(&migration->chip, flash, size), &table);
     for (unsigned i = 0; i < table.count && !is_brought(migration, app); i++) {
         const sr_partition_table_entry_t *entry = &table.entries[i];
         if (entry->type == SR_PARTITION_TYPE_APP && entry->address < size && flash[entry->address] == SR_IMAGE_MAGIC &&

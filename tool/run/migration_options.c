@@ -14,6 +14,7 @@
 
 enum {
     KEY_FLASH_CHIP = 0x200,
+    KEY_NEW_TABLE,
     KEY_SHA,
     KEY_SKIP_IMAGE_CHECK,
     KEY_URL,
@@ -29,6 +30,8 @@ enum {
 static const struct argp_option argp_options[] = {
     {"flash", 'f', "FILE", 0, "Content of the flash at the start (needed); not changed", 0},
     {"running", 'r', "OFFSET", 0, "The app that runs the migration; default: the one that boots", 0},
+    {"new-partition-table", KEY_NEW_TABLE, "OFFSET", 0,
+     "Where the new bootloader looks for the partition table; default: as the bundle says, or as the old one does", 0},
     {"flash-chip", KEY_FLASH_CHIP, "NAME", 0, "Flash chip whose times are modelled; default: W25Q32JV", 0},
     {"ca", KEY_CA, "FILE", 0, "Certificate (PEM) to trust for https; default: those of this system", 0},
     {"sha", KEY_SHA, NULL, 0, "Hand the SHA-256 of each image to the component", 0},
@@ -175,6 +178,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
             argp_error(state, "bad place of the running app '%s': a number such as 0x190000 expected", argument);
         }
         return 0;
+    case KEY_NEW_TABLE:
+        options->new_partition_table = chip_parse_table_place(argument, state);
+        return 0;
     case 'v':
         options->verbose = true;
         return 0;
@@ -210,6 +216,34 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {0}};
 const struct argp migration_options_argp = {.options = argp_options, .parser = parse_option, .children = children};
 
+/** The bundle's bytes where they are at hand: a file, or part of the flash. @return false for a URL. */
+bool migration_bundle_bytes(const migration_input_t *input, const uint8_t **bytes, uint32_t *size)
+{
+    const addr_region_t place = input->migration.bundle->embedded;
+    const image_file_t *flash = &input->flash;
+    *bytes = input->source.file.bytes;
+    *size = input->source.file.size;
+    if (*bytes == NULL && place.region_size > 0 && place.region_size <= flash->size &&
+        place.region_address <= flash->size - place.region_size) {
+        *bytes = flash->bytes + place.region_address;
+        *size = (uint32_t)place.region_size;
+    }
+    return *bytes != NULL;
+}
+
+/** A bundle says where its bootloader looks for the table. */
+static void find_new_table(migration_input_t *input)
+{
+    boot_chip_t *chip = &input->migration.chip;
+    sr_bundle_t bundle;
+    const uint8_t *bytes;
+    uint32_t size;
+    if (chip->new_partition_table == 0 && migration_bundle_bytes(input, &bytes, &size) &&
+        sr_bundle_parse(bytes, size, &bundle) == SR_BUNDLE_OK && bundle.partition_table_offset != SR_BUNDLE_NO_TABLE) {
+        chip->new_partition_table = bundle.partition_table_offset;
+    }
+}
+
 static int open_source(const migration_options_t *options, migration_input_t *input)
 {
     migration_t *migration = &input->migration;
@@ -220,7 +254,9 @@ static int open_source(const migration_options_t *options, migration_input_t *in
         bundle_options_t bundle = options->bundle;
         bundle.flags |= options->allow_temporary_table ? ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE : 0;
         migration->bundle = &input->source.config;
-        return bundle_source_prepare(&bundle, migration->ca, &input->source);
+        const int status = bundle_source_prepare(&bundle, migration->ca, &input->source);
+        find_new_table(input);
+        return status;
     }
     const steps_setting_t setting = {.flash = &input->flash, .ca = migration->ca, .digests = options->digests};
     const int status = steps_prepare(options->words, options->word_count, &setting, &input->steps);
@@ -291,6 +327,8 @@ static int look_into(migration_input_t *input)
     }
     dump_extent_find(contents, &input->extent);
     input->boot = contents->boot;
+    /* Only from here on are there two bootloaders. */
+    memcpy(input->migration.chip.old_loader, contents->boot.bootloader.sha256, SR_SHA256_SIZE);
     contents_free(contents);
     if (input->extent.complete == DUMP_NOT_COMPLETE) {
         complain(STATUS_OK, "warning: %s: %s", flash->path, input->extent.text);
@@ -317,6 +355,7 @@ int migration_input_open(const migration_options_t *options, migration_input_t *
     if (status != STATUS_OK) {
         return status;
     }
+    migration->chip.new_partition_table = options->new_partition_table;
     migration->flash = nor_flash_new(flash->size, options->flash_chip);
     if (migration->flash == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);

@@ -19,7 +19,8 @@ typedef struct migration_options {
     const char *flash_path, *ca_path;
     const nor_timing_t *flash_chip; /**< Set before parsing. */
     uint32_t flags;
-    uint32_t running_app; /**< Set to UINT32_MAX before parsing: the one that boots. */
+    uint32_t running_app;         /**< Set to UINT32_MAX before parsing: the one that boots. */
+    uint32_t new_partition_table; /**< Where the new bootloader looks for it; 0: not told. */
     bundle_options_t bundle;
     bool digests, verbose, allow_temporary_table;
     char **words;
@@ -56,6 +57,9 @@ typedef struct migration_input {
     bundle_source_t source;
     char *ca;
 } migration_input_t;
+
+/** The bundle's bytes where they are at hand: those of a file, or part of the flash. @return false for a URL. */
+bool migration_bundle_bytes(const migration_input_t *input, const uint8_t **bytes, uint32_t *size);
 
 /**
  * Loads the flash, makes a chip with it, and starts to serve what is downloaded.
