@@ -20,7 +20,6 @@
 #include "journal/sr_journal.h"
 #include "net/sr_manifest.h"
 #include "net/sr_source.h"
-#include "preflight/sr_preflight.h"
 #include "recovery/sr_recovery.h"
 #include "relocate/sr_relocation.h"
 #include "system/sr_system.h"
@@ -55,8 +54,7 @@ typedef struct sr_migration_choice {
     sr_relocation_t relocation; /**< How the running app gets out of the way; its method is NULL if it need not. */
     sr_recovery_t recovery;     /**< What stands in while the bootloader is written. */
     uint32_t left_out;          /**< Sectors of the target that stay as they are. */
-    uint32_t selecting;    /**< Otadata by which the bootloader will start an app of the bundle; UINT32_MAX: none. */
-    sr_region_t overwrite; /**< What is overwritten in place of the running app; empty: nothing. */
+    sr_region_t overwrite;      /**< What is overwritten in place of the running app; empty: nothing. */
     uint32_t overwrite_content; /**< Bytes of it up to the end of the last sector that is not to be blank. */
     uint32_t overwrite_from;    /**< Free flash where these bytes wait, as a record that is never sealed. */
     bool writes_app_partition;  /**< Before the commit, an app partition other than the running app's is written. */

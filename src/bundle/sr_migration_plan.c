@@ -238,27 +238,27 @@ static sr_preflight_chip_t verdict_of(sr_migration_t *migration, sr_preflight_st
                                  .start = start};
 }
 
-static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app_follows, bool app_alone)
+static esp_err_t check_result(sr_migration_t *migration, uint32_t skip, bool app_follows, bool app_alone,
+                              sr_preflight_start_t *start)
 {
     char text[sizeof(migration->plan->refusal_text)];
     uint32_t failed = 0;
-    sr_preflight_start_t start = {.app = UINT32_MAX, .otadata = UINT32_MAX};
-    const sr_preflight_chip_t verdict = verdict_of(migration, &start);
+    *start = (sr_preflight_start_t){.app = UINT32_MAX, .otadata = UINT32_MAX};
+    const sr_preflight_chip_t verdict = verdict_of(migration, start);
     const esp_err_t err = sr_preflight_chip_check(&verdict, skip, app_follows, app_alone, &failed, text, sizeof(text));
-    migration->plan->app_address = start.app;
-    migration->choice.selecting = start.is_new ? start.otadata : UINT32_MAX;
+    migration->plan->app_address = start->app;
     return err != ESP_OK || failed == 0 ? err : sr_migration_refuse(migration, refusal_of(failed), "%s", text);
 }
 
 /* To be relocated, or to stay the one that starts until the end, the running app has to be selected in today's otadata.
  * Where that is the new system's, too, and stays as it is, it would remain selected for ever. */
-static esp_err_t check_otadata(sr_migration_t *migration)
+static esp_err_t check_otadata(sr_migration_t *migration, const sr_preflight_start_t *start)
 {
     const sr_bundle_t *bundle = &migration->input.manifest.bundle;
-    const uint32_t otadata = migration->choice.selecting;
+    const uint32_t otadata = start->otadata;
     const bool selects =
         migration->choice.must_stay || migration->plan->relocation == ESP_SELF_REFLASHER_RELOCATION_SLOT;
-    if (!selects || otadata != migration->system.boot_path.otadata.address ||
+    if (!selects || !start->is_new || otadata != migration->system.boot_path.otadata.address ||
         (sr_bundle_want(bundle, otadata, NULL) != SR_BUNDLE_KEEP &&
          sr_bundle_want(bundle, otadata + SR_SECTOR_SIZE, NULL) != SR_BUNDLE_KEEP)) {
         return ESP_OK;
@@ -368,15 +368,18 @@ esp_err_t sr_migration_check_app(sr_migration_t *migration)
     if (!app_follows(migration)) {
         return ESP_OK;
     }
-    return unless_unreadable(migration, check_result(migration, migration->config->skip_checks | others, false, true));
+    sr_preflight_start_t start;
+    return unless_unreadable(migration,
+                             check_result(migration, migration->config->skip_checks | others, false, true, &start));
 }
 
 /* What is left to do, and what the result would be. */
 static esp_err_t check_work(sr_migration_t *migration)
 {
-    esp_err_t err = check_result(migration, migration->config->skip_checks, app_follows(migration), false);
+    sr_preflight_start_t start;
+    esp_err_t err = check_result(migration, migration->config->skip_checks, app_follows(migration), false, &start);
     if (err == ESP_OK) {
-        err = check_otadata(migration);
+        err = check_otadata(migration, &start);
     }
     if (err == ESP_OK) {
         err = check_signatures(migration);

@@ -161,7 +161,8 @@ uint32_t chip_find_table(const uint8_t *flash, uint32_t size)
     if (size < SR_PARTITION_TABLE_OFFSET + 2 || sr_bytes_get_le16(flash + SR_PARTITION_TABLE_OFFSET) == ENTRY_MAGIC) {
         return found;
     }
-    for (uint32_t at = SR_SECTOR_SIZE; at < LAST_TABLE && at + SR_PARTITION_TABLE_SIZE <= size; at += SR_SECTOR_SIZE) {
+    for (uint32_t at = SR_PARTITION_TABLE_OFFSET; at < LAST_TABLE && at + SR_PARTITION_TABLE_SIZE <= size;
+         at += SR_SECTOR_SIZE) {
         if (is_table(flash, size, at)) {
             found = at;
             count++;
@@ -173,7 +174,8 @@ uint32_t chip_find_table(const uint8_t *flash, uint32_t size)
 /** With two of them only the bootloader knows which one counts. */
 static void warn_of_second_table(const uint8_t *flash, uint32_t size, uint32_t taken)
 {
-    for (uint32_t at = SR_SECTOR_SIZE; at < LAST_TABLE && at + SR_PARTITION_TABLE_SIZE <= size; at += SR_SECTOR_SIZE) {
+    for (uint32_t at = SR_PARTITION_TABLE_OFFSET; at < LAST_TABLE && at + SR_PARTITION_TABLE_SIZE <= size;
+         at += SR_SECTOR_SIZE) {
         if (at != taken && is_table(flash, size, at)) {
             complain(STATUS_OK,
                      "warning: intact partition tables lie at 0x%" PRIx32 " and 0x%" PRIx32

@@ -25,8 +25,8 @@ uint32_t chip_parse_table_place(const char *argument, struct argp_state *state);
 int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size);
 
 /**
- * Where the partition table of a flash is: at 0x8000, or, if there is none, at the only other place below 0x40000 with
- * an intact one that has an app. The bootloader was built with that offset, and no file tells it for certain.
+ * Where the partition table of a flash is: at 0x8000, or, if there is none, at the only place from there to 0x40000
+ * with an intact one that has an app. The bootloader was built with that offset, and no file tells it for certain.
  */
 uint32_t chip_find_table(const uint8_t *flash, uint32_t size);
 

@@ -448,8 +448,7 @@ static contents_kind_t kind_of_esp_file(const image_file_t *file, const boot_chi
 /** @return false if the file is nothing known. */
 static bool recognize(const image_file_t *file, const boot_chip_t *chip, contents_kind_t *kind, uint32_t *base)
 {
-    const uint32_t table =
-        chip->partition_table == 0 ? chip_find_table(file->bytes, file->size) : chip->partition_table;
+    uint32_t table = chip->partition_table == 0 ? SR_PARTITION_TABLE_OFFSET : chip->partition_table;
     *base = 0;
     if (file->size >= 32 && sr_bytes_get_le32(file->bytes) == SR_MCUBOOT_IMAGE_MAGIC) {
         *kind = CONTENTS_MCUBOOT_SLOT;
