@@ -216,7 +216,7 @@ bool sim_attach_with(const sim_config_t *config, sim_counters_t *counters)
     counters->heap_now = 0;
     counters->open_clients = 0;
     sim_state = (sim_state_t){.attached = true, .config = *config, .counters = counters};
-    sim_state.main_flash.size = flash_size_in_use(config);
+    sim_state.main_flash.size = sim_state.rom_size = flash_size_in_use(config);
     sim_state.table_offset =
         boot_table_offset(&config->chip, nor_flash_view(config->flash), nor_flash_size(config->flash));
     if (config->running_app >= sim_state.main_flash.size || !read_partition_table(config) ||

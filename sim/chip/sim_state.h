@@ -20,6 +20,7 @@ typedef struct sim_state {
     sim_config_t config;
     sim_counters_t *counters; /**< Shared with the other boots of a run; never NULL. */
     esp_flash_t main_flash;
+    uint32_t rom_size;     /**< g_rom_flashchip.chip_size: what the bootloader's header says. */
     uint32_t table_offset; /**< Of the partition table, as the running app was built. */
     sr_region_t app;       /**< The running app's image at its true length. */
     uint8_t *app_copy;     /**< Its bytes when it started, as flash holds them. */

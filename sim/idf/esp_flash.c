@@ -158,7 +158,7 @@ esp_err_t esp_flash_read_encrypted(esp_flash_t *chip, uint32_t address, void *ou
     if (!usable(chip)) {
         return ESP_ERR_INVALID_ARG;
     }
-    if (!in_range(address, length)) {
+    if (!sr_region_fits((sr_region_t){address, length}, sim_state.rom_size)) { /* Not what the driver's handle says. */
         return ESP_ERR_INVALID_SIZE;
     }
     if (length == 0) {
@@ -253,7 +253,7 @@ esp_err_t spi_flash_mmap(size_t src_addr, size_t size, spi_flash_mmap_memory_t m
     if (src_addr % SPI_FLASH_MMU_PAGE_SIZE != 0) {
         return ESP_ERR_INVALID_ARG;
     }
-    if (src_addr > sim_state.main_flash.size || size > sim_state.main_flash.size - src_addr) {
+    if (src_addr > sim_state.rom_size || size > sim_state.rom_size - src_addr) {
         return ESP_ERR_INVALID_SIZE;
     }
     if (sim_state.config.flash_encryption) {

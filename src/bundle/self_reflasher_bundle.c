@@ -37,6 +37,7 @@ static esp_err_t enter(void)
 
 static void leave(void)
 {
+    sr_flash_restore();
     __atomic_clear(&busy, __ATOMIC_RELEASE);
 }
 

@@ -108,6 +108,9 @@ static esp_err_t admit(sr_migration_t *migration)
     char text[sizeof(migration->plan->refusal_text)];
     const sr_bundle_t *bundle = &migration->input.manifest.bundle;
     migration->plan->sequence = bundle->sequence;
+    if (bundle->min_flash_size > migration->system.flash.size) { /* Otherwise there is no need for a larger map. */
+        sr_flash_extend(&migration->system.flash);
+    }
     const esp_self_reflasher_refusal_t refusal =
         sr_admit(bundle, &migration->system, migration->config->min_sequence, text, sizeof(text));
     return refusal == ESP_SELF_REFLASHER_REFUSED_NOT ? ESP_OK : sr_migration_refuse(migration, refusal, "%s", text);

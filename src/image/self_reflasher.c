@@ -199,14 +199,28 @@ static esp_err_t choose_staging(const sr_system_t *system, const esp_self_reflas
     return ESP_OK;
 }
 
+/* A destination may lie past what today's bootloader knows of the flash. Whoever calls this calls sr_flash_restore().
+ */
+static esp_err_t read_system(const esp_self_reflasher_config_t *config, sr_system_t *system)
+{
+    const addr_region_t destination = config->dest_region;
+    ESP_RETURN_ON_ERROR(sr_system_read(system), TAG, "running system cannot be read");
+    if ((uint64_t)destination.region_address + destination.region_size > system->flash.size) {
+        sr_flash_extend(&system->flash);
+    }
+    return ESP_OK;
+}
+
 /* Checks a configuration for download mode and fills a handle's state from it; changes nothing else. */
 static esp_err_t configure(const esp_self_reflasher_config_t *config, const reflasher_t *previous, reflasher_t *next)
 {
     sr_system_t system;
     sr_region_t destination;
     ESP_RETURN_ON_FALSE(config->http_config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: http_config is NULL");
-    ESP_RETURN_ON_ERROR(sr_system_read(&system), TAG, "running system cannot be read");
-    esp_err_t err = to_destination(config->dest_region, system.flash.size, &destination);
+    esp_err_t err = read_system(config, &system);
+    if (err == ESP_OK) {
+        err = to_destination(config->dest_region, system.flash.size, &destination);
+    }
     if (err == ESP_OK) {
         err = refuse_running_app(&system, destination, "destination");
     }
@@ -234,6 +248,7 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
     ESP_RETURN_ON_FALSE(reflasher != NULL, ESP_ERR_NO_MEM, TAG, "no memory for a handle");
 
     const esp_err_t err = configure(config, NULL, reflasher);
+    sr_flash_restore();
     if (err != ESP_OK) {
         heap_caps_free(reflasher);
         return err;
@@ -263,6 +278,7 @@ esp_err_t esp_self_reflasher_upd_next_config(const esp_self_reflasher_config_t *
     }
     ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
     const esp_err_t err = configure(config, reflasher, &next);
+    sr_flash_restore();
     if (err == ESP_OK) {
         *reflasher = next;
     }
@@ -367,9 +383,11 @@ esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle)
     }
     ESP_RETURN_ON_FALSE(reflasher->state == STATE_READY, ESP_ERR_INVALID_STATE, TAG,
                         "refused: the image is staged already");
-    ESP_RETURN_ON_ERROR(sr_system_read(&system), TAG, "running system cannot be read");
-
-    const esp_err_t err = stage(reflasher, &system);
+    esp_err_t err = read_system(&reflasher->config, &system);
+    if (err == ESP_OK) {
+        err = stage(reflasher, &system);
+    }
+    sr_flash_restore();
     if (err != ESP_OK) {
         ESP_LOGE(TAG, "download: %s", esp_self_reflasher_err_to_name(err));
         return err;
@@ -379,19 +397,15 @@ esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle)
     return ESP_OK;
 }
 
-esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle)
+static esp_err_t copy_staged(reflasher_t *reflasher)
 {
     sr_system_t system;
-    reflasher_t *reflasher = find(handle);
-    if (reflasher == NULL) {
-        return ESP_ERR_INVALID_ARG;
-    }
     ESP_RETURN_ON_FALSE(reflasher->state == STATE_STAGED, ESP_ERR_INVALID_STATE, TAG,
                         "refused: no image is waiting to be copied");
-    ESP_RETURN_ON_ERROR(sr_system_read(&system), TAG, "running system cannot be read");
-
-    const sr_transfer_t transfer = handle_transfer(reflasher, &system);
-    esp_err_t err = check_again(reflasher, &system);
+    esp_err_t err = read_system(&reflasher->config, &system);
+    if (err == ESP_OK) {
+        err = check_again(reflasher, &system);
+    }
     sr_slots_t slots;
     if (err == ESP_OK) {
         err = sr_slots_find(&slots);
@@ -399,11 +413,23 @@ esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle)
     if (err != ESP_OK) {
         return err;
     }
+    const sr_transfer_t transfer = handle_transfer(reflasher, &system);
     reflasher->filled_slots |= sr_slots_in(&slots, transfer.destination);
     err = sr_transfer_copy(&transfer);
     if (err == ESP_OK) {
         reflasher->state = STATE_COPIED;
     }
+    return err;
+}
+
+esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle)
+{
+    reflasher_t *reflasher = find(handle);
+    if (reflasher == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    const esp_err_t err = copy_staged(reflasher);
+    sr_flash_restore();
     return err;
 }
 
@@ -489,18 +515,18 @@ static esp_err_t make_way(sr_transfer_t *transfer)
     return err;
 }
 
-esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_config_t *config)
+static esp_err_t copy_embedded(const esp_self_reflasher_config_t *config)
 {
     sr_system_t system;
-    ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
-    ESP_RETURN_ON_ERROR(sr_system_read(&system), TAG, "running system cannot be read");
-
+    bool in_the_way = false;
     sr_transfer_t transfer = {.system = &system, .config = config};
-    esp_err_t err = check_embedded(config, &system, &transfer);
+    esp_err_t err = read_system(config, &system);
+    if (err == ESP_OK) {
+        err = check_embedded(config, &system, &transfer);
+    }
     if (err == ESP_OK) {
         err = sr_transfer_check(&transfer);
     }
-    bool in_the_way = false;
     if (err == ESP_OK) {
         err = sr_transfer_changes_app(&transfer, &in_the_way);
     }
@@ -508,4 +534,12 @@ esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_co
         return err;
     }
     return in_the_way ? make_way(&transfer) : sr_transfer_copy(&transfer);
+}
+
+esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_config_t *config)
+{
+    ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
+    const esp_err_t err = copy_embedded(config);
+    sr_flash_restore();
+    return err;
 }

@@ -24,7 +24,7 @@ esp_self_reflasher_refusal_t sr_admit(const sr_bundle_t *bundle, const sr_system
         return ESP_SELF_REFLASHER_REFUSED_CHIP;
     }
     if (bundle->min_flash_size > system->flash.size) {
-        (void)snprintf(text, size, "bundle needs %" PRIu32 " bytes of flash, this chip uses %" PRIu32,
+        (void)snprintf(text, size, "bundle needs %" PRIu32 " bytes of flash, and %" PRIu32 " can be used here",
                        bundle->min_flash_size, system->flash.size);
         return ESP_SELF_REFLASHER_REFUSED_FLASH_SIZE;
     }

@@ -26,27 +26,28 @@ esp_err_t sr_preflight_chip_check(const sr_preflight_chip_t *verdict, uint32_t s
     sr_image_t today;
     esp_chip_info_t info;
     uint32_t physical_size = 0;
-    const esp_err_t err = sr_preflight_workspace_size() <= SR_SECTOR_SIZE
-                              ? esp_flash_get_physical_size(esp_flash_default_chip, &physical_size)
-                              : ESP_ERR_NO_MEM;
-    if (err == ESP_OK) {
-        esp_chip_info(&info);
-        const sr_preflight_t request = {.flash = &verdict->flash,
-                                        .flash_size = physical_size,
-                                        .chip = verdict->system->chip,
-                                        .chip_revision = info.revision,
-                                        .efuses = &verdict->system->efuses,
-                                        .table_offset = verdict->table_offset,
-                                        .today = read_todays_bootloader(verdict->system, &today) ? &today : NULL,
-                                        .app_follows = app_follows,
-                                        .app_alone = app_alone,
-                                        .skip = skip,
-                                        .brings = verdict->brings,
-                                        .brings_context = verdict->brings_context,
-                                        .start = verdict->start};
-        *failed = sr_preflight_check(&request, verdict->workspace, text, text_size);
+    if (sr_preflight_workspace_size() > SR_SECTOR_SIZE) {
+        return ESP_ERR_NO_MEM;
     }
-    return err;
+    if (esp_flash_get_physical_size(esp_flash_default_chip, &physical_size) != ESP_OK) {
+        physical_size = verdict->system->flash.size; /* A chip that does not tell has at least what is used. */
+    }
+    esp_chip_info(&info);
+    const sr_preflight_t request = {.flash = &verdict->flash,
+                                    .flash_size = physical_size,
+                                    .chip = verdict->system->chip,
+                                    .chip_revision = info.revision,
+                                    .efuses = &verdict->system->efuses,
+                                    .table_offset = verdict->table_offset,
+                                    .today = read_todays_bootloader(verdict->system, &today) ? &today : NULL,
+                                    .app_follows = app_follows,
+                                    .app_alone = app_alone,
+                                    .skip = skip,
+                                    .brings = verdict->brings,
+                                    .brings_context = verdict->brings_context,
+                                    .start = verdict->start};
+    *failed = sr_preflight_check(&request, verdict->workspace, text, text_size);
+    return ESP_OK;
 }
 
 /* The ROM and the bootloader will check whose signature it is. */

@@ -32,7 +32,7 @@ typedef struct sr_preflight_chip {
  * @param app_follows, app_alone As in sr_preflight_t.
  * @param[out] failed 0, or the bit of the check that failed.
  * @param[out] text Why.
- * @return ESP_OK, also if a check failed; or an error of esp_flash.
+ * @return ESP_OK, also if a check failed; or ESP_ERR_NO_MEM if the workspace is too small.
  */
 esp_err_t sr_preflight_chip_check(const sr_preflight_chip_t *verdict, uint32_t skip, bool app_follows, bool app_alone,
                                   uint32_t *failed, char *text, size_t text_size);

@@ -184,6 +184,31 @@ static void assert_boot_path_is_kept(void)
     api_assert_same_outside(&fixture.chip, free_places, 2);
 }
 
+static bool size_is_secret;
+
+esp_err_t __real_esp_flash_get_physical_size(esp_flash_t *chip, uint32_t *size);
+esp_err_t __wrap_esp_flash_get_physical_size(esp_flash_t *chip, uint32_t *size);
+esp_err_t __wrap_esp_flash_get_physical_size(esp_flash_t *chip, uint32_t *size)
+{
+    return size_is_secret ? ESP_ERR_NOT_SUPPORTED : __real_esp_flash_get_physical_size(chip, size);
+}
+
+/* A chip that does not tell how large it is: what is used today counts. */
+static void a_chip_that_does_not_tell_its_size(void **state)
+{
+    (void)state;
+    size_is_secret = true;
+    write_bundle();
+    esp_self_reflasher_bundle_config_t config = from_flash();
+    assert_accepted(&config);
+    fixture.target.spec.min_flash_size = 2 * API_FLASH_SIZE;
+    api_image_free(&fixture.bundle);
+    write_bundle();
+    config = from_flash();
+    assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_FLASH_SIZE);
+    size_is_secret = false;
+}
+
 /* Refusals of the bundle itself. */
 
 /* With both numbers, before a chunk is fetched, whether signed or not. */
@@ -755,6 +780,7 @@ int main(void)
         BUNDLE_TEST(an_app_below_the_secure_version),
         BUNDLE_TEST(an_app_for_another_revision),
         BUNDLE_TEST(no_app),
+        BUNDLE_TEST(a_chip_that_does_not_tell_its_size),
         BUNDLE_TEST(an_app_that_nobody_starts),
         BUNDLE_TEST(a_damaged_app),
         BUNDLE_TEST(a_rollback_that_is_pending),

@@ -265,6 +265,52 @@ class Small(ExploreTest):
         self.assertTrue(SAMPLES or answer["operations_tried"] == answer["operations"])
         self.assert_window(answer)
 
+    def grown(self, size, slot):
+        """A device with 4 MB in its bootloader's header, on a larger chip, and a bundle with a system for all of it."""
+        loader, code = self.flash.read_bytes()[0x1000:0x8000].rstrip(b"\xff"), {8: 0x30, 16: 0x40}[size >> 20]
+        rows = ((b"nvs", 1, 2, 0x9000, 0x4000), (b"otadata", 1, 0, 0xD000, 0x2000), (b"app0", 0, 0x10, 0x10000, 0x100000),
+                (b"app1", 0, 0x11, 0x110000, 0x100000), (b"storage", 1, 0x82, 0x3F0000, 0x8000))
+        old = flash_dumps.flash((0x1000, loader), (0x8000, flash_dumps.table(rows)), (0x9000, flash_dumps.in_use(1)),
+                                (0xD000, flash_dumps.otadata(slot + 1)), (0x10000 + slot * 0x100000, flash_dumps.tiny_app("1.0")),
+                                (0x3F0000, flash_dumps.in_use(2)))
+        larger = bytearray(loader)
+        larger[3] = code | larger[3] & 0x0F
+        rows = ((b"otadata", 1, 0, 0xD000, 0x2000), (b"app0", 0, 0x10, 0x10000, 0x300000),
+                (b"app1", 0, 0x11, 0x310000, 0x300000), (b"nvs", 1, 2, size - 0x4000, 0x4000),
+                (b"storage", 1, 0x82, 0x700000, 0x10000))
+        parts = ((0x1000, flash_dumps.reseal(larger)), (0x8000, flash_dumps.table(rows)[:0xC00]),
+                 (0x10000, flash_dumps.tiny_app("2.0")))
+        flash = self.write(f"grown-{size >> 20}-{slot}.bin", old)
+        inputs = [word for address, data in parts for word in (hex(address), self.write(f"grown-{address:x}.bin", data))]
+        bundle = self.pack("grown.srb", *inputs, "--move", "nvs", "--move", "storage", "--old-layout", flash)
+        wanted = flash_dumps.flash((0, old[:0x10000]), *parts, (size - 0x4000, old[0x9000:0xD000]),
+                                   (0x700000, old[0x3F0000:0x3F8000]), size=size)
+        return flash, bundle, wanted
+
+    def test_the_flash_grows(self):
+        """Sold with a layout for 4 MB on a larger chip; from both slots; NVS and a file system move past the old end."""
+        for size, slot in ((8 << 20, 0), (8 << 20, 1), (16 << 20, 0), (16 << 20, 1)):
+            flash, bundle, wanted = self.grown(size, slot)
+            chip = ("--chip-size", f"{size >> 20}M")
+            out = self.dir / "grown-after.bin"
+            result = run("simulate", "--json", "--flash", flash, "--out", out, *bundle, *chip)
+            self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+            after = out.read_bytes()
+            for address, length in ((0x1000, 0x8000), (0x10000, 0x3000), (size - 0x4000, 0x4000), (0x700000, 0x10000)):
+                self.assertEqual(after[address:address + length], wanted[address:address + length], hex(address))
+            self.assertEqual(json.loads(result.stdout)["boot"]["app_offset"], 0x10000)
+            sample = FULL if (size, slot) == (8 << 20, 1) else ("--sample", "20")
+            answer = self.explore(0, flash, *sample, "--torn", 1, "--cuts", 2, *bundle, *chip)
+            self.assert_window(answer)
+            # Without the room for it, nothing is touched.
+            result = run("simulate", "--json", "--flash", flash, *bundle)
+            answer = json.loads(result.stdout)
+            self.assertEqual((result.returncode, answer["plan"]["refusal"], answer["erases"]), (1, "flash_size", 0))
+        for chip in ("2M", "3M", "0", "64M", "large"):
+            result = run("simulate", "--flash", flash, *bundle, "--chip-size", chip)
+            self.assertEqual((result.returncode, result.stdout), (2, ""), chip)
+            self.assertIn("chip", result.stderr)
+
     def test_a_wrong_order_is_found_and_can_be_shown(self):
         """Images in the order that the documentation warns of."""
         steps = ("0x1000+0x7000", self.dir / "mcuboot.bin", "0x110000+1M", self.dir / "app_upd.bin")

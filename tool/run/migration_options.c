@@ -6,6 +6,7 @@
 #include "tool/base/command.h"
 #include "tool/base/key_file.h"
 #include "tool/base/number.h"
+#include "tool/pack/flash_parts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 enum {
     KEY_FLASH_CHIP = 0x200,
     KEY_NEW_TABLE,
+    KEY_CHIP_SIZE,
     KEY_SHA,
     KEY_SKIP_IMAGE_CHECK,
     KEY_URL,
@@ -32,6 +34,8 @@ static const struct argp_option argp_options[] = {
     {"running", 'r', "OFFSET", 0, "The app that runs the migration; default: the one that boots", 0},
     {"new-partition-table", KEY_NEW_TABLE, "OFFSET", 0,
      "Where the new bootloader looks for the partition table; default: as the bundle says, or as the old one does", 0},
+    {"chip-size", KEY_CHIP_SIZE, "SIZE", 0,
+     "Size of the flash chip, for example 16M, if the dump is shorter: the rest is taken for erased", 0},
     {"flash-chip", KEY_FLASH_CHIP, "NAME", 0, "Flash chip whose times are modelled; default: W25Q32JV", 0},
     {"ca", KEY_CA, "FILE", 0, "Certificate (PEM) to trust for https; default: those of this system", 0},
     {"sha", KEY_SHA, NULL, 0, "Hand the SHA-256 of each image to the component", 0},
@@ -176,6 +180,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 'r':
         if (!number_parse(argument, &options->running_app)) {
             argp_error(state, "bad place of the running app '%s': a number such as 0x190000 expected", argument);
+        }
+        return 0;
+    case KEY_CHIP_SIZE:
+        if (!number_parse(argument, &options->chip_size) || options->chip_size == 0 ||
+            options->chip_size > FLASH_LIMIT || (options->chip_size & (options->chip_size - 1)) != 0) {
+            argp_error(state, "bad size of a flash chip '%s': 4M, 8M, 16M or the like expected", argument);
         }
         return 0;
     case KEY_NEW_TABLE:
@@ -336,6 +346,22 @@ static int look_into(migration_input_t *input)
     return STATUS_OK;
 }
 
+/** A dump of what the old system uses of a larger chip. */
+static int extend_flash(image_file_t *flash, uint32_t size)
+{
+    if (size < flash->size) {
+        return complain(STATUS_USAGE, "--chip-size: %s is larger, 0x%" PRIx32 " bytes", flash->path, flash->size);
+    }
+    uint8_t *bytes = realloc(flash->bytes, size);
+    if (bytes == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+    }
+    memset(bytes + flash->size, 0xFF, size - flash->size);
+    flash->bytes = bytes;
+    flash->size = size;
+    return STATUS_OK;
+}
+
 int migration_input_open(const migration_options_t *options, migration_input_t *input)
 {
     *input = (migration_input_t){.migration = {.chip = options->chip,
@@ -345,6 +371,9 @@ int migration_input_open(const migration_options_t *options, migration_input_t *
     migration_t *migration = &input->migration;
     const image_file_t *flash = &input->flash;
     int status = image_file_load_flash(options->flash_path, &input->flash);
+    if (status == STATUS_OK && options->chip_size != 0) {
+        status = extend_flash(&input->flash, options->chip_size);
+    }
     if (status == STATUS_OK) {
         status = chip_settle(&migration->chip, flash->bytes, flash->size);
     }

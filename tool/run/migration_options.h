@@ -20,6 +20,7 @@ typedef struct migration_options {
     const nor_timing_t *flash_chip; /**< Set before parsing. */
     uint32_t flags;
     uint32_t running_app;         /**< Set to UINT32_MAX before parsing: the one that boots. */
+    uint32_t chip_size;           /**< Bytes; 0: as large as the dump. */
     uint32_t new_partition_table; /**< Where the new bootloader looks for it; 0: not told. */
     bundle_options_t bundle;
     bool digests, verbose, allow_temporary_table;
