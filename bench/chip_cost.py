@@ -47,6 +47,7 @@ CALLBACKS = {
                "sr_preflight_check_revision", "sr_preflight_check_version", "sr_preflight_check_table", "sr_preflight_check_app"),
     "wanted": ("sr_map_is_body", "sr_map_is_moved_body", "is_data"),
     "allowed": ("sr_migration_leaves_alone", "gets_no_content", "sr_transfer_leaves_alone"),
+    "brings": ("sr_migration_plan.c:brings",),
     "classify": ("sr_migration_relocation.c:classify_room", "self_reflasher.c:classify_room"),
     "visit": ("find_new_app", "look_at_app", "look_at_partition", "mark_data", "mark_partition", "open_slot", "own_partition",
               "stay_in_partition", "take_otadata"),

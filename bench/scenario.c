@@ -455,15 +455,20 @@ static bool make_app_only(const char *fixtures, scenario_t *scenario)
 {
     (void)fixtures;
     scenario->flash = idf_flash(idf_table, COUNT(idf_table), 0x210000, 1, NULL, 0);
-    if (scenario->flash == NULL || !make_dummy_app("new", 0x1234, &scenario->files[0])) {
+    image_file_t *otadata = &scenario->files[1];
+    if (scenario->flash == NULL || !make_dummy_app("new", 0x1234, &scenario->files[0]) ||
+        !allocate(otadata, IMAGE_WRITE_OTADATA_SIZE)) {
         return false;
     }
+    image_write_otadata(2, SR_OTA_VALID, otadata->bytes); // the second slot, which is the first in the flash
     use_slot(scenario->flash, 0x10000, 21);
     use_slot(scenario->flash, 0x110000, 22);
     scenario->parts[0] = part_of(&scenario->files[0], 0x10000, 0x100000);
     scenario->parts[0].ordinary_update = true;
     scenario->parts[0].staging = (sr_region_t){0x110000, 0x100000};
-    scenario->part_count = 1;
+    scenario->parts[1] = part_of(otadata, 0xD000, IMAGE_WRITE_OTADATA_SIZE);
+    scenario->parts[1].staging = scenario->parts[0].staging;
+    scenario->part_count = 2;
     scenario->has_table = true;
     return true;
 }

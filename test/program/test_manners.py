@@ -604,9 +604,8 @@ class Words(MannersTest):
                               ("simulate", "-f", self.flash, "--bundle", path, "--public-key", self.public)):
                 with self.subTest(file=name, command=arguments[0]):
                     self.assert_fails(3, [name, word], *arguments)
-            for arguments in (("pack", "-c", "esp32", "-o", self.dir / "out", "0x1000", path),
-                              ("simulate", "-f", self.flash, "0x1000", path)):
-                self.assert_fails(1, ["warning", name, word], *arguments)
+            self.assert_fails(1, [name, word, "--skip-check place"], "pack", "-c", "esp32", "-o", self.dir / "out", "0x1000", path)
+            self.assert_fails(1, ["warning", name, word], "simulate", "-f", self.flash, "0x1000", path)
         self.assert_fails(3, ["is a bundle", "simulate --bundle"], "boot", self.bundle)
         self.assert_fails(3, ["read-flash"], "boot", self.mcuboot)
         self.assert_fails(3, ["no bundle", "pack"], "diff", self.flash, self.flash)
@@ -688,7 +687,7 @@ class Words(MannersTest):
         self.assertEqual(run(*pack, "--flash-freq", "80m").returncode, 0)
         self.assertRegex(self.simulate(*bundle), r"way out +[^\n]*\n?[^\n]*--flash-mode(.|\n)*--flash-freq")
         self.assertEqual(run("pack", "-c", "esp32s3", "-o", out, "--skip-check", "bootloader", "--skip-check", "app",
-                             "0x10000", self.mcuboot).returncode, 0)
+                             "--skip-check", "place", "0x10000", self.mcuboot).returncode, 0)
         self.assertRegex(self.simulate(*bundle), r"way out +[^\n]*pack --chip")
         self.assertRegex(self.simulate("--bundle", self.bundle, "--public-key", self.other_key()), r"way out +sign it")
         self.assertRegex(self.simulate("0x0+0x8000", self.mcuboot), r"way out +look at the image with inspect")

@@ -9,6 +9,7 @@ usage: test_pack.py PROGRAM DEMO_IMAGES FIXTURES
 """
 import functools
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -309,7 +310,10 @@ class Manifests(PackTest):
         other = {"chipFamily": "ESP32-S3", "parts": [{"path": "s3.bin", "offset": 0}]}
         older = {"chipFamily": "ESP8266", "parts": [{"path": "8266.bin", "offset": 0}]}
         manifest = self.manifest(self.builds(older, other, good))
-        self.assertEqual(self.pack("--manifest", manifest, chip=None)[1]["chip"], "esp32")
+        self.assert_fails(3, ["several chips (esp32s3, esp32)", "--chip"], "pack", "-o", self.dir / "refused.srb", "--manifest",
+                          manifest)
+        self.assertEqual(self.pack("--manifest", self.manifest(self.builds(older, good)), chip=None)[1]["chip"], "esp32")
+        self.manifest(self.builds(older, other, good))
         self.assertEqual(self.pack("--manifest", manifest)[1]["chip"], "esp32")
         self.assert_not_packed(3, ["s3.bin"], "--manifest", manifest, chip="esp32s3")
         self.assert_not_packed(3, ["manifest.json", "ESP32-C3"], "--manifest", manifest, chip="esp32c3")
@@ -334,6 +338,10 @@ class Manifests(PackTest):
         for offset in (-1, 0.5, 1 << 32, "0x", "ten", "0x1000z", None, True):
             refuse(["part 1", "a.bin", "offset"], with_part({"path": "a.bin", "offset": offset}))
         refuse(["part 1", "offset"], with_part({"path": "a.bin"}))
+        # As WLED 0.14.4 was published; what has no such reading is only shown.
+        refuse(["32.768", "32768, 0x8000", "0x8000 FILE"], with_part({"path": "a.bin", "offset": 32.768}))
+        refuse(["65.536", "0x10000 FILE"], with_part({"path": "a.bin", "offset": 65.536}))
+        refuse(["12.5\n"], with_part({"path": "a.bin", "offset": 12.5}))
         refuse(["https://example.org/a.bin"], with_part({"path": "https://example.org/a.bin", "offset": 0}))
         self.assert_not_packed(3, ["web/gone.bin"], "--manifest",
                                self.manifest(with_part({"path": "gone.bin", "offset": 0})))
@@ -828,6 +836,112 @@ class Moves(PackTest):
         self.assertEqual((self.dir / "x.bin").read_bytes()[0xC000:0x10000], b"\xff" * 0x4000)
 
 
+class Places(PackTest):
+    """What an input is, and where it belongs on each chip."""
+    CHIPS = {"esp32": (0, 0x1000), "esp32s2": (2, 0x1000), "esp32c3": (5, 0), "esp32s3": (9, 0), "esp32c2": (12, 0),
+             "esp32c6": (13, 0), "esp32h2": (16, 0), "esp32p4": (18, 0x2000), "esp32c61": (20, 0), "esp32c5": (23, 0x2000)}
+    ROWS = ((b"nvs", 1, 2, 0x9000, 0x4000), (b"otadata", 1, 0, 0xD000, 0x2000), (b"app0", 0, 0x10, 0x10000, 0x10000),
+            (b"app1", 0, 0x11, 0x20000, 0x10000), (b"data", 1, 0x82, 0x30000, 0x10000))
+
+    def of_chip(self, image, chip):
+        image = bytearray(image)
+        image[12:14] = self.CHIPS[chip][0].to_bytes(2, "little")
+        return flash_dumps.reseal(image)
+
+    def files(self, chip):
+        loader = self.of_chip(self.bootloader.read_bytes(), chip)
+        app = self.of_chip(flash_dumps.tiny_app("2.0"), chip)
+        table, otadata = flash_dumps.table(self.ROWS)[:0xC00], flash_dumps.otadata(1)
+        place = self.CHIPS[chip][1]
+        merged = flash_dumps.flash((place, loader), (0x8000, table), (0xD000, otadata), (0x10000, app), size=0x14000)
+        return {"bootloader": (loader, place), "table": (table, 0x8000), "otadata": (otadata, 0xD000), "app": (app, 0x10000),
+                "merged": (merged, 0), "merged from the bootloader on": (merged[place:], place)}
+
+    def packed(self, chip, files, kind, offset, *options):
+        """Packs the system with one of its files at another place."""
+        words = ["--skip-check", "bootloader", "--skip-check", "app", "--skip-check", "revision", "--skip-check", "flash-size"]
+        own = ("bootloader", "table", "otadata", "app") if not kind.startswith("merged") else ()
+        for name in own:
+            data, place = files[name]
+            words += [hex(offset if name == kind else place), self.write(f"{name}.bin", data)]
+        if not own:
+            words += [hex(offset), self.write("merged.bin", files[kind][0])]
+        return run("pack", "-o", self.dir / "place.srb", "--chip", chip, *words, *options)
+
+    def test_each_kind_at_each_place_of_each_chip(self):
+        places = (0, 0x1000, 0x2000, 0x8000, 0xD000, 0x10000, 0x20000, 0x30000, 0x40000)
+        for chip, kind, offset in itertools.product(self.CHIPS, ("bootloader", "table", "otadata", "app"), places):
+            files = self.files(chip)
+            right = files[kind][1]
+            good = offset == right or (kind == "app" and offset == 0x20000) or (kind == "bootloader" and offset in (0x10000, 0x20000))
+            if offset != right and offset in [place for _, place in list(files.values())[:4]]:
+                continue  # another file lies there: they overlap
+            result = self.packed(chip, files, kind, offset)
+            if good or "overlaps" in result.stderr:
+                self.assertNotIn("--skip-check place", result.stderr)
+                continue
+            with self.subTest(chip=chip, kind=kind, offset=hex(offset)):
+                self.assertEqual((result.returncode, result.stdout), (1, ""), result.stderr)
+                self.assertIn("--skip-check place", result.stderr)
+                self.assertIn(hex(right) if kind != "app" else "app0 at 0x10000, app1 at 0x20000", result.stderr)
+
+    def test_merged_images(self):
+        for chip, kind in itertools.product(self.CHIPS, ("merged", "merged from the bootloader on")):
+            files = self.files(chip)
+            for offset in (0, 0x1000, 0x2000, 0x10000):
+                result = self.packed(chip, files, kind, offset)
+                if offset == files[kind][1]:
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                else:
+                    self.assertEqual(result.returncode, 1)
+                    self.assertIn(f"--merged FILE@{files[kind][1]:#x}", result.stderr)
+        # A C3's bootloader merged at the ESP32's offset, as a published installer had it.
+        loader = self.files("esp32c3")["bootloader"][0]
+        merged = flash_dumps.flash((0x1000, loader), (0x8000, flash_dumps.table(self.ROWS)), size=0x10000)
+        result = run("pack", "-o", self.dir / "x.srb", "--chip", "esp32c3", "--merged", self.write("merged.bin", merged))
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("ESP32-C3, which looks for it at 0x0", result.stderr)
+
+    def test_other_chips(self):
+        for chip, other in itertools.permutations(self.CHIPS, 2):
+            app = self.write("other.bin", self.files(other)["app"][0])
+            self.assert_not_packed(1, [f"--chip {other}"], "0x10000", app, chip=chip)
+
+    def test_an_app_that_is_larger_than_its_slot(self):
+        """1,325,744 bytes in a slot of 1,310,720: the board would restart for ever without a word."""
+        app = (FIXTURES / "wled/binaries/WLED_0.14.2_Dig-Uno-V3.bin")
+        if not app.exists():
+            self.skipTest("no fixtures")
+        rows = ((b"nvs", 1, 2, 0x9000, 0x5000), (b"otadata", 1, 0, 0xE000, 0x2000), (b"app0", 0, 0x10, 0x10000, 0x140000),
+                (b"app1", 0, 0x11, 0x150000, 0x140000))
+        table = self.write("slots.bin", flash_dumps.table(rows)[:0xC00])
+        self.assert_not_packed(1, ["1325744", "1310720", "15024 too many", "larger slots"], "0x8000", table, "0x10000", app)
+        tiny = self.write("tiny.bin", flash_dumps.tiny_app("2.0"))
+        self.assert_not_packed(1, ["apps go to app0"], "0x8000", table, "0x1000", tiny)
+
+    def test_a_dump_that_was_cut_short(self):
+        cut = self.write("cut.bin", self.flash.read_bytes()[:0x200000])
+        self.assert_not_packed(1, ["cut short", "2 MB", "4 MB", "read-flash 0 ALL"], "--merged", cut)
+        self.assertEqual(run("pack", "-o", self.dir / "whole.srb", "--chip", "esp32", "--merged", self.flash).returncode, 0)
+
+    def test_what_is_not_for_an_esp32(self):
+        old = struct.pack("<BBBBIII", 0xE9, 1, 0, 0x40, 0x40100000, 0x3FFE8000, 16) + b"\1" * 20
+        newer = struct.pack("<BBBBIII", 0xEA, 4, 0, 1, 0x4010F4F4, 0, 256) + b"\1" * 300
+        for content, word in ((old, "ESP8266"), (newer, "ESP8266"), (b"\x7fELF" + b"\1" * 99, "elf2image"),
+                              (b"UF2\n" + b"\0" * 508, "UF2"), (b"\x1f\x8b" + b"\0" * 99, "gzip -d")):
+            self.assert_not_packed(1, [word, "--skip-check place"], "0x10000", self.write("stranger.bin", content))
+
+    def test_who_means_it(self):
+        files = self.files("esp32")
+        result = self.packed("esp32", files, "bootloader", 0x30000, "--skip-check", "place")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        result = run("pack", "-o", self.dir / "x.srb", "--chip", "esp32", "0x300000", self.write("data.uf2", b"UF2\n" * 999),
+                     "--skip-check", "place")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        result = run("simulate", "-f", self.flash, "--bundle", self.dir / "x.srb", "--allow-unsigned", "--skip-check", "place")
+        self.assertEqual(result.returncode, 2)
+
+
 class Otadata(PackTest):
     """What no input brings selects, on a device, one of its old apps."""
 
@@ -956,8 +1070,8 @@ class Checks(PackTest):
 
     def test_bootloader(self):
         self.refuse("bootloader", *self.system_with(at_0x1000=self.flip(self.bootloader, 0x100)))
-        self.refuse("bootloader", *self.system, chip="esp32s2")
-        self.refuse("bootloader", "--merged", self.merged)
+        self.refuse("bootloader", *self.system, "--skip-check", "place", chip="esp32s2")
+        self.refuse("bootloader", "--merged", self.merged, "--skip-check", "place")
         self.pack(*self.system_with(at_0x1000=self.flip(self.bootloader, 0x100)), "--skip-check", "bootloader")
 
     def test_a_bad_bootloader_is_found_though_other_flash_is_kept(self):

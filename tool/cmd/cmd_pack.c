@@ -13,6 +13,7 @@
 #include "tool/pack/pack_moves.h"
 #include "tool/pack/pack_otadata.h"
 #include "tool/pack/pack_result.h"
+#include "tool/pack/placement.h"
 #include "tool/report/bundle_report.h"
 
 #include <errno.h>
@@ -58,6 +59,7 @@ typedef struct pack_arguments {
     uint32_t skip;
     uint32_t sequence;
     bool keep_bootloader, json, has_offset;
+    bool any_place;  /**< Inputs may lie where the chip does not look for them. */
     uint32_t offset; /**< Of a pair whose file comes next. */
     word_t words[MAX_WORDS];
     size_t word_count;
@@ -129,6 +131,16 @@ static void check_arguments(const pack_arguments_t *arguments, struct argp_state
     }
 }
 
+static void skip_check(pack_arguments_t *arguments, const char *name, struct argp_state *state)
+{
+    const bool place = strcmp(name, PLACEMENT_CHECK_NAME) == 0;
+    arguments->any_place |= place;
+    arguments->skip |= pack_check_bit(name);
+    if (!place && pack_check_bit(name) == 0) {
+        argp_error(state, "unknown check '%s' (known: " PACK_CHECK_NAMES ", " PLACEMENT_CHECK_NAME ")", name);
+    }
+}
+
 static error_t parse_word_option(int key, char *argument, struct argp_state *state)
 {
     pack_arguments_t *arguments = state->input;
@@ -149,10 +161,7 @@ static error_t parse_word_option(int key, char *argument, struct argp_state *sta
         }
         return 0;
     case KEY_SKIP_CHECK:
-        arguments->skip |= pack_check_bit(argument);
-        if (pack_check_bit(argument) == 0) {
-            argp_error(state, "unknown check '%s' (known: " PACK_CHECK_NAMES ")", argument);
-        }
+        skip_check(arguments, argument, state);
         return 0;
     case ARGP_KEY_ARG:
         take_argument(arguments, argument, state);
@@ -232,7 +241,10 @@ static const struct argp_option options[] = {
      "Dump of the old flash, or its partition table: check that what moves is there and fits", 3},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0,
      "Place of the partition table afterwards, or 'none'; default: 0x8000, and none for MCUboot", 3},
-    {"skip-check", KEY_SKIP_CHECK, "NAME", 0, "Switch a check off: " PACK_CHECK_NAMES, 4},
+    {"skip-check", KEY_SKIP_CHECK, "NAME", 0,
+     "Switch a check off: " PACK_CHECK_NAMES "; or " PLACEMENT_CHECK_NAME
+     ", whether each input is where the chip looks for it",
+     4},
     {0}};
 
 static const struct argp pack_argp = {
@@ -471,6 +483,9 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
     }
     *result = (pack_result_t){.chip = inputs->chip, .layout = *layout};
     status = find_table(arguments, inputs, result);
+    if (status == STATUS_OK && !arguments->any_place) {
+        status = placement_check(&inputs->parts, result);
+    }
     if (status == STATUS_OK && arguments->keep_bootloader) {
         status = keep_bootloader(result, *layout);
     } else if (status == STATUS_OK) {

@@ -18,7 +18,7 @@ typedef struct figure {
 /** Ends with a figure without a name. */
 typedef struct group {
     const char *caption;
-    figure_t figures[16];
+    figure_t figures[20];
 } group_t;
 
 static const group_t groups[] = {
@@ -60,7 +60,8 @@ static const group_t groups[] = {
       {"plan.relocation_ms_maximum", "window for the app's move, maximum", UNIT_TIME},
       {"plan.sectors_left", "left under the app", UNIT_COUNT},
       {"plan.sequence", "sequence number of the bundle", UNIT_COUNT},
-      {"plan.staging_address", "staging", UNIT_ADDRESS}}},
+      {"plan.staging_address", "staging", UNIT_ADDRESS},
+      {"plan.app_address", "the app that starts in the end", UNIT_ADDRESS}}},
     {"power losses",
      {{"operations", "operations", UNIT_COUNT},
       {"operations_tried", "of which with a power loss", UNIT_COUNT},

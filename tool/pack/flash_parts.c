@@ -3,7 +3,6 @@
 
 #include "format/sr_region.h"
 #include "tool/base/command.h"
-#include "tool/base/file_kind.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -24,11 +23,7 @@ int flash_parts_add(flash_parts_t *parts, uint32_t address, const char *path)
     flash_part_t *part = &parts->list[parts->count];
     *part = (flash_part_t){.address = address, .name = name};
     parts->count++;
-    const int status = image_file_load(name, &part->file);
-    if (status == STATUS_OK) {
-        file_kind_warn(&part->file);
-    }
-    return status;
+    return image_file_load(name, &part->file);
 }
 
 static int by_address(const void *a, const void *b)
