@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Rehearses migrations between published systems, each to each other, from each slot in which the old one can run, and prints
-the table of docs/migrations.md: done, or refused with a way out, which is then taken.
+the table of docs/migrations.md: the window of the first way that goes through, or the room that is missing.
 
 usage: migration_matrix.py PROGRAM DEMO_IMAGES FIXTURES [--from TEXT] [--to TEXT] [--explore [EXPLORE_OPTION...]]
 """
 import argparse
 import collections
-import itertools
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,8 +21,8 @@ WAYS = (("", ()), ("temporary table", ("--allow-temporary-table",)))
 IN_PLACE = ("in place", ("--allow-in-place",))
 
 # A system as devices have it: its chip, parts as it is published, and what pack is given. slots: offsets of the apps from
-# which it can run, each with the otadata that selects it (None: the table has none). give_up: what an owner could do without.
-System = collections.namedtuple("System", "name chip size parts inputs slots give_up")
+# which it can run, each with the otadata that selects it (None: the table has none).
+System = collections.namedtuple("System", "name chip size parts inputs slots")
 
 
 class Shelf:
@@ -44,19 +44,19 @@ class Shelf:
         path.write_bytes(content)
         return path
 
-    def of_parts(self, name, chip, size, parts, slots, give_up, inputs=None):
+    def of_parts(self, name, chip, size, parts, slots, inputs=None):
         """A system of parts; without inputs pack gets them one by one."""
         if inputs is None:
             inputs = [word for offset, data in parts
                       for word in (hex(offset), str(self.file(f"{name}-{offset:x}.bin".replace(" ", "-"), data)))]
-        return System(name, chip, size, parts, inputs, slots, give_up)
+        return System(name, chip, size, parts, inputs, slots)
 
-    def dummy(self, name, rows, slots, give_up, otadata):
+    def dummy(self, name, rows, slots, otadata):
         """ESP-IDF's bootloader and an app of the demo in the usual layouts."""
         parts = [(0x1000, self.idf_bootloader), (0x8000, flash_dumps.table(rows)[:0xC00]), (0x10000, self.idf_app)]
         if otadata is not None:
             parts.insert(2, (otadata, b"\xff" * 0x2000))  # as idf.py flashes it
-        return self.of_parts(name, "esp32", 4 << 20, parts, slots, give_up)
+        return self.of_parts(name, "esp32", 4 << 20, parts, slots)
 
     def esp32(self):
         ota = flash_dumps.otadata
@@ -73,20 +73,20 @@ class Shelf:
         single = ((b"nvs", 1, 2, 0x9000, 0x6000), (b"phy_init", 1, 1, 0xF000, 0x1000), (b"factory", 0, 0, 0x10000, 0x100000))
         return (
             self.of_parts("ESPHome", "esp32", 4 << 20, ((0, esphome),), {0x10000: (0xE000, ota(1)), 0x1D0000: (0xE000, ota(2))},
-                          ("app",), ["--manifest", str(self.fixtures / "esphome/manifest.json")]),
+                          ["--manifest", str(self.fixtures / "esphome/manifest.json")]),
             self.of_parts("WLED", "esp32", 4 << 20, wled, {0x10000: (0xE000, ota(1)), 0x190000: (0xE000, ota(2))},
-                          ("spiffs", "app"), ["--manifest", str(self.fixtures / "wled/json/manifest.json")]),
+                          ["--manifest", str(self.fixtures / "wled/json/manifest.json")]),
             self.of_parts("Tasmota", "esp32", 4 << 20, ((0, tasmota),),
-                          {0xE0000: (0xE000, ota(1)), 0x10000: (0xE000, blank)}, ("spiffs", "app"),
+                          {0xE0000: (0xE000, ota(1)), 0x10000: (0xE000, blank)},
                           ["--merged", str(self.fixtures / "tasmota/tasmota32.factory.bin")]),
-            self.of_parts("MicroPython", "esp32", 4 << 20, ((0x1000, micropython),), {0x10000: None}, ("vfs",),
+            self.of_parts("MicroPython", "esp32", 4 << 20, ((0x1000, micropython),), {0x10000: None},
                           ["--merged", f"{self.fixtures / 'micropython/esp32.bin'}@0x1000"]),
-            self.of_parts("AtomVM", "esp32", 4 << 20, ((0x1000, atomvm),), {0x10000: None}, ("main.avm", "boot.avm"),
+            self.of_parts("AtomVM", "esp32", 4 << 20, ((0x1000, atomvm),), {0x10000: None},
                           ["--merged", f"{self.fixtures / 'atomvm/AtomVM-esp32-v0.6.3.img'}@0x1000"]),
-            self.dummy("ESP-IDF, two slots", half, {0x10000: (0xD000, ota(1)), 0x200000: (0xD000, ota(2))}, ("app",), 0xD000),
-            self.dummy("ESP-IDF, single app", single, {0x10000: None}, (), None),
+            self.dummy("ESP-IDF, two slots", half, {0x10000: (0xD000, ota(1)), 0x200000: (0xD000, ota(2))}, 0xD000),
+            self.dummy("ESP-IDF, single app", single, {0x10000: None}, None),
             self.dummy("ESP-IDF, factory and OTA", three,
-                       {0x10000: (0xD000, blank), 0x110000: (0xD000, ota(1)), 0x210000: (0xD000, ota(2))}, ("app",), 0xD000),
+                       {0x10000: (0xD000, blank), 0x110000: (0xD000, ota(1)), 0x210000: (0xD000, ota(2))}, 0xD000),
         )
 
     def esp32c3(self):
@@ -95,9 +95,8 @@ class Shelf:
         atomvm = self.published("atomvm/AtomVM-esp32c3-v0.6.3.img")
         ota = flash_dumps.otadata
         return (
-            self.of_parts("WLED", "esp32c3", 4 << 20, wled, {0x10000: (0xE000, ota(1)), 0x190000: (0xE000, ota(2))},
-                          ("spiffs", "app")),
-            self.of_parts("AtomVM", "esp32c3", 4 << 20, ((0, atomvm),), {0x10000: None}, ("main.avm", "boot.avm"),
+            self.of_parts("WLED", "esp32c3", 4 << 20, wled, {0x10000: (0xE000, ota(1)), 0x190000: (0xE000, ota(2))}),
+            self.of_parts("AtomVM", "esp32c3", 4 << 20, ((0, atomvm),), {0x10000: None},
                           ["--merged", f"{self.fixtures / 'atomvm/AtomVM-esp32c3-v0.6.3.img'}@0x0"]),
         )
 
@@ -108,7 +107,7 @@ class Shelf:
         second = 0x190000 if size == 4 << 20 else 0x210000
         slots = {0x10000: (0xE000, ota(1)), second: (0xE000, ota(2))}
         parts = ((bootloader_at, bootloader), (0x8000, table), (0x10000, app))
-        old = self.of_parts(f"WLED {chip} {size >> 20} MB", chip, size, parts, slots, ("spiffs", "app"))
+        old = self.of_parts(f"WLED {chip} {size >> 20} MB", chip, size, parts, slots)
         build = bytearray(app)
         build[0x30:0x30 + 5] = b"9.9.9"
         rows = ((b"nvs", 1, 2, 0x9000, 0x5000), (b"otadata", 1, 0, 0xE000, 0x2000),
@@ -118,7 +117,7 @@ class Shelf:
         header[3] = {4: 0x20, 8: 0x30, 16: 0x40}[size >> 20] | header[3] & 0x0F
         parts = ((bootloader_at, flash_dumps.reseal(header)), (0x8000, flash_dumps.table(rows)[:0xC00]),
                  (0x10000, flash_dumps.reseal(build)))
-        return old, self.of_parts(f"WLED {chip} {size >> 20} MB, larger slots", chip, size, parts, slots, ("spiffs", "app"))
+        return old, self.of_parts(f"WLED {chip} {size >> 20} MB, larger slots", chip, size, parts, slots)
 
     def families(self):
         """Systems of one chip: each is migrated to each other of its family."""
@@ -164,12 +163,6 @@ class Rehearsal:
         """Name, options of pack, options of the app: what costs least first."""
         for name, allowed in WAYS:
             yield name, (), allowed
-        names = self.old.give_up
-        for count in range(1, len(names) + 1):
-            for given in itertools.combinations(names, count):
-                extra = [word for label in given for word in ("--give-up", label)]
-                for name, allowed in WAYS:
-                    yield " + ".join(word for word in (f"giving up {', '.join(given)}", name) if word), extra, allowed
         yield IN_PLACE[0], (), IN_PLACE[1]
 
     def is_there(self):
@@ -182,18 +175,18 @@ class Rehearsal:
         return wanted == content
 
     def rehearse(self):
-        """Tries the ways until one goes through. Returns its name, the answer of simulate, the options, and the first refusal."""
+        """Tries the ways until one goes through. Returns its name, the answer of simulate, the options, and the last refusal."""
         refusal = None
         for name, extra, allowed in self.ways():
             packed = self.pack(extra)
             if packed.returncode != 0:
-                refusal = refusal or packed.stderr.strip()
+                refusal = packed.stderr.strip()
                 continue
             result = self.run("simulate", "--json", "--out", self.out, *self.words(allowed))
             answer = json.loads(result.stdout) if result.stdout else None
             if result.returncode == 0:
                 return name, answer, allowed, refusal
-            refusal = refusal or (answer["plan"]["refusal_text"] if answer else result.stderr.strip())
+            refusal = answer["plan"]["refusal_text"] if answer else result.stderr.strip()
         return None, None, None, refusal
 
     def explore(self, allowed, options):
@@ -218,18 +211,26 @@ class Matrix:
         self.failures += 1
         return f"**{text}**"
 
+    def refusal(self, text):
+        """What is missing in the method that needs least; or why."""
+        missing = [int(number) for number in re.findall(r"([0-9]+) bytes missing", text)]
+        short = [number for number in missing if number > 0]
+        if short:
+            return f"no room: {min(short) / 1024:,.0f} KiB missing"
+        return f"refused {self.note(text)}"
+
     def cell(self, old, slot, new):
         rehearsal = Rehearsal(self.options.program, self.folder, old, slot, new)
         name, answer, allowed, refusal = rehearsal.rehearse()
         if name is None:
             self.refused += 1
-            return self.fail(f"refused {self.note(refusal)}")
+            return self.refusal(refusal)
         if not rehearsal.is_there():
             return self.fail("not complete")
         self.done += 1
         text = f"{answer['window_ms'] / 1000:.3f} s"
         if name:
-            text += f", {name} {self.note(refusal)}"
+            text += f", {name}"
         if self.options.explore:
             failures = rehearsal.explore(allowed, self.options.explore)["failures"]
             if failures:
