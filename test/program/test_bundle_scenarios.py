@@ -277,6 +277,31 @@ class Update(BundleTest):
         self.assertEqual(answer["window_ms"], 0)
 
 
+class DataLost(BundleTest):
+    """What of the old system's data goes, and with which option it stays, before anybody goes to the device."""
+
+    def lost(self, flash, bundle):
+        told = self.run_json(0, "diff", bundle, flash)["data_lost"]
+        answer, _ = self.simulate(0, flash, "--bundle", bundle)
+        self.assertEqual(answer["data_lost"], told)
+        text = run("diff", bundle, flash).stdout
+        self.assertEqual(text.count("data lost"), len(told))
+        return {partition["label"]: (partition["sectors_used"], partition["sectors_lost"]) for partition in told}
+
+    def test_what_goes_and_what_stays(self):
+        content = bytearray(flash_dumps.wled(FIXTURES))
+        content[0x310000:0x312000] = flash_dumps.in_use(8)
+        flash = self.write("used.bin", bytes(content))
+        system = ("--manifest", FIXTURES / "esphome/manifest.json")
+        # ESPHome's second slot ends past the start of WLED's file system, which stays: nothing is written there.
+        self.assertEqual(self.lost(flash, self.pack("all.srb", *system)), {"nvs": (3, 3)})
+        self.assertEqual(self.lost(flash, self.pack("kept.srb", *system, "--keep", "nvs")), {})
+        self.assertEqual(self.lost(flash, self.pack("moved.srb", *system, "--move", "nvs", "--old-layout", flash)), {})
+        erased = self.pack("erased.srb", *system, "--erase", "0x310000+0x1000", "--keep", "nvs")
+        self.assertEqual(self.lost(flash, erased), {"spiffs": (2, 1)})
+        self.assertIn("pack --keep spiffs", run("diff", erased, flash).stdout)
+
+
 class NewAppStarts(BundleTest):
     """If a bundle brings an app, that one starts when all is done, whatever is in otadata; or nothing is touched."""
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // diff: what a bundle would change on a device with this flash.
 #include "format/sr_digest.h"
+#include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
 #include "tool/pack/moves.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/bundle_report.h"
+#include "tool/report/data_loss.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -32,6 +34,8 @@ typedef struct diff {
     moves_t moves;
     work_t all;
     bool installed; /**< The bundle is installed: what the new system owns is not compared. */
+    sr_partition_table_t old_table;
+    data_losses_t losses; /**< Of data in old_table's partitions. */
 } diff_t;
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -213,6 +217,7 @@ static void print_json(const bundle_file_t *bundle, const diff_t *diff, uint32_t
         cJSON_AddItemToArray(list, item);
     }
     add_moves(json, bundle, diff);
+    cJSON_AddItemToObject(json, "data_lost", data_losses_json(&diff->losses));
     json_print(json);
 }
 
@@ -252,6 +257,7 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
     printf("%s of %s bytes: manifest, signature and %" PRIu32 " of %s\n", number_grouped(download, first),
            number_grouped(bundle->bundle.bundle_size, second), all->chunks,
            number_count(bundle->bundle.chunk_count, "chunk", chunks));
+    data_losses_print(&diff->losses);
     terminal_heading("Regions");
     for (uint32_t i = 0; i < bundle->bundle.region_count; i++) {
         const sr_bundle_region_t region = sr_bundle_region(&bundle->bundle, i);
@@ -268,16 +274,33 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
     print_moves(bundle, diff);
 }
 
-/** Follows the moves. @return STATUS_OK, or the status after complaining of what the chip would refuse, too. */
-static int follow_moves(const bundle_file_t *bundle, const image_file_t *flash, diff_t *diff)
+/** What of the old system's data is gone then. */
+static void find_losses(const bundle_file_t *bundle, const image_file_t *flash, const image_file_t *after, diff_t *diff)
 {
-    if (bundle->bundle.move_count == 0) {
-        return STATUS_OK;
+    const uint32_t old_table = chip_find_table(flash->bytes, flash->size);
+    const uint32_t new_table = bundle->bundle.partition_table_offset;
+    sr_partition_table_t fresh = {0};
+    chip_read_table(flash->bytes, flash->size, old_table, &diff->old_table);
+    if (new_table != SR_BUNDLE_NO_TABLE) {
+        chip_read_table(after->bytes, after->size, new_table, &fresh);
     }
+    const data_loss_side_t before_side = {flash->bytes, flash->size, &diff->old_table};
+    const data_loss_side_t after_side = {after->bytes, after->size, &fresh};
+    if (!diff->installed) {
+        data_losses_find(&before_side, &after_side, &diff->losses);
+    }
+}
+
+/** Applies the bundle to a copy. @return STATUS_OK, or the status after complaining of what the chip would refuse. */
+static int look_ahead(const bundle_file_t *bundle, const image_file_t *flash, diff_t *diff)
+{
     image_file_t after;
     const int status = moves_apply(bundle, flash, &after, &diff->moves);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && bundle->bundle.move_count != 0) {
         compare_moves(&bundle->bundle, flash->bytes, after.bytes, diff);
+    }
+    if (status == STATUS_OK) {
+        find_losses(bundle, flash, &after, diff);
     }
     image_file_free(&after);
     return status;
@@ -293,7 +316,7 @@ static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, boo
     if (!compare_regions(&bundle->bundle, flash->bytes, &diff)) {
         return complain(STATUS_BAD_INPUT, "the crypto library failed");
     }
-    const int status = follow_moves(bundle, flash, &diff);
+    const int status = look_ahead(bundle, flash, &diff);
     if (status != STATUS_OK) {
         return status;
     }

@@ -3,6 +3,7 @@
 
 #include "tool/base/number.h"
 #include "tool/report/boot_report.h"
+#include "tool/report/data_loss.h"
 #include "tool/report/dump_extent.h"
 #include "tool/report/flash_map.h"
 #include "self_reflasher_err.h"
@@ -189,6 +190,23 @@ static void print_more_downloaded(const simulate_report_t *report)
     terminal_wrap(text, 15, 15);
 }
 
+static void find_losses(const simulate_report_t *report, data_losses_t *losses)
+{
+    const data_loss_side_t before = {report->before->bytes, report->before->size, &report->before->table};
+    const data_loss_side_t after = {report->after->bytes, report->after->size, &report->after->table};
+    losses->count = 0;
+    if (report->result->error == ESP_OK) {
+        data_losses_find(&before, &after, losses);
+    }
+}
+
+static void print_losses(const simulate_report_t *report)
+{
+    data_losses_t losses;
+    find_losses(report, &losses);
+    data_losses_print(&losses);
+}
+
 static void print_costs(const simulate_report_t *report)
 {
     const migration_result_t *result = report->result;
@@ -226,6 +244,7 @@ void simulate_report_print(const simulate_report_t *report)
         print_relocation(&report->result->plan);
         print_plan(&report->result->plan);
     }
+    print_losses(report);
     print_costs(report);
     putchar('\n');
     boot_report_print(&report->after->boot, report->after->boot_app_name);
@@ -345,6 +364,9 @@ cJSON *simulate_report_json(const simulate_report_t *report)
     add_times(json, "flash_ms", "flash_ms_maximum", result->stats.typical_us, result->stats.maximum_us);
     add_times(json, "window_ms", "window_ms_maximum", result->window.typical_us, result->window.maximum_us);
     add_counts(json, result);
+    data_losses_t losses;
+    find_losses(report, &losses);
+    cJSON_AddItemToObject(json, "data_lost", data_losses_json(&losses));
     cJSON_AddItemToObject(json, "boot_before", dump_boot_json(report->before));
     cJSON_AddItemToObject(json, "boot", dump_boot_json(report->after));
     return json;

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool/report/data_loss.h"
+
+#include "format/sr_region.h"
+#include "tool/base/number.h"
+#include "tool/base/terminal.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool is_blank(const uint8_t *sector)
+{
+    return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1) == 0;
+}
+
+/** True if the new system has this sector of a partition, there or where its own partition of that name lies. */
+static bool is_kept(const data_loss_side_t *old, const data_loss_side_t *fresh,
+                    const sr_partition_table_entry_t *partition, uint32_t offset)
+{
+    const uint8_t *sector = old->flash + partition->address + offset;
+    const sr_partition_table_entry_t *own = sr_partition_table_find_label(fresh->table, partition->label);
+    if (memcmp(sector, fresh->flash + partition->address + offset, SR_SECTOR_SIZE) == 0) {
+        return true;
+    }
+    return own != NULL && offset < own->size &&
+           sr_region_fits((sr_region_t){own->address + offset, SR_SECTOR_SIZE}, fresh->size) &&
+           memcmp(sector, fresh->flash + own->address + offset, SR_SECTOR_SIZE) == 0;
+}
+
+static data_loss_t compare(const data_loss_side_t *old, const data_loss_side_t *fresh,
+                           const sr_partition_table_entry_t *partition)
+{
+    data_loss_t loss = {.partition = partition};
+    const uint32_t size = old->size < fresh->size ? old->size : fresh->size;
+    for (uint32_t offset = 0;
+         offset < partition->size && sr_region_fits((sr_region_t){partition->address + offset, SR_SECTOR_SIZE}, size);
+         offset += SR_SECTOR_SIZE) {
+        if (!is_blank(old->flash + partition->address + offset)) {
+            loss.used++;
+            loss.lost += !is_kept(old, fresh, partition, offset);
+        }
+    }
+    return loss;
+}
+
+void data_losses_find(const data_loss_side_t *old, const data_loss_side_t *fresh, data_losses_t *losses)
+{
+    losses->count = 0;
+    for (unsigned i = 0; i < old->table->count; i++) {
+        const sr_partition_table_entry_t *partition = &old->table->entries[i];
+        if (partition->type == SR_PARTITION_TYPE_APP || partition->type == SR_PARTITION_TYPE_BOOTLOADER ||
+            partition->type == SR_PARTITION_TYPE_TABLE ||
+            (partition->type == SR_PARTITION_TYPE_DATA && partition->subtype == SR_PARTITION_DATA_OTA)) {
+            continue;
+        }
+        const data_loss_t loss = compare(old, fresh, partition);
+        if (loss.lost > 0) {
+            losses->list[losses->count++] = loss;
+        }
+    }
+}
+
+void data_losses_print(const data_losses_t *losses)
+{
+    for (unsigned i = 0; i < losses->count; i++) {
+        const data_loss_t *loss = &losses->list[i];
+        char used[NUMBER_COUNT_SIZE];
+        char text[160];
+        terminal_key("data lost");
+        snprintf(text, sizeof(text),
+                 "%s: %" PRIu32 " of %s in use; pack --keep %s keeps it, pack --move %s takes it to another place",
+                 loss->partition->label, loss->lost, number_count(loss->used, "sector", used), loss->partition->label,
+                 loss->partition->label);
+        terminal_wrap(text, 15, 15);
+    }
+}
+
+cJSON *data_losses_json(const data_losses_t *losses)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (unsigned i = 0; i < losses->count; i++) {
+        const data_loss_t *loss = &losses->list[i];
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "label", loss->partition->label);
+        cJSON_AddNumberToObject(item, "offset", loss->partition->address);
+        cJSON_AddNumberToObject(item, "sectors_used", loss->used);
+        cJSON_AddNumberToObject(item, "sectors_lost", loss->lost);
+        cJSON_AddItemToArray(list, item);
+    }
+    return list;
+}
