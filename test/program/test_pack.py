@@ -310,15 +310,63 @@ class Manifests(PackTest):
         other = {"chipFamily": "ESP32-S3", "parts": [{"path": "s3.bin", "offset": 0}]}
         older = {"chipFamily": "ESP8266", "parts": [{"path": "8266.bin", "offset": 0}]}
         manifest = self.manifest(self.builds(older, other, good))
-        self.assert_fails(3, ["several chips (esp32s3, esp32)", "--chip"], "pack", "-o", self.dir / "refused.srb", "--manifest",
-                          manifest)
-        self.assertEqual(self.pack("--manifest", self.manifest(self.builds(older, good)), chip=None)[1]["chip"], "esp32")
-        self.manifest(self.builds(older, other, good))
         self.assertEqual(self.pack("--manifest", manifest)[1]["chip"], "esp32")
         self.assert_not_packed(3, ["s3.bin"], "--manifest", manifest, chip="esp32s3")
-        self.assert_not_packed(3, ["manifest.json", "ESP32-C3"], "--manifest", manifest, chip="esp32c3")
-        only = self.manifest(self.builds(older))
-        self.assert_fails(3, ["manifest.json"], "pack", "-o", self.dir / "refused.srb", "--manifest", only)
+        self.assert_not_packed(3, ["manifest.json", "no build for ESP32-C3", "only for ESP8266 (not supported), ESP32-S3, ESP32"],
+                               "--manifest", manifest, chip="esp32c3")
+
+    def test_several_chips_and_none_given_is_asked(self):
+        """Taking one of them would be a guess; builds that are not supported do not count."""
+        good = {"chipFamily": "ESP32", "parts": self.parts(0x1000, 0x8000, 0xD000, 0x210000)}
+        other = {"chipFamily": "ESP32-S3", "parts": [{"path": "s3.bin", "offset": 0}]}
+        older = {"chipFamily": "ESP8266", "parts": [{"path": "8266.bin", "offset": 0}]}
+        out = ("-o", self.dir / "refused.srb")
+
+        def ask(status, words, *builds):
+            self.assert_fails(status, ["manifest.json", *words], "pack", *out, "--manifest",
+                              self.manifest(self.builds(*builds)))
+
+        ask(2, ["ESP8266 (not supported), ESP32-S3, ESP32", "--chip esp32s3"], older, other, good)
+        ask(2, ["ESP32, ESP32-S3", "--chip esp32"], good, other)
+        ask(3, ["no build for a supported chip", "ESP8266 (not supported)"], older)
+        ask(3, ["no build for a supported chip", 'no "chipFamily" (not supported)'], {"parts": []})
+        ask(3, ["no build for a supported chip"], *[{"chipFamily": "X" * 500}] * 40)
+        for builds in ((older, good), (good, older), (good,), (good, good)):
+            manifest = self.manifest(self.builds(*builds))
+            self.assertEqual(self.pack("--manifest", manifest, chip=None)[1]["chip"], "esp32")
+
+    def test_a_point_for_the_thousands_in_an_offset(self):
+        """Published by WLED 0.14.4: shown as it stands, with what was meant, and taken only if one says so."""
+        for written, meant in ((32.768, 0x8000), ("32.768", 0x8000), (4.096, 0x1000), (40.96, 0xA000), (65.536, 0x10000),
+                               (53.248, 0xD000), (2162.688, 0x210000)):
+            part = {"path": f"../{self.table.name}", "offset": written}
+            manifest = self.manifest(self.builds({"chipFamily": "ESP32", "parts": [part]}))
+            self.assert_not_packed(3, ["manifest.json", "part 1", self.table.name, json.dumps(written),
+                                       f"{meant} ({meant:#x})", "--fix-offsets"], "--manifest", manifest)
+        parts = self.parts(4.096, 32.768, "53.248", 0x210000)
+        manifest = self.manifest(self.builds({"chipFamily": "ESP32", "parts": parts}))
+        bundle, _ = self.pack("--manifest", manifest, "--fix-offsets")
+        self.assertEqual(self.extract(bundle), self.image)
+        self.assert_not_packed(2, ["--fix-offsets", "--manifest"], "--fix-offsets", *self.system)
+
+    def test_bad_offsets_are_shown_as_they_stand(self):
+        for written in ("-1", "-32.768", "0.5", "32.77", "32.7681", "4294967296", "1e99", "4294967.296", "67108.864", "true",
+                        "null", "[]", "{}", '"0x"', '"ten"', '"0x1000z"', '"-4096"', '"1.048.576"', '""', '"."', '"1e4"',
+                        '"inf"', '"nan"', '" 4096"', '"0x8.000"', '"' + "9" * 90 + '"', "1e999"):
+            manifest = self.write("web/manifest.json", ('{"builds": [{"chipFamily": "ESP32", "parts": [{"path": "a.bin", '
+                                                        f'"offset": {written}}}]}}]}}').encode())
+            for option in ((), ("--fix-offsets",)):
+                shown = {"1e99": "1e+99", "1e999": "bad"}.get(written, written[:40])
+                self.assert_not_packed(3, ["part 1", "a.bin", "offset", shown], "--manifest", manifest, *option)
+        missing = self.manifest(self.builds({"chipFamily": "ESP32", "parts": [{"path": "a.bin"}]}))
+        self.assert_not_packed(3, ["part 1", "a.bin", "offset", "missing"], "--manifest", missing)
+
+    def test_good_offsets_however_written(self):
+        for written in ("32768", "32768.0", "3.2768e4", '"32768"', '"0x8000"', '"32K"'):
+            manifest = self.write("web/manifest.json", ('{"builds": [{"chipFamily": "ESP32", "parts": [{"path": '
+                                                        f'"../{self.table.name}", "offset": {written}}}]}}]}}').encode())
+            _, report = self.pack("--manifest", manifest, warns=True)
+            self.assertEqual([region["offset"] for region in report["regions"]], [0x8000])
 
     def test_bad_manifests(self):
         def refuse(words, content, name="web/manifest.json"):
@@ -338,10 +386,6 @@ class Manifests(PackTest):
         for offset in (-1, 0.5, 1 << 32, "0x", "ten", "0x1000z", None, True):
             refuse(["part 1", "a.bin", "offset"], with_part({"path": "a.bin", "offset": offset}))
         refuse(["part 1", "offset"], with_part({"path": "a.bin"}))
-        # As WLED 0.14.4 was published; what has no such reading is only shown.
-        refuse(["32.768", "32768, 0x8000", "0x8000 FILE"], with_part({"path": "a.bin", "offset": 32.768}))
-        refuse(["65.536", "0x10000 FILE"], with_part({"path": "a.bin", "offset": 65.536}))
-        refuse(["12.5\n"], with_part({"path": "a.bin", "offset": 12.5}))
         refuse(["https://example.org/a.bin"], with_part({"path": "https://example.org/a.bin", "offset": 0}))
         self.assert_not_packed(3, ["web/gone.bin"], "--manifest",
                                self.manifest(with_part({"path": "gone.bin", "offset": 0})))
@@ -1460,6 +1504,20 @@ class RealFirmware(PackTest):
         app = (FIXTURES / "wled/binaries/WLED_0.14.2_Dig-Uno-V3.bin").read_bytes()
         self.assertEqual(after, (first.ljust(0x10000, b"\xff") + app).ljust(4 * MIB, b"\xff"))
         self.assertEqual(self.boot(after)["app_offset"], 0x10000)
+
+    def test_wled_0_14_4(self):
+        """Its tables are at 32.768, and it has builds for four chips and the ESP8266."""
+        manifest = FIXTURES / "wled-0.14.4/manifest.json"
+        self.assert_fails(2, ["ESP32, ESP32-C3, ESP32-S2, ESP32-S3, ESP8266 (not supported)", "--chip"], "pack", "-o",
+                          self.dir / "refused.srb", "--manifest", manifest)
+        self.assert_not_packed(3, ["partitions_s3_8m.bin", "32.768", "32768 (0x8000)", "--fix-offsets"], "--manifest",
+                               manifest, chip="esp32s3")
+        for chip, *option in (("esp32",), ("esp32c3",), ("esp32s3", "--fix-offsets")):
+            bundle, report = self.pack("--manifest", manifest, *option, chip=chip, warns=chip == "esp32s3")
+            self.assertEqual((report["chip"], report["partition_table_offset"]), (chip, 0x8000))
+            family = {"esp32": "ESP32", "esp32c3": "ESP32-C3", "esp32s3": "ESP32-S3_8MB"}[chip]
+            app = (FIXTURES / f"wled-0.14.4/WLED_0.14.4_{family}.bin").read_bytes()
+            self.assertEqual(self.extract(bundle)[0x10000:0x10000 + len(app)], app)
 
     def test_from_one_to_the_other(self):
         wled, _ = self.pack("--manifest", FIXTURES / "wled/json/manifest.json", chip=None)

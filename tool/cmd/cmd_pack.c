@@ -41,6 +41,7 @@ enum {
     KEY_SEQUENCE,
     KEY_INITIAL,
     KEY_ALWAYS,
+    KEY_FIX_OFFSETS,
 };
 
 /** An argument that may be given more than once. */
@@ -58,7 +59,7 @@ typedef struct pack_arguments {
     uint32_t partition_table; /**< 0: default; SR_BUNDLE_NO_TABLE: none. */
     uint32_t skip;
     uint32_t sequence;
-    bool keep_bootloader, json, has_offset;
+    bool keep_bootloader, fix_offsets, json, has_offset;
     bool any_place;  /**< Inputs may lie where the chip does not look for them. */
     uint32_t offset; /**< Of a pair whose file comes next. */
     word_t words[MAX_WORDS];
@@ -125,6 +126,9 @@ static void check_arguments(const pack_arguments_t *arguments, struct argp_state
     }
     if (arguments->old_path != NULL && !has_word(arguments, KEY_MOVE)) {
         argp_error(state, "--old-layout says where data moves from, but there is no --move");
+    }
+    if (arguments->fix_offsets && !has_word(arguments, KEY_MANIFEST)) {
+        argp_error(state, "--fix-offsets is about a manifest, but there is no --manifest");
     }
     if (arguments->keep_bootloader && (arguments->settings.mode[0] != '\0' || arguments->settings.freq[0] != '\0')) {
         argp_error(state, "--flash-mode and --flash-freq change a bootloader, but it is kept");
@@ -206,6 +210,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_KEEP_BOOTLOADER:
         arguments->keep_bootloader = true;
         return 0;
+    case KEY_FIX_OFFSETS:
+        arguments->fix_offsets = true;
+        return 0;
     case KEY_OLD_LAYOUT:
         arguments->old_path = argument;
         return 0;
@@ -226,6 +233,7 @@ static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "Print JSON, as inspect does", 0},
     {"build-dir", KEY_BUILD_DIR, "DIR", 0, "Input: a build of ESP-IDF, all that 'idf.py flash' would write", 1},
     {"manifest", KEY_MANIFEST, "FILE", 0, "Input: a manifest of ESP Web Tools, with the files that it lists", 1},
+    {"fix-offsets", KEY_FIX_OFFSETS, NULL, 0, "Take an offset such as 32.768 in a manifest as 32768 (0x8000)", 1},
     {"merged", KEY_MERGED, "FILE[@OFFSET]", 0, "Input: a merged image or a whole flash; default offset: 0", 1},
     {"flash-size", KEY_FLASH_SIZE, "SIZE", 0, "Change the bootloader's header: 4MB, ... as esptool does", 2},
     {"flash-mode", KEY_FLASH_MODE, "MODE", 0, "Change the bootloader's header: qio, qout, dio or dout", 2},
@@ -265,6 +273,7 @@ static int read_inputs(const pack_arguments_t *arguments, inputs_t *inputs)
 {
     int status = STATUS_OK;
     inputs->chip = arguments->chip;
+    inputs->fix_offsets = arguments->fix_offsets;
     for (size_t i = 0; i < arguments->word_count && status == STATUS_OK; i++) {
         const word_t *word = &arguments->words[i];
         switch (word->key) {

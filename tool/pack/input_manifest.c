@@ -5,8 +5,10 @@
 #include "tool/base/chip_names.h"
 #include "tool/base/command.h"
 #include "tool/base/json_file.h"
+#include "tool/pack/manifest_offset.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,71 +31,92 @@ static const cJSON *build_for(const cJSON *builds, const sr_chip_t *chip)
     return NULL;
 }
 
-/** The families that have a build and are supported, for people; and the chip of the first. @return how many. */
-static unsigned known_builds(const cJSON *builds, const sr_chip_t **first, char out[CHIP_NAMES_SIZE])
+#define FAMILIES_SIZE 160
+
+/** "ESP32, ESP8266 (not supported)": what there are builds for. */
+static const char *list_families(const cJSON *builds, char out[FAMILIES_SIZE])
 {
-    size_t used = 0;
-    unsigned count = 0;
     const cJSON *build = NULL;
+    size_t used = 0;
     out[0] = '\0';
     cJSON_ArrayForEach(build, builds)
     {
-        const sr_chip_t *chip = chip_of(build);
-        if (chip != NULL && build_for(builds, chip) == build && used < CHIP_NAMES_SIZE) {
-            *first = count == 0 ? chip : *first;
-            used += (size_t)snprintf(out + used, CHIP_NAMES_SIZE - used, "%s%s", count == 0 ? "" : ", ", chip->name);
-            count++;
+        const char *family = json_text(build, "chipFamily");
+        if (used < FAMILIES_SIZE) {
+            used += (size_t)snprintf(out + used, FAMILIES_SIZE - used, "%s%.20s%s", used == 0 ? "" : ", ",
+                                     family == NULL ? "no \"chipFamily\"" : family,
+                                     chip_of(build) == NULL ? " (not supported)" : "");
         }
     }
-    return count;
+    return out;
 }
 
-/** The build for the chip that was asked for; else the only one that is supported. */
-static const cJSON *choose_build(inputs_t *inputs, const cJSON *json, const char *path)
+/** The chip that all builds for supported chips are for. */
+static int choose_chip(inputs_t *inputs, const cJSON *builds, const char *path)
+{
+    const cJSON *build = NULL;
+    char families[FAMILIES_SIZE];
+    char names[CHIP_NAMES_SIZE];
+    cJSON_ArrayForEach(build, builds)
+    {
+        const sr_chip_t *chip = chip_of(build);
+        if (chip != NULL && inputs->chip != NULL && chip != inputs->chip) {
+            const char *name = inputs->chip->name;
+            inputs->chip = NULL;
+            return complain(STATUS_USAGE, "%s: has builds for %s: say which chip it is, for example --chip %s", path,
+                            list_families(builds, families), name);
+        }
+        inputs->chip = chip != NULL ? chip : inputs->chip;
+    }
+    return inputs->chip != NULL
+               ? STATUS_OK
+               : complain(STATUS_BAD_INPUT, "%s: has no build for a supported chip, only for %s (supported: %s)", path,
+                          list_families(builds, families), chip_names(names));
+}
+
+/** The build for the chip that was asked for, else for the only supported one. */
+static int choose_build(inputs_t *inputs, const cJSON *json, const char *path, const cJSON **build)
 {
     const cJSON *builds = cJSON_GetObjectItemCaseSensitive(json, "builds");
     if (!cJSON_IsArray(builds) || builds->child == NULL) {
-        complain(STATUS_BAD_INPUT, "%s: lists no \"builds\"", path);
-        return NULL;
+        return complain(STATUS_BAD_INPUT, "%s: lists no \"builds\"", path);
     }
-    char names[CHIP_NAMES_SIZE];
-    const sr_chip_t *only = NULL;
-    const unsigned count = known_builds(builds, &only, names);
-    if (count == 0) {
-        complain(STATUS_BAD_INPUT, "%s: has no build for a chip that is supported (%s)", path, chip_names(names));
-        return NULL;
+    const int status = inputs->chip == NULL ? choose_chip(inputs, builds, path) : STATUS_OK;
+    if (status != STATUS_OK) {
+        return status;
     }
-    if (inputs->chip == NULL && count > 1) {
-        complain(STATUS_BAD_INPUT, "%s: has builds for several chips (%s): say which with --chip", path, names);
-        return NULL;
+    *build = build_for(builds, inputs->chip);
+    if (*build == NULL) {
+        char families[FAMILIES_SIZE];
+        return complain(STATUS_BAD_INPUT, "%s: has no build for %s, only for %s", path, inputs->chip->family,
+                        list_families(builds, families));
     }
-    inputs->chip = inputs->chip != NULL ? inputs->chip : only;
-    const cJSON *build = build_for(builds, inputs->chip);
-    if (build == NULL) {
-        complain(STATUS_BAD_INPUT, "%s: has no build for %s, but for %s", path, inputs->chip->family, names);
-    }
-    return build;
+    return STATUS_OK;
 }
 
-/** An offset as it stands, and what was probably meant: published manifests have 32.768 for 32768. */
-static int refuse_offset(const cJSON *offset, const char *path, int number, const char *file)
+static int take_offset(const inputs_t *inputs, const cJSON *part, int number, const char *path, uint32_t *address)
 {
-    char *text = offset != NULL ? cJSON_PrintUnformatted(offset) : NULL;
-    const double thousands = cJSON_IsNumber(offset) ? offset->valuedouble * 1000 : 0;
-    const uint32_t meant = thousands >= 1 && thousands < FLASH_LIMIT ? (uint32_t)(thousands + 0.5) : 0;
-    int status;
-    if (meant != 0 && meant % SR_SECTOR_SIZE == 0) {
-        status = complain(
-            STATUS_BAD_INPUT,
-            "%s: part %d (%s) has the \"offset\" %s, probably for %u, 0x%x: correct it in the manifest, or give "
-            "the files one by one, 0x%x FILE",
-            path, number, file, text != NULL ? text : "?", (unsigned)meant, (unsigned)meant, (unsigned)meant);
-    } else {
-        status = complain(STATUS_BAD_INPUT, "%s: part %d (%s) has a bad \"offset\": %s", path, number, file,
-                          text != NULL ? text : "none");
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(part, "offset");
+    const char *file = json_text(part, "path");
+    char text[MANIFEST_OFFSET_TEXT_SIZE];
+    switch (manifest_offset_read(item, address)) {
+    case MANIFEST_OFFSET_GOOD:
+        return STATUS_OK;
+    case MANIFEST_OFFSET_THOUSANDS:
+        if (inputs->fix_offsets) {
+            return STATUS_OK;
+        }
+        return complain(STATUS_BAD_INPUT,
+                        "%s: part %d (%s) has the bad \"offset\" %s; probably %" PRIu32 " (0x%" PRIx32
+                        ") was meant: --fix-offsets takes it so",
+                        path, number, file, manifest_offset_text(item, text), *address, *address);
+    case MANIFEST_OFFSET_BAD:
+        break;
     }
-    free(text);
-    return status;
+    return complain(STATUS_BAD_INPUT,
+                    "%s: part %d (%s) has a bad \"offset\": %s; a number such as 65536 is needed, or "
+                    "a text such as \"0x10000\"",
+                    path, number, file, manifest_offset_text(item, text));
 }
 
 static int take_part(inputs_t *inputs, const cJSON *part, int number, const char *path)
@@ -107,15 +130,15 @@ static int take_part(inputs_t *inputs, const cJSON *part, int number, const char
         return complain(STATUS_BAD_INPUT, "%s: part %d is on a server: download %s, and name it here", path, number,
                         file);
     }
-    const cJSON *offset = cJSON_GetObjectItemCaseSensitive(part, "offset");
-    if (!json_offset(offset, &address)) {
-        return refuse_offset(offset, path, number, file);
+    int status = take_offset(inputs, part, number, path, &address);
+    if (status != STATUS_OK) {
+        return status;
     }
     char *place = path_beside(path, file);
     if (place == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno));
     }
-    const int status = flash_parts_add(&inputs->parts, address, place);
+    status = flash_parts_add(&inputs->parts, address, place);
     free(place);
     return status;
 }
@@ -143,8 +166,11 @@ int input_manifest(inputs_t *inputs, const char *path)
     cJSON *json = NULL;
     int status = json_file_load(path, &json);
     if (status == STATUS_OK) {
-        const cJSON *build = choose_build(inputs, json, path);
-        status = build == NULL ? STATUS_BAD_INPUT : take_build(inputs, build, path);
+        const cJSON *build = NULL;
+        status = choose_build(inputs, json, path, &build);
+        if (status == STATUS_OK) {
+            status = take_build(inputs, build, path);
+        }
     }
     cJSON_Delete(json);
     return status;

@@ -10,12 +10,15 @@
 #include "tool/pack/flash_parts.h"
 #include "tool/pack/flash_settings.h"
 
+#include <stdbool.h>
+
 /** What was read so far. */
 typedef struct inputs {
     flash_parts_t parts;
     const sr_chip_t *chip;     /**< As given by the user or an input; NULL: not yet. */
     flash_settings_t settings; /**< As given by an input. */
     uint32_t partition_table;  /**< Offset, as given by an input; 0: not given. */
+    bool fix_offsets;          /**< Take 32.768 in a manifest as 32768. */
 } inputs_t;
 
 /** One file. */
@@ -27,5 +30,6 @@ int input_merged(inputs_t *inputs, const char *argument);
 /** ESP-IDF's build folder: flasher_args.json. */
 int input_build_dir(inputs_t *inputs, const char *folder);
 
-/** A manifest of ESP Web Tools. */
+/** A manifest of ESP Web Tools. Besides STATUS_BAD_INPUT: STATUS_USAGE if it is for several chips, and none was given.
+ */
 int input_manifest(inputs_t *inputs, const char *path);
