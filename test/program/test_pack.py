@@ -8,6 +8,7 @@ format, below. esptool is taken from the virtual environment that SELF_REFLASHER
 usage: test_pack.py PROGRAM DEMO_IMAGES FIXTURES
 """
 import functools
+import gzip
 import hashlib
 import itertools
 import json
@@ -390,6 +391,43 @@ class Manifests(PackTest):
         self.assert_not_packed(3, ["web/gone.bin"], "--manifest",
                                self.manifest(with_part({"path": "gone.bin", "offset": 0})))
         self.assert_not_packed(3, ["absent.json"], "--manifest", self.dir / "absent.json")
+
+
+class Gzip(PackTest):
+    def gz(self, content, name="image.bin.gz"):
+        return self.write(name, gzip.compress(content))
+
+    def test_apps_and_merged_images_are_unpacked(self):
+        whole = self.gz(self.image)
+        self.assertEqual(self.extract(self.pack("--merged", whole)[0]), self.image)
+        part = self.gz(self.image[0x1000:])
+        self.assertEqual(self.extract(self.pack("--merged", f"{part}@0x1000")[0]), self.image)
+        app = self.gz(self.app.read_bytes())
+        bundle, _ = self.pack(*self.system[:-1], app)
+        self.assertEqual(self.extract(bundle), self.image)
+        middle = len(self.image) // 2
+        joined = self.write("joined.gz", gzip.compress(self.image[:middle]) + gzip.compress(self.image[middle:]))
+        self.assertEqual(self.extract(self.pack("--merged", joined)[0]), self.image)
+
+    def test_what_holds_no_image_stays_data(self):
+        data = self.gz(b"a page for the web server")
+        bundle, _ = self.pack(*self.system, "0x3f0000", data, warns=True)
+        self.assertEqual(self.extract(bundle)[0x3F0000:][:data.stat().st_size], data.read_bytes())
+
+    def test_damaged_files_are_refused(self):
+        good = gzip.compress(self.image)
+        for end in (2, 9, 10, 11, 100, len(good) // 2, len(good) - 8, len(good) - 1):
+            self.assert_not_packed(3, ["cut.gz", "cut short"], "--merged", self.write("cut.gz", good[:end]))
+        for at in (2, 3, 12, len(good) - 6, len(good) - 2):
+            bad = good[:at] + bytes([good[at] ^ 0xE1]) + good[at + 1:]
+            self.assert_not_packed(3, ["bad.gz", "gzip file"], "--merged", self.write("bad.gz", bad))
+        self.assert_not_packed(3, ["more.gz", "damaged"], "--merged", self.write("more.gz", good + b"more"))
+
+    def test_more_than_a_flash_is_refused(self):
+        """A small file may unpack to gigabytes."""
+        bomb = self.gz(b"\xe9" + bytes(32 * MIB))
+        self.assertLess(bomb.stat().st_size, 64 << 10)
+        self.assert_not_packed(3, ["image.bin.gz", "32 MiB"], "--merged", bomb)
 
 
 class BuildDirs(PackTest):

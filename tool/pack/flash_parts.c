@@ -3,6 +3,7 @@
 
 #include "format/sr_region.h"
 #include "tool/base/command.h"
+#include "tool/pack/gzip_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,7 +24,8 @@ int flash_parts_add(flash_parts_t *parts, uint32_t address, const char *path)
     flash_part_t *part = &parts->list[parts->count];
     *part = (flash_part_t){.address = address, .name = name};
     parts->count++;
-    return image_file_load(name, &part->file);
+    const int status = image_file_load(name, &part->file);
+    return status == STATUS_OK && gzip_file_is(&part->file) ? gzip_file_unpack(&part->file) : status;
 }
 
 static int by_address(const void *a, const void *b)
