@@ -255,13 +255,26 @@ static int check_otadata(const placement_t *what)
                                   part->name, part->address, own->address);
 }
 
+/** What is no image may be data, where the new system has data. */
+static int check_mistaken(const placement_t *what)
+{
+    const image_file_t *file = &what->part->file;
+    const pack_result_t *result = what->result;
+    const sr_partition_table_entry_t *entry = partition_at(result, what->part->address);
+    if (result->table.count != 0 && what->part->address > result->table_offset &&
+        (entry == NULL || entry->type != SR_PARTITION_TYPE_APP)) {
+        file_kind_warn(file);
+        return STATUS_OK;
+    }
+    return complain(STATUS_NO, "%s %s" ANYWAY, file->path, file_kind_mistaken(file));
+}
+
 static int check_part(const placement_t *what)
 {
     uint32_t base = 0;
     const image_file_t *file = &what->part->file;
-    const char *mistaken = file_kind_mistaken(file);
-    if (mistaken != NULL) {
-        return complain(STATUS_NO, "%s %s" ANYWAY, file->path, mistaken);
+    if (file_kind_mistaken(file) != NULL) {
+        return check_mistaken(what);
     }
     if (is_esp8266(file)) {
         return complain(STATUS_NO, "%s: is an image for the ESP8266, which has another ROM: not supported" ANYWAY,
