@@ -1047,13 +1047,14 @@ class Otadata(PackTest):
         run("extract", bundle, "-o", merged)
         regions = [region for region in self.run_json(0, "inspect", bundle)["regions"]
                    if region["offset"] <= 0xD000 < region["offset"] + region["size"]]
+        self.starts = self.run_json(0, "inspect", bundle)["starts"]
         return (merged.read_bytes()[0xD000:0xF000] if regions else None), result.stderr
 
     def test_what_blank_otadata_starts(self):
         blank = b"\xff" * 0x2000
         for rows, place, label in ((self.slots, "0x10000", "app0"), (self.factory, "0x210000", "factory")):
             content, told = self.packed(rows, place, self.app)
-            self.assertEqual(content, blank)
+            self.assertEqual((content, self.starts), (blank, int(place, 0)))
             self.assertIn(f"it is erased, so that {label} starts", told)
 
     def test_what_has_to_be_selected(self):
@@ -1061,7 +1062,7 @@ class Otadata(PackTest):
         for rows, place, sequence, label in ((self.slots, "0x110000", 2, "app1"), (self.factory, "0x10000", 1, "app0"),
                                              (self.factory, "0x110000", 2, "app1")):
             content, told = self.packed(rows, place, self.app)
-            self.assertEqual(content, flash_dumps.otadata(sequence))
+            self.assertEqual((content, self.starts), (flash_dumps.otadata(sequence), int(place, 0)))
             self.assertIn(f"it is written, so that {label} starts", told)
         content, _ = self.packed(self.factory, "0x10000", self.app, "--erase", "factory")
         self.assertEqual(content, b"\xff" * 0x2000)
@@ -1079,12 +1080,13 @@ class Otadata(PackTest):
             content, told = self.packed(self.slots, "0x10000", self.app, "0xd000", both)
             self.assertEqual(content, flash_dumps.otadata(sequence))
             self.assertEqual("may select an app in app1 that stays on the device" in told, not starts)
+            self.assertEqual(self.starts, 0x10000 if starts else None)
         content, told = self.packed(self.slots, "0x10000", self.app, "0xd000", both, "--erase", "app1")
         self.assertNotIn("may select", told)
 
     def test_kept_on_purpose(self):
         content, told = self.packed(self.slots, "0x10000", self.app, "--keep", "otadata")
-        self.assertIsNone(content)
+        self.assertEqual((content, self.starts), (None, None))
         self.assertIn("may select an app that stays on the device", told)
 
     def test_without_an_app_or_a_table(self):

@@ -40,7 +40,8 @@ const char *way_out_of_refusal(esp_self_reflasher_refusal_t refusal)
     case ESP_SELF_REFLASHER_REFUSED_TABLE:
         return "mend the partition table, and pack again; inspect shows the one of the dump";
     case ESP_SELF_REFLASHER_REFUSED_APP:
-        return "pack an intact app for this chip where the table and otadata of the new system look for it";
+        return "pack an intact app for this chip where the table of the new system looks for it, and otadata that "
+               "selects it";
     case ESP_SELF_REFLASHER_REFUSED_ROLLBACK:
         return "mark the running app valid first: esp_ota_mark_app_valid_cancel_rollback()";
     case ESP_SELF_REFLASHER_REFUSED_RUNNING_APP:

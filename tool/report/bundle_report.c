@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/report/bundle_report.h"
 
+#include "format/sr_boot_choice.h"
+#include "format/sr_reader.h"
 #include "tool/base/command.h"
 #include "tool/base/key_file.h"
 #include "tool/base/number.h"
@@ -66,6 +68,39 @@ static bool is_described(const sr_bundle_t *bundle, sr_region_t region)
         }
     }
     return false;
+}
+
+/** Finds the app that starts when all is done. @return NULL if what the device has decides, or no table does. */
+static const sr_partition_table_entry_t *find_start(const sr_bundle_t *bundle, const contents_t *contents)
+{
+    sr_boot_choice_t choice;
+    const sr_reader_t flash = sr_reader_memory(contents->bytes, contents->size);
+    const bool knows = bundle->partition_table_offset != SR_BUNDLE_NO_TABLE && contents->table_present &&
+                       sr_boot_choice_make(&flash, &contents->table, &choice) == SR_BOOT_CHOICE_OK;
+    if (!knows || (choice.otadata != NULL &&
+                   (sr_bundle_want(bundle, choice.otadata->address, NULL) == SR_BUNDLE_KEEP ||
+                    sr_bundle_want(bundle, choice.otadata->address + SR_SECTOR_SIZE, NULL) == SR_BUNDLE_KEEP))) {
+        return NULL;
+    }
+    const sr_partition_table_entry_t *app = choice.app;
+    for (unsigned skipped = 1; app != NULL && sr_bundle_want(bundle, app->address, NULL) == SR_BUNDLE_BLANK;
+         skipped++) {
+        app = sr_boot_choice_tried(&contents->table, &choice, skipped);
+    }
+    return app != NULL && sr_bundle_want(bundle, app->address, NULL) == SR_BUNDLE_CONTENT ? app : NULL;
+}
+
+static void print_start(const sr_bundle_t *bundle, const contents_t *contents)
+{
+    const sr_partition_table_entry_t *app = find_start(bundle, contents);
+    terminal_key("starts");
+    if (app != NULL) {
+        printf("%s at 0x%06" PRIx32 "\n", app->label, app->address);
+    } else if (bundle->partition_table_offset == SR_BUNDLE_NO_TABLE) {
+        puts("what its bootloader finds, without a partition table");
+    } else {
+        puts("what otadata and apps on the device decide");
+    }
 }
 
 static void print_numbers(const bundle_file_t *bundle)
@@ -165,6 +200,7 @@ int bundle_report_print(const bundle_file_t *bundle)
     printf("%s%s%s: bundle for %s, %s bytes\n", terminal_style(STYLE_HEADING), bundle->file.path, terminal_reset(),
            chip != NULL ? chip->family : "an unknown chip", number_grouped(bundle->bundle.bundle_size, size));
     print_numbers(bundle);
+    print_start(&bundle->bundle, contents);
     print_regions(bundle);
     print_moves(bundle);
     print_contents(bundle, contents);
@@ -244,6 +280,8 @@ int bundle_report_print_json(const bundle_file_t *bundle)
     add_numbers(json, bundle);
     add_regions(json, &bundle->bundle);
     add_moves(json, &bundle->bundle);
+    const sr_partition_table_entry_t *app = find_start(&bundle->bundle, contents);
+    cJSON_AddItemToObject(json, "starts", app != NULL ? cJSON_CreateNumber(app->address) : cJSON_CreateNull());
     cJSON *inside = contents_report_json(contents, bundle->file.path);
     cJSON_DeleteItemFromObject(inside, "boot"); // what boots may depend on flash that is kept
     cJSON_AddItemToObject(json, "contents", inside);
