@@ -85,6 +85,7 @@ static void a_bundle_is_applied_and_then_costs_only_reads(void **state)
     api_chip_snapshot(&fixture.chip);
     assert_int_equal(esp_self_reflasher_apply_bundle(&fixture.config, &plan), ESP_OK);
     assert_int_equal(plan.sectors_to_write, 0);
+    assert_true(plan.installed);
     api_assert_untouched(&fixture.chip);
 }
 

@@ -92,6 +92,16 @@ static void clock_of_the_flash(void **state)
 }
 
 /* The old field counts minor revisions on ESP32-C3 and S3, major ones elsewhere; the new one counts where it is set. */
+static void names_of_sizes(void **state)
+{
+    (void)state;
+    assert_string_equal(sr_chip_size_name(0), "1MB");
+    assert_string_equal(sr_chip_size_name(7), "128MB");
+    for (unsigned code = 8; code < 16; code++) {
+        assert_null(sr_chip_size_name((uint8_t)code));
+    }
+}
+
 static void minimum_revision_by_both_fields(void **state)
 {
     (void)state;
@@ -109,6 +119,7 @@ int main(void)
         cmocka_unit_test(case_of_a_name_is_ignored),
         cmocka_unit_test(unknown_names_and_ids_are_refused),
         cmocka_unit_test(clock_of_the_flash),
+        cmocka_unit_test(names_of_sizes),
         cmocka_unit_test(minimum_revision_by_both_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
