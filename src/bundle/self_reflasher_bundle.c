@@ -2,6 +2,7 @@
 #include "self_reflasher_bundle.h"
 
 #include "bundle/sr_migration_internal.h"
+#include "flash/sr_flash_size.h"
 #include "journal/sr_resume.h"
 
 #include "esp_check.h"
@@ -37,7 +38,7 @@ static esp_err_t enter(void)
 
 static void leave(void)
 {
-    sr_flash_restore();
+    sr_flash_size_restore();
     __atomic_clear(&busy, __ATOMIC_RELEASE);
 }
 

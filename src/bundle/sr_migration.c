@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bundle/sr_migration_internal.h"
 
+#include "flash/sr_flash_size.h"
 #include "port/sr_yield.h"
 #include "preflight/sr_admit.h"
 
@@ -109,7 +110,7 @@ static esp_err_t admit(sr_migration_t *migration)
     const sr_bundle_t *bundle = &migration->input.manifest.bundle;
     migration->plan->sequence = bundle->sequence;
     if (bundle->min_flash_size > migration->system.flash.size) { /* Otherwise there is no need for a larger map. */
-        sr_flash_extend(&migration->system.flash);
+        sr_flash_size_extend(&migration->system.flash);
     }
     const esp_self_reflasher_refusal_t refusal =
         sr_admit(bundle, &migration->system, migration->config->min_sequence, text, sizeof(text));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "flash/sr_flash.h"
 
-#include "format/sr_chip.h"
 #include "format/sr_region.h"
 #include "port/sr_watchdog.h"
 
@@ -23,31 +22,6 @@ esp_err_t sr_flash_open(sr_flash_t *flash)
     flash->encryption = flash_is_encrypted();
     flash->feed = sr_watchdog_is_on() ? sr_watchdog_feed : NULL;
     return esp_flash_get_size(esp_flash_default_chip, &flash->size);
-}
-
-/* What the driver uses without our doing; 0: that was not changed. */
-static uint32_t own_size;
-
-void sr_flash_extend(sr_flash_t *flash)
-{
-    uint32_t physical = 0;
-    if (flash->encryption || flash->size >= SR_FLASH_24_BIT ||
-        esp_flash_get_physical_size(esp_flash_default_chip, &physical) != ESP_OK) {
-        return;
-    }
-    physical = physical < SR_FLASH_24_BIT ? physical : SR_FLASH_24_BIT;
-    if (physical > flash->size) {
-        own_size = flash->size;
-        flash->size = esp_flash_default_chip->size = physical;
-    }
-}
-
-void sr_flash_restore(void)
-{
-    if (own_size != 0) {
-        esp_flash_default_chip->size = own_size;
-        own_size = 0;
-    }
 }
 
 /* Writing a whole flash takes longer than the task watchdog waits; and a sector on the boot path that is tried again

@@ -32,19 +32,6 @@ typedef struct sr_flash {
  */
 esp_err_t sr_flash_open(sr_flash_t *flash);
 
-/**
- * Gives access to all of the chip's flash, where the driver uses less: it goes by the size that today's bootloader has
- * in its header. Only up to 16 MiB, past which a driver that was set up for less does not address; and not with flash
- * encryption, where the driver goes by that size when it decrypts. Then, or if the chip does not tell its size,
- * everything stays as it is.
- * @param[in,out] flash Its size may grow. Other handles keep theirs.
- */
-void sr_flash_extend(sr_flash_t *flash);
-
-/** Takes that back: from here on the driver goes by the size of today's bootloader again. To be called before the app
- *  goes on. */
-void sr_flash_restore(void);
-
 /** True if the chip decrypts what it executes or reads at this address: bootloader, partition table, app partitions,
  *  otadata, NVS keys, and partitions flagged `encrypted`, all by the table that the running app was started with. True
  * also if there is no memory to find out: then read and write fail. */

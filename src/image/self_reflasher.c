@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "self_reflasher.h"
 
+#include "flash/sr_flash_size.h"
 #include "format/sr_region.h"
 #include "image/sr_handle.h"
 #include "image/sr_staging.h"
@@ -199,14 +200,15 @@ static esp_err_t choose_staging(const sr_system_t *system, const esp_self_reflas
     return ESP_OK;
 }
 
-/* A destination may lie past what today's bootloader knows of the flash. Whoever calls this calls sr_flash_restore().
+/* A destination may lie past what today's bootloader knows of the flash. Whoever calls this calls
+ * sr_flash_size_restore().
  */
 static esp_err_t read_system(const esp_self_reflasher_config_t *config, sr_system_t *system)
 {
     const addr_region_t destination = config->dest_region;
     ESP_RETURN_ON_ERROR(sr_system_read(system), TAG, "running system cannot be read");
     if ((uint64_t)destination.region_address + destination.region_size > system->flash.size) {
-        sr_flash_extend(&system->flash);
+        sr_flash_size_extend(&system->flash);
     }
     return ESP_OK;
 }
@@ -248,7 +250,7 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
     ESP_RETURN_ON_FALSE(reflasher != NULL, ESP_ERR_NO_MEM, TAG, "no memory for a handle");
 
     const esp_err_t err = configure(config, NULL, reflasher);
-    sr_flash_restore();
+    sr_flash_size_restore();
     if (err != ESP_OK) {
         heap_caps_free(reflasher);
         return err;
@@ -278,7 +280,7 @@ esp_err_t esp_self_reflasher_upd_next_config(const esp_self_reflasher_config_t *
     }
     ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
     const esp_err_t err = configure(config, reflasher, &next);
-    sr_flash_restore();
+    sr_flash_size_restore();
     if (err == ESP_OK) {
         *reflasher = next;
     }
@@ -387,7 +389,7 @@ esp_err_t esp_self_reflasher_download_bin(esp_self_reflasher_handle_t handle)
     if (err == ESP_OK) {
         err = stage(reflasher, &system);
     }
-    sr_flash_restore();
+    sr_flash_size_restore();
     if (err != ESP_OK) {
         ESP_LOGE(TAG, "download: %s", esp_self_reflasher_err_to_name(err));
         return err;
@@ -429,7 +431,7 @@ esp_err_t esp_self_reflasher_copy_to_region(esp_self_reflasher_handle_t handle)
         return ESP_ERR_INVALID_ARG;
     }
     const esp_err_t err = copy_staged(reflasher);
-    sr_flash_restore();
+    sr_flash_size_restore();
     return err;
 }
 
@@ -540,6 +542,6 @@ esp_err_t esp_self_reflasher_directly_copy_to_region(const esp_self_reflasher_co
 {
     ESP_RETURN_ON_FALSE(config != NULL, ESP_ERR_INVALID_ARG, TAG, "refused: config is NULL");
     const esp_err_t err = copy_embedded(config);
-    sr_flash_restore();
+    sr_flash_size_restore();
     return err;
 }

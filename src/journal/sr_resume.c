@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "journal/sr_resume.h"
 
+#include "flash/sr_flash_size.h"
 #include "journal/sr_abandon.h"
 #include "journal/sr_commit.h"
 #include "journal/sr_install_mark.h"
@@ -168,7 +169,7 @@ static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t 
     if (err != ESP_OK) {
         return err;
     }
-    sr_flash_extend(&resume->system.flash); /* The record may lie past what today's bootloader knows of. */
+    sr_flash_size_extend(&resume->system.flash); /* The record may lie past what today's bootloader knows of. */
     resume->journal = (sr_journal_t){.flash = &resume->system.flash, .list = resume->list};
     resume->writer = (sr_writer_t){.flash = &resume->system.flash,
                                    .readback = resume->readback,
@@ -201,7 +202,7 @@ esp_err_t sr_resume(const esp_self_reflasher_bundle_config_t *config, bool *stuc
     const bool finished = resume->finished;
     *stuck = resume->stuck;
     heap_caps_free(resume);
-    sr_flash_restore();
+    sr_flash_size_restore();
     if (finished) {
         esp_restart(); /* Table and otadata are others now: what the app knows of them is stale. */
     }
