@@ -35,6 +35,7 @@ set(SR_ENGINE_SOURCES
     src/net/sr_http.c
     src/net/sr_manifest.c
     src/net/sr_source.c
+    src/system/sr_given_up.c
     src/system/sr_partition.c
     src/system/sr_slots.c
     src/system/sr_system.c

@@ -266,6 +266,8 @@ typedef struct {
     uint32_t app_address;  /**< Address of the app that the chip will start when all is done. If the bundle brings an
                                 app, it is one of the bundle's, or the bundle is refused. UINT32_MAX: not known, as
                                 there is no partition table, or nothing is left to do. */
+    uint32_t sectors_given_up; /**< Sectors of the running system that the bundle gives up (`pack --give-up`): what they
+                                    hold may be overwritten as soon as anything is. 0 once its system is in place. */
 } esp_self_reflasher_plan_t;
 
 /**

@@ -25,7 +25,7 @@ typedef struct builder {
     growing_t regions;
     growing_t chunks; /**< Offsets of data count from the first chunk's until the manifest's size is known. */
     growing_t digests;
-    growing_t moves;
+    growing_t moves; /**< And what is given up, which follows. */
     growing_t data;
     chunk_work_t *work;
 } builder_t;
@@ -90,6 +90,15 @@ static void put_move_row(builder_t *builder, const sr_bundle_move_t *move)
     put_u32(&builder->moves, move->source.size);
     put_u32(&builder->moves, move->destination.address);
     put_u32(&builder->moves, move->destination.size);
+}
+
+static void put_given_up_row(builder_t *builder, const sr_bundle_given_up_t *given_up)
+{
+    char label[SR_BUNDLE_LABEL_SIZE] = {0};
+    memcpy(label, given_up->label, strnlen(given_up->label, sizeof(label)));
+    put_bytes(&builder->moves, label, sizeof(label));
+    put_u32(&builder->moves, given_up->place.address);
+    put_u32(&builder->moves, given_up->place.size);
 }
 
 /** The bytes of one of a region's sectors, blank where its data has ended. */
@@ -207,7 +216,8 @@ static void put_header(growing_t *out, const bundle_spec_t *spec, const builder_
     put_bytes(out, sr_bundle_magic, sizeof(sr_bundle_magic));
     put_u16(out, ESP_SELF_REFLASHER_BUNDLE_VERSION);
     put_u16(out, SR_BUNDLE_HEADER_SIZE);
-    put_u32(out, spec->move_count != 0 ? SR_BUNDLE_FEATURE_MOVES : 0);
+    put_u32(out, (spec->move_count != 0 ? SR_BUNDLE_FEATURE_MOVES : 0) |
+                     (spec->given_up_count != 0 ? SR_BUNDLE_FEATURE_GIVEN_UP : 0));
     put_u32(out, manifest_size);
     put_u32(out, manifest_size + SR_BUNDLE_SIGNATURE_SIZE + (uint32_t)builder->data.size);
     put_u16(out, spec->chip_id);
@@ -219,7 +229,8 @@ static void put_header(growing_t *out, const bundle_spec_t *spec, const builder_
     put_u32(out, rows(&builder->digests));
     put_u32(out, spec->move_count);
     put_u32(out, spec->sequence);
-    const uint8_t reserved[12] = {0};
+    put_u32(out, spec->given_up_count);
+    const uint8_t reserved[8] = {0};
     put_bytes(out, reserved, sizeof(reserved));
 }
 
@@ -257,6 +268,9 @@ static bundle_write_status_t build(builder_t *builder, const bundle_spec_t *spec
     for (unsigned i = 0; i < spec->move_count; i++) {
         put_move_row(builder, &spec->moves[i]);
     }
+    for (unsigned i = 0; i < spec->given_up_count; i++) {
+        put_given_up_row(builder, &spec->given_up[i]);
+    }
     if (builder->regions.failed || builder->chunks.failed || builder->digests.failed || builder->moves.failed ||
         builder->data.failed) {
         return BUNDLE_WRITE_NO_MEMORY;
@@ -276,7 +290,7 @@ bundle_write_status_t bundle_write(const bundle_spec_t *spec, uint8_t **bundle, 
     *bundle = NULL;
     *size = 0;
     if (spec->region_count == 0 || spec->region_count > SR_BUNDLE_MAX_REGIONS ||
-        spec->move_count > SR_BUNDLE_MAX_MOVES) {
+        spec->move_count > SR_BUNDLE_MAX_MOVES || spec->given_up_count > SR_BUNDLE_MAX_GIVEN_UP) {
         return BUNDLE_WRITE_BAD_ARGUMENT;
     }
     builder_t builder = {0};

@@ -29,7 +29,9 @@ typedef struct bundle_spec {
     unsigned region_count;
     const sr_bundle_move_t *moves; /**< By ascending destination. */
     unsigned move_count;           /**< At most SR_BUNDLE_MAX_MOVES. */
-    uint32_t sequence;             /**< Larger than that of the previous bundle; 0 if not used. */
+    const sr_bundle_given_up_t *given_up;
+    unsigned given_up_count; /**< At most SR_BUNDLE_MAX_GIVEN_UP. */
+    uint32_t sequence;       /**< Larger than that of the previous bundle; 0 if not used. */
 } bundle_spec_t;
 
 typedef enum bundle_write_status {

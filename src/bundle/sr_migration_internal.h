@@ -26,6 +26,13 @@ esp_err_t sr_migration_scan(sr_migration_t *migration);
 esp_err_t sr_migration_rescan(sr_migration_t *migration, sr_region_t region);
 
 /**
+ * Makes what the bundle gives up of the old system free to be overwritten. Nothing is given up any more once the boot
+ * path is that of the bundle.
+ * @return ESP_OK, or ESP_ERR_SELF_REFLASHER_REFUSED: the chip boots from there.
+ */
+esp_err_t sr_migration_give_up(sr_migration_t *migration);
+
+/**
  * Finds the sources of the bundle's moves, and scans their destinations. Nothing moves any more once the boot path is
  * that of the bundle: then what lies at the old places is the new system's.
  * @return ESP_OK, ESP_ERR_SELF_REFLASHER_REFUSED, or an error of the flash.

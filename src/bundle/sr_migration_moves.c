@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bundle/sr_migration_internal.h"
+#include "system/sr_given_up.h"
 #include "system/sr_partition.h"
 
 #include "esp_heap_caps.h"
@@ -73,6 +74,19 @@ static esp_err_t find_move(sr_migration_t *migration, uint32_t index)
     return ESP_OK;
 }
 
+/* What a label means is only known here, so that the bundle's own rules do not suffice. */
+static esp_err_t check_given_up(sr_migration_t *migration, sr_region_t source)
+{
+    const sr_bundle_t *bundle = &migration->input.manifest.bundle;
+    for (uint32_t i = 0; i < bundle->given_up_count; i++) {
+        if (sr_region_overlaps(sr_given_up_place(bundle, i), source)) {
+            return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
+                                       "the bundle gives up what it moves from 0x%" PRIx32, source.address);
+        }
+    }
+    return ESP_OK;
+}
+
 /* Sources are needed to the end, like data of the running system. Their destinations are scanned only when all sources
  * are known. */
 static esp_err_t scan_moves(sr_migration_t *migration)
@@ -80,11 +94,52 @@ static esp_err_t scan_moves(sr_migration_t *migration)
     esp_err_t err = ESP_OK;
     for (uint32_t i = 0; i < migration->scan.moves.count; i++) {
         sr_map_mark(&migration->scan.map, migration->scan.moves.list[i].source, SR_MAP_SOURCE);
+        err = err == ESP_OK ? check_given_up(migration, migration->scan.moves.list[i].source) : err;
     }
     for (uint32_t i = 0; i < migration->scan.moves.count && err == ESP_OK; i++) {
         err = sr_migration_rescan(migration, migration->scan.moves.list[i].destination);
     }
     return err;
+}
+
+static bool is_on_boot_path(const sr_boot_path_t *path, sr_region_t place)
+{
+    return sr_region_overlaps(place, path->bootloader) || sr_region_overlaps(place, path->table) ||
+           sr_region_overlaps(place, path->otadata) || sr_region_overlaps(place, path->recovery);
+}
+
+/* Where the bundle puts nothing, these sectors count as erased: who writes there erases first. The running app may lie
+ * there, once it has moved, and stays needed. */
+static void release(sr_migration_t *migration, sr_region_t place)
+{
+    sr_map_t *map = &migration->scan.map;
+    sr_map_clear(map, place, SR_MAP_DATA);
+    for (uint32_t offset = 0; offset < place.size && sr_region_fits(place, migration->system.flash.size);
+         offset += SR_SECTOR_SIZE) {
+        const sr_region_t sector = {place.address + offset, SR_SECTOR_SIZE};
+        const sr_map_flags_t flags = sr_map_at(map, sector.address);
+        if ((flags & (SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED)) == 0) {
+            sr_map_mark(map, sector, SR_MAP_RELEASED);
+        }
+        migration->plan->sectors_given_up++;
+    }
+}
+
+/* Only as long as the old system is there: afterwards a label may be that of the new system's data. */
+esp_err_t sr_migration_give_up(sr_migration_t *migration)
+{
+    const sr_bundle_t *bundle = &migration->input.manifest.bundle;
+    for (uint32_t i = 0; i < bundle->given_up_count && boot_path_is_old(migration); i++) {
+        const sr_region_t place = sr_given_up_place(bundle, i);
+        if (is_on_boot_path(&migration->system.boot_path, place)) {
+            return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_NO_ROOM,
+                                       "the bundle gives up 0x%" PRIx32 ", which the chip boots from", place.address);
+        }
+        release(migration, place);
+        ESP_LOGW(TAG, "given up, and free to be overwritten: %" PRIu32 " bytes at 0x%" PRIx32, place.size,
+                 place.address);
+    }
+    return ESP_OK;
 }
 
 esp_err_t sr_migration_find_moves(sr_migration_t *migration)

@@ -200,6 +200,9 @@ esp_err_t sr_migration_stage_data(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = sr_journal_open(journal, &migration->writer, migration->plan->staging_address, scratch);
         if (err == ESP_OK) {
+            err = sr_journal_clear_fill(journal, &migration->writer, scratch);
+        }
+        if (err == ESP_OK) {
             err = sr_journal_put_manifest(journal, &migration->writer, migration->input.manifest.bytes, scratch);
         }
         err = sr_migration_tell_record(migration, err);

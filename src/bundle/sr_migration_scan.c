@@ -116,6 +116,9 @@ esp_err_t sr_migration_scan(sr_migration_t *migration)
     }
     esp_err_t err = mark_running_system(migration);
     if (err == ESP_OK) {
+        err = sr_migration_give_up(migration);
+    }
+    if (err == ESP_OK) {
         err = sr_migration_find_installed(migration);
     }
     if (err == ESP_OK) {

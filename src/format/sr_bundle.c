@@ -20,7 +20,8 @@
 #define HEADER_DIGEST_COUNT      40u
 #define HEADER_MOVE_COUNT        44u
 #define HEADER_SEQUENCE          48u
-#define HEADER_RESERVED          52u
+#define HEADER_GIVEN_UP_COUNT    52u
+#define HEADER_RESERVED          56u
 
 // Fields of a region's row.
 #define REGION_ADDRESS      0u
@@ -43,6 +44,9 @@
 // Fields of a move's row, after its label.
 #define MOVE_SOURCE      16u
 #define MOVE_DESTINATION 24u
+
+// Field of the row of what is given up, after its label.
+#define GIVEN_UP_PLACE 16u
 
 const uint8_t sr_bundle_magic[8] = {'S', 'R', 'B', 'N', 'D', 'L', '\r', '\n'};
 const uint8_t sr_bundle_blank_digest[SR_BUNDLE_DIGEST_SIZE] = {0xf4, 0x7a, 0x8e, 0xc3, 0xe9, 0xaf, 0xf2, 0x31,
@@ -68,6 +72,11 @@ static const uint8_t *move_rows(const sr_bundle_t *bundle)
     return digest_rows(bundle) + SR_BUNDLE_ROW_SIZE * bundle->digest_count;
 }
 
+static const uint8_t *given_up_rows(const sr_bundle_t *bundle)
+{
+    return move_rows(bundle) + SR_BUNDLE_MOVE_SIZE * bundle->move_count;
+}
+
 static bool counts_fit(const sr_bundle_t *bundle)
 {
     // Within these limits none of the sums below can overflow.
@@ -77,7 +86,8 @@ static bool counts_fit(const sr_bundle_t *bundle)
     }
     const uint32_t rows = (uint32_t)bundle->region_count + bundle->chunk_count + bundle->digest_count;
     const uint32_t moves = SR_BUNDLE_MOVE_SIZE * bundle->move_count;
-    return bundle->manifest_size == SR_BUNDLE_HEADER_SIZE + SR_BUNDLE_ROW_SIZE * rows + moves &&
+    const uint32_t given_up = SR_BUNDLE_GIVEN_UP_SIZE * bundle->given_up_count;
+    return bundle->manifest_size == SR_BUNDLE_HEADER_SIZE + SR_BUNDLE_ROW_SIZE * rows + moves + given_up &&
            bundle->bundle_size >= bundle->manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
 }
 
@@ -102,11 +112,13 @@ static sr_bundle_status_t read_header(const uint8_t *header, sr_bundle_t *bundle
         return SR_BUNDLE_BAD_VERSION;
     }
     const uint32_t features = sr_bytes_get_le32(header + HEADER_FEATURES);
-    if ((features & ~SR_BUNDLE_FEATURE_MOVES) != 0) {
+    if ((features & ~(SR_BUNDLE_FEATURE_MOVES | SR_BUNDLE_FEATURE_GIVEN_UP)) != 0) {
         return SR_BUNDLE_BAD_FEATURE;
     }
     const uint32_t moves = sr_bytes_get_le32(header + HEADER_MOVE_COUNT);
-    if (moves > SR_BUNDLE_MAX_MOVES || (moves != 0) != (features != 0) ||
+    const uint32_t given_up = sr_bytes_get_le32(header + HEADER_GIVEN_UP_COUNT);
+    if (moves > SR_BUNDLE_MAX_MOVES || (moves != 0) != ((features & SR_BUNDLE_FEATURE_MOVES) != 0) ||
+        given_up > SR_BUNDLE_MAX_GIVEN_UP || (given_up != 0) != ((features & SR_BUNDLE_FEATURE_GIVEN_UP) != 0) ||
         !sr_bytes_are_zero(header + HEADER_RESERVED, SR_BUNDLE_HEADER_SIZE - HEADER_RESERVED)) {
         return SR_BUNDLE_BAD_HEADER;
     }
@@ -122,6 +134,7 @@ static sr_bundle_status_t read_header(const uint8_t *header, sr_bundle_t *bundle
         .chunk_count = sr_bytes_get_le16(header + HEADER_CHUNK_COUNT),
         .digest_count = sr_bytes_get_le32(header + HEADER_DIGEST_COUNT),
         .move_count = (uint16_t)moves,
+        .given_up_count = (uint16_t)given_up,
         .sequence = sr_bytes_get_le32(header + HEADER_SEQUENCE),
     };
     return counts_fit(bundle) && places_fit(bundle) ? SR_BUNDLE_OK : SR_BUNDLE_BAD_HEADER;
@@ -318,6 +331,39 @@ static bool moves_are_valid(const sr_bundle_t *bundle)
     return true;
 }
 
+/** True if nothing that moves, and nothing that is given up by an earlier row, is given up here. */
+static bool given_up_is_new(const sr_bundle_t *bundle, uint32_t index, const sr_bundle_given_up_t *row)
+{
+    bool is_new = true;
+    for (uint32_t i = 0; i < bundle->move_count; i++) {
+        const sr_bundle_move_t move = sr_bundle_move(bundle, i);
+        is_new = is_new && !sr_region_overlaps(row->place, move.source) &&
+                 (row->label[0] == '\0' || strcmp(row->label, move.label) != 0);
+    }
+    for (uint32_t i = 0; i < index; i++) {
+        const sr_bundle_given_up_t earlier = sr_bundle_given_up(bundle, i);
+        is_new = is_new && !sr_region_overlaps(row->place, earlier.place) &&
+                 (row->label[0] == '\0' || strcmp(row->label, earlier.label) != 0);
+    }
+    return is_new;
+}
+
+static bool given_up_is_valid(const sr_bundle_t *bundle)
+{
+    for (uint32_t i = 0; i < bundle->given_up_count; i++) {
+        const uint8_t *label = given_up_rows(bundle) + SR_BUNDLE_GIVEN_UP_SIZE * i;
+        const sr_bundle_given_up_t row = sr_bundle_given_up(bundle, i);
+        const size_t length = strlen(row.label);
+        const bool fits = length != 0 ? row.place.address == 0 && row.place.size == 0
+                                      : is_whole_sectors(row.place, bundle->min_flash_size);
+        if (!fits || !sr_bytes_are_zero(label + length, SR_BUNDLE_LABEL_SIZE - length) ||
+            !given_up_is_new(bundle, i, &row)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 sr_bundle_status_t sr_bundle_parse(const uint8_t *manifest, uint32_t length, sr_bundle_t *bundle)
 {
     memset(bundle, 0, sizeof(*bundle));
@@ -340,6 +386,9 @@ sr_bundle_status_t sr_bundle_parse(const uint8_t *manifest, uint32_t length, sr_
     }
     if (!moves_are_valid(&parsed)) {
         return SR_BUNDLE_BAD_MOVE;
+    }
+    if (!given_up_is_valid(&parsed)) {
+        return SR_BUNDLE_BAD_GIVEN_UP;
     }
     *bundle = parsed;
     return SR_BUNDLE_OK;
@@ -382,6 +431,15 @@ sr_bundle_move_t sr_bundle_move(const sr_bundle_t *bundle, uint32_t index)
     };
     memcpy(move.label, row, SR_BUNDLE_LABEL_SIZE);
     return move;
+}
+
+sr_bundle_given_up_t sr_bundle_given_up(const sr_bundle_t *bundle, uint32_t index)
+{
+    const uint8_t *row = given_up_rows(bundle) + SR_BUNDLE_GIVEN_UP_SIZE * index;
+    sr_bundle_given_up_t given_up = {
+        .place = {sr_bytes_get_le32(row + GIVEN_UP_PLACE), sr_bytes_get_le32(row + GIVEN_UP_PLACE + 4)}};
+    memcpy(given_up.label, row, SR_BUNDLE_LABEL_SIZE);
+    return given_up;
 }
 
 bool sr_bundle_is_blank(const uint8_t digest[SR_BUNDLE_DIGEST_SIZE])
@@ -496,6 +554,8 @@ const char *sr_bundle_status_text(sr_bundle_status_t status)
         return "bundle has an invalid chunk";
     case SR_BUNDLE_BAD_MOVE:
         return "bundle has an invalid move";
+    case SR_BUNDLE_BAD_GIVEN_UP:
+        return "bundle gives up an invalid region, or one that moves";
     case SR_BUNDLE_NOT_SIGNED:
         return "bundle is not signed";
     case SR_BUNDLE_OTHER_KEY:

@@ -15,19 +15,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SR_BUNDLE_HEADER_SIZE    64u
-#define SR_BUNDLE_ROW_SIZE       16u /**< Bytes of a row of every table but that of moves. */
-#define SR_BUNDLE_DIGEST_SIZE    16u /**< First half of a SHA-256. */
-#define SR_BUNDLE_SIGNATURE_SIZE 80u
-#define SR_BUNDLE_MAX_REGIONS    64u
-#define SR_BUNDLE_MAX_DIGESTS    8192u
-#define SR_BUNDLE_MAX_MOVES      16u
-#define SR_BUNDLE_MOVE_SIZE      32u /**< Bytes of a row of the table of moves. */
-#define SR_BUNDLE_LABEL_SIZE     16u /**< Of a partition's label. */
-#define SR_BUNDLE_FEATURE_MOVES  (1u << 0)
+#define SR_BUNDLE_HEADER_SIZE      64u
+#define SR_BUNDLE_ROW_SIZE         16u /**< Bytes of a row of every table but that of moves. */
+#define SR_BUNDLE_DIGEST_SIZE      16u /**< First half of a SHA-256. */
+#define SR_BUNDLE_SIGNATURE_SIZE   80u
+#define SR_BUNDLE_MAX_REGIONS      64u
+#define SR_BUNDLE_MAX_DIGESTS      8192u
+#define SR_BUNDLE_MAX_MOVES        16u
+#define SR_BUNDLE_MOVE_SIZE        32u /**< Bytes of a row of the table of moves. */
+#define SR_BUNDLE_LABEL_SIZE       16u /**< Of a partition's label. */
+#define SR_BUNDLE_FEATURE_MOVES    (1u << 0)
+#define SR_BUNDLE_FEATURE_GIVEN_UP (1u << 1)
+#define SR_BUNDLE_MAX_GIVEN_UP     16u
+#define SR_BUNDLE_GIVEN_UP_SIZE    24u /**< Bytes of a row of the table of what is given up. */
 #define SR_BUNDLE_MAX_MANIFEST                                                                                         \
     (SR_BUNDLE_HEADER_SIZE + SR_BUNDLE_ROW_SIZE * (SR_BUNDLE_MAX_REGIONS + 2u * SR_BUNDLE_MAX_DIGESTS) +               \
-     SR_BUNDLE_MOVE_SIZE * SR_BUNDLE_MAX_MOVES)
+     SR_BUNDLE_MOVE_SIZE * SR_BUNDLE_MAX_MOVES + SR_BUNDLE_GIVEN_UP_SIZE * SR_BUNDLE_MAX_GIVEN_UP)
 #define SR_BUNDLE_CHUNK_SECTORS 16u        /**< Most sectors that one chunk spans. */
 #define SR_BUNDLE_NO_TABLE      UINT32_MAX /**< partition_table_offset of a result without ESP-IDF partition table. */
 #define SR_BUNDLE_WINDOW_BITS   12         /**< Of the deflate streams: 4 KiB. */
@@ -42,6 +45,7 @@ typedef enum sr_bundle_status {
     SR_BUNDLE_BAD_REGION,
     SR_BUNDLE_BAD_CHUNK,
     SR_BUNDLE_BAD_MOVE,
+    SR_BUNDLE_BAD_GIVEN_UP,
     SR_BUNDLE_NOT_SIGNED,    /**< No signature, where one is required. */
     SR_BUNDLE_OTHER_KEY,     /**< Signed with another key. */
     SR_BUNDLE_BAD_SIGNATURE, /**< Signature or signature block is wrong. */
@@ -74,6 +78,12 @@ typedef struct sr_bundle_move {
     sr_region_t destination;
 } sr_bundle_move_t;
 
+/** Data of the old system that may be overwritten from the first moment on. */
+typedef struct sr_bundle_given_up {
+    char label[SR_BUNDLE_LABEL_SIZE + 1]; /**< Of its partition in the old system's table; "": it is a region. */
+    sr_region_t place;                    /**< The region; {0, 0} with a label. */
+} sr_bundle_given_up_t;
+
 /** A manifest that was checked. Points into the caller's bytes, which must outlive it. */
 typedef struct sr_bundle {
     const uint8_t *manifest;
@@ -87,6 +97,7 @@ typedef struct sr_bundle {
     uint16_t chunk_count;
     uint32_t digest_count;
     uint16_t move_count;
+    uint16_t given_up_count;
     uint32_t sequence; /**< Of two bundles of one product, the newer one has the larger number. */
 } sr_bundle_t;
 
@@ -106,7 +117,8 @@ sr_bundle_status_t sr_bundle_peek(const uint8_t header[SR_BUNDLE_HEADER_SIZE], u
  * Checks a whole manifest.
  * @param manifest @p length bytes; what follows the manifest may be included and is not looked at.
  * @param[out] bundle All zero unless the manifest is valid.
- * @return OK; TRUNCATED, BAD_MAGIC, BAD_VERSION, BAD_FEATURE, BAD_HEADER, BAD_REGION, BAD_CHUNK or BAD_MOVE.
+ * @return OK; TRUNCATED, BAD_MAGIC, BAD_VERSION, BAD_FEATURE, BAD_HEADER, BAD_REGION, BAD_CHUNK, BAD_MOVE or
+ * BAD_GIVEN_UP.
  */
 sr_bundle_status_t sr_bundle_parse(const uint8_t *manifest, uint32_t length, sr_bundle_t *bundle);
 
@@ -121,6 +133,9 @@ const uint8_t *sr_bundle_digest(const sr_bundle_t *bundle, uint32_t index);
 
 /** Move number @p index, below move_count. They ascend by destination. */
 sr_bundle_move_t sr_bundle_move(const sr_bundle_t *bundle, uint32_t index);
+
+/** What is given up, number @p index, below given_up_count. */
+sr_bundle_given_up_t sr_bundle_given_up(const sr_bundle_t *bundle, uint32_t index);
 
 /** True if this digest is that of a blank sector. */
 bool sr_bundle_is_blank(const uint8_t digest[SR_BUNDLE_DIGEST_SIZE]);

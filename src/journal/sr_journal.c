@@ -110,6 +110,17 @@ esp_err_t sr_journal_put(const sr_journal_t *journal, sr_writer_t *writer, uint3
     return put(writer, sr_journal_data_address(journal, data_index), data, SR_SECTOR_SIZE);
 }
 
+esp_err_t sr_journal_clear_fill(const sr_journal_t *journal, sr_writer_t *writer, uint8_t *scratch)
+{
+    const uint32_t used = sr_record_manifest_sectors(journal->header.manifest_size) + journal->data_sectors;
+    esp_err_t err = ESP_OK;
+    memset(scratch, 0xFF, SR_SECTOR_SIZE);
+    for (uint32_t i = 0; used + i < journal->header.sectors && err == ESP_OK; i++) {
+        err = put(writer, sr_journal_data_address(journal, journal->data_sectors + i), scratch, 0);
+    }
+    return err;
+}
+
 esp_err_t sr_journal_seal(sr_journal_t *journal, sr_writer_t *writer)
 {
     if (!sr_record_write_header(journal->list, &journal->header)) {

@@ -78,6 +78,10 @@ esp_err_t sr_journal_put_manifest(const sr_journal_t *journal, sr_writer_t *writ
 /** Writes one data sector. @param data SR_SECTOR_SIZE bytes. @return ESP_OK or as sr_writer_put(). */
 esp_err_t sr_journal_put(const sr_journal_t *journal, sr_writer_t *writer, uint32_t data_index, uint8_t *data);
 
+/** Erases what fills up the record's last block: where data was given up, it need not be blank. @return as
+ * sr_writer_put(). */
+esp_err_t sr_journal_clear_fill(const sr_journal_t *journal, sr_writer_t *writer, uint8_t *scratch);
+
 /** Writes the list with its seal: from here on the record is valid. @return ESP_OK; ESP_FAIL if it cannot be hashed;
  * or as sr_writer_put(). */
 esp_err_t sr_journal_seal(sr_journal_t *journal, sr_writer_t *writer);

@@ -6,6 +6,7 @@
 #include "port/sr_yield.h"
 #include "preflight/sr_admit.h"
 #include "preflight/sr_preflight_chip.h"
+#include "system/sr_given_up.h"
 #include "system/sr_partition.h"
 
 #include "esp_heap_caps.h"
@@ -44,6 +45,7 @@ static esp_err_t is_right(sr_verification_t *verification, uint32_t address, con
 
 /** A record, and whether a data partition has part of it. */
 typedef struct place {
+    const sr_bundle_t *bundle;
     sr_region_t region;
     bool is_data;
 } place_t;
@@ -51,19 +53,25 @@ typedef struct place {
 static void look_at_partition(void *context, const esp_partition_t *partition)
 {
     place_t *place = context;
-    place->is_data |=
-        sr_partition_is_data(partition) && sr_region_overlaps(sr_partition_region(partition), place->region);
+    place->is_data |= sr_partition_is_data(partition) &&
+                      sr_region_overlaps(sr_partition_region(partition), place->region) &&
+                      !sr_given_up_covers(place->bundle, place->region, sr_partition_region(partition));
 }
 
-/* Nothing is staged in a data partition of the running system: somebody has stored what looks like a record there. */
+/* Nothing is staged in a data partition of the running system, unless the manifest gives it up: somebody has stored
+ * what looks like a record there. */
 static esp_err_t check_place(sr_verification_t *verification, sr_record_status_t *status)
 {
-    place_t place = {.region = sr_journal_place(verification->journal)};
+    place_t place = {.bundle = &verification->manifest.bundle, .region = sr_journal_place(verification->journal)};
     const esp_err_t err = sr_partition_visit(look_at_partition, &place);
-    *status = place.is_data                                ? SR_RECORD_IN_DATA
-              : verification->journal->header.sectors == 0 ? SR_RECORD_NOT_SEALED
-                                                           : SR_RECORD_OK;
+    *status = place.is_data ? SR_RECORD_IN_DATA : SR_RECORD_OK;
     return err;
+}
+
+static esp_err_t check_seal(sr_verification_t *verification, sr_record_status_t *status)
+{
+    *status = verification->journal->header.sectors == 0 ? SR_RECORD_NOT_SEALED : SR_RECORD_OK;
+    return ESP_OK;
 }
 
 static esp_err_t load_list(sr_verification_t *verification, sr_record_status_t *status)
@@ -84,7 +92,7 @@ static uint32_t largest_manifest(const sr_verification_t *verification)
 {
     const uint32_t rows = SR_BUNDLE_MAX_REGIONS + 2u * (verification->system->flash.size / SR_SECTOR_SIZE);
     return SR_BUNDLE_HEADER_SIZE + rows * SR_BUNDLE_ROW_SIZE + SR_BUNDLE_MAX_MOVES * SR_BUNDLE_MOVE_SIZE +
-           SR_BUNDLE_SIGNATURE_SIZE;
+           SR_BUNDLE_MAX_GIVEN_UP * SR_BUNDLE_GIVEN_UP_SIZE + SR_BUNDLE_SIGNATURE_SIZE;
 }
 
 static esp_err_t load_manifest(sr_verification_t *verification, sr_record_status_t *status)
@@ -616,9 +624,9 @@ esp_err_t sr_verification_check(sr_verification_t *verification, sr_record_statu
     static const struct {
         esp_err_t (*prove)(sr_verification_t *verification, sr_record_status_t *status);
     } steps[] = {
-        {check_place},     {load_list},   {check_app},      {load_manifest}, {check_device},
-        {find_mark},       {check_list},  {check_security}, {confirm_data},  {spares_what_runs},
-        {check_read_only}, {check_moves}, {check_rest},     {check_mark},    {check_result},
+        {check_seal},  {load_list},  {check_app},      {load_manifest}, {check_place},      {check_device},
+        {find_mark},   {check_list}, {check_security}, {confirm_data},  {spares_what_runs}, {check_read_only},
+        {check_moves}, {check_rest}, {check_mark},     {check_result},
     };
     esp_err_t err = ESP_OK;
     *status = SR_RECORD_OK;

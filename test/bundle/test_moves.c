@@ -43,6 +43,8 @@ typedef struct target {
     sr_bundle_move_t moves[3];
     unsigned move_count;
     sr_region_t erased; /**< One more region; empty: none. */
+    sr_bundle_given_up_t given_up[2];
+    unsigned given_up_count;
 } target_t;
 
 static job_t *job;
@@ -201,7 +203,9 @@ static void prepare(const target_t *target)
                                 .regions = regions,
                                 .region_count = count,
                                 .moves = target->moves,
-                                .move_count = target->move_count};
+                                .move_count = target->move_count,
+                                .given_up = target->given_up,
+                                .given_up_count = target->given_up_count};
     assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
     memcpy(nor_flash_bytes(flash) + BUNDLE, bytes, size);
     memcpy(wanted + BUNDLE, bytes, size);
@@ -293,6 +297,73 @@ static void explore_all(unsigned losses, bool window_is_short)
     small_assert_same(result.flash, wanted, 0, SMALL_FLASH_SIZE);
     assert_true(!window_is_short || result.window_typical_us * 100 <= result.lower_bound_typical_us * 105);
     explore_result_free(&result);
+}
+
+/* What is given up. */
+
+static const target_t keeps_nvs = {
+    .nvs = SMALL_NVS, .nvs_size = SMALL_NVS_SIZE, .otadata = SMALL_OTADATA, .new_bootloader = true};
+
+static void what_moves_is_not_given_up(void **state)
+{
+    (void)state;
+    target_t target = {.nvs = FREE,
+                       .nvs_size = SMALL_NVS_SIZE,
+                       .otadata = SMALL_OTADATA,
+                       .moves = {{.label = "nvs", .destination = {FREE, SMALL_NVS_SIZE}}},
+                       .move_count = 1,
+                       .given_up = {{.place = {SMALL_NVS + SECTOR, SECTOR}}},
+                       .given_up_count = 1};
+    prepare(&target);
+    expect_refused("gives up what it moves");
+}
+
+static void what_the_chip_boots_from_is_not_given_up(void **state)
+{
+    (void)state;
+    const uint32_t places[] = {SMALL_BOOTLOADER, SR_PARTITION_TABLE_OFFSET, SMALL_OTADATA, SMALL_OTADATA + SECTOR};
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        target_t target = keeps_nvs;
+        target.given_up[0].place = (sr_region_t){places[i], SECTOR};
+        target.given_up_count = 1;
+        prepare(&target);
+        assert_int_equal(start_after(false), SIM_END_RETURNED);
+        assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_REFUSED);
+        assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_NO_ROOM);
+        assert_int_equal(nor_flash_stats(flash).operations, 0);
+    }
+}
+
+/* A fleet has mixed layouts: where the partition is not there, there is nothing to give up. */
+static void a_label_that_is_not_there_is_ignored(void **state)
+{
+    (void)state;
+    target_t target = keeps_nvs;
+    target.given_up[0] = (sr_bundle_given_up_t){.label = "spiffs"};
+    target.given_up_count = 1;
+    prepare(&target);
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    assert_int_equal(job->plan.sectors_given_up, 0);
+    expect_wanted();
+}
+
+/* What it is given up for is the old system: the next run finds nothing to give up. */
+static void only_the_old_system_is_given_up(void **state)
+{
+    (void)state;
+    target_t target = keeps_nvs;
+    target.given_up[0] = (sr_bundle_given_up_t){.label = "nvs"};
+    target.given_up_count = 1;
+    prepare(&target);
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    assert_int_equal(job->plan.sectors_given_up, SMALL_NVS_SIZE / SECTOR);
+    small_assert_boots(flash, false, SLOT_1);
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    assert_int_equal(job->plan.sectors_given_up, 0);
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
 }
 
 /* Where it moves. */
@@ -675,6 +746,10 @@ static void memory_may_run_out_anywhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(what_moves_is_not_given_up),
+        TEST(what_the_chip_boots_from_is_not_given_up),
+        TEST(a_label_that_is_not_there_is_ignored),
+        TEST(only_the_old_system_is_given_up),
         TEST(nvs_moves_to_free_flash),
         TEST(nvs_changes_places_with_otadata),
         TEST(blank_place_after_it_grows),

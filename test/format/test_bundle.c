@@ -33,7 +33,7 @@
 #define MOVE(index, field) (MANIFEST_SIZE + 32u * (index) + (field))
 #define MOVED_SIZE         (MANIFEST_SIZE + 32u * MOVES)
 
-static uint8_t draft[MOVED_SIZE];
+static uint8_t draft[MOVED_SIZE + 48]; // with room for two rows of what is given up
 
 static void put(uint32_t offset, unsigned width, uint32_t value)
 {
@@ -221,7 +221,8 @@ static const field_case_t field_cases[] = {
     {"header of 63", 10, 2, 63, SR_BUNDLE_BAD_VERSION},
     {"header of 48", 10, 2, 48, SR_BUNDLE_BAD_VERSION},
     {"moves, but none", 12, 4, 1, SR_BUNDLE_BAD_HEADER},
-    {"feature 1", 12, 4, 2, SR_BUNDLE_BAD_FEATURE},
+    {"gives up, but nothing", 12, 4, 2, SR_BUNDLE_BAD_HEADER},
+    {"feature 2", 12, 4, 4, SR_BUNDLE_BAD_FEATURE},
     {"feature 31", 12, 4, 0x80000000, SR_BUNDLE_BAD_FEATURE},
     {"manifest too small", 16, 4, MANIFEST_SIZE - 16, SR_BUNDLE_BAD_HEADER},
     {"manifest too large", 16, 4, MANIFEST_SIZE + 16, SR_BUNDLE_BAD_HEADER},
@@ -257,7 +258,8 @@ static const field_case_t field_cases[] = {
     {"16777216 moves without the feature", 47, 1, 1, SR_BUNDLE_BAD_HEADER},
     {"sequence 0", 48, 4, 0, SR_BUNDLE_OK},
     {"sequence of everything", 48, 4, UINT32_MAX, SR_BUNDLE_OK},
-    {"reserved in the header", 52, 1, 1, SR_BUNDLE_BAD_HEADER},
+    {"something given up without the feature", 52, 1, 1, SR_BUNDLE_BAD_HEADER},
+    {"reserved in the header", 56, 1, 1, SR_BUNDLE_BAD_HEADER},
     {"reserved in the header, last", 63, 1, 0x80, SR_BUNDLE_BAD_HEADER},
 
     {"unaligned address", REGION(0, 0), 4, 0x1001, SR_BUNDLE_BAD_REGION},
@@ -364,8 +366,9 @@ static void all_fields_of_moves_are_read(void **state)
 }
 
 static const field_case_t move_cases[] = {
-    {"feature 1, too", 12, 4, 3, SR_BUNDLE_BAD_FEATURE},
-    {"feature 1 instead", 12, 4, 2, SR_BUNDLE_BAD_FEATURE},
+    {"gives up, but nothing", 12, 4, 3, SR_BUNDLE_BAD_HEADER},
+    {"gives up instead", 12, 4, 2, SR_BUNDLE_BAD_HEADER},
+    {"feature 2, too", 12, 4, 5, SR_BUNDLE_BAD_FEATURE},
     {"moves without the feature", 12, 4, 0, SR_BUNDLE_BAD_HEADER},
     {"no moves", 44, 4, 0, SR_BUNDLE_BAD_HEADER},
     {"one move less", 44, 4, MOVES - 1, SR_BUNDLE_BAD_HEADER},
@@ -465,6 +468,68 @@ static void moves_have_a_limit_even_where_sizes_fit(void **state)
         assert_int_equal(sr_bundle_peek(draft, &size), count <= 16 ? SR_BUNDLE_OK : SR_BUNDLE_BAD_HEADER);
         assert_int_equal(size, count <= 16 ? MANIFEST_SIZE + 32 * count : 0);
     }
+}
+
+/** Two rows after the moves: a label, and a region. */
+#define GIVEN_UP(index, field) (MOVED_SIZE + 24u * (index) + (field))
+#define GIVEN_UP_SIZE          (MOVED_SIZE + 24u * 2u)
+
+static void draft_start_given_up(void)
+{
+    draft_start_moved();
+    put(12, 4, 3);
+    put(16, 4, GIVEN_UP_SIZE);
+    put(20, 4, BUNDLE_SIZE + 32 * MOVES + 48);
+    put(52, 4, 2);
+    put(CHUNK(0, 0), 4, GIVEN_UP_SIZE + 80);
+    put(CHUNK(1, 0), 4, GIVEN_UP_SIZE + 80 + FIRST_LENGTH);
+    memset(draft + MOVED_SIZE, 0, 48);
+    memcpy(draft + GIVEN_UP(0, 0), "spiffs", 6);
+    put(GIVEN_UP(1, 16), 4, 0x18000);
+    put(GIVEN_UP(1, 20), 4, 0x2000);
+}
+
+static const field_case_t given_up_cases[] = {
+    {"as it is", 12, 4, 3, SR_BUNDLE_OK},
+    {"without the feature", 12, 4, 1, SR_BUNDLE_BAD_HEADER},
+    {"none", 52, 4, 0, SR_BUNDLE_BAD_HEADER},
+    {"one less", 52, 4, 1, SR_BUNDLE_BAD_HEADER},
+    {"17", 52, 4, 17, SR_BUNDLE_BAD_HEADER},
+    {"count that overflows", 52, 4, 0x10000002, SR_BUNDLE_BAD_HEADER},
+    {"byte past the end of a label", GIVEN_UP(0, 15), 1, 1, SR_BUNDLE_BAD_GIVEN_UP},
+    {"last byte of an empty label", GIVEN_UP(1, 15), 1, 1, SR_BUNDLE_BAD_GIVEN_UP},
+    {"label and address", GIVEN_UP(0, 16), 4, 0x1000, SR_BUNDLE_BAD_GIVEN_UP},
+    {"label and size", GIVEN_UP(0, 20), 4, 0x1000, SR_BUNDLE_BAD_GIVEN_UP},
+    {"neither label nor region", GIVEN_UP(1, 20), 4, 0, SR_BUNDLE_BAD_GIVEN_UP},
+    {"unaligned", GIVEN_UP(1, 16), 4, 0x18001, SR_BUNDLE_BAD_GIVEN_UP},
+    {"half a sector", GIVEN_UP(1, 20), 4, 0x1800, SR_BUNDLE_BAD_GIVEN_UP},
+    {"ends with the flash", GIVEN_UP(1, 20), 4, 0x8000, SR_BUNDLE_OK},
+    {"past the end of flash", GIVEN_UP(1, 20), 4, 0x9000, SR_BUNDLE_BAD_GIVEN_UP},
+    {"wraps around", GIVEN_UP(1, 20), 4, 0xFFFFF000, SR_BUNDLE_BAD_GIVEN_UP},
+    {"what moves", GIVEN_UP(1, 16), 4, 0x15000, SR_BUNDLE_BAD_GIVEN_UP},
+    {"touches what moves", GIVEN_UP(1, 16), 4, 0x16000, SR_BUNDLE_OK},
+    {"over a region of the bundle", GIVEN_UP(1, 16), 4, 0x10000, SR_BUNDLE_OK},
+};
+
+static void every_rule_about_what_is_given_up_is_kept(void **state)
+{
+    (void)state;
+    sr_bundle_t bundle;
+    for (size_t i = 0; i < sizeof(given_up_cases) / sizeof(given_up_cases[0]); i++) {
+        const field_case_t *test = &given_up_cases[i];
+        draft_start_given_up();
+        put(test->offset, test->width, test->value);
+        const sr_bundle_status_t status = parse_guarded(draft, GIVEN_UP_SIZE, &bundle);
+        if (status != test->status) {
+            fail_msg("%s: %s", test->what, sr_bundle_status_text(status));
+        }
+    }
+    draft_start_given_up();
+    memcpy(draft + GIVEN_UP(0, 0), "a label of 16 by", 16); // which moves
+    assert_int_equal(parse_guarded(draft, GIVEN_UP_SIZE, &bundle), SR_BUNDLE_BAD_GIVEN_UP);
+    draft_start_given_up();
+    memcpy(draft + GIVEN_UP(1, 0), draft + GIVEN_UP(0, 0), 24);
+    assert_int_equal(parse_guarded(draft, GIVEN_UP_SIZE, &bundle), SR_BUNDLE_BAD_GIVEN_UP);
 }
 
 static void blank_sectors_decide_what_a_chunk_may_be(void **state)
@@ -655,13 +720,17 @@ static uint8_t *largest_manifest(void)
         sr_bytes_put_le32(row + 8, i);
         sr_bytes_put_le32(row + 12, 1 | 1 << 8);
     }
-    sr_bytes_put_le32(manifest + 12, 1);
+    sr_bytes_put_le32(manifest + 12, 3);
+    sr_bytes_put_le32(manifest + 52, SR_BUNDLE_MAX_GIVEN_UP);
     sr_bytes_put_le32(manifest + 44, SR_BUNDLE_MAX_MOVES);
     row += 16 * count;
     for (uint32_t i = 0; i < SR_BUNDLE_MAX_MOVES; i++, row += 32) {
         row[0] = (uint8_t)('a' + i);
         sr_bytes_put_le32(row + 24, 0x100000 * i + 0x81000);
         sr_bytes_put_le32(row + 28, 0x80000);
+    }
+    for (uint32_t i = 0; i < SR_BUNDLE_MAX_GIVEN_UP; i++, row += SR_BUNDLE_GIVEN_UP_SIZE) {
+        row[0] = (uint8_t)('A' + i);
     }
     return manifest;
 }
@@ -1055,6 +1124,7 @@ int main(void)
         cmocka_unit_test(every_rule_about_one_field_is_kept),
         cmocka_unit_test(all_fields_of_moves_are_read),
         cmocka_unit_test(every_rule_about_moves_is_kept),
+        cmocka_unit_test(every_rule_about_what_is_given_up_is_kept),
         cmocka_unit_test(two_moves_may_touch_but_not_share_a_label),
         cmocka_unit_test(moves_have_a_limit_even_where_sizes_fit),
         cmocka_unit_test(blank_sectors_decide_what_a_chunk_may_be),

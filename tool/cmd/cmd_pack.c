@@ -9,6 +9,7 @@
 #include "tool/base/output_file.h"
 #include "tool/base/terminal.h"
 #include "tool/pack/inputs.h"
+#include "tool/pack/pack_given_up.h"
 #include "tool/pack/pack_initial.h"
 #include "tool/pack/pack_moves.h"
 #include "tool/pack/pack_otadata.h"
@@ -35,6 +36,7 @@ enum {
     KEY_KEEP,
     KEY_KEEP_BOOTLOADER,
     KEY_MOVE,
+    KEY_GIVE_UP,
     KEY_OLD_LAYOUT,
     KEY_PARTITION_TABLE,
     KEY_SKIP_CHECK,
@@ -155,6 +157,7 @@ static error_t parse_word_option(int key, char *argument, struct argp_state *sta
     case KEY_ERASE:
     case KEY_KEEP:
     case KEY_MOVE:
+    case KEY_GIVE_UP:
     case KEY_INITIAL:
     case KEY_ALWAYS:
         add_word(arguments, key, argument, state);
@@ -245,6 +248,8 @@ static const struct argp_option options[] = {
      "Write this region only with the change to the new system, which owns it then", 3},
     {"keep-bootloader", KEY_KEEP_BOOTLOADER, NULL, 0, "Keep everything in front of the partition table", 3},
     {"move", KEY_MOVE, "WHAT", 0, "Move data of the old system to its new place: LABEL, OLD=NEW or REGION=REGION", 3},
+    {"give-up", KEY_GIVE_UP, "REGION", 0,
+     "Make room: what the old system has in this region may be overwritten from the first moment on", 3},
     {"old-layout", KEY_OLD_LAYOUT, "FILE", 0,
      "Dump of the old flash, or its partition table: check that what moves is there and fits", 3},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0,
@@ -523,9 +528,34 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
     return status;
 }
 
+/** Reads --give-up, in which names are those of the old system's table. */
+static int find_given_up(const pack_arguments_t *arguments, const pack_result_t *result, sr_bundle_given_up_t *list,
+                         unsigned *count)
+{
+    int status = STATUS_OK;
+    for (size_t i = 0; i < arguments->word_count && status == STATUS_OK; i++) {
+        if (arguments->words[i].key != KEY_GIVE_UP) {
+            continue;
+        }
+        if (*count == SR_BUNDLE_MAX_GIVEN_UP) {
+            return complain(STATUS_USAGE, "--give-up: a bundle gives up %u regions, and no more",
+                            SR_BUNDLE_MAX_GIVEN_UP);
+        }
+        status = pack_given_up_read(arguments->words[i].text, &list[*count]);
+        ++*count;
+    }
+    return status == STATUS_OK && *count != 0 ? pack_given_up_check(list, *count, result) : status;
+}
+
 static int write_bundle(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves,
                         uint8_t **bytes, size_t *size)
 {
+    sr_bundle_given_up_t given_up[SR_BUNDLE_MAX_GIVEN_UP];
+    unsigned given_up_count = 0;
+    const int read = find_given_up(arguments, result, given_up, &given_up_count);
+    if (read != STATUS_OK) {
+        return read;
+    }
     bundle_region_t regions[SR_BUNDLE_MAX_REGIONS];
     const bundle_spec_t spec = {
         .chip_id = result->chip->image_chip_id,
@@ -536,6 +566,8 @@ static int write_bundle(const pack_arguments_t *arguments, const pack_result_t *
         .region_count = flash_layout_regions(result->layout, regions),
         .moves = moves->list,
         .move_count = moves->count,
+        .given_up = given_up,
+        .given_up_count = given_up_count,
         .sequence = arguments->sequence,
     };
     if (spec.region_count == 0) {

@@ -176,6 +176,22 @@ static void print_moves(const bundle_file_t *bundle)
     }
 }
 
+static void print_given_up(const bundle_file_t *bundle)
+{
+    if (bundle->bundle.given_up_count != 0) {
+        terminal_heading("Given up of the old system");
+    }
+    for (uint32_t i = 0; i < bundle->bundle.given_up_count; i++) {
+        const sr_bundle_given_up_t row = sr_bundle_given_up(&bundle->bundle, i);
+        char size[NUMBER_TEXT_SIZE];
+        if (row.label[0] != '\0') {
+            printf("  %s\n", row.label);
+        } else {
+            printf("  0x%06" PRIx32 "  %s\n", row.place.address, number_size(row.place.size, size));
+        }
+    }
+}
+
 static void print_contents(const bundle_file_t *bundle, const contents_t *contents)
 {
     terminal_heading("Contents");
@@ -203,6 +219,7 @@ int bundle_report_print(const bundle_file_t *bundle)
     print_start(&bundle->bundle, contents);
     print_regions(bundle);
     print_moves(bundle);
+    print_given_up(bundle);
     print_contents(bundle, contents);
     contents_free(contents);
     return STATUS_OK;
@@ -232,6 +249,20 @@ cJSON *bundle_report_move_json(const sr_bundle_move_t *move)
     cJSON_AddNumberToObject(json, "offset", move->destination.address);
     cJSON_AddNumberToObject(json, "size", move->destination.size);
     return json;
+}
+
+static void add_given_up(cJSON *json, const sr_bundle_t *bundle)
+{
+    cJSON *list = cJSON_AddArrayToObject(json, "given_up");
+    for (uint32_t i = 0; i < bundle->given_up_count; i++) {
+        const sr_bundle_given_up_t row = sr_bundle_given_up(bundle, i);
+        const bool label = row.label[0] != '\0';
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToObject(item, "label", label ? cJSON_CreateString(row.label) : cJSON_CreateNull());
+        cJSON_AddItemToObject(item, "offset", label ? cJSON_CreateNull() : cJSON_CreateNumber(row.place.address));
+        cJSON_AddItemToObject(item, "size", label ? cJSON_CreateNull() : cJSON_CreateNumber(row.place.size));
+        cJSON_AddItemToArray(list, item);
+    }
 }
 
 static void add_moves(cJSON *json, const sr_bundle_t *bundle)
@@ -280,6 +311,7 @@ int bundle_report_print_json(const bundle_file_t *bundle)
     add_numbers(json, bundle);
     add_regions(json, &bundle->bundle);
     add_moves(json, &bundle->bundle);
+    add_given_up(json, &bundle->bundle);
     const sr_partition_table_entry_t *app = find_start(&bundle->bundle, contents);
     cJSON_AddItemToObject(json, "starts", app != NULL ? cJSON_CreateNumber(app->address) : cJSON_CreateNull());
     cJSON *inside = contents_report_json(contents, bundle->file.path);

@@ -141,6 +141,11 @@ static void print_plan(const esp_self_reflasher_plan_t *plan)
     terminal_key("planned");
     printf("%s bytes, flash %.3f s, at most %.3f s\n", number_grouped(plan->bytes_to_download, text),
            plan->flash_ms_typical / 1e3, plan->flash_ms_maximum / 1e3);
+    if (plan->sectors_given_up > 0) {
+        char sectors[NUMBER_COUNT_SIZE];
+        terminal_key("given up");
+        printf("%s of the old system\n", number_count(plan->sectors_given_up, "sector", sectors));
+    }
     if (plan->sectors_moved > 0) {
         terminal_key("moved");
         printf("%" PRIu32 " of these sectors from elsewhere in the flash\n", plan->sectors_moved);
@@ -318,6 +323,7 @@ static cJSON *plan_json(const esp_self_reflasher_plan_t *plan)
     cJSON_AddNumberToObject(json, "sectors_to_write", plan->sectors_to_write);
     cJSON_AddNumberToObject(json, "sectors_boot_path", plan->sectors_boot_path);
     cJSON_AddNumberToObject(json, "sectors_moved", plan->sectors_moved);
+    cJSON_AddNumberToObject(json, "sectors_given_up", plan->sectors_given_up);
     cJSON_AddNumberToObject(json, "bytes_to_download", plan->bytes_to_download);
     cJSON_AddNumberToObject(json, "flash_ms_typical", plan->flash_ms_typical);
     cJSON_AddNumberToObject(json, "flash_ms_maximum", plan->flash_ms_maximum);
