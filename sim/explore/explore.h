@@ -109,6 +109,8 @@ typedef struct explore_config {
                                      flash only what the uncut run writes or what is blank may change, and what is blank
                                      only outside of data partitions and past the partition table. */
     unsigned target_count;
+    const sr_region_t *given_up; /**< What may hold anything from the first operation on, if it is no target. */
+    unsigned given_up_count;
     uint32_t
         torn_states;  /**< For each operation; NOR_TORN_KINDS show all ways, NOR_TORN_STATES each way in each phase. */
     unsigned losses;  /**< 1: one cut; N: up to N, each in the attempt to go on after the previous one. */

@@ -142,6 +142,9 @@ uint8_t *explore_roles(const explore_config_t *config, const explore_trace_t *tr
         free(role);
         return NULL;
     }
+    for (unsigned i = 0; i < config->given_up_count; i++) {
+        set_all(role, config->size, config->given_up[i].address, config->given_up[i].size, EXPLORE_ROLE_FREE);
+    }
     for (unsigned i = 0; i < config->target_count; i++) {
         const sr_region_t *target = &config->targets[i];
         set_all(role, config->size, target->address, target->size, EXPLORE_ROLE_TARGET);

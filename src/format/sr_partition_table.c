@@ -129,15 +129,12 @@ sr_partition_table_status_t sr_partition_table_parse(const sr_reader_t *reader, 
     return status;
 }
 
-/* Gives the entry another place if it starts at @p from. Any other app that lies at the new place is cut short in front
- * of it. */
+/* Gives the app's entry another place if it starts at @p from. Any other entry that lies at the new place is cut short
+ * in front of it. */
 static bool move_entry(uint8_t *raw, uint32_t from, sr_region_t to)
 {
     const sr_region_t place = {sr_bytes_get_le32(raw + ENTRY_ADDRESS), sr_bytes_get_le32(raw + ENTRY_SIZE)};
-    if (raw[ENTRY_TYPE] != SR_PARTITION_TYPE_APP) {
-        return false;
-    }
-    if (place.address == from) {
+    if (raw[ENTRY_TYPE] == SR_PARTITION_TYPE_APP && place.address == from) {
         sr_bytes_put_le32(raw + ENTRY_ADDRESS, to.address);
         sr_bytes_put_le32(raw + ENTRY_SIZE, to.size);
         return true;

@@ -83,8 +83,9 @@ const sr_partition_table_entry_t *sr_partition_table_find_label(const sr_partiti
 unsigned sr_partition_table_ota_slots(const sr_partition_table_t *table);
 
 /**
- * Edits the bytes of a table: the app partition that starts at @p from gets another place. Another app partition that
- * lies over this place is cut short in front of it, down to nothing, so that no byte of flash belongs to two of them.
+ * Edits the bytes of a table: the app partition that starts at @p from gets another place. Another partition that lies
+ * over this place is cut short in front of it, down to nothing, so that no byte of flash belongs to two of them: who
+ * mounts or formats it does not write over the app.
  * The MD5 is computed again if the table has one; all else stays as it is.
  * @param[in,out] bytes A table that sr_partition_table_parse() accepts.
  * @return false if no app partition starts at @p from, or if it cannot be hashed.

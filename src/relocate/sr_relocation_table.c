@@ -36,7 +36,7 @@ static const char *TAG = "self_reflasher";
 /** What a sector is to the running system. */
 typedef enum use {
     USE_NEEDED, /**< By what runs. */
-    USE_KEPT,   /**< Another app that is no OTA slot: only if the caller says that nobody wants it. */
+    USE_KEPT,   /**< Data, or another app that is no OTA slot: only if the caller says that nobody wants it. */
     USE_NONE,   /**< Of no partition: only where nothing is lost. */
     USE_FREE,
 } use_t;
@@ -71,9 +71,8 @@ static bool is_open(const sr_system_t *system, const esp_partition_t *partition)
 static void mark_partition(void *context, const esp_partition_t *partition)
 {
     search_t *search = context;
-    const bool kept = partition->type == ESP_PARTITION_TYPE_APP && !sr_partition_is_read_only(partition);
     if (!is_open(search->system, partition)) {
-        mark(search, sr_partition_region(partition), kept ? USE_KEPT : USE_NEEDED);
+        mark(search, sr_partition_region(partition), sr_partition_is_read_only(partition) ? USE_NEEDED : USE_KEPT);
     }
 }
 
