@@ -48,11 +48,12 @@ typedef struct target {
     bool moves;         /**< NVS moves to MOVED. */
     bool over_app;      /**< Something else must lie where the app runs. */
     bool for_c3;
-    bool breaks; /**< The bootloader that it brings is damaged. */
-    bool erases; /**< 20 sectors at MOVED. */
-    bool files;  /**< The file system gets other content. */
-    bool longer; /**< The bootloader's place is in use up to the table. */
-    bool twin;   /**< TWIN gets the same content as the first sector of NVS. */
+    bool breaks;          /**< The bootloader that it brings is damaged. */
+    bool erases;          /**< 20 sectors at MOVED. */
+    bool files;           /**< The file system gets other content. */
+    bool longer;          /**< The bootloader's place is in use up to the table. */
+    const char *gives_up; /**< A partition of the running system. */
+    bool twin;            /**< TWIN gets the same content as the first sector of NVS. */
 } target_t;
 
 /* The bootloader with other data: two bits of one column of the checksum, and the digest that goes with them. */
@@ -119,6 +120,10 @@ static int make_keys(void **state)
 static void make_bundle(const target_t *target, const char *private_pem)
 {
     const sr_bundle_move_t move = {.label = "nvs", .destination = {MOVED, SMALL_NVS_SIZE}};
+    sr_bundle_given_up_t given_up = {.label = ""};
+    if (target->gives_up != NULL) {
+        strncpy(given_up.label, target->gives_up, sizeof(given_up.label) - 1);
+    }
     memcpy(wanted, nor_flash_view(flash), SMALL_FLASH_SIZE);
     other_bootloader(wanted + SMALL_BOOTLOADER, target->breaks);
     put_table(wanted, target->moves ? MOVED : SMALL_NVS, target->no_bootloader);
@@ -164,6 +169,8 @@ static void make_bundle(const target_t *target, const char *private_pem)
                                 .region_count = count,
                                 .moves = &move,
                                 .move_count = target->moves ? 1 : 0,
+                                .given_up = &given_up,
+                                .given_up_count = target->gives_up != NULL ? 1 : 0,
                                 .sequence = 7};
     free(bundle);
     bundle = record_bundle(&spec, private_pem, &bundle_size);
@@ -466,6 +473,44 @@ static void record_in_a_file_is_just_data(void **state)
     make_record(&system_target);
     expect_ignored(SLOT_1 + 4 * SECTOR, "in a slot, as an upload leaves it");
     expect_ignored(SMALL_FLASH_SIZE - record_sectors(&record) * SECTOR, "at the end of the flash");
+}
+
+/* With the signature of who gives it up, data is as good as free flash; nothing beside it is. */
+static void record_where_data_is_given_up_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *label;
+        uint32_t address;
+        bool good;
+    } cases[] = {{"storage", STORAGE + SECTOR, true},
+                 {"nvs", STORAGE + SECTOR, false},
+                 {"nothing", STORAGE + SECTOR, false},
+                 {"storage", STORAGE - 2 * SECTOR, true},
+                 {"nvs", STORAGE - 2 * SECTOR, false}};
+    memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    uint8_t *fresh = malloc(SMALL_FLASH_SIZE);
+    assert_non_null(fresh);
+    memcpy(fresh, before, SMALL_FLASH_SIZE);
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const target_t target = {.gives_up = cases[i].label};
+        memcpy(nor_flash_bytes(flash), fresh, SMALL_FLASH_SIZE);
+        make_bundle(&target, own_private);
+        make_record(&target);
+        if (!cases[i].good) {
+            expect_ignored(cases[i].address, cases[i].label);
+            continue;
+        }
+        put(cases[i].address);
+        assert_int_equal(run(resume), SIM_END_RESTART);
+        memset(wanted + cases[i].address, 0xFF, record_sectors(&record) * SECTOR);
+        small_assert_same(nor_flash_view(flash), wanted, 0, SMALL_FLASH_SIZE);
+        memcpy(nor_flash_bytes(flash), fresh, SMALL_FLASH_SIZE);
+        make_bundle(&target, other_private); /* Somebody else gives it up. */
+        make_record(&target);
+        expect_ignored(cases[i].address, "signed by somebody else");
+    }
+    free(fresh);
 }
 
 /* What moves is copied to free flash as it is, and a file of a file system may be anything. */
@@ -1296,6 +1341,7 @@ int main(void)
         TEST(manifest_has_to_be_for_this_device),
         TEST(result_has_to_boot),
         TEST(record_in_a_file_is_just_data),
+        TEST(record_where_data_is_given_up_counts),
         TEST(record_inside_of_what_moves_is_just_data),
         TEST(every_entry_that_is_missing_is_missed),
         TEST(nothing_can_be_added),

@@ -223,6 +223,27 @@ class Small(ExploreTest):
                 self.assertEqual(answer["window_ms"], {"typical": told["window_ms"],
                                                        "maximum": told["window_ms_maximum"]})
 
+    def test_room_that_the_owner_gives_up(self):
+        """A single app, and a file system over all the rest: nothing takes the app, unless the files may go."""
+        flash, _ = self.single_app()
+        content = bytearray(flash.read_bytes())
+        rows = ((b"nvs", 1, 2, 0x9000, 0x4000), (b"factory", 0, 0, 0x10000, 0x100000), (b"files", 1, 0x82, 0x110000, 0x2F0000))
+        content[0x8000:0x9000] = flash_dumps.table(rows)
+        content[0x110000:0x400000] = flash_dumps.in_use(5) * 0x178
+        flash = self.write("full.bin", bytes(content))
+        inputs = ("0x8000", self.write("table.bin", flash_dumps.table(rows[:2])), "0x10000", self.dir / "other.bin")
+        allowed = ("--allow-temporary-table",)
+        refused = run("simulate", "--json", "--flash", flash, *self.pack("full.srb", *inputs), *allowed)
+        self.assertEqual((refused.returncode, json.loads(refused.stdout)["plan"]["refusal"]), (1, "running_app"))
+        for given_up in ("files", "0x110000+0x2f0000"):
+            bundle = self.pack("given-up.srb", *inputs, "--flash-size", "4MB", "--give-up", given_up)
+            told = json.loads(run("simulate", "--json", "--flash", flash, *bundle, *allowed).stdout)
+            self.assertEqual((told["result"], told["plan"]["relocation"]), ("ESP_OK", "temporary_table"))
+            self.assertEqual(told["plan"]["sectors_given_up"], 0x2F0)
+            self.assertEqual([partition["label"] for partition in told["data_lost"]], ["files"])
+            answer = self.explore(0, flash, "--sample", 20, "--torn", 1, "--cuts", 2, *bundle, *allowed)
+            self.assertEqual(answer["outcomes"]["old_stuck"], 0)
+
     def test_single_image_moves_the_app_by_a_temporary_table(self):
         flash, _ = self.single_app()
         content = bytearray(flash.read_bytes())

@@ -43,8 +43,11 @@ int pack_given_up_check(const sr_bundle_given_up_t *list, unsigned count, const 
     }
     for (unsigned i = 0; i < count; i++) {
         if (!sr_region_fits(list[i].place, result->flash_size)) {
-            return complain(STATUS_USAGE, "--give-up 0x%06" PRIx32 "+0x%" PRIx32 ": past the end of flash",
-                            list[i].place.address, list[i].place.size);
+            return complain(STATUS_USAGE,
+                            "--give-up 0x%06" PRIx32 "+0x%" PRIx32
+                            ": past the end of the flash that is packed for, 0x%" PRIx32 " bytes: --flash-size tells "
+                            "how much there is",
+                            list[i].place.address, list[i].place.size, result->flash_size);
         }
         for (unsigned k = 0; k < i; k++) {
             const int status = check_pair(&list[k], &list[i]);

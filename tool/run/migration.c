@@ -216,6 +216,7 @@ static esp_self_reflasher_plan_t whole_plan(void)
         plan.relocation_ms_typical = moved->relocation_ms_typical;
         plan.relocation_ms_maximum = moved->relocation_ms_maximum;
         plan.bytes_to_download = moved->bytes_to_download;
+        plan.sectors_given_up = moved->sectors_given_up;
     }
     return plan;
 }
