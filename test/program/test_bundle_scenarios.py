@@ -28,7 +28,7 @@ FLASH_SIZE = flash_dumps.FLASH_SIZE
 SIGNATURE = 80
 MOST_HEAP = 48 << 10
 PLAN = {"refusal", "refusal_text", "sectors_total", "sectors_right", "sectors_to_write", "sectors_boot_path",
-        "sectors_moved", "bytes_to_download", "flash_ms_typical", "flash_ms_maximum", "window_ms_typical",
+        "sectors_given_up", "sectors_moved", "bytes_to_download", "flash_ms_typical", "flash_ms_maximum", "window_ms_typical",
         "window_ms_maximum", "must_relocate", "relocate_to", "staging_address", "recovery_address", "relocation",
         "relocation_ms_typical", "relocation_ms_maximum", "sectors_left", "sequence", "installed", "app_address"}
 ROUNDS = 40
