@@ -50,6 +50,7 @@ static const group_t groups[] = {
       {"plan.sectors_to_write", "to write", UNIT_COUNT},
       {"plan.sectors_boot_path", "on the boot path", UNIT_COUNT},
       {"plan.sectors_moved", "from elsewhere in the flash", UNIT_COUNT},
+      {"plan.sectors_given_up", "given up of the old system", UNIT_COUNT},
       {"plan.bytes_to_download", "to download", UNIT_BYTES},
       {"plan.flash_ms_typical", "flash time, typical", UNIT_TIME},
       {"plan.flash_ms_maximum", "flash time, maximum", UNIT_TIME},
