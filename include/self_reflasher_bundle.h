@@ -267,7 +267,9 @@ typedef struct {
                                 app, it is one of the bundle's, or the bundle is refused. UINT32_MAX: not known, as
                                 there is no partition table, or nothing is left to do. */
     uint32_t sectors_given_up; /**< Sectors of the running system that the bundle gives up (`pack --give-up`): what they
-                                    hold may be overwritten as soon as anything is. 0 once its system is in place. */
+                                    hold may be overwritten as soon as anything is, so if it is not 0, nothing may
+                                    write there from apply() on until the restart: unmount file systems first. 0 once
+                                    its system is in place. */
 } esp_self_reflasher_plan_t;
 
 /**

@@ -283,11 +283,11 @@ static void otadata_that_has_to_select_the_running_app(void **state)
     }
 }
 
+/** Nobody wants anything up to an address. */
 static unsigned classify(void *context, uint32_t address)
 {
-    (void)context;
-    (void)address;
-    return sr_relocation_temporary_table.room | SR_RELOCATION_ROOM_FREE;
+    const uint32_t *end = context;
+    return address < *end ? sr_relocation_temporary_table.room | SR_RELOCATION_ROOM_FREE : 0;
 }
 
 /* It does not go to free flash in such a partition either. */
@@ -298,19 +298,23 @@ static void a_temporary_table_leads_to_no_such_place(void **state)
     const unsigned others = API_READONLY_OTA_0 | API_READONLY_OTA_1 | API_READONLY_OTA_3;
     static const struct {
         unsigned flags;
+        uint32_t end; /**< Of what nobody wants. */
         uint32_t address;
     } cases[] = {
-        {0, API_OTA_0},
-        {API_READONLY_OTA_0, API_OTA_1},
-        {others & ~(unsigned)API_READONLY_OTA_1, API_OTA_1},
-        {others, API_OTA_2 + 0x70000}, /* What is left of its own slot. */
-        {others | API_READONLY_OTA_2, UINT32_MAX},
+        {0, API_DATA, API_OTA_0},
+        {API_READONLY_OTA_0, API_DATA, API_OTA_1},
+        {others & ~(unsigned)API_READONLY_OTA_1, API_DATA, API_OTA_1},
+        {others, API_DATA, API_OTA_2 + 0x70000}, /* What is left of its own slot. */
+        {others | API_READONLY_OTA_2, API_DATA, UINT32_MAX},
+        {others | API_READONLY_OTA_2, UINT32_MAX, API_DATA}, /* Data that is given up. */
+        {others | API_READONLY_OTA_2 | API_READONLY_DATA, UINT32_MAX, UINT32_MAX},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         reopen((api_options_t){.readonly = cases[i].flags});
         assert_int_equal(sr_system_read(&today), ESP_OK);
         const sr_relocation_method_t *way = &sr_relocation_temporary_table;
-        const sr_relocation_request_t request = {.system = &today, .classify = classify};
+        uint32_t end = cases[i].end;
+        const sr_relocation_request_t request = {.system = &today, .classify = classify, .context = &end};
         sr_relocation_t place = {.address = UINT32_MAX};
         assert_int_equal(way->propose(way, &request, &place), ESP_OK);
         assert_int_equal(place.address, cases[i].address);

@@ -10,6 +10,7 @@ import collections
 import json
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -17,8 +18,17 @@ import tempfile
 import flash_dumps
 
 SECTOR = 0x1000
-WAYS = (("", ()), ("temporary table", ("--allow-temporary-table",)))
-IN_PLACE = ("in place", ("--allow-in-place",))
+# Name, whether the old system's files are given up, options of the app: what costs least comes first.
+WAYS = (
+    ("", False, ()),
+    ("temporary table", False, ("--allow-temporary-table",)),
+    ("files given up", True, ()),
+    ("files given up, temporary table", True, ("--allow-temporary-table",)),
+    ("in place", False, ("--allow-in-place",)),
+    ("files given up, in place", True, ("--allow-in-place",)),
+)
+# Subtypes of the partitions in which an old system has files: FAT, SPIFFS, LittleFS.
+FILES = (0x81, 0x82, 0x83)
 
 # A system as devices have it: its chip, parts as it is published, and what pack is given. slots: offsets of the apps from
 # which it can run, each with the otadata that selects it (None: the table has none).
@@ -142,6 +152,16 @@ def device(system, slot):
     return bytes(content)
 
 
+def files(content):
+    """Labels of the partitions with files, by the partition table at its usual place."""
+    for offset in range(0x8000, 0x8C00, 32):
+        magic, kind, subtype, _, _, label, _ = struct.unpack_from("<HBBII16sI", content, offset)
+        if magic != 0x50AA:
+            return
+        if kind == 1 and subtype in FILES:
+            yield label.rstrip(b"\0").decode()
+
+
 class Rehearsal:
     """One migration, in the ways that there are."""
 
@@ -160,10 +180,11 @@ class Rehearsal:
         return "--flash", self.flash, "--bundle", self.bundle, "--allow-unsigned", *allowed
 
     def ways(self):
-        """Name, options of pack, options of the app: what costs least first."""
-        for name, allowed in WAYS:
-            yield name, (), allowed
-        yield IN_PLACE[0], (), IN_PLACE[1]
+        """Name, options of pack, options of the app."""
+        give_up = [word for label in files(self.flash.read_bytes()) for word in ("--give-up", label)]
+        for name, gives_up, allowed in WAYS:
+            if give_up or not gives_up:
+                yield name, give_up if gives_up else (), allowed
 
     def is_there(self):
         """True if the flash holds what was published, byte for byte, but for otadata, which the first start may write."""
