@@ -75,8 +75,7 @@ static int selected_index(const sr_otadata_t *otadata, const sr_partition_table_
     return active >= 0 && slots > 0 ? (int)((otadata->entries[active].sequence - 1u) % slots) : FACTORY;
 }
 
-/** The bootloader takes an address of 0 for "there is none". */
-static const sr_partition_table_entry_t *otadata_of(const sr_partition_table_t *table)
+const sr_partition_table_entry_t *sr_boot_choice_otadata(const sr_partition_table_t *table)
 {
     const sr_partition_table_entry_t *otadata = last_of(table, SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA);
     return otadata != NULL && otadata->address != 0 ? otadata : NULL;
@@ -85,7 +84,7 @@ static const sr_partition_table_entry_t *otadata_of(const sr_partition_table_t *
 sr_boot_choice_status_t sr_boot_choice_make(const sr_reader_t *flash, const sr_partition_table_t *table,
                                             sr_boot_choice_t *choice)
 {
-    *choice = (sr_boot_choice_t){.otadata = otadata_of(table), .sequence = UINT32_MAX, .index = FACTORY};
+    *choice = (sr_boot_choice_t){.otadata = sr_boot_choice_otadata(table), .sequence = UINT32_MAX, .index = FACTORY};
     int index = FACTORY;
     bool unconfirmed = false;
     if (choice->otadata != NULL) {
@@ -165,7 +164,7 @@ bool sr_boot_choice_always_tries(const sr_reader_t *flash, uint32_t table_offset
     if (sr_partition_table_parse(&reader, 0, table) != SR_PARTITION_TABLE_OK) {
         return true;
     }
-    const sr_partition_table_entry_t *partition = otadata_of(table);
+    const sr_partition_table_entry_t *partition = sr_boot_choice_otadata(table);
     if (partition == NULL) {
         return is_at(first_app(table, FACTORY), app);
     }

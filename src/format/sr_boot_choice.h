@@ -37,6 +37,12 @@ sr_boot_choice_status_t sr_boot_choice_make(const sr_reader_t *flash, const sr_p
                                             sr_boot_choice_t *choice);
 
 /**
+ * The partition in which the bootloader looks for otadata: where a table has several, the last.
+ * @return Entry of the table; NULL: there is none, for which the bootloader also takes an address of 0.
+ */
+const sr_partition_table_entry_t *sr_boot_choice_otadata(const sr_partition_table_t *table);
+
+/**
  * The app that the bootloader tries after @p skipped others; the choice's own one after none.
  * @param choice Of a table that was parsed as @p table.
  * @return Entry of the table; NULL: there are no more.

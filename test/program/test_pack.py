@@ -1067,6 +1067,15 @@ class Otadata(PackTest):
         content, _ = self.packed(self.factory, "0x10000", self.app, "--erase", "factory")
         self.assertEqual(content, b"\xff" * 0x2000)
 
+    def test_two_of_them(self):
+        # The bootloader goes by the last one that the table has.
+        rows = ((b"otaother", 1, 0, 0x310000, 0x2000), *self.slots)
+        content, told = self.packed(rows, "0x110000", self.app)
+        self.assertEqual((content, self.starts), (flash_dumps.otadata(2), 0x110000))
+        self.assertIn("no input brings otadata, at 0xd000", told)
+        content, _ = self.packed(rows, "0x10000", self.app, "0xd000", self.write("both.bin", flash_dumps.otadata(1)))
+        self.assertEqual(content, flash_dumps.otadata(1))
+
     def test_half_of_it(self):
         half = self.write("half.bin", flash_dumps.otadata(2)[:0x1000])
         for place in ("0xd000", "0xe000"):

@@ -12,14 +12,9 @@
 
 sr_region_t pack_otadata_place(const pack_result_t *result)
 {
-    for (unsigned i = 0; i < result->table.count; i++) {
-        const sr_partition_table_entry_t *entry = &result->table.entries[i];
-        if (entry->type == SR_PARTITION_TYPE_DATA && entry->subtype == SR_PARTITION_DATA_OTA && entry->address != 0 &&
-            entry->size >= USED && entry->address <= FLASH_LIMIT - USED) {
-            return (sr_region_t){entry->address, USED};
-        }
-    }
-    return (sr_region_t){0};
+    const sr_partition_table_entry_t *entry = sr_boot_choice_otadata(&result->table);
+    const bool usable = entry != NULL && entry->size >= USED && entry->address <= FLASH_LIMIT - USED;
+    return usable ? (sr_region_t){entry->address, USED} : (sr_region_t){0};
 }
 
 static bool is_packed(const flash_layout_t *layout, const sr_partition_table_entry_t *app)
