@@ -81,24 +81,30 @@ static void put_chunk_row(builder_t *builder, const sr_bundle_chunk_t *chunk)
     put_bytes(&builder->chunks, rest, sizeof(rest));
 }
 
-static void put_move_row(builder_t *builder, const sr_bundle_move_t *move)
+static void put_label(growing_t *out, const char *text)
 {
     char label[SR_BUNDLE_LABEL_SIZE] = {0};
-    memcpy(label, move->label, strnlen(move->label, sizeof(label)));
-    put_bytes(&builder->moves, label, sizeof(label));
-    put_u32(&builder->moves, move->source.address);
-    put_u32(&builder->moves, move->source.size);
-    put_u32(&builder->moves, move->destination.address);
-    put_u32(&builder->moves, move->destination.size);
+    memcpy(label, text, strnlen(text, sizeof(label)));
+    put_bytes(out, label, sizeof(label));
+}
+
+static void put_place(growing_t *out, sr_region_t place)
+{
+    put_u32(out, place.address);
+    put_u32(out, place.size);
+}
+
+static void put_move_row(builder_t *builder, const sr_bundle_move_t *move)
+{
+    put_label(&builder->moves, move->label);
+    put_place(&builder->moves, move->source);
+    put_place(&builder->moves, move->destination);
 }
 
 static void put_given_up_row(builder_t *builder, const sr_bundle_given_up_t *given_up)
 {
-    char label[SR_BUNDLE_LABEL_SIZE] = {0};
-    memcpy(label, given_up->label, strnlen(given_up->label, sizeof(label)));
-    put_bytes(&builder->moves, label, sizeof(label));
-    put_u32(&builder->moves, given_up->place.address);
-    put_u32(&builder->moves, given_up->place.size);
+    put_label(&builder->moves, given_up->label);
+    put_place(&builder->moves, given_up->place);
 }
 
 /** The bytes of one of a region's sectors, blank where its data has ended. */

@@ -114,9 +114,11 @@ static void release(sr_migration_t *migration, sr_region_t place)
 {
     sr_map_t *map = &migration->scan.map;
     sr_map_clear(map, place, SR_MAP_DATA);
-    for (uint32_t offset = 0; offset < place.size && sr_region_fits(place, migration->system.flash.size);
-         offset += SR_SECTOR_SIZE) {
+    for (uint32_t offset = 0; offset < place.size; offset += SR_SECTOR_SIZE) {
         const sr_region_t sector = {place.address + offset, SR_SECTOR_SIZE};
+        if (!sr_region_fits(sector, migration->system.flash.size)) {
+            return; /* A table may promise more flash than there is. */
+        }
         const sr_map_flags_t flags = sr_map_at(map, sector.address);
         if ((flags & (SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_NEEDED)) == 0) {
             sr_map_mark(map, sector, SR_MAP_RELEASED);

@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#define ENTRY_MAGIC   0x50AAu
 #define MD5_MAGIC     0xEBEBu
 #define END_MAGIC     0xFFFFu
 #define END_TYPE      0xFFu
@@ -72,7 +71,7 @@ static sr_partition_table_status_t check_md5(table_parse_t *parse, const uint8_t
 static sr_partition_table_status_t parse_entry(table_parse_t *parse, const uint8_t *raw)
 {
     switch (sr_bytes_get_le16(raw)) {
-    case ENTRY_MAGIC:
+    case SR_PARTITION_ENTRY_MAGIC:
         return add_entry(parse, raw);
     case MD5_MAGIC:
         return check_md5(parse, raw);
@@ -157,7 +156,7 @@ bool sr_partition_table_move_app(uint8_t bytes[SR_PARTITION_TABLE_SIZE], uint32_
         const uint16_t magic = sr_bytes_get_le16(raw);
         if (magic == MD5_MAGIC) {
             md5_entry = raw;
-        } else if (magic == ENTRY_MAGIC) {
+        } else if (magic == SR_PARTITION_ENTRY_MAGIC) {
             moved |= move_entry(raw, from, to);
         } else {
             break;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define SR_PARTITION_ENTRY_SIZE  32u
+#define SR_PARTITION_ENTRY_MAGIC 0x50AAu /**< Its first two bytes, little-endian. */
 #define SR_PARTITION_TABLE_SIZE  0xC00u
 #define SR_PARTITION_MAX_ENTRIES (SR_PARTITION_TABLE_SIZE / SR_PARTITION_ENTRY_SIZE - 1u)
 

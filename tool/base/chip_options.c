@@ -34,8 +34,7 @@ static const struct argp_option options[] = {
      10},
     {0}};
 
-#define LAST_TABLE  0x40000u /**< Past any offset that bootloaders are built with. */
-#define ENTRY_MAGIC 0x50AAu
+#define LAST_TABLE 0x40000u /**< Past any offset that bootloaders are built with. */
 
 static void parse_chip(boot_chip_t *chip, const char *argument, struct argp_state *state)
 {
@@ -154,36 +153,43 @@ static bool is_table(const uint8_t *flash, uint32_t size, uint32_t offset)
     return false;
 }
 
-uint32_t chip_find_table(const uint8_t *flash, uint32_t size)
+bool chip_has_table(const uint8_t *flash, uint32_t size, uint32_t offset)
 {
-    uint32_t found = SR_PARTITION_TABLE_OFFSET;
-    unsigned count = 0;
-    if (size < SR_PARTITION_TABLE_OFFSET + 2 || sr_bytes_get_le16(flash + SR_PARTITION_TABLE_OFFSET) == ENTRY_MAGIC) {
-        return found;
-    }
-    for (uint32_t at = SR_PARTITION_TABLE_OFFSET; at < LAST_TABLE && at + SR_PARTITION_TABLE_SIZE <= size;
-         at += SR_SECTOR_SIZE) {
-        if (is_table(flash, size, at)) {
-            found = at;
-            count++;
+    return sr_region_fits((sr_region_t){offset, SR_PARTITION_ENTRY_SIZE}, size) &&
+           sr_bytes_get_le16(flash + offset) == SR_PARTITION_ENTRY_MAGIC;
+}
+
+/** The next place of an intact table from @p at on, of which @p but is left out; 0: there are no more. */
+static uint32_t next_table(const uint8_t *flash, uint32_t size, uint32_t at, uint32_t but)
+{
+    for (; at < LAST_TABLE && at + SR_PARTITION_TABLE_SIZE <= size; at += SR_SECTOR_SIZE) {
+        if (at != but && is_table(flash, size, at)) {
+            return at;
         }
     }
-    return count == 1 ? found : SR_PARTITION_TABLE_OFFSET;
+    return 0;
+}
+
+uint32_t chip_find_table(const uint8_t *flash, uint32_t size)
+{
+    if (chip_has_table(flash, size, SR_PARTITION_TABLE_OFFSET)) {
+        return SR_PARTITION_TABLE_OFFSET;
+    }
+    const uint32_t found = next_table(flash, size, SR_PARTITION_TABLE_OFFSET, 0);
+    const bool only = found != 0 && next_table(flash, size, found + SR_SECTOR_SIZE, 0) == 0;
+    return only ? found : SR_PARTITION_TABLE_OFFSET;
 }
 
 /** With two of them only the bootloader knows which one counts. */
 static void warn_of_second_table(const uint8_t *flash, uint32_t size, uint32_t taken)
 {
-    for (uint32_t at = SR_PARTITION_TABLE_OFFSET; at < LAST_TABLE && at + SR_PARTITION_TABLE_SIZE <= size;
-         at += SR_SECTOR_SIZE) {
-        if (at != taken && is_table(flash, size, at)) {
-            complain(STATUS_OK,
-                     "warning: intact partition tables lie at 0x%" PRIx32 " and 0x%" PRIx32
-                     ": the first is taken; if the bootloader was built for the other one, say so with "
-                     "--partition-table 0x%" PRIx32,
-                     taken, at, at);
-            return;
-        }
+    const uint32_t other = next_table(flash, size, SR_PARTITION_TABLE_OFFSET, taken);
+    if (other != 0) {
+        complain(STATUS_OK,
+                 "warning: intact partition tables lie at 0x%" PRIx32 " and 0x%" PRIx32
+                 ": the first is taken; if the bootloader was built for the other one, say so with "
+                 "--partition-table 0x%" PRIx32,
+                 taken, other, other);
     }
 }
 

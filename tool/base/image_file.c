@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/base/image_file.h"
 
+#include "format/sr_region.h"
 #include "tool/base/command.h"
 #include "tool/base/file_kind.h"
 #include "tool/base/number.h"
@@ -15,7 +16,6 @@
 #include <sys/stat.h>
 
 #define SMALLEST_FLASH (1u << 20)
-#define LARGEST_FLASH  (32u << 20)
 
 static int read_all(FILE *in, image_file_t *file)
 {
@@ -30,7 +30,7 @@ static int read_all(FILE *in, image_file_t *file)
     if (noted != STATUS_OK) {
         return noted;
     }
-    if (status.st_size == 0 || status.st_size > (off_t)LARGEST_FLASH) {
+    if (status.st_size == 0 || status.st_size > (off_t)FLASH_LIMIT) {
         return complain(STATUS_BAD_INPUT, "%s: %" PRIu64 " bytes: %s", file->path, (uint64_t)status.st_size,
                         status.st_size == 0 ? "the file is empty" : "larger than any flash (32 MiB)");
     }
@@ -85,4 +85,9 @@ void image_file_free(image_file_t *file)
 {
     free(file->bytes);
     file->bytes = NULL;
+}
+
+bool image_sector_is_blank(const uint8_t *sector)
+{
+    return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1) == 0;
 }

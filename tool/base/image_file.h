@@ -6,7 +6,11 @@
 
 #include "format/sr_reader.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+
+/** Largest flash that a bundle can describe. */
+#define FLASH_LIMIT (32u << 20)
 
 typedef struct image_file {
     const char *path; /**< As given. */
@@ -25,3 +29,6 @@ int image_file_load(const char *path, image_file_t *file);
 int image_file_load_flash(const char *path, image_file_t *file);
 
 void image_file_free(image_file_t *file);
+
+/** True if all of SR_SECTOR_SIZE bytes are as erased flash has them. */
+bool image_sector_is_blank(const uint8_t *sector);

@@ -151,11 +151,6 @@ static bool compare_regions(const sr_bundle_t *bundle, const uint8_t *flash, dif
     return true;
 }
 
-static bool is_blank(const uint8_t *sector)
-{
-    return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1) == 0;
-}
-
 /** What has moved already belongs to the new system, and is not compared. */
 static void compare_moves(const sr_bundle_t *bundle, const uint8_t *before, const uint8_t *after, diff_t *diff)
 {
@@ -166,7 +161,7 @@ static void compare_moves(const sr_bundle_t *bundle, const uint8_t *before, cons
             const bool right = memcmp(before + at, after + at, SR_SECTOR_SIZE) == 0;
             work->right += right;
             work->wrong += !right;
-            work->blank += !right && is_blank(after + at);
+            work->blank += !right && image_sector_is_blank(after + at);
         }
         sum_up(&diff->all, work);
     }

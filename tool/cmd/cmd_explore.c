@@ -103,10 +103,8 @@ static void show_progress(void *context, uint32_t done, uint32_t total)
  * component refuses. */
 static unsigned bundle_regions(const migration_input_t *input, sr_region_t *regions)
 {
-    const uint8_t *bytes;
-    uint32_t size;
     sr_bundle_t bundle;
-    if (!migration_bundle_bytes(input, &bytes, &size) || sr_bundle_parse(bytes, size, &bundle) != SR_BUNDLE_OK) {
+    if (!migration_bundle_manifest(input, &bundle)) {
         return 0;
     }
     for (uint32_t i = 0; i < bundle.region_count; i++) {
@@ -121,13 +119,10 @@ static unsigned bundle_regions(const migration_input_t *input, sr_region_t *regi
 /** What the bundle gives up, by the table of the old system. @return how many regions. */
 static unsigned given_up_regions(const migration_input_t *input, sr_region_t regions[SR_BUNDLE_MAX_GIVEN_UP])
 {
-    const uint8_t *bytes;
-    uint32_t size;
     sr_bundle_t bundle;
     sr_partition_table_t table;
     unsigned count = 0;
-    if (input->migration.bundle == NULL || !migration_bundle_bytes(input, &bytes, &size) ||
-        sr_bundle_parse(bytes, size, &bundle) != SR_BUNDLE_OK) {
+    if (!migration_bundle_manifest(input, &bundle)) {
         return 0;
     }
     chip_read_table(input->flash.bytes, input->flash.size, input->migration.chip.partition_table, &table);

@@ -130,8 +130,7 @@ int flash_region_parse(const char *word, const sr_partition_table_t *table, sr_r
 
 static bool is_blank(const flash_layout_t *layout, uint32_t sector)
 {
-    const uint8_t *bytes = layout->bytes + sector * SR_SECTOR_SIZE;
-    return bytes[0] == 0xFF && memcmp(bytes, bytes + 1, SR_SECTOR_SIZE - 1) == 0;
+    return image_sector_is_blank(layout->bytes + sector * SR_SECTOR_SIZE);
 }
 
 typedef struct finder {

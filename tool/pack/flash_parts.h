@@ -9,9 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Largest flash that a bundle can describe. */
-#define FLASH_LIMIT (32u << 20)
-
 typedef struct flash_part {
     uint32_t address;
     image_file_t file;

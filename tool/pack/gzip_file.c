@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/pack/gzip_file.h"
 
+#include "format/sr_chip.h"
+#include "format/sr_image.h"
 #include "tool/base/command.h"
 
 #include <errno.h>
@@ -8,12 +10,8 @@
 #include <string.h>
 #include <zlib.h>
 
-#define LARGEST_FLASH  (32u << 20)
-#define FIRST_ROOM     (1u << 20)
-#define GZIP_ONLY      (16 + MAX_WBITS)
-#define IMAGE_MAGIC    0xe9
-#define LATER_OFFSET_1 0x1000u /**< Where a merged image from offset 0 has the bootloader of some chips, ... */
-#define LATER_OFFSET_2 0x2000u /**< ... or of others. */
+#define FIRST_ROOM (1u << 20)
+#define GZIP_ONLY  (16 + MAX_WBITS)
 
 bool gzip_file_is(const image_file_t *file)
 {
@@ -44,7 +42,7 @@ static const char *inflate_all(z_stream *stream, uint8_t **out, size_t *size)
             return strerror(errno);
         }
         result = inflate(stream, Z_NO_FLUSH);
-        if (room - stream->avail_out > LARGEST_FLASH) {
+        if (room - stream->avail_out > FLASH_LIMIT) {
             return "unpacks to more than any flash has (32 MiB)";
         }
         if (result == Z_STREAM_END && stream->avail_in != 0) {
@@ -58,15 +56,15 @@ static const char *inflate_all(z_stream *stream, uint8_t **out, size_t *size)
     return result == Z_STREAM_END ? NULL : "is a damaged gzip file: download it again";
 }
 
+/** An app, or a merged image from offset 0 with a bootloader where one of the chips looks for it. */
 static bool holds_image(const uint8_t *bytes, size_t size)
 {
-    static const size_t starts[] = {0, LATER_OFFSET_1, LATER_OFFSET_2};
-    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
-        if (starts[i] < size && bytes[starts[i]] == IMAGE_MAGIC) {
-            return true;
-        }
+    bool found = bytes[0] == SR_IMAGE_MAGIC;
+    for (unsigned i = 0; sr_chip_at(i) != NULL; i++) {
+        const uint32_t start = sr_chip_at(i)->bootloader_offset;
+        found |= start < size && bytes[start] == SR_IMAGE_MAGIC;
     }
-    return false;
+    return found;
 }
 
 int gzip_file_unpack(image_file_t *file)

@@ -2,14 +2,13 @@
 #include "tool/pack/manifest_offset.h"
 
 #include "format/sr_region.h"
+#include "tool/base/image_file.h"
 #include "tool/base/json_file.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define LARGEST_OFFSET (32.0 * 1024 * 1024)
 
 /** A number, or a text that is all digits with one point between them. */
 static bool read_decimal(const cJSON *item, double *value)
@@ -33,7 +32,7 @@ manifest_offset_t manifest_offset_read(const cJSON *item, uint32_t *offset)
     if (json_offset(item, offset)) {
         return MANIFEST_OFFSET_GOOD;
     }
-    if (!read_decimal(item, &value) || !(value > 0 && value * 1000 < LARGEST_OFFSET)) {
+    if (!read_decimal(item, &value) || !(value > 0 && value * 1000 < FLASH_LIMIT)) {
         return MANIFEST_OFFSET_BAD;
     }
     const double meant = round(value * 1000);

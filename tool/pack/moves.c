@@ -12,17 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool starts_table(const image_file_t *file, uint32_t offset)
-{
-    return sr_region_fits((sr_region_t){offset, 2}, file->size) && file->bytes[offset] == 0xAA &&
-           file->bytes[offset + 1] == 0x50;
-}
-
 int moves_read_table(const image_file_t *file, sr_partition_table_t *table)
 {
     const uint32_t places[] = {0, chip_find_table(file->bytes, file->size)};
     size_t i = 0;
-    while (!starts_table(file, places[i])) {
+    while (!chip_has_table(file->bytes, file->size, places[i])) {
         if (++i == sizeof(places) / sizeof(places[0])) {
             return complain(STATUS_BAD_INPUT, "%s: no partition table at 0x%x", file->path, SR_PARTITION_TABLE_OFFSET);
         }

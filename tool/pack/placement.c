@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/pack/placement.h"
 
+#include "format/sr_boot_choice.h"
 #include "format/sr_bytes.h"
 #include "format/sr_image.h"
 #include "format/sr_otadata.h"
 #include "format/sr_reader.h"
+#include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/file_kind.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#define ENTRY_MAGIC      0x50AAu  /**< Of a partition table's entry. */
 #define LARGEST_LOADER   0x10000u /**< No bootloader of an ESP32 is as long: its code lies in RAM. */
 #define ESP8266_MAGIC_V2 0xEAu
 #define ESP8266_SEGMENT  8u /**< Offset of the first segment's load address: its header has no second half. */
 #define SMALLEST_FLASH   0x100000u
 #define ANYWAY           "; if you mean it, --skip-check " PLACEMENT_CHECK_NAME
+
+/** Where a merged image may start, or have its bootloader: the start of the flash, and where the chips look for one. */
+static const uint32_t bases[] = {0, 0x1000, 0x2000};
 
 /** A part, and what is checked against. */
 typedef struct placement {
@@ -56,22 +60,16 @@ static bool find_image(const image_file_t *file, uint32_t offset, sr_image_t *im
     return (status == SR_IMAGE_OK || status == SR_IMAGE_TRUNCATED) && sr_chip_by_id(image->chip_id) != NULL;
 }
 
-static bool has_table(const image_file_t *file, uint32_t offset)
-{
-    return offset + SR_PARTITION_ENTRY_SIZE <= file->size && sr_bytes_get_le16(file->bytes + offset) == ENTRY_MAGIC;
-}
-
 /** Where a merged image was made to start, by the distance of its table from the default place.
  *  @return false if it is none: no table, or it starts with one. */
 static bool find_base(const image_file_t *file, uint32_t *base)
 {
-    static const uint32_t bases[] = {0, 0x1000, 0x2000}; // of the flash, and of the bootloaders
     sr_image_t image;
     bool is_app = false;
     for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
         *base = bases[i];
         const bool starts = *base == 0 || find_image(file, 0, &image, &is_app);
-        if (starts && !is_app && has_table(file, SR_PARTITION_TABLE_OFFSET - *base)) {
+        if (starts && !is_app && chip_has_table(file->bytes, file->size, SR_PARTITION_TABLE_OFFSET - *base)) {
             return true;
         }
     }
@@ -178,7 +176,6 @@ static int check_image(const placement_t *what, uint32_t offset)
 /** Merged images, and dumps: what is inside. */
 static int check_merged(const placement_t *what, uint32_t base)
 {
-    static const uint32_t places[] = {0, 0x1000, 0x2000};
     const flash_part_t *part = what->part;
     if (part->address != base) {
         return complain(STATUS_NO,
@@ -187,8 +184,8 @@ static int check_merged(const placement_t *what, uint32_t base)
                         "is made for updates" ANYWAY,
                         part->name, base, part->address, base);
     }
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        const int status = places[i] >= base ? check_image(what, places[i] - base) : STATUS_OK;
+    for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
+        const int status = bases[i] >= base ? check_image(what, bases[i] - base) : STATUS_OK;
         if (status != STATUS_OK) {
             return status;
         }
@@ -243,8 +240,7 @@ static int check_table(const placement_t *what)
 static int check_otadata(const placement_t *what)
 {
     const flash_part_t *part = what->part;
-    const sr_partition_table_entry_t *own =
-        sr_partition_table_find(&what->result->table, SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA);
+    const sr_partition_table_entry_t *own = sr_boot_choice_otadata(&what->result->table);
     if (what->result->table.count == 0 || (own != NULL && own->address == part->address)) {
         return STATUS_OK;
     }
@@ -280,7 +276,7 @@ static int check_part(const placement_t *what)
         return complain(STATUS_NO, "%s: is an image for the ESP8266, which has another ROM: not supported" ANYWAY,
                         what->part->name);
     }
-    if (has_table(file, 0)) {
+    if (chip_has_table(file->bytes, file->size, 0)) {
         return check_table(what);
     }
     if (is_otadata(file)) {

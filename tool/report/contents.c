@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/report/contents.h"
 
-#include "format/sr_reader.h"
-
+#include "format/sr_boot_choice.h"
 #include "format/sr_bytes.h"
+#include "format/sr_reader.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/file_kind.h"
@@ -98,7 +98,7 @@ static void find_table(contents_t *contents, uint32_t address)
 {
     contents->table_address = address;
     sr_region_t place = {address, SR_PARTITION_TABLE_SIZE};
-    if (!sr_region_contains(contents->present, place) || sr_bytes_get_le16(contents->bytes + address) != 0x50AA) {
+    if (!sr_region_contains(contents->present, place) || !chip_has_table(contents->bytes, contents->size, address)) {
         return;
     }
     contents->table_present = true;
@@ -108,8 +108,7 @@ static void find_table(contents_t *contents, uint32_t address)
     }
     sr_reader_t reader = window(contents, address, SR_PARTITION_TABLE_SIZE);
     contents->table_status = sr_partition_table_parse(&reader, flash_size, &contents->table);
-    const sr_partition_table_entry_t *otadata =
-        sr_partition_table_find(&contents->table, SR_PARTITION_TYPE_DATA, SR_PARTITION_DATA_OTA);
+    const sr_partition_table_entry_t *otadata = sr_boot_choice_otadata(&contents->table);
     if (otadata != NULL && sr_region_contains(contents->present, (sr_region_t){otadata->address, otadata->size})) {
         reader = window(contents, otadata->address, otadata->size);
         if (sr_otadata_read(&reader, &contents->otadata) == 0) {
@@ -417,12 +416,6 @@ contents_t *contents_of_flash(const uint8_t *flash, uint32_t size, const boot_ch
     return contents;
 }
 
-static bool looks_like_table(const image_file_t *file, uint32_t offset)
-{
-    return sr_region_fits((sr_region_t){offset, SR_PARTITION_ENTRY_SIZE}, file->size) &&
-           sr_bytes_get_le16(file->bytes + offset) == 0x50AA;
-}
-
 static bool is_whole_flash_size(uint32_t size)
 {
     return size >= SMALLEST_VIEW && (size & (size - 1)) == 0;
@@ -452,9 +445,9 @@ static bool recognize(const image_file_t *file, const boot_chip_t *chip, content
     *base = 0;
     if (file->size >= 32 && sr_bytes_get_le32(file->bytes) == SR_MCUBOOT_IMAGE_MAGIC) {
         *kind = CONTENTS_MCUBOOT_SLOT;
-    } else if (looks_like_table(file, 0)) {
+    } else if (chip_has_table(file->bytes, file->size, 0)) {
         *kind = CONTENTS_PARTITION_TABLE;
-    } else if (looks_like_table(file, table)) {
+    } else if (chip_has_table(file->bytes, file->size, table)) {
         *kind = is_whole_flash_size(file->size) ? CONTENTS_FLASH : CONTENTS_PART;
     } else if (file->bytes[0] == SR_IMAGE_MAGIC && file->size >= SR_IMAGE_HEADER_SIZE) {
         *kind = kind_of_esp_file(file, chip, base);

@@ -2,6 +2,7 @@
 #include "tool/report/data_loss.h"
 
 #include "format/sr_region.h"
+#include "tool/base/image_file.h"
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
 
@@ -9,11 +10,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-static bool is_blank(const uint8_t *sector)
-{
-    return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1) == 0;
-}
 
 /** True if the new system has this sector of a partition, there or where its own partition of that name lies. */
 static bool is_kept(const data_loss_side_t *old, const data_loss_side_t *fresh,
@@ -37,7 +33,7 @@ static data_loss_t compare(const data_loss_side_t *old, const data_loss_side_t *
     for (uint32_t offset = 0;
          offset < partition->size && sr_region_fits((sr_region_t){partition->address + offset, SR_SECTOR_SIZE}, size);
          offset += SR_SECTOR_SIZE) {
-        if (!is_blank(old->flash + partition->address + offset)) {
+        if (!image_sector_is_blank(old->flash + partition->address + offset)) {
             loss.used++;
             loss.lost += !is_kept(old, fresh, partition, offset);
         }

@@ -6,7 +6,6 @@
 #include "tool/base/command.h"
 #include "tool/base/key_file.h"
 #include "tool/base/number.h"
-#include "tool/pack/flash_parts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -226,19 +225,21 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {0}};
 const struct argp migration_options_argp = {.options = argp_options, .parser = parse_option, .children = children};
 
-/** The bundle's bytes where they are at hand: a file, or part of the flash. @return false for a URL. */
-bool migration_bundle_bytes(const migration_input_t *input, const uint8_t **bytes, uint32_t *size)
+bool migration_bundle_manifest(const migration_input_t *input, sr_bundle_t *bundle)
 {
+    if (input->migration.bundle == NULL) {
+        return false;
+    }
     const addr_region_t place = input->migration.bundle->embedded;
     const image_file_t *flash = &input->flash;
-    *bytes = input->source.file.bytes;
-    *size = input->source.file.size;
-    if (*bytes == NULL && place.region_size > 0 && place.region_size <= flash->size &&
+    const uint8_t *bytes = input->source.file.bytes;
+    uint32_t size = input->source.file.size;
+    if (bytes == NULL && place.region_size > 0 && place.region_size <= flash->size &&
         place.region_address <= flash->size - place.region_size) {
-        *bytes = flash->bytes + place.region_address;
-        *size = (uint32_t)place.region_size;
+        bytes = flash->bytes + place.region_address;
+        size = (uint32_t)place.region_size;
     }
-    return *bytes != NULL;
+    return bytes != NULL && sr_bundle_parse(bytes, size, bundle) == SR_BUNDLE_OK;
 }
 
 /** A bundle says where its bootloader looks for the table. */
@@ -246,10 +247,8 @@ static void find_new_table(migration_input_t *input)
 {
     boot_chip_t *chip = &input->migration.chip;
     sr_bundle_t bundle;
-    const uint8_t *bytes;
-    uint32_t size;
-    if (chip->new_partition_table == 0 && migration_bundle_bytes(input, &bytes, &size) &&
-        sr_bundle_parse(bytes, size, &bundle) == SR_BUNDLE_OK && bundle.partition_table_offset != SR_BUNDLE_NO_TABLE) {
+    if (chip->new_partition_table == 0 && migration_bundle_manifest(input, &bundle) &&
+        bundle.partition_table_offset != SR_BUNDLE_NO_TABLE) {
         chip->new_partition_table = bundle.partition_table_offset;
     }
 }

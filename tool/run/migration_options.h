@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "format/sr_bundle.h"
 #include "tool/base/image_file.h"
 #include "tool/report/dump_extent.h"
 #include "tool/run/bundle_source.h"
@@ -59,8 +60,12 @@ typedef struct migration_input {
     char *ca;
 } migration_input_t;
 
-/** The bundle's bytes where they are at hand: those of a file, or part of the flash. @return false for a URL. */
-bool migration_bundle_bytes(const migration_input_t *input, const uint8_t **bytes, uint32_t *size);
+/**
+ * The bundle's manifest where its bytes are at hand, in a file or in the flash; its signature is not looked at.
+ * @param[out] bundle Points into the input.
+ * @return false for a URL, if steps are run, or if it is not valid: the component tells why.
+ */
+bool migration_bundle_manifest(const migration_input_t *input, sr_bundle_t *bundle);
 
 /**
  * Loads the flash, makes a chip with it, and starts to serve what is downloaded.
