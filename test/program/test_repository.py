@@ -139,6 +139,9 @@ class BeforeACommit(unittest.TestCase):
         patterns = re.search(r"shellcheck -x (.*)", self.checks)[1].split()
         files = {path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern)}
         self.assertGreater(len(files), 5)
+        shell = re.compile(r"#(!.*bash| shellcheck shell=bash)\n")
+        self.assertEqual(files, {f"{folder}/{path.name}" for folder in ("scripts", ".ci", "bench") for path in (ROOT / folder).iterdir()
+                                 if path.is_file() and shell.match(path.read_text(encoding="utf-8", errors="replace"))})
         pattern = re.compile(self.hooks["shellcheck"][1])
         self.assertEqual({name for name in files if not pattern.search(name)}, set())
         for name in ("src/image/self_reflasher.c", "test/program/runner.py", "README.md"):
