@@ -6,6 +6,7 @@
 #include "tool/base/terminal.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/bundle_report.h"
+#include "tool/report/content_report.h"
 #include "tool/report/contents_report.h"
 
 enum { KEY_OFFSET = 0x200 };
@@ -62,6 +63,55 @@ static int show_bundle(const image_file_t *file, bool json)
     return status;
 }
 
+static bool is_to_be_described(const content_t *content)
+{
+    return content->facts[0] != '\0' || content_kind_mistaken(content->kind) != NULL;
+}
+
+/** What has no images in it: data, or another kind of file. @param file Is freed. */
+static int show_described(image_file_t *file, const content_t *content, bool json)
+{
+    if (json) {
+        json_print(content_report_json(content, file));
+    } else {
+        terminal_setup();
+        content_report_print(content, file);
+    }
+    image_file_free(file);
+    return STATUS_OK;
+}
+
+static int show_contents(image_file_t *file, const content_t *content, const inspect_arguments_t *arguments)
+{
+    contents_t *contents = contents_of_file(file, content, &arguments->chip);
+    image_file_free(file);
+    if (contents == NULL) {
+        return STATUS_BAD_INPUT;
+    }
+    const int status = chip_settle(&contents->chip, contents->bytes, contents->size);
+    if (status == STATUS_OK && arguments->json) {
+        json_print(contents_report_json(contents, arguments->path));
+    } else if (status == STATUS_OK) {
+        terminal_setup();
+        contents_report_print(contents, arguments->path);
+    }
+    contents_free(contents);
+    return status;
+}
+
+/** @param file Is freed. */
+static int show_file(image_file_t *file, const inspect_arguments_t *arguments)
+{
+    content_t content = {.kind = CONTENT_KIND_MERGED, .base = arguments->offset};
+    if (!arguments->has_offset) {
+        const uint32_t table = arguments->chip.partition_table;
+        content_kind_find(file->bytes, file->size, arguments->chip.chip, table != 0 ? table : SR_PARTITION_TABLE_OFFSET,
+                          &content);
+    }
+    return is_to_be_described(&content) ? show_described(file, &content, arguments->json)
+                                        : show_contents(file, &content, arguments);
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -75,7 +125,7 @@ static int run(int argc, char **argv)
         .parser = parse_option,
         .args_doc = "FILE",
         .doc = "Shows what is in FILE: a whole flash, a merged image, a bootloader, an app, an MCUboot image, a "
-               "partition table or a bundle.",
+               "partition table or a bundle; and tells otadata, NVS, file systems, ELF, UF2 and gzip files.",
         .children = children,
     };
     inspect_arguments_t arguments = {0};
@@ -90,24 +140,7 @@ static int run(int argc, char **argv)
     if (bundle_file_has_magic(&file)) {
         return show_bundle(&file, arguments.json);
     }
-    contents_t *contents = contents_of_file(&file, arguments.has_offset ? &arguments.offset : NULL, &arguments.chip);
-    image_file_free(&file);
-    if (contents == NULL) {
-        return STATUS_BAD_INPUT;
-    }
-    status = chip_settle(&contents->chip, contents->bytes, contents->size);
-    if (status != STATUS_OK) {
-        contents_free(contents);
-        return status;
-    }
-    if (arguments.json) {
-        json_print(contents_report_json(contents, arguments.path));
-    } else {
-        terminal_setup();
-        contents_report_print(contents, arguments.path);
-    }
-    contents_free(contents);
-    return STATUS_OK;
+    return show_file(&file, &arguments);
 }
 
 const command_t command_inspect = {"inspect", "what is in an image, a whole flash or a bundle", run};
