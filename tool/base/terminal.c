@@ -107,6 +107,26 @@ void terminal_print(terminal_style_t style, const char *text)
     printf("%s%s%s", sequence, text, sequence[0] == '\0' ? "" : terminal_reset());
 }
 
+void terminal_bar(size_t eighths)
+{
+    static const char *const parts[] = {"", "\u258f", "\u258e", "\u258d", "\u258c", "\u258b", "\u258a", "\u2589"};
+    const size_t full = eighths / 8;
+    size_t cells = full;
+    fputs(terminal_style(STYLE_GOOD), stdout);
+    for (size_t i = 0; i < full; i++) {
+        fputs(terminal.unicode ? "\u2588" : "#", stdout);
+    }
+    if (terminal.unicode && eighths % 8 != 0) {
+        fputs(parts[eighths % 8], stdout);
+        cells++;
+    }
+    printf("%s%s", terminal_reset(), terminal_style(STYLE_DIM));
+    for (; cells < TERMINAL_BAR_CELLS; cells++) {
+        fputs(terminal.unicode ? "\u2591" : ".", stdout);
+    }
+    fputs(terminal_reset(), stdout);
+}
+
 void terminal_wrap(const char *text, unsigned column, unsigned indent)
 {
     bool at_start = true;

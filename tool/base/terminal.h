@@ -53,6 +53,10 @@ void terminal_clip(const char *text, unsigned columns);
 /** Prints @p text in a style. */
 void terminal_print(terminal_style_t style, const char *text);
 
+#define TERMINAL_BAR_CELLS 32u
+/** Prints a bar of TERMINAL_BAR_CELLS columns. @param eighths How much of it is full, in eighths of a column. */
+void terminal_bar(size_t eighths);
+
 /** Prints text wrapped at 80 columns, the lines indented by @p indent columns; the first one continues a line that
  *  has @p column columns already. Ends with a newline. */
 void terminal_wrap(const char *text, unsigned column, unsigned indent);

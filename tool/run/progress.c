@@ -8,8 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define BAR_CELLS 32u
-
 static struct {
     bool begun, finished;
     const char *phase;
@@ -31,27 +29,6 @@ void progress_restarted(void)
     fflush(stdout);
 }
 
-static void draw_bar(size_t eighths)
-{
-    static const char *const parts[] = {"", "\u258f", "\u258e", "\u258d", "\u258c", "\u258b", "\u258a", "\u2589"};
-    bool unicode = terminal_has_unicode();
-    size_t full = eighths / 8;
-    size_t cells = full;
-    fputs(terminal_style(STYLE_GOOD), stdout);
-    for (size_t i = 0; i < full; i++) {
-        fputs(unicode ? "\u2588" : "#", stdout);
-    }
-    if (unicode && eighths % 8 != 0) {
-        fputs(parts[eighths % 8], stdout);
-        cells++;
-    }
-    printf("%s%s", terminal_reset(), terminal_style(STYLE_DIM));
-    for (; cells < BAR_CELLS; cells++) {
-        fputs(unicode ? "\u2591" : ".", stdout);
-    }
-    fputs(terminal_reset(), stdout);
-}
-
 static void draw_line(size_t done, size_t total, size_t eighths)
 {
     char done_text[NUMBER_TEXT_SIZE];
@@ -59,7 +36,7 @@ static void draw_line(size_t done, size_t total, size_t eighths)
     bool live = terminal_is_live();
     printf("%s       %-9s ", live ? "\r" : "", state.phase);
     if (live && total > 0) {
-        draw_bar(eighths);
+        terminal_bar(eighths);
         putchar(' ');
     }
     printf("%10s", number_size(done, done_text));
@@ -80,7 +57,7 @@ static void finish_phase(size_t done)
 {
     if (state.begun && !state.finished) {
         state.finished = true;
-        draw_line(done, state.total, BAR_CELLS * 8);
+        draw_line(done, state.total, TERMINAL_BAR_CELLS * 8);
     }
 }
 
@@ -94,7 +71,7 @@ static void update(const char *phase, size_t done, size_t total)
         state.drawn = SIZE_MAX;
     }
     state.total = total > 0 ? total : done;
-    size_t eighths = total > 0 ? (size_t)((uint64_t)done * BAR_CELLS * 8 / total) : done >> 12;
+    size_t eighths = total > 0 ? (size_t)((uint64_t)done * TERMINAL_BAR_CELLS * 8 / total) : done >> 12;
     if (state.finished || eighths == state.drawn) {
         return;
     }
