@@ -217,9 +217,16 @@ static void make_manifests(const char *folder)
     make_manifest(folder, "no-builds", "{\"builds\": %s}", "[]");
     make_manifest(folder, "no-parts", "{\"builds\": [{\"chipFamily\": \"ESP32\", \"parts\": %s}]}", "[]");
     make_manifest(folder, "no-family", "{\"builds\": [{\"parts\": [{\"path\": \"a\", \"offset\": %s}]}]}", "1");
-    make_manifest(folder, "on-a-server",
-                  "{\"builds\": [{\"chipFamily\": \"ESP32\", \"parts\": [{\"path\": \"%s\", \"offset\": 1}]}]}",
-                  "https://example.org/a.bin");
+    static const char *const addresses[][2] = {
+        {"on-a-server", "https://example.org/a.bin"}, {"on-another", "//example.org:80/a b.bin?c=/../#d"},
+        {"above", "../../x/./%2e%2e%2fa.bin"},        {"with-password", "http://a:b@example.org/"},
+        {"no-http", "ftp://example.org/a.bin"},
+    };
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+        make_manifest(folder, addresses[i][0],
+                      "{\"builds\": [{\"chipFamily\": \"ESP32\", \"parts\": [{\"path\": \"%s\", \"offset\": 1}]}]}",
+                      addresses[i][1]);
+    }
     memset(bytes, '[', sizeof(bytes));
     save(folder, "fuzz_web_manifest", "deep", bytes, 999);
     save(folder, "fuzz_web_manifest", "too-deep", bytes, sizeof(bytes));

@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -121,15 +122,21 @@ class Plain:
 
 
 class Moody:
-    """http_server.py."""
-    ca = None
+    """http_server.py. With a new folder @tls for its certificates, over TLS."""
 
-    def __init__(self, root):
+    def __init__(self, root, tls=None):
         self.root = root
+        self.tls = tls
+        self.ca = tls and tls / "ca.pem"
 
     def __enter__(self):
+        options = []
+        if self.tls:
+            self.tls.mkdir()
+            make_certificates(self.tls)
+            options = ["--cert", self.tls / "server.pem", "--key", self.tls / "server.key"]
         script = pathlib.Path(__file__).with_name("http_server.py")
-        self.process = subprocess.Popen([sys.executable, script, self.root], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([sys.executable, script, self.root, *options], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline())
         return self
@@ -138,12 +145,20 @@ class Moody:
         self.process.communicate()
 
     def url(self, path):
-        return f"http://127.0.0.1:{self.port}/{path}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/{path}"
+
+    def log(self):
+        context = ssl.create_default_context(cafile=self.ca) if self.tls else None
+        with urllib.request.urlopen(self.url("__log"), context=context) as response:
+            return json.load(response)
+
+    def paths(self):
+        """What was asked for so far."""
+        return [entry["path"] for entry in self.log()]
 
     def requests(self):
         """The requests so far for bundles: (connection, status, first byte, last byte)."""
-        with urllib.request.urlopen(self.url("__log")) as response:
-            log = json.load(response)
+        log = self.log()
         ranges = (re.fullmatch(r"bytes=(\d+)-(\d+)", entry["headers"]["range"]) for entry in log)
         return [(entry["connection"], entry["status"], int(wanted[1]), int(wanted[2]))
                 for entry, wanted in zip(log, ranges)]

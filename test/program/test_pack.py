@@ -387,7 +387,7 @@ class Manifests(PackTest):
         for offset in (-1, 0.5, 1 << 32, "0x", "ten", "0x1000z", None, True):
             refuse(["part 1", "a.bin", "offset"], with_part({"path": "a.bin", "offset": offset}))
         refuse(["part 1", "offset"], with_part({"path": "a.bin"}))
-        refuse(["https://example.org/a.bin"], with_part({"path": "https://example.org/a.bin", "offset": 0}))
+        refuse(["part 1", "ftp://example.org/a.bin"], with_part({"path": "ftp://example.org/a.bin", "offset": 0}))
         self.assert_not_packed(3, ["web/gone.bin"], "--manifest",
                                self.manifest(with_part({"path": "gone.bin", "offset": 0})))
         self.assert_not_packed(3, ["absent.json"], "--manifest", self.dir / "absent.json")

@@ -57,7 +57,9 @@ static int show_bundle(const image_file_t *file, bool json)
         terminal_setup();
         status = bundle_report_print(&bundle);
     } else if (status == STATUS_OK) {
-        status = bundle_report_print_json(&bundle);
+        cJSON *report = bundle_report_json(&bundle);
+        status = report != NULL ? STATUS_OK : STATUS_BAD_INPUT;
+        json_print(report);
     }
     bundle_file_free(&bundle);
     return status;

@@ -15,7 +15,9 @@
 #include "tool/pack/pack_otadata.h"
 #include "tool/pack/pack_result.h"
 #include "tool/pack/placement.h"
+#include "tool/report/boot_report.h"
 #include "tool/report/bundle_report.h"
+#include "tool/report/fetch_report.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -44,6 +46,8 @@ enum {
     KEY_INITIAL,
     KEY_ALWAYS,
     KEY_FIX_OFFSETS,
+    KEY_CA,
+    KEY_FETCH_AGAIN,
 };
 
 /** An argument that may be given more than once. */
@@ -54,14 +58,14 @@ typedef struct word {
 } word_t;
 
 typedef struct pack_arguments {
-    const char *out_path, *key_path;
+    const char *out_path, *key_path, *ca_path;
     const char *old_path; /**< Dump or partition table of the old system. */
     const sr_chip_t *chip;
     flash_settings_t settings;
     uint32_t partition_table; /**< 0: default; SR_BUNDLE_NO_TABLE: none. */
     uint32_t skip;
     uint32_t sequence;
-    bool keep_bootloader, fix_offsets, json, has_offset;
+    bool keep_bootloader, fix_offsets, fetch_again, json, has_offset;
     bool any_place;  /**< Inputs may lie where the chip does not look for them. */
     uint32_t offset; /**< Of a pair whose file comes next. */
     word_t words[MAX_WORDS];
@@ -129,8 +133,9 @@ static void check_arguments(const pack_arguments_t *arguments, struct argp_state
     if (arguments->old_path != NULL && !has_word(arguments, KEY_MOVE)) {
         argp_error(state, "--old-layout says where data moves from, but there is no --move");
     }
-    if (arguments->fix_offsets && !has_word(arguments, KEY_MANIFEST)) {
-        argp_error(state, "--fix-offsets is about a manifest, but there is no --manifest");
+    if ((arguments->fix_offsets || arguments->fetch_again || arguments->ca_path != NULL) &&
+        !has_word(arguments, KEY_MANIFEST)) {
+        argp_error(state, "--fix-offsets, --fetch-again and --ca are about a manifest, but there is no --manifest");
     }
     if (arguments->keep_bootloader && (arguments->settings.mode[0] != '\0' || arguments->settings.freq[0] != '\0')) {
         argp_error(state, "--flash-mode and --flash-freq change a bootloader, but it is kept");
@@ -216,6 +221,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_FIX_OFFSETS:
         arguments->fix_offsets = true;
         return 0;
+    case KEY_FETCH_AGAIN:
+        arguments->fetch_again = true;
+        return 0;
+    case KEY_CA:
+        arguments->ca_path = argument;
+        return 0;
     case KEY_OLD_LAYOUT:
         arguments->old_path = argument;
         return 0;
@@ -233,9 +244,14 @@ static const struct argp_option options[] = {
     {"sign", KEY_SIGN, "FILE", 0, "Sign with the private key in this file (PEM)", 0},
     {"sequence", KEY_SEQUENCE, "N", 0,
      "Number of this bundle, larger than the previous one's: apps refuse lower ones than they ask for; default: 0", 0},
-    {"json", 'j', NULL, 0, "Print JSON, as inspect does", 0},
+    {"json", 'j', NULL, 0, "Print JSON, as inspect does, and what was fetched", 0},
     {"build-dir", KEY_BUILD_DIR, "DIR", 0, "Input: a build of ESP-IDF, all that 'idf.py flash' would write", 1},
-    {"manifest", KEY_MANIFEST, "FILE", 0, "Input: a manifest of ESP Web Tools, with the files that it lists", 1},
+    {"manifest", KEY_MANIFEST, "FILE|URL", 0,
+     "Input: a manifest of ESP Web Tools, with the files that it lists; what has a URL is fetched into a cache beside "
+     "the bundle",
+     1},
+    {"fetch-again", KEY_FETCH_AGAIN, NULL, 0, "Fetch also what is in the cache already", 1},
+    {"ca", KEY_CA, "FILE", 0, "Certificate (PEM) to trust for https; default: those of this system", 1},
     {"fix-offsets", KEY_FIX_OFFSETS, NULL, 0, "Take an offset such as 32.768 in a manifest as 32768 (0x8000)", 1},
     {"merged", KEY_MERGED, "FILE[@OFFSET]", 0, "Input: a merged image or a whole flash; default offset: 0", 1},
     {"flash-size", KEY_FLASH_SIZE, "SIZE", 0, "Change the bootloader's header: 4MB, ... as esptool does", 2},
@@ -274,11 +290,12 @@ static const struct argp pack_argp = {
            "The bundle is checked as the chip will check it, and not written if the chip would not boot.",
 };
 
-static int read_inputs(const pack_arguments_t *arguments, inputs_t *inputs)
+static int read_inputs(const pack_arguments_t *arguments, const char *ca, inputs_t *inputs)
 {
     int status = STATUS_OK;
     inputs->chip = arguments->chip;
     inputs->fix_offsets = arguments->fix_offsets;
+    inputs->cache = (fetch_cache_t){.out_path = arguments->out_path, .ca = ca, .again = arguments->fetch_again};
     for (size_t i = 0; i < arguments->word_count && status == STATUS_OK; i++) {
         const word_t *word = &arguments->words[i];
         switch (word->key) {
@@ -579,20 +596,32 @@ static int write_bundle(const pack_arguments_t *arguments, const pack_result_t *
     return status == BUNDLE_WRITE_OK ? STATUS_OK : complain(STATUS_NO, "%s", bundle_write_status_text(status));
 }
 
-static int report(const pack_arguments_t *arguments, const image_file_t *file)
+static int print_json(const bundle_file_t *bundle, const fetch_cache_t *cache)
+{
+    cJSON *json = bundle_report_json(bundle);
+    if (json == NULL) {
+        return STATUS_BAD_INPUT;
+    }
+    cJSON_AddItemToObject(json, "fetched", fetch_report_json(cache));
+    json_print(json);
+    return STATUS_OK;
+}
+
+static int report(const pack_arguments_t *arguments, const image_file_t *file, const fetch_cache_t *cache)
 {
     bundle_file_t bundle;
     int status = bundle_file_open(file, &bundle);
     if (status == STATUS_OK && arguments->json) {
-        status = bundle_report_print_json(&bundle);
+        status = print_json(&bundle, cache);
     } else if (status == STATUS_OK) {
-        terminal_setup();
         status = bundle_report_print(&bundle);
+        fetch_report_print(cache);
     }
     return status;
 }
 
-static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves)
+static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves,
+                       const fetch_cache_t *cache)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
@@ -611,9 +640,36 @@ static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *r
         status = output_file_write(arguments->out_path, file.bytes, file.size);
     }
     if (status == STATUS_OK) {
-        status = report(arguments, &file);
+        status = report(arguments, &file, cache);
     }
     image_file_free(&file);
+    return status;
+}
+
+static int pack(const pack_arguments_t *arguments, const char *ca)
+{
+    inputs_t inputs = {0};
+    flash_layout_t *layout = NULL;
+    pack_result_t result;
+    pack_moves_t moves = {0};
+    int status = read_inputs(arguments, ca, &inputs);
+    if (status == STATUS_OK) {
+        status = output_file_check(arguments->out_path);
+    }
+    if (status == STATUS_OK) {
+        status = lay_out(arguments, &inputs, &layout, &result, &moves);
+    }
+    if (status == STATUS_OK) {
+        status = make_bundle(arguments, &result, &moves, &inputs.cache);
+    }
+    if (status != STATUS_OK && status != STATUS_USAGE && inputs.cache.was_used) {
+        complain(STATUS_OK,
+                 "note: not all was fetched just now, some files come from %s.cache: --fetch-again fetches all",
+                 arguments->out_path);
+    }
+    flash_layout_free(layout);
+    flash_parts_free(&inputs.parts);
+    fetch_cache_free(&inputs.cache);
     return status;
 }
 
@@ -623,22 +679,12 @@ static int run(int argc, char **argv)
     if (!command_parse(&pack_argp, argc, argv, 0, &arguments)) {
         return STATUS_USAGE;
     }
-    inputs_t inputs = {0};
-    flash_layout_t *layout = NULL;
-    pack_result_t result;
-    pack_moves_t moves = {0};
-    int status = read_inputs(&arguments, &inputs);
-    if (status == STATUS_OK) {
-        status = output_file_check(arguments.out_path);
+    if (!arguments.json) {
+        terminal_setup(); // JSON comes alone, without a bar
     }
-    if (status == STATUS_OK) {
-        status = lay_out(&arguments, &inputs, &layout, &result, &moves);
-    }
-    if (status == STATUS_OK) {
-        status = make_bundle(&arguments, &result, &moves);
-    }
-    flash_layout_free(layout);
-    flash_parts_free(&inputs.parts);
+    char *ca = arguments.ca_path != NULL ? key_file_load_text(arguments.ca_path) : NULL;
+    const int status = arguments.ca_path == NULL || ca != NULL ? pack(&arguments, ca) : STATUS_BAD_INPUT;
+    free(ca);
     return status;
 }
 

@@ -6,6 +6,7 @@
 #include "tool/base/command.h"
 #include "tool/base/json_file.h"
 #include "tool/pack/manifest_offset.h"
+#include "tool/pack/web_address.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -119,26 +120,40 @@ static int take_offset(const inputs_t *inputs, const cJSON *part, int number, co
                     path, number, file, manifest_offset_text(item, text));
 }
 
+/** Checks what a part says, before anything is fetched. */
+static int check_part(const inputs_t *inputs, const cJSON *part, int number, const char *path)
+{
+    uint32_t address = 0;
+    return json_text(part, "path") == NULL ? complain(STATUS_BAD_INPUT, "%s: part %d has no \"path\"", path, number)
+                                           : take_offset(inputs, part, number, path, &address);
+}
+
+/** A file on a server. */
+static int take_fetched(inputs_t *inputs, uint32_t address, const char *url)
+{
+    const char *cached = NULL;
+    const int status = fetch_cache_get(&inputs->cache, url, &cached);
+    return status == STATUS_OK ? flash_parts_add(&inputs->parts, address, cached) : status;
+}
+
 static int take_part(inputs_t *inputs, const cJSON *part, int number, const char *path)
 {
     uint32_t address = 0;
+    char *place = NULL;
     const char *file = json_text(part, "path");
-    if (file == NULL) {
-        return complain(STATUS_BAD_INPUT, "%s: part %d has no \"path\"", path, number);
-    }
-    if (strstr(file, "://") != NULL) {
-        return complain(STATUS_BAD_INPUT, "%s: part %d is on a server: download %s, and name it here", path, number,
-                        file);
-    }
     int status = take_offset(inputs, part, number, path, &address);
     if (status != STATUS_OK) {
         return status;
     }
-    char *place = path_beside(path, file);
-    if (place == NULL) {
-        return complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno));
+    if (web_address_is(path) || web_address_is(file)) {
+        const char *problem = web_address_resolve(web_address_is(path) ? path : NULL, file, &place);
+        status = problem == NULL ? take_fetched(inputs, address, place)
+                                 : complain(STATUS_BAD_INPUT, "%s: part %d (%s): %s", path, number, file, problem);
+    } else {
+        place = path_beside(path, file);
+        status = place == NULL ? complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno))
+                               : flash_parts_add(&inputs->parts, address, place);
     }
-    status = flash_parts_add(&inputs->parts, address, place);
     free(place);
     return status;
 }
@@ -150,21 +165,23 @@ static int take_build(inputs_t *inputs, const cJSON *build, const char *path)
         return complain(STATUS_BAD_INPUT, "%s: the build for %s has no \"parts\"", path, inputs->chip->family);
     }
     const cJSON *part = NULL;
+    int status = STATUS_OK;
     int number = 0;
-    cJSON_ArrayForEach(part, parts)
-    {
-        const int status = take_part(inputs, part, ++number, path);
-        if (status != STATUS_OK) {
-            return status;
-        }
+    for (part = parts->child; part != NULL && status == STATUS_OK; part = part->next) {
+        status = check_part(inputs, part, ++number, path);
     }
-    return STATUS_OK;
+    number = 0;
+    for (part = parts->child; part != NULL && status == STATUS_OK; part = part->next) {
+        status = take_part(inputs, part, ++number, path);
+    }
+    return status;
 }
 
-int input_manifest(inputs_t *inputs, const char *path)
+/** @param path For messages, and to find the parts: as given, or its URL. @param file Where it lies. */
+static int take_manifest(inputs_t *inputs, const char *path, const char *file)
 {
     cJSON *json = NULL;
-    int status = json_file_load(path, &json);
+    int status = json_file_load(file, &json);
     if (status == STATUS_OK) {
         const cJSON *build = NULL;
         status = choose_build(inputs, json, path, &build);
@@ -173,5 +190,22 @@ int input_manifest(inputs_t *inputs, const char *path)
         }
     }
     cJSON_Delete(json);
+    return status;
+}
+
+int input_manifest(inputs_t *inputs, const char *path)
+{
+    if (!web_address_is(path)) {
+        return take_manifest(inputs, path, path);
+    }
+    char *url = NULL;
+    const char *cached = NULL;
+    const char *problem = web_address_resolve(NULL, path, &url);
+    int status = problem == NULL ? fetch_cache_get(&inputs->cache, url, &cached)
+                                 : complain(STATUS_USAGE, "--manifest %s: %s", path, problem);
+    if (status == STATUS_OK) {
+        status = take_manifest(inputs, url, cached);
+    }
+    free(url);
     return status;
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "format/sr_chip.h"
+#include "tool/pack/fetch_cache.h"
 #include "tool/pack/flash_parts.h"
 #include "tool/pack/flash_settings.h"
 
@@ -19,6 +20,7 @@ typedef struct inputs {
     flash_settings_t settings; /**< As given by an input. */
     uint32_t partition_table;  /**< Offset, as given by an input; 0: not given. */
     bool fix_offsets;          /**< Take 32.768 in a manifest as 32768. */
+    fetch_cache_t cache;       /**< For what a manifest names by URL. */
 } inputs_t;
 
 /** One file. */
@@ -30,6 +32,10 @@ int input_merged(inputs_t *inputs, const char *argument);
 /** ESP-IDF's build folder: flasher_args.json. */
 int input_build_dir(inputs_t *inputs, const char *folder);
 
-/** A manifest of ESP Web Tools. Besides STATUS_BAD_INPUT: STATUS_USAGE if it is for several chips, and none was given.
+/**
+ * A manifest of ESP Web Tools, which may be on a server, as may be the files that it lists. All its offsets are checked
+ * before the first file is fetched. Besides STATUS_BAD_INPUT: STATUS_USAGE if it is for several chips, and none was
+ * given.
+ * @param path File or URL.
  */
 int input_manifest(inputs_t *inputs, const char *path);
