@@ -259,10 +259,21 @@ static void make_kinds(const char *folder)
     memset(bytes, 0, 512);
     memcpy(bytes, "UF2\n\x57\x51\x5d\x9e\0\x20", 10);
     memcpy(bytes + 508, "\x30\x6f\xb1\x0a", 4);
+    sr_bytes_put_le32(bytes + 16, 256);
+    sr_bytes_put_le32(bytes + 24, 3);
+    sr_bytes_put_le32(bytes + 28, 0x1C5F21B0);
     save(folder, "fuzz_content_kind", "uf2", bytes, 512);
+    for (uint32_t i = 1; i < 3; i++) { // a gap follows the second block
+        memcpy(bytes + 512 * (size_t)i, bytes, 512);
+        sr_bytes_put_le32(bytes + 512 * (size_t)i + 12, i == 1 ? 256 : 1024);
+        sr_bytes_put_le32(bytes + 512 * (size_t)i + 20, i);
+    }
+    save(folder, "fuzz_uf2", "three", bytes, 3 * (size_t)512);
     save(folder, "fuzz_content_kind", "elf",
          "\177ELF\1\1\1\0\0\0\0\0\0\0\0\0\2\0\x5e\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 52);
     save(folder, "fuzz_content_kind", "gzip", "\x1f\x8b\10\10\0\0\0\0\0\3name\0\1\2\3\4\5\6\7\10", 23);
+    // without the first two bytes, which the target puts in front: an app's first byte, stored
+    save(folder, "fuzz_gzip", "stored", "\10\0\0\0\0\0\0\3\1\1\0\xfe\xff\xe9\x51\xb5\xd4\x0b\1\0\0\0", 22);
 }
 
 int main(int argc, char **argv)

@@ -610,7 +610,8 @@ class Words(MannersTest):
                               ("simulate", "-f", self.flash, "--bundle", path, "--public-key", self.public)):
                 with self.subTest(file=name, command=arguments[0]):
                     self.assert_fails(3, [name, word], *arguments)
-            self.assert_fails(1, [name, word, "--skip-check place"], "pack", "-c", "esp32", "-o", self.dir / "out", "0x1000", path)
+            refused = (3, [name, "UF2"]) if name == "app.uf2" else (1, [name, word, "--skip-check place"])  # pack reads UF2
+            self.assert_fails(*refused, "pack", "-c", "esp32", "-o", self.dir / "out", "0x1000", path)
             self.assert_fails(1, ["warning", name, word], "simulate", "-f", self.flash, "0x1000", path)
         self.assert_fails(3, ["is a bundle", "simulate --bundle"], "boot", self.bundle)
         self.assert_fails(3, ["read-flash"], "boot", self.mcuboot)

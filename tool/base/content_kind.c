@@ -25,7 +25,8 @@ static const struct {
     [CONTENT_KIND_FAT] = {"fat", "FAT file system", NULL},
     [CONTENT_KIND_ELF] = {"elf", "ELF file",
                           "is an ELF file, which no chip boots: esptool elf2image makes an image of it"},
-    [CONTENT_KIND_UF2] = {"uf2", "UF2 file", "is UF2: take the .bin file of the same build"},
+    [CONTENT_KIND_UF2] = {"uf2", "UF2 file",
+                          "is UF2, which pack takes, and other commands do not: take the .bin file of the same build"},
     [CONTENT_KIND_GZIP] = {"gzip", "gzip file", "is compressed: unpack it first (gzip -d)"},
     [CONTENT_KIND_ESP8266] = {"esp8266", "image for the ESP8266",
                               "is an image for the ESP8266, which has another ROM and is not supported: take the "

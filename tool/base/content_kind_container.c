@@ -1,48 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// ELF: elf.h. UF2: its specification, and the families of esptool. gzip: RFC 1952.
+// ELF: elf.h. UF2: uf2_block.h. gzip: RFC 1952.
 #include "tool/base/content_kind_finders.h"
 
 #include "format/sr_bytes.h"
+#include "tool/base/uf2_block.h"
 
 #include <elf.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define UF2_BLOCK      512u
-#define UF2_MAGIC      0x0A324655u
-#define UF2_MAGIC_2    0x9E5D5157u
-#define UF2_MAGIC_END  0x0AB16F30u
-#define UF2_FLAGS      8u
-#define UF2_TARGET     12u
-#define UF2_COUNT      24u
-#define UF2_FAMILY     28u
-#define UF2_HAS_FAMILY 0x2000u
-#define UF2_END        508u
-
 #define GZIP_FLAGS 3u
 #define GZIP_EXTRA 4u
 #define GZIP_NAME  8u
 #define GZIP_START 10u /**< Where the name is, if there is no extra field. */
-
-static const struct {
-    uint32_t family;
-    const char *chip;
-} families[] = {
-    {0x1C5F21B0, "esp32"},   {0xBFDD4EEE, "esp32s2"}, {0xC47E5767, "esp32s3"}, {0x2B88D29C, "esp32c2"},
-    {0xD42BA06C, "esp32c3"}, {0xF71C0343, "esp32c5"}, {0x540DDF62, "esp32c6"}, {0x77D850C4, "esp32c61"},
-    {0x332726F6, "esp32h2"}, {0x3D308E94, "esp32p4"},
-};
-
-static const sr_chip_t *chip_of_family(uint32_t family)
-{
-    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-        if (families[i].family == family) {
-            return sr_chip_by_name(families[i].chip);
-        }
-    }
-    return NULL;
-}
 
 static bool find_elf(const content_kind_input_t *input, content_t *content)
 {
@@ -67,30 +38,26 @@ static bool find_elf(const content_kind_input_t *input, content_t *content)
 
 static bool find_uf2(const content_kind_input_t *input, content_t *content)
 {
-    const uint8_t *block = input->bytes;
-    if (input->size < 4 || sr_bytes_get_le32(block) != UF2_MAGIC) {
+    uf2_block_t block;
+    if (!uf2_block_starts(input->bytes, input->size)) {
         return false;
     }
     content->kind = CONTENT_KIND_UF2;
-    if (input->size < UF2_BLOCK || sr_bytes_get_le32(block + 4) != UF2_MAGIC_2 ||
-        sr_bytes_get_le32(block + UF2_END) != UF2_MAGIC_END) {
+    if (!uf2_block_read(input->bytes, input->size, &block)) {
         (void)snprintf(content->facts, sizeof(content->facts), "%s", "its first block is damaged");
         return true;
     }
-    const bool told = (sr_bytes_get_le32(block + UF2_FLAGS) & UF2_HAS_FAMILY) != 0;
-    const uint32_t family = sr_bytes_get_le32(block + UF2_FAMILY);
-    const uint32_t count = sr_bytes_get_le32(block + UF2_COUNT);
-    const uint64_t needs = (uint64_t)count * UF2_BLOCK;
+    const uint64_t needs = (uint64_t)block.count * UF2_BLOCK_SIZE;
     char whose[48] = "for no family";
     content->needs = needs <= UINT32_MAX ? (uint32_t)needs : UINT32_MAX;
-    content->chip = told ? chip_of_family(family) : NULL;
+    content->chip = uf2_block_chip(block.family);
     if (content->chip != NULL) {
         (void)snprintf(whose, sizeof(whose), "for %s", content->chip->family);
-    } else if (told) {
-        (void)snprintf(whose, sizeof(whose), "for family 0x%08" PRIx32 ", which is no ESP32", family);
+    } else if (block.family != UF2_NO_FAMILY) {
+        (void)snprintf(whose, sizeof(whose), "for family 0x%08" PRIx32 ", which is no ESP32", block.family);
     }
     (void)snprintf(content->facts, sizeof(content->facts), "%s, %" PRIu32 " blocks, first one for 0x%" PRIx32 "%s",
-                   whose, count, sr_bytes_get_le32(block + UF2_TARGET), needs > input->size ? "; cut short" : "");
+                   whose, block.count, block.target, needs > input->size ? "; cut short" : "");
     return true;
 }
 
