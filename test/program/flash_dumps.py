@@ -72,13 +72,14 @@ def image_at(content, offset):
     return bytes(content[offset:end + (32 if content[offset + 23] == 1 else 0)])
 
 
-def tiny_app(version):
-    """An ESP-IDF app of three sectors with nothing in it to run."""
+def tiny_app(version, size=3 * SECTOR):
+    """An ESP-IDF app of so many whole sectors with nothing in it to run."""
     text = version.encode()
     descriptor = struct.pack("<II8x32s32s32x32s32s80x", 0xABCD5432, 0, text, b"tiny", b"v5.5", in_use(text[0])[:32])
     image = struct.pack("<BBBBIB3xHBHH4xB", 0xE9, 2, 2, 0x40, 0x40080000, 0xEE, 0, 0, 0, 0xFFFF, 1)
-    for address, data in ((0x3F400020, descriptor + in_use(text[0])[:0x1F00 - 256]), (0x40080000, in_use(7)[:0x400])):
-        image += struct.pack("<II", address, len(data)) + data
+    data = b"".join(in_use(text[0] + 256 * i) for i in range(size // (2 * SECTOR) + 1))
+    for address, content in ((0x3F400020, descriptor + data[:size - 0x1100 - 256]), (0x40080000, in_use(7)[:0x400])):
+        image += struct.pack("<II", address, len(content)) + content
     return reseal(image + b"\0" * (16 - len(image) % 16) + b"\0" * 32)
 
 

@@ -242,6 +242,17 @@ bool migration_bundle_manifest(const migration_input_t *input, sr_bundle_t *bund
     return bytes != NULL && sr_bundle_parse(bytes, size, bundle) == SR_BUNDLE_OK;
 }
 
+void migration_given_up(const migration_input_t *input, given_up_t *given_up)
+{
+    sr_bundle_t bundle;
+    sr_partition_table_t table;
+    given_up->count = 0;
+    if (migration_bundle_manifest(input, &bundle)) {
+        chip_read_table(input->flash.bytes, input->flash.size, input->migration.chip.partition_table, &table);
+        given_up_find(&bundle, &table, given_up);
+    }
+}
+
 /** A bundle says where its bootloader looks for the table. */
 static void find_new_table(migration_input_t *input)
 {

@@ -7,6 +7,7 @@
 #include "format/sr_bundle.h"
 #include "tool/base/image_file.h"
 #include "tool/report/dump_extent.h"
+#include "tool/report/given_up.h"
 #include "tool/run/bundle_source.h"
 #include "tool/run/migration.h"
 #include "tool/run/steps.h"
@@ -66,6 +67,9 @@ typedef struct migration_input {
  * @return false for a URL, if steps are run, or if it is not valid: the component tells why.
  */
 bool migration_bundle_manifest(const migration_input_t *input, sr_bundle_t *bundle);
+
+/** What the bundle gives up of the flash that the device has: nothing, without a bundle. */
+void migration_given_up(const migration_input_t *input, given_up_t *given_up);
 
 /**
  * Loads the flash, makes a chip with it, and starts to serve what is downloaded.
