@@ -6,6 +6,7 @@ set(SR_FORMAT_SOURCES
     src/format/sr_boot_choice.c
     src/format/sr_boot_path.c
     src/format/sr_bundle.c
+    src/format/sr_cargo.c
     src/format/sr_chip.c
     src/format/sr_digest.c
     src/format/sr_image.c
