@@ -62,6 +62,7 @@ set(SR_ENGINE_SOURCES
     src/journal/sr_resume.c
     src/journal/sr_verification.c
     src/bundle/self_reflasher_bundle.c
+    src/bundle/self_reflasher_cargo.c
     src/bundle/sr_decoder.c
     src/bundle/sr_map.c
     src/bundle/sr_migration.c
