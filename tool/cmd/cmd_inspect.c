@@ -6,6 +6,7 @@
 #include "tool/base/terminal.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/bundle_report.h"
+#include "tool/report/cargo_report.h"
 #include "tool/report/contents_report.h"
 
 enum { KEY_OFFSET = 0x200 };
@@ -62,6 +63,19 @@ static int show_bundle(const image_file_t *file, bool json)
     return status;
 }
 
+/** Of an app alone, the bundle that it carries is shown, too. */
+static int show_contents(const contents_t *contents, const char *path)
+{
+    terminal_setup();
+    contents_report_print(contents, path);
+    if (contents->kind != CONTENTS_APP || contents->app_count == 0 || contents->apps[0].checksum == CHECK_UNKNOWN) {
+        return STATUS_OK;
+    }
+    const esp_image_info_t *app = &contents->apps[0];
+    const cargo_info_t cargo = cargo_info(contents->bytes + app->address, app->image.length, &app->image);
+    return cargo_report_print_bundle(&cargo, path);
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -103,11 +117,10 @@ static int run(int argc, char **argv)
     if (arguments.json) {
         json_print(contents_report_json(contents, arguments.path));
     } else {
-        terminal_setup();
-        contents_report_print(contents, arguments.path);
+        status = show_contents(contents, arguments.path);
     }
     contents_free(contents);
-    return STATUS_OK;
+    return status;
 }
 
 const command_t command_inspect = {"inspect", "what is in an image, a whole flash or a bundle", run};
