@@ -27,7 +27,8 @@
 static const char *TAG = "courier";
 
 static esp_self_reflasher_cargo_t cargo;
-static bool committing; /**< The boot path may be half written: then only the next start can go on. */
+static bool writing; /**< Of the old app, and of what the next start needs, a part may be overwritten: from here on only
+                        forward. */
 
 static void pause_ms(uint32_t time)
 {
@@ -70,7 +71,7 @@ static void start_old_app(void)
     start(ESP_PARTITION_SUBTYPE_APP_FACTORY);
 }
 
-/* Nothing was written, or something was and cannot be finished now. */
+/* At this start nothing was written. */
 static void give_up(void)
 {
     start_old_app();
@@ -100,7 +101,8 @@ static void on_event(void *user_ctx, esp_self_reflasher_event_t event, const esp
         [ESP_SELF_REFLASHER_EVENT_COMMIT] = "the last step: DO NOT CUT THE POWER NOW",
     };
     (void)user_ctx;
-    committing |= event == ESP_SELF_REFLASHER_EVENT_COMMIT;
+    writing |= event == ESP_SELF_REFLASHER_EVENT_COMMIT || event == ESP_SELF_REFLASHER_EVENT_STAGE ||
+               (event == ESP_SELF_REFLASHER_EVENT_PREPARE && data->sectors_done > 0);
     if (event < sizeof(phases) / sizeof(phases[0]) && phases[event] != NULL && data->sectors_total > 0) {
         ESP_LOGI(TAG, "%s: %" PRIu32 " %%", phases[event], 100 * data->sectors_done / data->sectors_total);
     }
@@ -124,6 +126,9 @@ static bool is_possible(esp_self_reflasher_bundle_config_t config)
     if (on_probation) {
         ESP_ERROR_CHECK_WITHOUT_ABORT(esp_ota_mark_app_valid_cancel_rollback());
     }
+    if (plan.sectors_to_write == 0) {
+        ESP_LOGE(TAG, "the flash holds what the bundle says already, and all the same this app was started");
+    }
     return plan.sectors_to_write > 0;
 }
 
@@ -138,8 +143,8 @@ static void replace_system(const esp_self_reflasher_bundle_config_t *config)
             esp_restart();
         }
         ESP_LOGE(TAG, "not done: %s %s", esp_self_reflasher_err_to_name(err), plan.refusal_text);
-        if (err == ESP_ERR_SELF_REFLASHER_NOT_NOW || committing) {
-            pause_ms(LONG_MS); /* After a restart that is none by a brownout, the last step goes on. */
+        if (err == ESP_ERR_SELF_REFLASHER_NOT_NOW || writing) {
+            pause_ms(LONG_MS); /* What is put off after a brownout is not put off after this restart. */
             esp_restart();
         }
         pause_ms(PAUSE_MS);
