@@ -82,12 +82,15 @@ def tiny_app(version):
     return reseal(image + b"\0" * (16 - len(image) % 16) + b"\0" * 32)
 
 
-def carrier(code_size=180 << 10, empty_segments=0, magic=b"SRCRGO\r\n"):
-    """An ESP-IDF app with as much code as the courier example may have, and the bytes by which it is known that it looks for
-    a cargo; with that many segments more that have no content."""
+SETTINGS = b"\0allow_in_place\0allow_temporary_table\0public_key\0"
+
+
+def carrier(code_size=180 << 10, empty_segments=0, magic=b"SRCRGO\r\n", settings=SETTINGS):
+    """An ESP-IDF app with as much code as the courier example may have, the bytes by which it is known that it looks for a cargo,
+    and the names of what it asks for there; with that many segments more that have no content."""
     descriptor = struct.pack("<II8x32s32s32x32s32s80x", 0xABCD5432, 0, b"1.0", b"courier", b"v5.5", in_use(3)[:32])
     image = struct.pack("<BBBBIB3xHBHH4xB", 0xE9, 3 + empty_segments, 2, 0x20, 0x40080000, 0xEE, 0, 0, 0, 0xFFFF, 1)
-    for address, data in ((0x3F400020, descriptor + magic + in_use(9)[:0x1000]), (0x40080000, in_use(7)[:0x400])):
+    for address, data in ((0x3F400020, descriptor + (magic + settings + in_use(9))[:0x1000]), (0x40080000, in_use(7)[:0x400])):
         image += struct.pack("<II", address, len(data)) + data
     code = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(code_size // 32))
     image += struct.pack("<II", 0x400D0000 + (len(image) + 8) % 0x10000, len(code)) + code

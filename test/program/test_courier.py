@@ -221,6 +221,15 @@ class Program(CourierTest):
             self.assert_refused(3, (word,), self.app, bundle, "--settings", self.write("settings.json", text))
         self.assert_refused(3, (), self.app, bundle, "--settings", self.dir / "missing.json")
 
+    def test_settings_that_the_app_does_not_know(self):
+        bundle = self.small_bundle()
+        app = self.write("other.bin", flash_dumps.carrier(settings=b"\0allow_temporary_table\0public_key\0"))
+        settings = self.write("settings.json", b'{"allow_temporary_table": true, "allow_in_place": true}')
+        self.assert_refused(1, ("does not know the setting allow_in_place",), app, bundle, "--settings", settings)
+        self.courier(0, app, bundle)
+        self.upload.unlink()
+        self.assert_refused(1, ("public_key",), self.write("other.bin", flash_dumps.carrier(settings=b"")), bundle)
+
     def test_what_does_not_fit_is_refused_with_numbers(self):
         bundle = self.small_bundle()
         told = self.courier(0, self.app, bundle, "--slot-size", "0x100000")

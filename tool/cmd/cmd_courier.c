@@ -164,6 +164,20 @@ static int check_chips(const courier_t *courier)
                           courier->carrier.file.path, courier->carrier.chip->family);
 }
 
+/** What the app does not ask for would be a promise that nobody keeps. */
+static int check_settings(const courier_t *courier)
+{
+    for (unsigned i = 0; i < courier->settings.count; i++) {
+        const char *name = courier->settings.list[i].name;
+        if (!carrier_knows_setting(&courier->carrier, name)) {
+            return complain(STATUS_NO,
+                            "%s: does not know the setting %s: esp_self_reflasher_cargo_setting() asks for it",
+                            courier->carrier.file.path, name);
+        }
+    }
+    return STATUS_OK;
+}
+
 static int load(const courier_arguments_t *arguments, courier_t *courier)
 {
     int status = carrier_load(arguments->app_path, &courier->carrier);
@@ -179,8 +193,10 @@ static int load(const courier_arguments_t *arguments, courier_t *courier)
     if (status == STATUS_OK) {
         status = arguments->key_path != NULL ? take_key(arguments->key_path, courier) : make_key(courier);
     }
-    return status == STATUS_OK ? cargo_settings_read(arguments->settings_path, courier->public_pem, &courier->settings)
-                               : status;
+    if (status == STATUS_OK) {
+        status = cargo_settings_read(arguments->settings_path, courier->public_pem, &courier->settings);
+    }
+    return status == STATUS_OK ? check_settings(courier) : status;
 }
 
 static int write_cargo(courier_t *courier)

@@ -88,6 +88,11 @@ int carrier_load(const char *path, carrier_t *carrier)
     return status == STATUS_OK ? check_room(carrier) : status;
 }
 
+bool carrier_knows_setting(const carrier_t *carrier, const char *name)
+{
+    return memmem(carrier->file.bytes, carrier->image.length, name, strlen(name) + 1) != NULL;
+}
+
 void carrier_free(carrier_t *carrier)
 {
     image_file_free(&carrier->file);

@@ -25,4 +25,7 @@ typedef struct carrier {
  */
 int carrier_load(const char *path, carrier_t *carrier);
 
+/** True if the app asks for the setting with this name: the name is somewhere in it. */
+bool carrier_knows_setting(const carrier_t *carrier, const char *name);
+
 void carrier_free(carrier_t *carrier);
