@@ -34,6 +34,12 @@ extern "C" {
 #define ESP_SELF_REFLASHER_CARGO_ALLOW_TEMPORARY_TABLE "allow_temporary_table"
 /** "1": ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE is wanted. */
 #define ESP_SELF_REFLASHER_CARGO_ALLOW_IN_PLACE "allow_in_place"
+/** Where the bundle is, http:// or https://, if the cargo has none itself. */
+#define ESP_SELF_REFLASHER_CARGO_URL "url"
+/** Name of the Wi-Fi access, 1 to 32 bytes. */
+#define ESP_SELF_REFLASHER_CARGO_WIFI_SSID "wifi_ssid"
+/** Password of the Wi-Fi access, at most 64 bytes; not there: it has none. */
+#define ESP_SELF_REFLASHER_CARGO_WIFI_PASSWORD "wifi_password"
 
 /** @} */
 

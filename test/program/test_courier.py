@@ -5,7 +5,7 @@
 What the program writes is compared with esptool, and byte for byte with what docs/cargo-format.md says, written down a second
 time in flash_dumps.py. The stories go from published firmware to published firmware.
 
-usage: test_courier.py PROGRAM COURIER DEMO_IMAGES FIXTURES
+usage: test_courier.py PROGRAM COURIER COURIER_BY_URL DEMO_IMAGES FIXTURES
 """
 import json
 import os
@@ -20,14 +20,18 @@ import unittest
 
 import flash_dumps
 import runner
+import servers
 
-PROGRAM, COURIER, DEMO_IMAGES = sys.argv[1:4]
-FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[4])
+PROGRAM, COURIER, COURIER_BY_URL, DEMO_IMAGES = sys.argv[1:5]
+FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[5])
 SECTOR = flash_dumps.SECTOR
 WLED_0_14_4 = "wled-0.14.4/WLED_0.14.4_ESP32.bin"
+TASMOTA = "tasmota/tasmota32.factory.bin"
 WLED_0_14_4_SYSTEM = "wled-0.14.4/esp32_bootloader_v4.bin"
 SLOTS = (0x10000, 0x190000)  # WLED's
 SLOT_SIZE = 0x180000
+URL = "http://192.168.1.2:8070/system.srb"
+WITH_WIFI = flash_dumps.SETTINGS + b"url\0wifi_password\0wifi_ssid\0"
 VENV = os.environ.get("SELF_REFLASHER_VENV")
 ESPTOOL = shutil.which("esptool", path=f"{VENV}/bin" if VENV else None)
 
@@ -217,9 +221,49 @@ class Program(CourierTest):
         bundle = self.small_bundle()
         for text, word in ((b"{", "not valid JSON"), (b"[]", "an object"), (b'{"allow_all": true}', "allow_all"),
                            (b'{"allow_in_place": 1}', "true or false"), (b'{"public_key": "x"}', "--public-key"),
+                           (b'{"url": "http://x/"}', "--url"), (b'{"wifi_ssid": 1}', "a text"), (b'{"wifi_ssid": ""}', "1 to 32"),
+                           (b'{"wifi_password": "short"}', "8 to 64"), (b'{"wifi_ssid": "' + b"x" * 33 + b'"}', "1 to 32"),
+                           (b'{"wifi_ssid": "home"}', "go with --url"),
                            (b'{"allow_in_place": true, "allow_in_place": false}', "twice")):
             self.assert_refused(3, (word,), self.app, bundle, "--settings", self.write("settings.json", text))
         self.assert_refused(3, (), self.app, bundle, "--settings", self.dir / "missing.json")
+
+    def by_url(self, app, *arguments):
+        _, public = self.keys()
+        return ("courier", "-o", self.upload, "--app", app, "--url", URL, "--public-key", public, *arguments)
+
+    def test_by_url(self):
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))
+        settings = self.write("settings.json", b'{"wifi_password": "secret12", "wifi_ssid": "home"}')
+        told = self.run_json(0, *self.by_url(app, "--settings", settings))
+        _, public = self.keys()
+        self.assertEqual(self.upload.read_bytes(), flash_dumps.with_cargo(
+            app.read_bytes(), (("public_key", public.read_text()), ("url", URL), ("wifi_password", "secret12"), ("wifi_ssid", "home")),
+            b""))
+        self.assertEqual((told["bundle_size"], told["key_made"]), (None, False))
+        self.assertEqual(self.run_json(0, "inspect", self.upload)["apps"][0]["cargo"]["settings"], {
+            "public_key": told["key_id"], "url": URL, "wifi_password": "(not shown)", "wifi_ssid": "home"})
+        text = run(*self.by_url(app, "--settings", settings)).stdout
+        self.assertIn(URL, text)
+        self.assertNotIn("secret12", text)
+
+    def test_by_url_refusals(self):
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))
+        settings = self.write("settings.json", b'{"wifi_ssid": "home"}')
+        _, public = self.keys()
+        for status, words, arguments in (
+                (1, ("asks for wifi_ssid",), self.by_url(app)),
+                (1, ("does not know the setting url",), self.by_url(self.app, "--settings", settings)),
+                (3, ("wifi_password without",), self.by_url(app, "--settings", self.write("s.json", b'{"wifi_password": "12345678"}'))),
+                (2, ("--public-key",), ("courier", "-o", self.upload, "--app", app, "--url", URL)),
+                (2, ("--bundle",), ("courier", "-o", self.upload, "--app", app, "--url", "system.srb", "--public-key", public)),
+                (2, ("512",), ("courier", "-o", self.upload, "--app", app, "--url", URL + "x" * 500, "--public-key", public)),
+                (2, ("either",), self.by_url(app, "--bundle", self.small_bundle()))):
+            result = run(*arguments)
+            self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+            for word in words:
+                self.assertIn(word, result.stderr)
+            self.assertFalse(self.upload.exists())
 
     def test_settings_that_the_app_does_not_know(self):
         bundle = self.small_bundle()
@@ -238,7 +282,7 @@ class Program(CourierTest):
         self.courier(0, self.app, bundle, "--slot-size", told["size"])
         self.upload.unlink()
         self.assert_refused(1, (f"{told['size']:,} bytes", f"{told['app_size']:,}", f"{told['bundle_size']:,}",
-                                f"{told['size'] - 1:,}", ": 1 too many", "examples/bundle_example"),
+                                f"{told['size'] - 1:,}", ": 1 too many", "--url"),
                             self.app, bundle, "--slot-size", told["size"] - 1)
 
     def test_cargo_of_3_mb_and_no_more(self):
@@ -289,10 +333,10 @@ class Stories(CourierTest):
         self.run_json(0, "pack", "-o", bundle, "--chip", "esp32", *arguments)
         return bundle
 
-    def run_device(self, flash):
+    def run_device(self, flash, courier=COURIER):
         """The courier itself, on the simulated chip, from power-on until another system starts. @return flash and log"""
         out = self.dir / "device.bin"
-        result = subprocess.run([COURIER, "--flash", flash, "--out", out], capture_output=True, text=True, timeout=300,
+        result = subprocess.run([courier, "--flash", flash, "--out", out], capture_output=True, text=True, timeout=300,
                                 check=False)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         return out.read_bytes(), result.stderr
@@ -364,6 +408,53 @@ class Stories(CourierTest):
                 self.assertEqual(after[place:place + len(app)], app)
             self.assertEqual(after[0x8000:0x9000], flash_dumps.table(rows))
             self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], 0x10000)
+
+    def test_wled_to_tasmota_by_url(self):
+        """What does not fit into a slot is fetched, and the courier is in its way wherever it is stored."""
+        key, public = self.keys()
+        (self.dir / "served").mkdir()
+        bundle = self.pack("--merged", FIXTURES / TASMOTA, "--keep", "nvs", "--sign", key)
+        shutil.copy(bundle, self.dir / "served")
+        app = self.write("online.bin", flash_dumps.carrier(code_size=700 << 10, settings=WITH_WIFI))
+        settings = self.write("settings.json", b'{"wifi_ssid": "home", "allow_temporary_table": true}')
+        before = wled(1)
+        flash = self.write("dump.bin", before)
+        self.assert_refused(1, ("--url",), self.app, bundle, "--flash", flash)
+        image = merge_bin(self.dir, "0x0", FIXTURES / TASMOTA)
+        with servers.Plain(self.dir / "served") as server:
+            self.run_json(0, "courier", "-o", self.upload, "--app", app, "--url", server.url(bundle.name), "--public-key", public,
+                          "--settings", settings, "--flash", flash)
+            stored = self.write("stored.bin", flash_dumps.uploaded(before, self.upload.read_bytes(), SLOTS[0], 3))
+            after, log = self.run_device(stored, COURIER_BY_URL)
+            answer, rehearsed = self.simulate(0, flash)
+        self.assertIn("connected to 'home'", log)
+        self.assert_same(after, image[:0x9000] + before[0x9000:0xE000] + image[0xE000:])
+        self.assertEqual(rehearsed.read_bytes(), after)
+        self.assertEqual((answer["result"], answer["plan"]["relocation"]), ("ESP_OK", "temporary_table"))
+        self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], answer["boot"]["app_offset"])
+        # And with nobody there to ask.
+        after, log = self.run_device(stored, COURIER_BY_URL)
+        self.assertIn("starting the app in 'app1'", log)
+        self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[1])
+        result = run("explore", "--flash", flash, "--upload", self.upload, "--sample", "1")
+        self.assertEqual(result.returncode, 3, result.stderr)
+        self.assertIn("carries no bundle", result.stderr)
+
+    def test_bundle_inside_needs_no_network(self):
+        """The courier that can fetch takes what it carries, and one that cannot does not take a URL."""
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))
+        bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")
+        before = wled(0)
+        self.courier(0, app, bundle)
+        stored = flash_dumps.uploaded(before, self.upload.read_bytes(), SLOTS[1], 2)
+        _, log = self.run_device(self.write("stored.bin", stored), COURIER_BY_URL)
+        self.assertNotIn("connected", log)
+        self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[0])
+        content = flash_dumps.with_cargo(self.app.read_bytes(), (("public_key", ""), ("url", URL)), b"")
+        stored = flash_dumps.uploaded(before, content, SLOTS[1], 2)
+        _, log = self.run_device(self.write("stored.bin", stored))
+        self.assertIn("carries no bundle", log)
+        self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[0])
 
     def test_cargo_of_3_mb_that_has_to_move(self):
         """Slots of 6 MiB; the new app is 2.9 MiB of noise, where the courier is stored."""
@@ -471,4 +562,4 @@ class Stories(CourierTest):
 
 
 if __name__ == "__main__":
-    runner.main(sys.argv[5:])
+    runner.main(sys.argv[6:])

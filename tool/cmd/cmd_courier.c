@@ -21,20 +21,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_SETTINGS = 0x300, KEY_PUBLIC_KEY, KEY_SLOT_SIZE };
+enum { KEY_SETTINGS = 0x300, KEY_PUBLIC_KEY, KEY_SLOT_SIZE, KEY_URL };
 
 typedef struct courier_arguments {
     boot_chip_t chip;
-    const char *out_path, *app_path, *bundle_path, *settings_path, *key_path, *flash_path;
-    uint32_t slot_size; /**< 0: not told. */
-    uint32_t running;   /**< UINT32_MAX: the app that boots. */
+    const char *out_path, *app_path, *settings_path, *key_path, *flash_path;
+    const char *bundle_path, *url; /**< One of them. */
+    uint32_t slot_size;            /**< 0: not told. */
+    uint32_t running;              /**< UINT32_MAX: the app that boots. */
     bool json;
 } courier_arguments_t;
 
 /** What goes in, what comes out. */
 typedef struct courier {
     carrier_t carrier;
-    bundle_file_t bundle;
+    bundle_file_t bundle; /**< Empty if it comes from a URL. */
     char public_pem[BUNDLE_PEM_SIZE];
     sr_signature_public_key_t key;
     cargo_settings_t settings;
@@ -42,6 +43,17 @@ typedef struct courier {
     uint8_t *upload;
     size_t upload_size;
 } courier_t;
+
+static void set_url(courier_arguments_t *arguments, const char *argument, struct argp_state *state)
+{
+    if (strncmp(argument, "http://", 7) != 0 && strncmp(argument, "https://", 8) != 0) {
+        argp_error(state, "--url takes http:// or https://: a file is given as --bundle %s", argument);
+    }
+    if (strlen(argument) > CARGO_SETTINGS_MAX_URL) {
+        argp_error(state, "--url: more than %u bytes", CARGO_SETTINGS_MAX_URL);
+    }
+    arguments->url = argument;
+}
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
@@ -70,6 +82,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_SETTINGS:
         arguments->settings_path = argument;
         return 0;
+    case KEY_URL:
+        set_url(arguments, argument, state);
+        return 0;
     case KEY_PUBLIC_KEY:
         arguments->key_path = argument;
         return 0;
@@ -95,8 +110,12 @@ static error_t parse_and_check(int key, char *argument, struct argp_state *state
     if (key != ARGP_KEY_END) {
         return parse_option(key, argument, state);
     }
-    if (arguments->out_path == NULL || arguments->app_path == NULL || arguments->bundle_path == NULL) {
-        argp_error(state, "--app FILE, --bundle FILE and --out FILE are needed");
+    if (arguments->out_path == NULL || arguments->app_path == NULL ||
+        (arguments->bundle_path == NULL) == (arguments->url == NULL)) {
+        argp_error(state, "--app FILE, --out FILE, and either --bundle FILE or --url URL are needed");
+    }
+    if (arguments->url != NULL && arguments->key_path == NULL) {
+        argp_error(state, "--url: the device needs the key that the bundle there is signed with: --public-key FILE");
     }
     if (arguments->slot_size != 0 && arguments->flash_path != NULL) {
         argp_error(state, "--slot-size or --flash, which tells it: not both");
@@ -120,13 +139,16 @@ static int check_chunks(const bundle_file_t *bundle)
 }
 
 /** The key that the bundle is signed with, by what the user has. */
-static int take_key(const char *path, courier_t *courier)
+static int load_key(const char *path, courier_t *courier)
 {
     bool is_private = false;
-    int status = key_file_load_public(path, &courier->key);
-    if (status == STATUS_OK) {
-        status = key_file_load_half(path, &courier->key, &is_private, courier->public_pem);
-    }
+    const int status = key_file_load_public(path, &courier->key);
+    return status == STATUS_OK ? key_file_load_half(path, &courier->key, &is_private, courier->public_pem) : status;
+}
+
+static int take_key(const char *path, courier_t *courier)
+{
+    const int status = load_key(path, courier);
     if (status != STATUS_OK) {
         return status;
     }
@@ -175,15 +197,17 @@ static int check_settings(const courier_t *courier)
                             courier->carrier.file.path, name);
         }
     }
-    return STATUS_OK;
+    return cargo_settings_get(&courier->settings, "url") != NULL &&
+                   cargo_settings_get(&courier->settings, "wifi_ssid") == NULL &&
+                   carrier_knows_setting(&courier->carrier, "wifi_ssid")
+               ? complain(STATUS_NO, "%s: asks for wifi_ssid to fetch the bundle, and no --settings FILE has it",
+                          courier->carrier.file.path)
+               : STATUS_OK;
 }
 
-static int load(const courier_arguments_t *arguments, courier_t *courier)
+static int load_bundle(const courier_arguments_t *arguments, courier_t *courier)
 {
-    int status = carrier_load(arguments->app_path, &courier->carrier);
-    if (status == STATUS_OK) {
-        status = bundle_file_load(arguments->bundle_path, &courier->bundle);
-    }
+    int status = bundle_file_load(arguments->bundle_path, &courier->bundle);
     if (status == STATUS_OK) {
         status = check_chips(courier);
     }
@@ -193,8 +217,17 @@ static int load(const courier_arguments_t *arguments, courier_t *courier)
     if (status == STATUS_OK) {
         status = arguments->key_path != NULL ? take_key(arguments->key_path, courier) : make_key(courier);
     }
+    return status;
+}
+
+static int load(const courier_arguments_t *arguments, courier_t *courier)
+{
+    int status = carrier_load(arguments->app_path, &courier->carrier);
     if (status == STATUS_OK) {
-        status = cargo_settings_read(arguments->settings_path, courier->public_pem, &courier->settings);
+        status = arguments->url != NULL ? load_key(arguments->key_path, courier) : load_bundle(arguments, courier);
+    }
+    if (status == STATUS_OK) {
+        status = cargo_settings_read(arguments->settings_path, courier->public_pem, arguments->url, &courier->settings);
     }
     return status == STATUS_OK ? check_settings(courier) : status;
 }
@@ -272,7 +305,7 @@ static int check_fit(const courier_arguments_t *arguments, courier_t *courier)
     }
     return complain(STATUS_NO,
                     "%s bytes (app %s, bundle %s) do not fit into a slot of %s: %s too many; pack less (pack --keep), "
-                    "take a smaller app, or one that fetches the bundle (examples/bundle_example)",
+                    "take a smaller app, or one that fetches the bundle: --url URL instead of --bundle",
                     number_grouped(courier->upload_size, total), number_grouped(courier->carrier.image.length, app),
                     number_grouped(courier->bundle.bundle.bundle_size, bundle), number_grouped(slot, room),
                     number_grouped(courier->upload_size - slot, over));
@@ -287,7 +320,9 @@ static void print_json(const courier_arguments_t *arguments, const courier_t *co
     cJSON_AddStringToObject(json, "chip", courier->carrier.chip->name);
     cJSON_AddNumberToObject(json, "size", (double)courier->upload_size);
     cJSON_AddNumberToObject(json, "app_size", courier->carrier.image.length);
-    cJSON_AddNumberToObject(json, "bundle_size", courier->bundle.bundle.bundle_size);
+    cJSON_AddItemToObject(json, "bundle_size",
+                          arguments->url == NULL ? cJSON_CreateNumber(courier->bundle.bundle.bundle_size)
+                                                 : cJSON_CreateNull());
     cJSON_AddStringToObject(json, "key_id", key_id_text(courier->key.id, id));
     cJSON_AddBoolToObject(json, "key_made", arguments->key_path == NULL);
     cJSON_AddBoolToObject(json, "was_signed", courier->carrier.was_signed);
@@ -314,6 +349,19 @@ static void print_slot(const courier_arguments_t *arguments, const courier_t *co
     printf("%s: %s bytes left\n", number_size(slot, room), number_grouped(slot - courier->upload_size, left));
 }
 
+/** Those of the file. */
+static void print_settings(const cargo_settings_t *settings)
+{
+    for (unsigned i = 0; i < settings->count; i++) {
+        const sr_cargo_setting_t *setting = &settings->list[i];
+        if (strcmp(setting->name, "public_key") != 0 && strcmp(setting->name, "url") != 0) {
+            terminal_key("setting");
+            printf("%s%s%s\n", setting->name, strcmp(setting->name, "wifi_password") == 0 ? "" : ": ",
+                   strcmp(setting->name, "wifi_password") == 0 ? "" : setting->value);
+        }
+    }
+}
+
 static void print_text(const courier_arguments_t *arguments, const courier_t *courier)
 {
     char text[NUMBER_TEXT_SIZE];
@@ -325,14 +373,15 @@ static void print_text(const courier_arguments_t *arguments, const courier_t *co
     printf("%s %s, %s bytes\n", courier->carrier.desc.project_name, courier->carrier.desc.version,
            number_grouped(courier->carrier.image.length, text));
     terminal_key("bundle");
-    printf("%s bytes\n", number_grouped(courier->bundle.bundle.bundle_size, text));
+    if (arguments->url != NULL) {
+        printf("fetched from %s\n", arguments->url);
+    } else {
+        printf("%s bytes\n", number_grouped(courier->bundle.bundle.bundle_size, text));
+    }
     terminal_key("key");
     printf("%s%s\n", key_id_text(courier->key.id, id),
            arguments->key_path == NULL ? ", made for this upload, which vouches for it" : "");
-    for (unsigned i = 0; i + 1 < courier->settings.count; i++) {
-        terminal_key("setting");
-        printf("%s: %s\n", courier->settings.list[i].name, courier->settings.list[i].value);
-    }
+    print_settings(&courier->settings);
     print_slot(arguments, courier);
 }
 
@@ -367,13 +416,16 @@ static int run(int argc, char **argv)
     static const struct argp_option options[] = {
         {"out", 'o', "FILE", 0, "Where to write the upload (needed)", 0},
         {"app", 'a', "FILE", 0, "App that is to carry the bundle (needed): examples/courier, or one of your own", 0},
-        {"bundle", 'b', "FILE", 0, "The new system, as made by pack (needed)", 0},
+        {"bundle", 'b', "FILE", 0, "The new system, as made by pack", 0},
+        {"url", KEY_URL, "URL", 0, "Where the app fetches the bundle, instead of carrying it; needs --public-key", 0},
         {"public-key", KEY_PUBLIC_KEY, "FILE", 0,
          "Key (PEM) that the bundle is signed with; default: the bundle inside is signed anew, with a key that is made "
          "for this upload",
          0},
         {"settings", KEY_SETTINGS, "FILE", 0,
-         "JSON: allow_temporary_table and allow_in_place, true or false; default: both false", 0},
+         "JSON: allow_temporary_table and allow_in_place, true or false, default: both false; wifi_ssid and "
+         "wifi_password",
+         0},
         {"json", 'j', NULL, 0, "Print JSON: size, key_id, slot_size and more", 0},
         {"slot-size", KEY_SLOT_SIZE, "SIZE", 0, "Size of the slot that the update goes to: refuse what does not fit",
          1},
@@ -403,6 +455,7 @@ static int run(int argc, char **argv)
         status = write_upload(&arguments, &courier);
     }
     free(courier.upload);
+    cargo_settings_free(&courier.settings);
     bundle_file_free(&courier.bundle);
     carrier_free(&courier.carrier);
     return status;

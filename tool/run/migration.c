@@ -95,12 +95,18 @@ static void end_probation(esp_self_reflasher_bundle_config_t config)
     }
 }
 
-static esp_err_t unpack_cargo(esp_self_reflasher_bundle_config_t *config)
+static esp_err_t unpack_cargo(const char *ca, esp_self_reflasher_bundle_config_t *config)
 {
     static esp_self_reflasher_cargo_t cargo; // its texts are used until the end
+    static esp_http_client_config_t http;
     const esp_err_t err = esp_self_reflasher_find_cargo(&cargo);
     if (err != ESP_OK) {
         return err;
+    }
+    const char *url = esp_self_reflasher_cargo_setting(&cargo, ESP_SELF_REFLASHER_CARGO_URL);
+    if (cargo.bundle.region_size == 0 && url != NULL) {
+        http = migration_http(url, ca);
+        config->http_config = &http;
     }
     config->embedded = cargo.bundle;
     config->public_key = esp_self_reflasher_cargo_setting(&cargo, ESP_SELF_REFLASHER_CARGO_PUBLIC_KEY);
@@ -115,7 +121,7 @@ esp_err_t migration_bundle_now(const migration_t *migration, esp_self_reflasher_
 {
     *config = *migration->bundle;
     if (migration->carries) {
-        return unpack_cargo(config);
+        return unpack_cargo(migration->ca, config);
     }
     config->embedded = migration_source_now(migration, config->embedded);
     return ESP_OK;

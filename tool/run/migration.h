@@ -32,7 +32,9 @@ typedef struct migration {
     const migration_step_t *steps;
     size_t step_count;
     const esp_self_reflasher_bundle_config_t *bundle; /**< Apply this instead of the steps, unless it is NULL. */
-    bool carries;       /**< The app has a cargo: what it says replaces source, key and flags of `bundle`. */
+    /** The app has a cargo: what it says replaces source, key and flags of `bundle`, whose `embedded` only tells where
+     * the bundle is at the start; empty: it is fetched. */
+    bool carries;
     const char *ca;     /**< PEM to trust for https. */
     uint32_t flags;     /**< ESP_SELF_REFLASHER_FLAG_... */
     bool show_progress; /**< On stdout. */

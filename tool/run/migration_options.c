@@ -117,8 +117,7 @@ static void check_upload(const migration_options_t *options, struct argp_state *
 {
     const bundle_options_t *bundle = &options->bundle;
     if (bundle->bundle != NULL || bundle->url != NULL || bundle->public_key != NULL || bundle->flags != 0 ||
-        bundle->skip_checks != 0 || bundle->min_sequence != 0 || options->allow_temporary_table ||
-        options->ca_path != NULL) {
+        bundle->skip_checks != 0 || bundle->min_sequence != 0 || options->allow_temporary_table) {
         argp_error(state, "--upload says itself what is applied and what is allowed: no other option of a bundle goes "
                           "with it");
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Replaces the whole system by the bundle that `self-reflasher courier` has put into this app. Uploaded as an update of
- * the old system, this one file brings the new one, without network.
+ * Replaces the whole system by the bundle that `self-reflasher courier` has put into this app, or by one whose URL it
+ * has put there. Uploaded as an update of the old system, this one file brings the new one.
  *
  * What cannot be done is told on the serial line, and then the old app is started again if it is whole: nobody reaches
  * a device by this app, and the old one has an update page.
@@ -15,6 +15,12 @@
 #include "esp_system.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
+#include "sdkconfig.h"
+
+#if CONFIG_COURIER_BY_URL
+#include "esp_crt_bundle.h"
+#include "online.h"
+#endif
 
 #include <inttypes.h>
 #include <string.h>
@@ -151,15 +157,45 @@ static void replace_system(const esp_self_reflasher_bundle_config_t *config)
     }
 }
 
+#if CONFIG_COURIER_BY_URL
+static const char *url(void)
+{
+    return esp_self_reflasher_cargo_setting(&cargo, ESP_SELF_REFLASHER_CARGO_URL);
+}
+
+static bool go_online(esp_self_reflasher_bundle_config_t *config)
+{
+    static esp_http_client_config_t http;
+    const char *ssid = esp_self_reflasher_cargo_setting(&cargo, ESP_SELF_REFLASHER_CARGO_WIFI_SSID);
+    const char *password = esp_self_reflasher_cargo_setting(&cargo, ESP_SELF_REFLASHER_CARGO_WIFI_PASSWORD);
+    http =
+        (esp_http_client_config_t){.url = url(), .crt_bundle_attach = esp_crt_bundle_attach, .keep_alive_enable = true};
+    config->http_config = &http;
+    return ssid != NULL && online_start(ssid, password);
+}
+#else
+static const char *url(void)
+{
+    return NULL;
+}
+
+static bool go_online(esp_self_reflasher_bundle_config_t *config)
+{
+    (void)config;
+    return false;
+}
+#endif
+
 void app_main(void)
 {
     const esp_err_t err = esp_self_reflasher_find_cargo(&cargo);
-    if (err != ESP_OK || cargo.bundle.region_size == 0) {
+    const bool inside = cargo.bundle.region_size > 0;
+    if (err != ESP_OK || (!inside && url() == NULL)) {
         ESP_LOGE(TAG, "this app carries no bundle that can be used (%s): self-reflasher courier puts one in",
                  esp_self_reflasher_err_to_name(err));
         give_up();
     }
-    const esp_self_reflasher_bundle_config_t config = {
+    esp_self_reflasher_bundle_config_t config = {
         .embedded = cargo.bundle,
         .public_key = esp_self_reflasher_cargo_setting(&cargo, ESP_SELF_REFLASHER_CARGO_PUBLIC_KEY),
         .flags =
@@ -169,14 +205,15 @@ void app_main(void)
         .event_cb = on_event,
     };
 
-    /* First of all: the last step may have been interrupted. Does not return if it finishes that. */
+    /* First of all, and without network: the last step may have been interrupted. Does not return if it finishes that.
+     */
     const esp_err_t resumed = esp_self_reflasher_resume(&config);
     if (resumed == ESP_ERR_SELF_REFLASHER_NOT_NOW) {
         ESP_LOGW(TAG, "the last step is put off for a minute: the supply has failed just now");
         pause_ms(LONG_MS);
         esp_restart();
     }
-    if (is_possible(config)) {
+    if ((inside || go_online(&config)) && is_possible(config)) {
         replace_system(&config);
     }
     give_up();
