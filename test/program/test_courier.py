@@ -186,7 +186,8 @@ class Program(CourierTest):
         subprocess.run([DEMO_IMAGES, self.dir], check=True, stdout=subprocess.DEVNULL)
         loader = flash_dumps.image_at((self.dir / "old-flash.bin").read_bytes(), 0x1000)
         for status, words, content in (
-                (3, ("not an image",), b"\x7fELF" + bytes(4096)),
+                (3, ("not an image",), bytes(4096)),
+                (3, ("is an ELF file", "an app is needed"), b"\x7fELF" + bytes(4096)),
                 (3, ("checksum",), damaged),
                 (3, ("longer than its room",), app[:-1]),
                 (3, ("no app",), loader),

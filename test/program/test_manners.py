@@ -453,7 +453,8 @@ class Keys(MannersTest):
 
     def test_ignored_by_git(self):
         """What the READMEs of the examples put into their folders is not committed by accident."""
-        names = {"bundle_example": ("key.pem", "main/public_key.pem", "system.srb", "dump.bin", "build/x", "sdkconfig"),
+        names = {"courier": ("upload.bin", "settings.json", "system.srb", "dump.bin", "build/x", "build-by-url/x", "sdkconfig"),
+                 "bundle_example": ("key.pem", "main/public_key.pem", "system.srb", "dump.bin", "build/x", "sdkconfig"),
                  "boot_swap_embedded_example": ("main/app_upd.merged.bin", "mcuboot.bin", "app_upd.bin", "build/x"),
                  "boot_swap_download_example": ("mcuboot.bin", "app_upd.bin", "managed_components/x", "dependencies.lock")}
         for path in (ROOT / "examples").iterdir():
@@ -518,7 +519,8 @@ class Statuses(MannersTest):
         for name in ("elf", "gz", "key.pem"):
             for role in ("flash", "bundle"):
                 self.assert_all(3, f"{role} {name}", self.commands(**{role: name})[role])
-        self.assert_all(3, "inspect", [("inspect", "elf"), ("inspect", "gz"), ("inspect", "key.pem")])
+        self.assert_all(3, "inspect", [("inspect", "key.pem")])
+        self.assert_all(0, "inspect tells what it is", [("inspect", "elf"), ("inspect", "gz")])
 
     def test_bundles_that_are_damaged(self):
         content = bytearray(self.bundle.read_bytes())
@@ -606,12 +608,18 @@ class Words(MannersTest):
                  ("cert.pem", self.key.read_bytes(), "PEM"), ("page.bin", b"<!DOCTYPE html><p>404", "HTML"))
         for name, content, word in kinds:
             path = self.write(name, content)
-            for arguments in (("inspect", path), ("boot", path), ("simulate", "-f", path, "0", path),
+            described = name in ("app.elf", "app.gz", "app.uf2")  # inspect is asked what a file is, and can tell
+            if described:
+                result = run("inspect", path)
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+                self.assertIn(word, " ".join(result.stdout.split()))
+            for arguments in (*(() if described else (("inspect", path),)), ("boot", path), ("simulate", "-f", path, "0", path),
                               ("diff", path, self.flash), ("verify", path, "--public-key", self.public),
                               ("simulate", "-f", self.flash, "--bundle", path, "--public-key", self.public)):
                 with self.subTest(file=name, command=arguments[0]):
                     self.assert_fails(3, [name, word], *arguments)
-            self.assert_fails(1, [name, word, "--skip-check place"], "pack", "-c", "esp32", "-o", self.dir / "out", "0x1000", path)
+            refused = (3, [name, "UF2"]) if name == "app.uf2" else (1, [name, word, "--skip-check place"])  # pack reads UF2
+            self.assert_fails(*refused, "pack", "-c", "esp32", "-o", self.dir / "out", "0x1000", path)
             self.assert_fails(1, ["warning", name, word], "simulate", "-f", self.flash, "0x1000", path)
         self.assert_fails(3, ["is a bundle", "simulate --bundle"], "boot", self.bundle)
         self.assert_fails(3, ["read-flash"], "boot", self.mcuboot)

@@ -3,6 +3,7 @@
 
 #include "format/sr_cargo.h"
 #include "tool/base/command.h"
+#include "tool/base/file_kind.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -19,6 +20,10 @@ static int read_image(carrier_t *carrier)
     sr_image_status_t status = sr_image_parse(&reader, &carrier->image);
     if (status == SR_IMAGE_OK) {
         status = sr_image_verify(&reader, &carrier->image, NULL);
+    }
+    const char *mistaken = status == SR_IMAGE_BAD_MAGIC ? file_kind_mistaken(&carrier->file) : NULL;
+    if (mistaken != NULL) {
+        return complain(STATUS_BAD_INPUT, "%s %s; an app is needed here", path, mistaken);
     }
     if (status != SR_IMAGE_OK) {
         return complain(STATUS_BAD_INPUT, "%s: %s; an app as ESP-IDF builds it is needed here, build/NAME.bin", path,

@@ -6,6 +6,7 @@
 #include "tool/report/cargo_report.h"
 #include "tool/report/contents_names.h"
 #include "tool/report/dump_extent.h"
+#include "tool/report/table_problem.h"
 
 #include <stdio.h>
 
@@ -67,6 +68,13 @@ static cJSON *table_json(const contents_t *contents)
     cJSON_AddStringToObject(json, "status", sr_partition_table_status_text(contents->table_status));
     cJSON_AddBoolToObject(json, "valid", contents->table_status == SR_PARTITION_TABLE_OK);
     cJSON_AddBoolToObject(json, "md5", contents->table.has_md5);
+    cJSON *problems = cJSON_AddArrayToObject(json, "problems");
+    for (unsigned i = 0; i < contents->table.count; i++) {
+        char problem[TABLE_PROBLEM_SIZE];
+        if (table_problem(&contents->table, i, problem)) {
+            cJSON_AddItemToArray(problems, cJSON_CreateString(problem));
+        }
+    }
     cJSON *entries = cJSON_AddArrayToObject(json, "entries");
     for (unsigned i = 0; i < contents->table.count; i++) {
         const sr_partition_table_entry_t *entry = &contents->table.entries[i];
