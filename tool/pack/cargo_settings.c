@@ -17,7 +17,7 @@ typedef enum setting_kind {
 typedef struct known {
     const char *name;
     setting_kind_t kind;
-    const char *option;      /**< Of the command line. */
+    const char *option;       /**< Of the command line. */
     size_t shortest, longest; /**< Bytes of a text. */
 } known_t;
 
