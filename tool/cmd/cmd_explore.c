@@ -214,6 +214,10 @@ static int check_new_app(const migration_input_t *input, const explore_result_t 
 static int explore(const explore_arguments_t *arguments, const migration_input_t *input)
 {
     const migration_t *migration = &input->migration;
+    if (migration->carries && migration->bundle->embedded.region_size == 0) {
+        return complain(STATUS_BAD_INPUT, "%s: carries no bundle, and explore would have it fetched thousands of times",
+                        arguments->migration.upload_path);
+    }
     sr_region_t *regions =
         calloc(migration->step_count + SR_BUNDLE_MAX_REGIONS + SR_BUNDLE_MAX_MOVES, sizeof(*regions));
     if (regions == NULL) {
