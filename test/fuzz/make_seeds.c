@@ -2,6 +2,7 @@
 // Writes valid inputs for the fuzz targets, a few KiB each: make_seeds FOLDER. Each target has its own folder in there.
 #include "make/bundle_signer.h"
 #include "make/bundle_writer.h"
+#include "make/cargo_writer.h"
 #include "fuzz_chunk_content.h"
 #include "format/sr_bytes.h"
 #include "format/sr_record.h"
@@ -150,6 +151,29 @@ static void make_tables(const char *folder)
     save(folder, "fuzz_content_kind", "otadata", bytes, IMAGE_WRITE_OTADATA_SIZE);
 }
 
+/** The cargo of an app, which is there already, and the settings alone. */
+static void make_cargo(const char *folder, size_t app_size)
+{
+    const sr_cargo_setting_t settings[] = {{"allow_in_place", "1"}, {"public_key", "PEM"}};
+    const cargo_spec_t spec = {.app = bytes,
+                               .app_size = (uint32_t)app_size,
+                               .settings = settings,
+                               .setting_count = 2,
+                               .bundle = (const uint8_t *)"bundle",
+                               .bundle_size = 6};
+    uint8_t *image = NULL;
+    size_t size = 0;
+    sr_image_t parsed;
+    require(cargo_write(&spec, &image, &size) == IMAGE_WRITE_OK, "cargo");
+    const sr_reader_t reader = sr_reader_memory(image, (uint32_t)size);
+    require(sr_image_parse(&reader, &parsed) == SR_IMAGE_OK, "cargo");
+    const sr_image_segment_t *last = &parsed.segments[parsed.segment_count - 1];
+    save(folder, "fuzz_esp_image", "app-with-cargo", image, size);
+    save(folder, "fuzz_cargo", "cargo", image + last->data_offset, last->length);
+    save(folder, "fuzz_cargo", "settings", image + last->data_offset + SR_CARGO_HEADER_SIZE, 32);
+    free(image);
+}
+
 static void make_images(const char *folder)
 {
     uint8_t desc[IMAGE_WRITE_APP_DESC_SIZE];
@@ -172,6 +196,7 @@ static void make_images(const char *folder)
     spec.append_hash = false;
     require(image_write_esp(&spec, bytes, sizeof(bytes), &length) == IMAGE_WRITE_OK, "app without digest");
     save(folder, "fuzz_esp_image", "app-without-digest", bytes, length);
+    make_cargo(folder, length);
 }
 
 static void make_slots(const char *folder)

@@ -6,6 +6,7 @@
 #include "tool/base/terminal.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/bundle_report.h"
+#include "tool/report/cargo_report.h"
 #include "tool/report/content_report.h"
 #include "tool/report/contents_report.h"
 
@@ -57,12 +58,21 @@ static int show_bundle(const image_file_t *file, bool json)
         terminal_setup();
         status = bundle_report_print(&bundle);
     } else if (status == STATUS_OK) {
-        cJSON *report = bundle_report_json(&bundle);
-        status = report != NULL ? STATUS_OK : STATUS_BAD_INPUT;
-        json_print(report);
+        status = bundle_report_print_json(&bundle);
     }
     bundle_file_free(&bundle);
     return status;
+}
+
+/** Of an app alone, the bundle that it carries is shown, too. */
+static int show_cargo(const contents_t *contents, const char *path)
+{
+    if (contents->kind != CONTENTS_APP || contents->app_count == 0 || contents->apps[0].checksum == CHECK_UNKNOWN) {
+        return STATUS_OK;
+    }
+    const esp_image_info_t *app = &contents->apps[0];
+    const cargo_info_t cargo = cargo_info(contents->bytes + app->address, app->image.length, &app->image);
+    return cargo_report_print_bundle(&cargo, path);
 }
 
 static bool is_to_be_described(const content_t *content)
@@ -90,12 +100,13 @@ static int show_contents(image_file_t *file, const content_t *content, const ins
     if (contents == NULL) {
         return STATUS_BAD_INPUT;
     }
-    const int status = chip_settle(&contents->chip, contents->bytes, contents->size);
+    int status = chip_settle(&contents->chip, contents->bytes, contents->size);
     if (status == STATUS_OK && arguments->json) {
         json_print(contents_report_json(contents, arguments->path));
     } else if (status == STATUS_OK) {
         terminal_setup();
         contents_report_print(contents, arguments->path);
+        status = show_cargo(contents, arguments->path);
     }
     contents_free(contents);
     return status;

@@ -9,6 +9,7 @@
 #include "tool/base/output_file.h"
 #include "tool/base/terminal.h"
 #include "tool/pack/inputs.h"
+#include "tool/pack/moves.h"
 #include "tool/pack/pack_given_up.h"
 #include "tool/pack/pack_initial.h"
 #include "tool/pack/pack_moves.h"
@@ -17,6 +18,7 @@
 #include "tool/pack/placement.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/bundle_report.h"
+#include "tool/report/data_loss.h"
 #include "tool/report/fetch_report.h"
 
 #include <errno.h>
@@ -129,9 +131,6 @@ static void check_arguments(const pack_arguments_t *arguments, struct argp_state
     }
     if (arguments->word_count == 0) {
         argp_error(state, "nothing to pack: no input given");
-    }
-    if (arguments->old_path != NULL && !has_word(arguments, KEY_MOVE)) {
-        argp_error(state, "--old-layout says where data moves from, but there is no --move");
     }
     if ((arguments->fix_offsets || arguments->fetch_again || arguments->ca_path != NULL) &&
         !has_word(arguments, KEY_MANIFEST)) {
@@ -267,7 +266,10 @@ static const struct argp_option options[] = {
     {"give-up", KEY_GIVE_UP, "REGION", 0,
      "Make room: what the old system has in this region may be overwritten from the first moment on", 3},
     {"old-layout", KEY_OLD_LAYOUT, "FILE", 0,
-     "Dump of the old flash, or its partition table: check that what moves is there and fits", 3},
+     "Dump of the old flash, or its partition table: check that what moves is there and fits; with a dump, tell what "
+     "data "
+     "is lost",
+     3},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0,
      "Place of the partition table afterwards, or 'none'; default: 0x8000, and none for MCUboot", 3},
     {"skip-check", KEY_SKIP_CHECK, "NAME", 0,
@@ -617,6 +619,22 @@ static int report(const pack_arguments_t *arguments, const image_file_t *file, c
         status = bundle_report_print(&bundle);
         fetch_report_print(cache);
     }
+    if (status == STATUS_OK && arguments->old_path != NULL) {
+        data_losses_warn(&bundle, arguments->old_path);
+    }
+    return status;
+}
+
+/** What --old-layout names has a partition table. */
+static int check_old_layout(const pack_arguments_t *arguments)
+{
+    image_file_t old;
+    sr_partition_table_t table;
+    int status = arguments->old_path != NULL ? image_file_load(arguments->old_path, &old) : STATUS_OK;
+    if (arguments->old_path != NULL && status == STATUS_OK) {
+        status = moves_read_table(&old, &table);
+        image_file_free(&old);
+    }
     return status;
 }
 
@@ -655,6 +673,9 @@ static int pack(const pack_arguments_t *arguments, const char *ca)
     int status = read_inputs(arguments, ca, &inputs);
     if (status == STATUS_OK) {
         status = output_file_check(arguments->out_path);
+    }
+    if (status == STATUS_OK) {
+        status = check_old_layout(arguments);
     }
     if (status == STATUS_OK) {
         status = lay_out(arguments, &inputs, &layout, &result, &moves);

@@ -157,6 +157,7 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
         .before = contents_of_flash(flash->bytes, flash->size, &migration->chip),
         .after = contents_of_flash(nor_flash_view(migration->flash), flash->size, &migration->chip),
     };
+    migration_given_up(input, &what.given_up);
     if (what.before == NULL || what.after == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     }

@@ -34,6 +34,9 @@ int bundle_file_load(const char *path, bundle_file_t *bundle);
 
 void bundle_file_free(bundle_file_t *bundle);
 
+/** What a device with this key says of a bundle whose chunks are right. @param public_pem NULL: it has none. */
+sr_bundle_status_t bundle_file_trust(const uint8_t *bytes, uint32_t size, const char *public_pem);
+
 /**
  * Makes a flash hold what the bundle says. Every sector is compared with its digest.
  * @param[in,out] flash min_flash_size bytes at least; kept sectors are left alone.

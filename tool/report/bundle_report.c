@@ -320,3 +320,13 @@ cJSON *bundle_report_json(const bundle_file_t *bundle)
     contents_free(contents);
     return json;
 }
+
+int bundle_report_print_json(const bundle_file_t *bundle)
+{
+    cJSON *json = bundle_report_json(bundle);
+    if (json == NULL) {
+        return STATUS_BAD_INPUT;
+    }
+    json_print(json);
+    return STATUS_OK;
+}

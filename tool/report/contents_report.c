@@ -6,6 +6,7 @@
 #include "tool/base/terminal.h"
 #include "tool/base/utf8.h"
 #include "tool/report/boot_report.h"
+#include "tool/report/cargo_report.h"
 #include "tool/report/contents_names.h"
 #include "tool/report/dump_extent.h"
 #include "tool/report/flash_map.h"
@@ -179,7 +180,7 @@ static void print_place(const char *what, const char *label, uint32_t address)
     }
 }
 
-static void print_app(const esp_image_info_t *app)
+static void print_app(const contents_t *contents, const esp_image_info_t *app)
 {
     print_place("App", app->label, app->address);
     if (app->described) {
@@ -194,6 +195,10 @@ static void print_app(const esp_image_info_t *app)
     print_chip(&app->image);
     print_length(app, app->room);
     print_integrity(app);
+    if (app->checksum != CHECK_UNKNOWN) {
+        const cargo_info_t cargo = cargo_info(contents->bytes + app->address, app->image.length, &app->image);
+        cargo_report_print(&cargo);
+    }
 }
 
 static void print_mcuboot_image(const mcuboot_info_t *info)
@@ -257,7 +262,7 @@ void contents_report_print(const contents_t *contents, const char *path)
         print_otadata(contents);
     }
     for (size_t i = 0; i < contents->app_count; i++) {
-        print_app(&contents->apps[i]);
+        print_app(contents, &contents->apps[i]);
     }
     for (size_t i = 0; i < contents->mcuboot_count; i++) {
         print_mcuboot_image(&contents->mcuboot[i]);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "tool/report/contents.h"
+#include "tool/report/given_up.h"
 #include "tool/run/migration.h"
 
 #include <cjson/cJSON.h>
@@ -13,6 +14,7 @@ typedef struct simulate_report {
     const migration_t *migration;
     const migration_result_t *result;
     const contents_t *before, *after;
+    given_up_t given_up; /**< By the bundle. */
 } simulate_report_t;
 
 /** How a rehearsal ended. */
