@@ -228,7 +228,7 @@ typedef struct {
 typedef struct {
     esp_self_reflasher_refusal_t refusal; /**< Why the bundle is refused; ESP_SELF_REFLASHER_REFUSED_NOT (0) if it is
                                                not. */
-    char refusal_text[256];               /**< The same for a log or a user, in English; empty if it is not refused. */
+    char refusal_text[320];               /**< The same for a log or a user, in English; empty if it is not refused. */
     uint32_t sectors_total;               /**< Sectors that the bundle describes. */
     uint32_t sectors_right;               /**< Those that hold what they must already. */
     uint32_t sectors_to_write;            /**< Those that do not; 0: nothing is left to do. */
@@ -270,6 +270,10 @@ typedef struct {
                                     hold may be overwritten as soon as anything is, so if it is not 0, nothing may
                                     write there from apply() on until the restart: unmount file systems first. 0 once
                                     its system is in place. */
+    uint32_t bytes_missing; /**< If the bundle is refused for want of free flash: bytes that are missing in the way that
+                                 needs least; 0 if something else stands against that one, which refusal_text names,
+                                 and if it is not refused for that. Giving up data of the running system (`pack
+                                 --give-up`) makes room. */
 } esp_self_reflasher_plan_t;
 
 /**

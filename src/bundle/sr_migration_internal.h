@@ -6,6 +6,7 @@
 
 #include "bundle/sr_migration.h"
 #include "flash/sr_copy.h"
+#include "format/sr_partition_table.h"
 
 #include <stddef.h>
 
@@ -136,6 +137,9 @@ void sr_migration_end_keeping(sr_migration_t *migration);
 /** The flash as it will be, as a reader for checks. */
 sr_reader_t sr_migration_target(sr_migration_t *migration);
 
+/** The partition table of the new system, in the buffer of the sector that is worked on; NULL: it has none. */
+const sr_partition_table_t *sr_migration_new_table(sr_migration_t *migration);
+
 /** True if a region is free for something else: the target wants nothing there, and the bundle does not lie there.
  * @param context sr_migration_t */
 bool sr_migration_leaves_alone(void *context, sr_region_t room);
@@ -182,8 +186,8 @@ esp_err_t sr_migration_relocate(sr_migration_t *migration);
 /** True if the commit may begin: asks the caller, or checks the reset reason. */
 bool sr_migration_may_commit(const sr_migration_t *migration);
 
-/** Bytes of free flash that are missing to overwrite the running app in place; 0: it can be done. */
-uint32_t sr_migration_in_place_missing(const sr_migration_t *migration);
+/** Bytes of free flash in one piece that it takes to overwrite the running app in place. */
+uint32_t sr_migration_in_place_needs(const sr_migration_t *migration);
 
 /** Plans to overwrite it in place: what of the app, from where, and how long that takes. */
 void sr_migration_in_place_plan(sr_migration_t *migration);
