@@ -126,8 +126,10 @@ static void check_arguments(const pack_arguments_t *arguments, struct argp_state
     if (arguments->word_count == 0) {
         argp_error(state, "nothing to pack: no input given");
     }
-    if (arguments->old_path != NULL && !has_word(arguments, KEY_MOVE)) {
-        argp_error(state, "--old-layout says where data moves from, but there is no --move");
+    if (arguments->old_path != NULL && !has_word(arguments, KEY_MOVE) && !has_word(arguments, KEY_GIVE_UP)) {
+        argp_error(state,
+                   "--old-layout says where data moves from and what is given up, but there is neither --move nor "
+                   "--give-up");
     }
     if (arguments->fix_offsets && !has_word(arguments, KEY_MANIFEST)) {
         argp_error(state, "--fix-offsets is about a manifest, but there is no --manifest");
@@ -251,7 +253,10 @@ static const struct argp_option options[] = {
     {"give-up", KEY_GIVE_UP, "REGION", 0,
      "Make room: what the old system has in this region may be overwritten from the first moment on", 3},
     {"old-layout", KEY_OLD_LAYOUT, "FILE", 0,
-     "Dump of the old flash, or its partition table: check that what moves is there and fits", 3},
+     "Dump of the old flash, or its partition table: check that what moves is there and fits, and that what is given "
+     "up is "
+     "there",
+     3},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0,
      "Place of the partition table afterwards, or 'none'; default: 0x8000, and none for MCUboot", 3},
     {"skip-check", KEY_SKIP_CHECK, "NAME", 0,
@@ -544,7 +549,10 @@ static int find_given_up(const pack_arguments_t *arguments, const pack_result_t 
         status = pack_given_up_read(arguments->words[i].text, &list[*count]);
         ++*count;
     }
-    return status == STATUS_OK && *count != 0 ? pack_given_up_check(list, *count, result) : status;
+    if (status == STATUS_OK && *count != 0) {
+        status = pack_given_up_check(list, *count, result);
+    }
+    return status == STATUS_OK && *count != 0 ? pack_given_up_check_old(list, *count, arguments->old_path) : status;
 }
 
 static int write_bundle(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves,
