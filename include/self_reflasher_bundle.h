@@ -228,7 +228,7 @@ typedef struct {
 typedef struct {
     esp_self_reflasher_refusal_t refusal; /**< Why the bundle is refused; ESP_SELF_REFLASHER_REFUSED_NOT (0) if it is
                                                not. */
-    char refusal_text[320];               /**< The same for a log or a user, in English; empty if it is not refused. */
+    char refusal_text[256];               /**< The same for a log or a user, in English; empty if it is not refused. */
     uint32_t sectors_total;               /**< Sectors that the bundle describes. */
     uint32_t sectors_right;               /**< Those that hold what they must already. */
     uint32_t sectors_to_write;            /**< Those that do not; 0: nothing is left to do. */
@@ -247,6 +247,8 @@ typedef struct {
     uint32_t window_ms_maximum; /**< Of flash_ms_maximum: the part in which a power loss leaves a chip that does
                                      not boot; 0: there is none. */
     bool must_relocate;         /**< The running app lies where other content must go. */
+    bool installed;             /**< The bundle's system is in place. What that system owns (docs/bundle-format.md,
+                                     "Installed") is not looked at any more, counts as right, and nothing moves. */
     uint32_t relocate_to;       /**< Address that the running app moves to; UINT32_MAX: it does not move. */
     uint32_t staging_address;  /**< Address of the free flash where the last step would be staged; UINT32_MAX: it is not
                                     staged, but held in RAM. */
@@ -261,8 +263,6 @@ typedef struct {
                                 them when it applies the bundle again. They count neither as right nor as to be written
                                 once the app lies there. */
     uint32_t sequence;     /**< Sequence number of the bundle; 0 also if none was read. */
-    bool installed;        /**< The bundle's system is in place. What that system owns (docs/bundle-format.md,
-                                "Installed") is not looked at any more, counts as right, and nothing moves. */
     uint32_t app_address;  /**< Address of the app that the chip will start when all is done. If the bundle brings an
                                 app, it is one of the bundle's, or the bundle is refused. UINT32_MAX: not known, as
                                 there is no partition table, or nothing is left to do. */

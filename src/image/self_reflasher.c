@@ -499,7 +499,7 @@ static sr_relocation_request_t request_of(sr_transfer_t *transfer)
 /* The running app is in the way: it moves and starts again from there, or, if it cannot, is overwritten from RAM. */
 static esp_err_t make_way(sr_transfer_t *transfer)
 {
-    char text[384];
+    char text[320];
     sr_relocation_t relocation;
     const sr_relocation_request_t request = request_of(transfer);
     esp_err_t err = sr_relocation_find(&request, &relocation, text, sizeof(text));

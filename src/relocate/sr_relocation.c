@@ -81,8 +81,12 @@ static void add_obstacle(words_t *words, const sr_relocation_request_t *request,
     const uint32_t address = at_end ? room.address - SR_SECTOR_SIZE : end;
     const char *owner = request->owner != NULL ? request->owner(request->context, address, name)
                                                : sr_relocation_running_owner(address, name);
-    const char *between = owner[0] == '\0' ? "" : at_end ? ", from " : " at ";
-    add(words, " %s %s%s0x%" PRIx32, at_end ? "after" : "before", owner, between, at_end ? room.address : end);
+    const char *side = at_end ? "after" : "before";
+    if (owner[0] != '\0') {
+        add(words, " %s %s", side, owner);
+    } else {
+        add(words, " %s 0x%" PRIx32, side, at_end ? room.address : end);
+    }
 }
 
 static void add_method(words_t *words, const sr_relocation_request_t *request, const sr_relocation_t *proposal,

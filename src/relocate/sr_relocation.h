@@ -60,11 +60,13 @@ typedef struct sr_relocation_request {
 typedef struct sr_relocation {
     const sr_relocation_method_t *method; /**< NULL: none is open. */
     uint32_t address;                     /**< Where the copy of the app goes; UINT32_MAX: nowhere, or there is none. */
-    const esp_partition_t *slot;          /**< For methods that lead to a slot. */
     uint32_t missing;                     /**< Bytes of room that are missing; UINT32_MAX: not looked for. */
-    uint32_t needs;                       /**< Bytes of room in one piece that it takes; 0: those of the app. */
-    sr_region_t room;                     /**< If any are missing: what there is where least is missing. */
-    bool rejected;                        /**< There is room, but the bootloader would not start the app from there. */
+    union {
+        const esp_partition_t *slot; /**< For methods that lead to a slot, if nothing is missing. */
+        sr_region_t room;            /**< If something is: what there is where least is missing. */
+    };
+    uint32_t needs; /**< Bytes of room in one piece that it takes; 0: those of the app. */
+    bool rejected;  /**< There is room, but the bootloader would not start the app from there. */
 } sr_relocation_t;
 
 /** One method. */

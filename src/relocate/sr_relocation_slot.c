@@ -39,6 +39,21 @@ static uint32_t room_in(const sr_relocation_method_t *method, const sr_relocatio
     return end;
 }
 
+/* Takes the slot, or notes what is missing in it, if that is less than in those before. */
+static void try_slot(const sr_relocation_request_t *request, const esp_partition_t *slot, uint32_t room,
+                     sr_relocation_t *proposal)
+{
+    const uint32_t missing = request->system->boot_path.running_app.size - room;
+    if (missing == 0) {
+        proposal->slot = slot;
+        proposal->address = slot->address;
+        proposal->missing = 0;
+    } else if (missing < proposal->missing) {
+        proposal->room = (sr_region_t){slot->address, room};
+        proposal->missing = missing;
+    }
+}
+
 /* Not where the running system selects its app by other means than otadata. */
 static esp_err_t propose(const sr_relocation_method_t *method, const sr_relocation_request_t *request,
                          sr_relocation_t *proposal)
@@ -56,17 +71,10 @@ static esp_err_t propose(const sr_relocation_method_t *method, const sr_relocati
         return err;
     }
     for (uint32_t i = 0; i < slots.count && proposal->missing != 0; i++) {
-        const esp_partition_t *slot = slots.list[i];
-        const uint32_t size = may_take_app(request->system, slot) ? room_in(method, request, slot) : 0;
-        const uint32_t missing = may_take_app(request->system, slot) ? path->running_app.size - size : UINT32_MAX;
-        if (missing < proposal->missing) {
-            proposal->missing = missing;
-            proposal->room = (sr_region_t){slot->address, size};
-            proposal->slot = slot;
+        if (may_take_app(request->system, slots.list[i])) {
+            try_slot(request, slots.list[i], room_in(method, request, slots.list[i]), proposal);
         }
     }
-    proposal->slot = proposal->missing == 0 ? proposal->slot : NULL;
-    proposal->address = proposal->missing == 0 ? proposal->slot->address : UINT32_MAX;
     return ESP_OK;
 }
 

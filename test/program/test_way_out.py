@@ -141,7 +141,7 @@ class WayOutTest(unittest.TestCase):
         self.assertEqual(self.ways(told), [([TABLE], [("files", "files")])])
         self.assertRegex(told["way_out"], rf"^pack --give-up files, then {TABLE}: frees 2\.9 MiB, enough, with a window of "
                                           r"[0-9.]+ s; lost: the files in files$")
-        self.assertIn("before files at 0x110000", told["message"])
+        self.assertIn("before files, ", told["message"])
         self.assertEqual(told["plan"]["bytes_missing"] % SECTOR, 0)
         self.assertGreater(told["plan"]["bytes_missing"], 0)
         told = self.refused(flash, words, TABLE)
@@ -222,11 +222,11 @@ class WayOutTest(unittest.TestCase):
         self.assertEqual(([part["region"] for part in room["most"]["give_up"]], room["most"]["options"]),
                          (["files", "nvs"], [TABLE, IN_PLACE]))
         self.assertGreater(room["bytes_missing_still"], 0)
-        self.assertIn("before new storage at 0x110000", room["refusal_text_still"])
+        self.assertIn("before new storage", room["refusal_text_still"])
         missing = f"{room['bytes_missing_still']:,}"
         self.assertEqual(told["way_out"], "nothing that could be given up makes room: with files, nvs given up, and with "
                                           f"{TABLE} and {IN_PLACE}, {missing} bytes are missing still")
-        self.assertIn("before new storage at 0x110000", told["message"])
+        self.assertIn("before new storage", told["message"])
         shown = unwrapped(run("diff", self.pack(*words), flash).stdout)
         self.assertIn("way out nothing that could be given up makes room: ", shown)
 
@@ -296,7 +296,7 @@ class WayOutTest(unittest.TestCase):
         told = self.refused(flash, ("--merged", FIXTURES / "tasmota/tasmota32.factory.bin"))
         self.assertEqual(self.ways(told), [([TABLE], [("spiffs", "files")])])
         self.assertTrue(told["way_out"].startswith(f"pack --give-up spiffs, then {TABLE}: frees 960 KiB, enough"))
-        self.assertIn("before spiffs at 0x310000", told["message"])
+        self.assertIn("before spiffs", told["message"])
         bundle = self.pack("--merged", FIXTURES / "tasmota/tasmota32.factory.bin")
         shown = run("simulate", "--flash", flash, "--bundle", bundle, "--public-key", self.public).stdout
         page = (pathlib.Path(__file__).parents[2] / "docs" / "program.md").read_text(encoding="utf-8")

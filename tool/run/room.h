@@ -47,7 +47,7 @@ typedef struct room {
     room_way_t most;                      /**< If there is none: all that could be given up and allowed. */
     esp_self_reflasher_refusal_t refusal; /**< Why that is refused. */
     uint32_t missing;                     /**< Bytes that are missing even then; 0: something else stands against it. */
-    char why[320];                        /**< What the component says then. */
+    char why[256];                        /**< What the component says then. */
 } room_t;
 
 /** True if a plan is refused for want of room. */
