@@ -113,9 +113,16 @@ esp_err_t sr_migration_check_moved(sr_migration_t *migration);
  */
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged);
 
+/** Free flash in one piece. */
+typedef struct sr_migration_room {
+    uint32_t needed;     /**< Bytes. */
+    sr_region_t longest; /**< The longest piece that there is. */
+} sr_migration_room_t;
+
 /** True if all that the commit writes can be staged, whatever is in otadata by then, also once the running app lies at
- * @p address; UINT32_MAX: it stays where it is. Changes no flash, but the list of entries. */
-bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address);
+ * @p address; UINT32_MAX: it stays where it is. Changes no flash, but the list of entries.
+ * @param[out] room What that takes. May be NULL. */
+bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address, sr_migration_room_t *room);
 
 /** Bytes of the manifest and its signature block, as a record carries them. */
 uint32_t sr_migration_manifest_size(const sr_migration_t *migration);

@@ -141,19 +141,17 @@ static esp_err_t claim_block(sr_migration_t *migration)
  * what is there by then for it. That must also hold once the app has moved. */
 static esp_err_t check_moves(sr_migration_t *migration)
 {
-    if (migration->scan.moves.count == 0 || sr_migration_stages_beside(migration, migration->plan->relocate_to)) {
+    sr_migration_room_t room;
+    if (migration->scan.moves.count == 0 ||
+        sr_migration_stages_beside(migration, migration->plan->relocate_to, &room)) {
         return ESP_OK;
     }
-    sr_map_summary_t summary;
-    sr_map_summarize(&migration->scan.map, &migration->input.manifest.bundle, &summary);
-    const sr_region_t longest = sr_map_longest_free(&migration->scan.map);
-    const uint32_t wanted = (SR_RECORD_OVERHEAD + record_sectors(migration, &summary)) * SR_SECTOR_SIZE;
-    migration->plan->bytes_missing = wanted > longest.size ? wanted - longest.size : SR_SECTOR_SIZE;
+    migration->plan->bytes_missing = room.needed > room.longest.size ? room.needed - room.longest.size : 0;
     return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
                                "data is to be moved, and no free flash takes the %" PRIu32
                                " bytes that have to be staged for it: the longest piece has %" PRIu32
                                " bytes, at 0x%" PRIx32,
-                               wanted, longest.size, longest.address);
+                               room.needed, room.longest.size, room.longest.address);
 }
 
 /* A bundle that is linked into the app moves with it; one that lies elsewhere must not overwrite itself. */

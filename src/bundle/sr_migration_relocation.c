@@ -115,7 +115,14 @@ static void change_otadata(sr_migration_t *migration)
     }
 }
 
-bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address)
+static sr_migration_room_t measure_room(sr_migration_t *migration)
+{
+    (void)sr_migration_list_groups(migration, SR_RECORD_DATA);
+    return (sr_migration_room_t){(SR_RECORD_OVERHEAD + migration->run.journal.header.sectors) * SR_SECTOR_SIZE,
+                                 sr_map_longest_free(&migration->scan.map)};
+}
+
+bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address, sr_migration_room_t *room)
 {
     sr_map_flags_t otadata[OTADATA_SECTORS] = {0};
     bool data_is_staged = false;
@@ -127,6 +134,9 @@ bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address)
     }
     sr_map_mark(map, app, SR_MAP_RUNNING_APP);
     change_otadata(migration);
+    if (room != NULL) {
+        *room = measure_room(migration);
+    }
     const esp_err_t err = sr_migration_list_entries(migration, &data_is_staged);
     for (uint32_t i = 0; i < used.size / SR_SECTOR_SIZE; i++) {
         sr_map_put(map, used.address + i * SR_SECTOR_SIZE, otadata[i]);
@@ -142,7 +152,7 @@ static bool moves_stay_possible(sr_migration_t *migration, uint32_t address)
     if (migration->input.manifest.bundle.move_count == 0 || address == SR_NO_ADDRESS) {
         return true;
     }
-    return migration->scan.moves.count > 0 && sr_migration_stages_beside(migration, address);
+    return migration->scan.moves.count > 0 && sr_migration_stages_beside(migration, address, NULL);
 }
 
 static const char *object(void *context, const sr_relocation_method_t *method, uint32_t address)

@@ -142,8 +142,9 @@ class WayOutTest(unittest.TestCase):
         self.assertRegex(told["way_out"], rf"^pack --give-up files, then {TABLE}: frees 2\.9 MiB, enough, with a window of "
                                           r"[0-9.]+ s; lost: the files in files$")
         self.assertIn("before files, ", told["message"])
-        self.assertEqual(told["plan"]["bytes_missing"] % SECTOR, 0)
-        self.assertGreater(told["plan"]["bytes_missing"], 0)
+        missing = [int(number) for number in re.findall("([0-9]+) bytes missing", told["message"])]
+        self.assertEqual((told["plan"]["bytes_missing"], min(missing) % SECTOR), (min(missing), 0))
+        self.assertGreater(min(missing), 0)
         told = self.refused(flash, words, TABLE)
         self.assertEqual(self.ways(told), [([], [("files", "files")])])
         self.assertTrue(told["way_out"].startswith("pack --give-up files: frees"))

@@ -694,6 +694,7 @@ static void temporary_table_needs_room_and_leave(void **state)
     open_lone_factory();
     pack(0);
     expect_refusal(SMALL_FACTORY, "with a temporary table: 0 bytes missing, not allowed");
+    assert_int_equal(job->plan.bytes_missing, 0);
 
     /* What belongs to nobody is kept if it holds anything. */
     open_lone_factory();

@@ -358,7 +358,8 @@ static int run(int argc, char **argv)
         .options = options,
         .parser = parse_option,
         .args_doc = "BUNDLE FLASH",
-        .doc = "Tells what a device whose flash holds FLASH would download and write to apply BUNDLE.",
+        .doc = "Tells what a device whose flash holds FLASH would download and write to apply BUNDLE; and, if it would "
+               "refuse that for want of room, what would make room.",
     };
     diff_arguments_t arguments = {0};
     if (!command_parse(&argp, argc, argv, 0, &arguments)) {
