@@ -6,6 +6,7 @@ set(SR_FORMAT_SOURCES
     src/format/sr_boot_choice.c
     src/format/sr_boot_path.c
     src/format/sr_bundle.c
+    src/format/sr_cargo.c
     src/format/sr_chip.c
     src/format/sr_digest.c
     src/format/sr_image.c
@@ -61,6 +62,7 @@ set(SR_ENGINE_SOURCES
     src/journal/sr_resume.c
     src/journal/sr_verification.c
     src/bundle/self_reflasher_bundle.c
+    src/bundle/self_reflasher_cargo.c
     src/bundle/sr_decoder.c
     src/bundle/sr_map.c
     src/bundle/sr_migration.c

@@ -194,7 +194,7 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
  *    chip
  *  - ESP_ERR_SELF_REFLASHER_NOT_SIGNED: Secure Boot is on, and the image carries no signature block
  *  - ESP_ERR_NOT_SUPPORTED: the chip encrypts its flash, and the partition table would change; or this component does
- *    not know the chip
+ *    not know the chip; or CONFIG_SELF_REFLASHER_HTTP is off
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: staging holds something else than was written, after all retries
  *  - ESP_ERR_NO_MEM: no memory for buffers or for the HTTP client
  *  - ESP_FAIL: the image could not be hashed

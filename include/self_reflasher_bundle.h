@@ -298,7 +298,8 @@ typedef struct {
  *  - ESP_ERR_SELF_REFLASHER_DOWNGRADE: a redirect leads from https to something else
  *  - ESP_ERR_INVALID_SIZE: the server's file ends before the bundle does
  *  - ESP_ERR_SELF_REFLASHER_CHUNK: a chunk does not decode to what the manifest says, and neither when fetched again
- *  - ESP_ERR_NOT_SUPPORTED: this component does not know the chip
+ *  - ESP_ERR_NOT_SUPPORTED: this component does not know the chip, or http_config is set and CONFIG_SELF_REFLASHER_HTTP
+ *    is off
  *  - ESP_ERR_NO_MEM: no memory for manifest, map or buffers
  *  - ESP_FAIL: something could not be hashed
  *  - another error of esp_http_client, after all retries, or of esp_flash, unchanged
@@ -348,7 +349,8 @@ esp_err_t esp_self_reflasher_plan_bundle(const esp_self_reflasher_bundle_config_
  *    pieces than a record can list
  *  - ESP_ERR_SELF_REFLASHER_CHUNK: a chunk does not decode to what the manifest says, and neither when fetched again
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: a sector does not hold what was written, after all retries; the log names it
- *  - ESP_ERR_NOT_SUPPORTED: this component does not know the chip
+ *  - ESP_ERR_NOT_SUPPORTED: this component does not know the chip, or http_config is set and CONFIG_SELF_REFLASHER_HTTP
+ *    is off
  *  - ESP_ERR_NO_MEM: no memory for manifest, map or buffers, or to hold the boot path
  *  - ESP_FAIL: something could not be hashed, or otadata could not be read
  *  - another error of esp_http_client, after all retries, or of esp_flash, unchanged

@@ -84,13 +84,17 @@ extern "C" {
 
 /** @}
  *
- * @name The bundle
+ * @name The bundle, and the cargo that has one
  * @{ */
 
 /** The bundle cannot be applied; `refusal` and `refusal_text` of the plan say why. */
 #define ESP_ERR_SELF_REFLASHER_REFUSED (ESP_ERR_SELF_REFLASHER_BASE + 0x12)
 /** A chunk of the bundle does not decode to the sectors that the manifest describes. */
 #define ESP_ERR_SELF_REFLASHER_CHUNK (ESP_ERR_SELF_REFLASHER_BASE + 0x13)
+
+/** The running app has a cargo that cannot be used, or its image, which vouches for the cargo, is not intact or has no
+ *  SHA-256. */
+#define ESP_ERR_SELF_REFLASHER_CARGO (ESP_ERR_SELF_REFLASHER_BASE + 0x22)
 
 /** @}
  *

@@ -9,8 +9,8 @@
 #include <string.h>
 
 static const command_t *const commands[] = {&command_inspect, &command_boot,    &command_simulate, &command_explore,
-                                            &command_pack,    &command_keygen,  &command_key,      &command_sign,
-                                            &command_verify,  &command_extract, &command_diff};
+                                            &command_pack,    &command_courier, &command_keygen,   &command_key,
+                                            &command_sign,    &command_verify,  &command_extract,  &command_diff};
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
 typedef struct choice {

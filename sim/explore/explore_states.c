@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/explore/explore_internal.h"
 
+#include "format/sr_partition_table.h"
+#include "format/sr_reader.h"
 #include "sim/nor/flash_buffer.h"
 
 #include <inttypes.h>
@@ -183,6 +185,24 @@ static void look_at_new(worker_t *worker, const uint8_t *flash, rest_t rest, boo
     state->failed = rest == REST_CONTENT && !in_commit;
 }
 
+static bool table_has_md5(const worker_t *worker, const uint8_t *flash)
+{
+    const explore_config_t *config = worker->config;
+    const uint32_t offset = boot_table_offset(&config->chip, flash, config->size);
+    const sr_reader_t reader = sr_reader_memory(flash + offset, SR_PARTITION_TABLE_SIZE);
+    sr_partition_table_t table;
+    return sr_region_fits((sr_region_t){offset, SR_PARTITION_TABLE_SIZE}, config->size) &&
+           sr_partition_table_parse(&reader, config->size, &table) == SR_PARTITION_TABLE_OK && table.has_md5;
+}
+
+/** Bootloaders take a table that was torn between two entries, before its MD5. An app's ESP-IDF takes it for none, and
+ * the app finds no partition. Where one of the systems has no MD5, it was built not to ask. */
+static bool app_finds_partitions(const worker_t *worker, const uint8_t *flash)
+{
+    return table_has_md5(worker, flash) || !table_has_md5(worker, worker->config->flash) ||
+           !table_has_md5(worker, worker->final);
+}
+
 /** Boots what a power loss left, and lets it go on. */
 static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigned losses, explore_state_t *state)
 {
@@ -192,6 +212,13 @@ static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigne
     const rest_t rest = what_is_left(worker, flash, &where);
     state->in_commit = in_commit;
     state->reason[0] = '\0';
+    if (verdict != BOOT_NEITHER && !app_finds_partitions(worker, flash)) {
+        state->outcome = EXPLORE_DOES_NOT_BOOT;
+        state->failed = !in_commit;
+        snprintf(state->reason, sizeof(state->reason),
+                 "the app starts, and finds no partition: the table lost its MD5");
+        return;
+    }
     switch (verdict) {
     case BOOT_NEITHER:
         state->outcome = EXPLORE_DOES_NOT_BOOT;

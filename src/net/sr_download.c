@@ -31,9 +31,7 @@ static esp_err_t classify_end(const sr_http_t *http, int64_t received, int64_t l
         ESP_LOGE(TAG, "body is empty");
         return ESP_ERR_SELF_REFLASHER_EMPTY_BODY;
     }
-    return esp_http_client_is_complete_data_received(http->client)
-               ? ESP_OK
-               : tell_failure(ESP_ERR_SELF_REFLASHER_SHORT_BODY, received, length);
+    return sr_http_is_complete(http) ? ESP_OK : tell_failure(ESP_ERR_SELF_REFLASHER_SHORT_BODY, received, length);
 }
 
 static esp_err_t receive(sr_http_t *http, const sr_download_sink_t *sink, int64_t length, char *piece)

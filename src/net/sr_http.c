@@ -4,10 +4,12 @@
 #include "self_reflasher_err.h"
 
 #include "esp_log.h"
+#include "sdkconfig.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#if CONFIG_SELF_REFLASHER_HTTP
 #define DEFAULT_MAX_REDIRECTS 10   /**< As in esp_http_client, for a config that says 0. */
 #define DEFAULT_MAX_AUTH      2    /**< The second one is for a digest whose nonce has expired. */
 #define DEFAULT_TIMEOUT_MS    5000 /**< As in esp_http_client. */
@@ -125,6 +127,11 @@ void sr_http_close(sr_http_t *http)
     }
     http->timer = NULL;
     free_client(http);
+}
+
+esp_err_t sr_http_set_header(sr_http_t *http, const char *name, const char *value)
+{
+    return esp_http_client_set_header(http->client, name, value);
 }
 
 /* Requests. */
@@ -272,3 +279,65 @@ esp_err_t sr_http_read(sr_http_t *http, void *out, uint32_t length, uint32_t *go
     }
     return read == -ESP_ERR_HTTP_EAGAIN ? ESP_ERR_HTTP_EAGAIN : ESP_ERR_SELF_REFLASHER_SHORT_BODY;
 }
+
+bool sr_http_is_complete(const sr_http_t *http)
+{
+    return esp_http_client_is_complete_data_received(http->client);
+}
+#else
+static const char *TAG = "self_reflasher";
+
+esp_err_t sr_http_open(sr_http_t *http)
+{
+    http->client = NULL;
+    http->timer = NULL;
+    ESP_LOGE(TAG, "refused: CONFIG_SELF_REFLASHER_HTTP is off");
+    return ESP_ERR_NOT_SUPPORTED;
+}
+
+esp_err_t sr_http_set_header(sr_http_t *http, const char *name, const char *value)
+{
+    (void)http;
+    (void)name;
+    (void)value;
+    return ESP_ERR_NOT_SUPPORTED;
+}
+
+esp_err_t sr_http_request(sr_http_t *http, sr_http_answer_t *answer)
+{
+    (void)http;
+    *answer = (sr_http_answer_t){.length = -1};
+    return ESP_ERR_NOT_SUPPORTED;
+}
+
+esp_err_t sr_http_read(sr_http_t *http, void *out, uint32_t length, uint32_t *got)
+{
+    (void)http;
+    (void)out;
+    (void)length;
+    *got = 0;
+    return ESP_ERR_NOT_SUPPORTED;
+}
+
+bool sr_http_is_complete(const sr_http_t *http)
+{
+    (void)http;
+    return false;
+}
+
+void sr_http_disconnect(sr_http_t *http)
+{
+    (void)http;
+}
+
+esp_err_t sr_http_start_over(sr_http_t *http)
+{
+    (void)http;
+    return ESP_ERR_NOT_SUPPORTED;
+}
+
+void sr_http_close(sr_http_t *http)
+{
+    (void)http;
+}
+#endif

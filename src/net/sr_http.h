@@ -44,9 +44,13 @@ typedef struct sr_http_answer {
 
 /**
  * Makes a client. Connects to nothing.
- * @return ESP_OK or ESP_ERR_NO_MEM; sr_http_close() is due in both cases.
+ * @return ESP_OK; ESP_ERR_NO_MEM; or ESP_ERR_NOT_SUPPORTED without CONFIG_SELF_REFLASHER_HTTP, which leaves ESP-IDF's
+ * client and the network out of the app. sr_http_close() is due in all cases.
  */
 esp_err_t sr_http_open(sr_http_t *http);
+
+/** Sets a header of the requests to come. @return ESP_OK or ESP_ERR_NO_MEM. */
+esp_err_t sr_http_set_header(sr_http_t *http, const char *name, const char *value);
 
 /**
  * Sends the request that the client is set up for, follows redirects as its configuration allows, and reads the
@@ -70,12 +74,15 @@ esp_err_t sr_http_request(sr_http_t *http, sr_http_answer_t *answer);
  */
 esp_err_t sr_http_read(sr_http_t *http, void *out, uint32_t length, uint32_t *got);
 
+/** True if all of the body was read that was announced. */
+bool sr_http_is_complete(const sr_http_t *http);
+
 /** Closes the connection; the client stays. */
 void sr_http_disconnect(sr_http_t *http);
 
 /**
  * Goes back to the first URL if a redirect led away from it: the new URL, for example a signed one, may have expired.
- * What was set with esp_http_client_set_header() is lost then.
+ * What was set with sr_http_set_header() is lost then.
  * @return ESP_OK or ESP_ERR_NO_MEM.
  */
 esp_err_t sr_http_start_over(sr_http_t *http);

@@ -132,7 +132,7 @@ static esp_err_t request_range(sr_source_t *source)
     esp_err_t err = source->failed ? sr_http_start_over(&source->client) : ESP_OK;
     source->failed = err != ESP_OK;
     if (err == ESP_OK) {
-        err = esp_http_client_set_header(source->client.client, "Range", range);
+        err = sr_http_set_header(&source->client, "Range", range);
     }
     if (err == ESP_OK) {
         err = send_request(source, kept_alive, &answer);

@@ -4,8 +4,8 @@
  * otadata moves, too.
  *
  * The place has the app's length, starts at a multiple of 64 KiB, is needed by nobody, and a table that names it would
- * be accepted by the bootloader, which would start the app from there. What belongs to no partition is taken if it is
- * blank, or holds what a copy that was cut short left there.
+ * be accepted by the bootloader, which would start the app from there. What belongs to no partition, or to an app that
+ * is no OTA slot, is taken if it is blank, or holds what a copy that was cut short left there.
  *
  * Rewriting the table's sector is a window: a power loss in it leaves a chip that does not boot. */
 #include "relocate/sr_relocation_methods.h"
@@ -36,8 +36,8 @@ static const char *TAG = "self_reflasher";
 /** What a sector is to the running system. */
 typedef enum use {
     USE_NEEDED, /**< By what runs. */
-    USE_KEPT,   /**< Data, or another app that is no OTA slot: only if the caller says that nobody wants it. */
-    USE_NONE,   /**< Of no partition: only where nothing is lost. */
+    USE_KEPT,   /**< Data: only if the caller says that nobody wants it. */
+    USE_NONE,   /**< Of no partition, or of another app that is no OTA slot: only where nothing is lost. */
     USE_FREE,
 } use_t;
 
@@ -72,7 +72,8 @@ static void mark_partition(void *context, const esp_partition_t *partition)
 {
     search_t *search = context;
     if (!is_open(search->system, partition)) {
-        mark(search, sr_partition_region(partition), sr_partition_is_read_only(partition) ? USE_NEEDED : USE_KEPT);
+        const use_t use = partition->type == ESP_PARTITION_TYPE_APP ? USE_NONE : USE_KEPT;
+        mark(search, sr_partition_region(partition), sr_partition_is_read_only(partition) ? USE_NEEDED : use);
     }
 }
 
@@ -112,7 +113,7 @@ static esp_err_t mark_uses(search_t *search, const sr_relocation_request_t *requ
 }
 
 /* True if a sector can become the copy of the app's without an erase: it is blank, or was on its way to that when the
- * power went, since the copy erases none of these. So whatever else lies in flash that no partition claims, stays. */
+ * power went, since the copy erases none of these. So whatever else lies there, stays. */
 static bool nothing_is_lost(search_t *search, uint32_t place, uint32_t offset)
 {
     const sr_flash_t *flash = &search->system->flash;

@@ -2,7 +2,9 @@
 // Writes valid inputs for the fuzz targets, a few KiB each: make_seeds FOLDER. Each target has its own folder in there.
 #include "make/bundle_signer.h"
 #include "make/bundle_writer.h"
+#include "make/cargo_writer.h"
 #include "fuzz_chunk_content.h"
+#include "format/sr_bytes.h"
 #include "format/sr_record.h"
 #include "make/image_writer.h"
 
@@ -11,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 static uint8_t bytes[0x4000];
 
@@ -140,10 +143,35 @@ static void make_tables(const char *folder)
     };
     require(image_write_partition_table(entries, 4, bytes) == IMAGE_WRITE_OK, "partition table");
     save(folder, "fuzz_partition_table", "table", bytes, SR_PARTITION_TABLE_SIZE);
+    save(folder, "fuzz_content_kind", "table", bytes, SR_PARTITION_TABLE_SIZE);
     memset(bytes + 4 * SR_PARTITION_ENTRY_SIZE, 0xFF, SR_PARTITION_ENTRY_SIZE);
     save(folder, "fuzz_partition_table", "table-without-md5", bytes, SR_PARTITION_TABLE_SIZE);
     image_write_otadata(3, SR_OTA_VALID, bytes);
     save(folder, "fuzz_partition_table", "otadata", bytes, IMAGE_WRITE_OTADATA_SIZE);
+    save(folder, "fuzz_content_kind", "otadata", bytes, IMAGE_WRITE_OTADATA_SIZE);
+}
+
+/** The cargo of an app, which is there already, and the settings alone. */
+static void make_cargo(const char *folder, size_t app_size)
+{
+    const sr_cargo_setting_t settings[] = {{"allow_in_place", "1"}, {"public_key", "PEM"}};
+    const cargo_spec_t spec = {.app = bytes,
+                               .app_size = (uint32_t)app_size,
+                               .settings = settings,
+                               .setting_count = 2,
+                               .bundle = (const uint8_t *)"bundle",
+                               .bundle_size = 6};
+    uint8_t *image = NULL;
+    size_t size = 0;
+    sr_image_t parsed;
+    require(cargo_write(&spec, &image, &size) == IMAGE_WRITE_OK, "cargo");
+    const sr_reader_t reader = sr_reader_memory(image, (uint32_t)size);
+    require(sr_image_parse(&reader, &parsed) == SR_IMAGE_OK, "cargo");
+    const sr_image_segment_t *last = &parsed.segments[parsed.segment_count - 1];
+    save(folder, "fuzz_esp_image", "app-with-cargo", image, size);
+    save(folder, "fuzz_cargo", "cargo", image + last->data_offset, last->length);
+    save(folder, "fuzz_cargo", "settings", image + last->data_offset + SR_CARGO_HEADER_SIZE, 32);
+    free(image);
 }
 
 static void make_images(const char *folder)
@@ -164,9 +192,11 @@ static void make_images(const char *folder)
     size_t length = 0;
     require(image_write_esp(&spec, bytes, sizeof(bytes), &length) == IMAGE_WRITE_OK, "app");
     save(folder, "fuzz_esp_image", "app", bytes, length);
+    save(folder, "fuzz_content_kind", "app", bytes, length);
     spec.append_hash = false;
     require(image_write_esp(&spec, bytes, sizeof(bytes), &length) == IMAGE_WRITE_OK, "app without digest");
     save(folder, "fuzz_esp_image", "app-without-digest", bytes, length);
+    make_cargo(folder, length);
 }
 
 static void make_slots(const char *folder)
@@ -220,6 +250,50 @@ static void make_manifests(const char *folder)
     save(folder, "fuzz_web_manifest", "too-deep", bytes, sizeof(bytes));
 }
 
+/** A page of NVS, and two blocks of each file system: what signatures are looked for in. */
+static void make_kinds(const char *folder)
+{
+    static const char *const superblock = "\1\0\0\0\377\17\0\360littlefs\0\0\0\0\1\0\2\0\0\20\0\0\2\0\0";
+    memset(bytes, 0xFF, sizeof(bytes));
+    memcpy(bytes, superblock, 31);
+    bytes[31] = 0;
+    save(folder, "fuzz_content_kind", "littlefs", bytes, 2 * SR_SECTOR_SIZE);
+    memset(bytes, 0xFF, sizeof(bytes));
+    memcpy(bytes + 252, "\x2b\x04", 2);
+    memcpy(bytes + SR_SECTOR_SIZE + 252, "\x28\x04", 2);
+    save(folder, "fuzz_content_kind", "spiffs", bytes, 2 * SR_SECTOR_SIZE);
+    memset(bytes, 0, SR_SECTOR_SIZE);
+    memcpy(bytes, "\xeb\xfe\x90", 3);
+    memcpy(bytes + 11, "\0\x10\1\1\0\2\0\2\x80\0", 10);
+    memcpy(bytes + 54, "FAT", 3);
+    memcpy(bytes + 510, "\x55\xaa", 2);
+    save(folder, "fuzz_content_kind", "fat", bytes, SR_SECTOR_SIZE);
+    memset(bytes, 0xFF, sizeof(bytes));
+    memcpy(bytes, "\xfe\xff\xff\xff\0\0\0\0\xfe", 9);
+    sr_bytes_put_le32(bytes + 28, (uint32_t)crc32(UINT32_MAX, bytes + 4, 24));
+    memcpy(bytes + 32, "\xfe", 1);
+    memcpy(bytes + 64, "\0\1\1\xff\0\0\0\0wifi\0\0\0\0", 16);
+    save(folder, "fuzz_content_kind", "nvs", bytes, SR_SECTOR_SIZE);
+    memset(bytes, 0, 512);
+    memcpy(bytes, "UF2\n\x57\x51\x5d\x9e\0\x20", 10);
+    memcpy(bytes + 508, "\x30\x6f\xb1\x0a", 4);
+    sr_bytes_put_le32(bytes + 16, 256);
+    sr_bytes_put_le32(bytes + 24, 3);
+    sr_bytes_put_le32(bytes + 28, 0x1C5F21B0);
+    save(folder, "fuzz_content_kind", "uf2", bytes, 512);
+    for (uint32_t i = 1; i < 3; i++) { // a gap follows the second block
+        memcpy(bytes + 512 * (size_t)i, bytes, 512);
+        sr_bytes_put_le32(bytes + 512 * (size_t)i + 12, i == 1 ? 256 : 1024);
+        sr_bytes_put_le32(bytes + 512 * (size_t)i + 20, i);
+    }
+    save(folder, "fuzz_uf2", "three", bytes, 3 * (size_t)512);
+    save(folder, "fuzz_content_kind", "elf",
+         "\177ELF\1\1\1\0\0\0\0\0\0\0\0\0\2\0\x5e\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 52);
+    save(folder, "fuzz_content_kind", "gzip", "\x1f\x8b\10\10\0\0\0\0\0\3name\0\1\2\3\4\5\6\7\10", 23);
+    // without the first two bytes, which the target puts in front: an app's first byte, stored
+    save(folder, "fuzz_gzip", "stored", "\10\0\0\0\0\0\0\3\1\1\0\xfe\xff\xe9\x51\xb5\xd4\x0b\1\0\0\0", 22);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -232,5 +306,6 @@ int main(int argc, char **argv)
     make_images(argv[1]);
     make_slots(argv[1]);
     make_manifests(argv[1]);
+    make_kinds(argv[1]);
     return EXIT_SUCCESS;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * The API built without its options: the running app is refused as a destination, unless there is another slot that it
- * can move to.
+ * can move to, and so is a server.
  */
 #include "test/support/api_support.h"
 
@@ -73,6 +73,34 @@ static void bundle_is_refused_even_if_it_may(void **state)
     api_chip_close(&chip);
 }
 
+static void what_a_server_has_is_refused_untouched(void **state)
+{
+    (void)state;
+    api_chip_t chip;
+    api_download_t download;
+    esp_self_reflasher_handle_t handle = NULL;
+    esp_self_reflasher_plan_t plan;
+    api_chip_open(&chip, &(api_options_t){.logs = true});
+    api_download_to(&download, "http://127.0.0.1/", API_OTA_1, SR_SECTOR_SIZE);
+    const esp_self_reflasher_bundle_config_t config = {.http_config = &download.http,
+                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
+    api_log_start();
+    const esp_err_t planned = esp_self_reflasher_plan_bundle(&config, &plan);
+    const esp_err_t applied = esp_self_reflasher_apply_bundle(&config, &plan);
+    const esp_err_t opened = esp_self_reflasher_init(&download.config, &handle);
+    const esp_err_t downloaded = esp_self_reflasher_download_bin(handle);
+    char *log = api_log_stop();
+    assert_int_equal(planned, ESP_ERR_NOT_SUPPORTED);
+    assert_int_equal(applied, ESP_ERR_NOT_SUPPORTED);
+    assert_int_equal(opened, ESP_OK);
+    assert_int_equal(downloaded, ESP_ERR_NOT_SUPPORTED);
+    api_assert_error_line(log, "CONFIG_SELF_REFLASHER_HTTP is off", NULL);
+    free(log);
+    assert_int_equal(esp_self_reflasher_deinit(handle), ESP_OK);
+    api_assert_untouched(&chip);
+    api_chip_close(&chip);
+}
+
 static void copy_in_child(void *config)
 {
     (void)esp_self_reflasher_directly_copy_to_region(config);
@@ -115,6 +143,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(running_app_is_refused_untouched),
         cmocka_unit_test(bundle_is_refused_even_if_it_may),
+        cmocka_unit_test(what_a_server_has_is_refused_untouched),
         cmocka_unit_test(with_a_free_slot_it_moves_out_of_the_way),
         cmocka_unit_test(its_neighbours_are_accepted),
     };

@@ -72,14 +72,54 @@ def image_at(content, offset):
     return bytes(content[offset:end + (32 if content[offset + 23] == 1 else 0)])
 
 
-def tiny_app(version):
-    """An ESP-IDF app of three sectors with nothing in it to run."""
+def tiny_app(version, size=3 * SECTOR):
+    """An ESP-IDF app of so many whole sectors with nothing in it to run."""
     text = version.encode()
     descriptor = struct.pack("<II8x32s32s32x32s32s80x", 0xABCD5432, 0, text, b"tiny", b"v5.5", in_use(text[0])[:32])
     image = struct.pack("<BBBBIB3xHBHH4xB", 0xE9, 2, 2, 0x40, 0x40080000, 0xEE, 0, 0, 0, 0xFFFF, 1)
-    for address, data in ((0x3F400020, descriptor + in_use(text[0])[:0x1F00 - 256]), (0x40080000, in_use(7)[:0x400])):
-        image += struct.pack("<II", address, len(data)) + data
+    data = b"".join(in_use(text[0] + 256 * i) for i in range(size // (2 * SECTOR) + 1))
+    for address, content in ((0x3F400020, descriptor + data[:size - 0x1100 - 256]), (0x40080000, in_use(7)[:0x400])):
+        image += struct.pack("<II", address, len(content)) + content
     return reseal(image + b"\0" * (16 - len(image) % 16) + b"\0" * 32)
+
+
+SETTINGS = b"\0allow_in_place\0allow_temporary_table\0public_key\0"
+
+
+def carrier(code_size=180 << 10, empty_segments=0, magic=b"SRCRGO\r\n", settings=SETTINGS):
+    """An ESP-IDF app with as much code as the courier example may have, the bytes by which it is known that it looks for a cargo,
+    and the names of what it asks for there; with that many segments more that have no content."""
+    descriptor = struct.pack("<II8x32s32s32x32s32s80x", 0xABCD5432, 0, b"1.0", b"courier", b"v5.5", in_use(3)[:32])
+    image = struct.pack("<BBBBIB3xHBHH4xB", 0xE9, 3 + empty_segments, 2, 0x20, 0x40080000, 0xEE, 0, 0, 0, 0xFFFF, 1)
+    for address, data in ((0x3F400020, descriptor + (magic + settings + in_use(9))[:0x1000]), (0x40080000, in_use(7)[:0x400])):
+        image += struct.pack("<II", address, len(data)) + data
+    code = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(code_size // 32))
+    image += struct.pack("<II", 0x400D0000 + (len(image) + 8) % 0x10000, len(code)) + code
+    image += struct.pack("<II", 0x40090000, 0) * empty_segments
+    return reseal(image + b"\0" * (16 - len(image) % 16) + b"\0" * 32)
+
+
+def with_cargo(app, settings, bundle):
+    """What docs/cargo-format.md says of an app with settings, as pairs in their order, and a bundle."""
+    texts = b"".join(name.encode() + b"\0" + value.encode() + b"\0" for name, value in settings)
+    cargo = struct.pack("<8sHHIII8x", b"SRCRGO\r\n", 1, 32, 0, len(texts), len(bundle)) + texts
+    cargo += b"\0" * (-len(cargo) % 4) + bundle + b"\0" * (-len(bundle) % 4)
+    at = 24
+    for _ in range(app[1]):
+        at += 8 + int.from_bytes(app[at + 4:at + 8], "little")
+    image = bytearray(app[:at] + struct.pack("<II", 0, len(cargo)) + cargo)
+    image[1] += 1
+    image[23] = 1
+    return reseal(image + b"\0" * (16 - len(image) % 16) + b"\0" * 32)
+
+
+def uploaded(content, app, slot, sequence, at=0xE000):
+    """A flash in whose slot an app was stored by the system that runs, and that was selected."""
+    end = slot + -(-len(app) // SECTOR) * SECTOR
+    stored = content[:slot] + app.ljust(end - slot, b"\xff") + content[end:]
+    entries = otadata(sequence)[:SECTOR]
+    other = at + (SECTOR if stored[at:at + 4] != b"\xff" * 4 else 0)
+    return stored[:other] + entries + stored[other + SECTOR:]
 
 
 def big_bootloader(bootloader, change):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rehearses migrations between published systems, each to each other, from each slot in which the old one can run, and prints
 the table of docs/migrations.md: the window, and the way out that was taken where simulate named one; or what is missing.
+Then the same for layouts that put the running app in the way, each to what leaves it less and less room.
 
 usage: migration_matrix.py PROGRAM DEMO_IMAGES FIXTURES [--from TEXT] [--to TEXT] [--explore [EXPLORE_OPTION...]]
 """
@@ -119,8 +120,68 @@ class Shelf:
                  (0x10000, flash_dumps.reseal(build)))
         return old, self.of_parts(f"WLED {chip} {size >> 20} MB, larger slots", chip, size, parts, slots)
 
+    def layout(self, name, rows, size, slots):
+        """ESP-IDF's bootloader and an app of this size, in each of these slots a device of its own."""
+        places = {label: address for label, _, _, address, _ in rows}
+        parts = ((0x1000, self.idf_bootloader), (0x8000, flash_dumps.table(rows)[:0xC00]),
+                 (places[slots[0]], flash_dumps.tiny_app("1.0", size)))
+        selected = {0x10: flash_dumps.otadata(1), 0x11: flash_dumps.otadata(2), 0: b"\xff" * 0x2000}
+        return self.of_parts(name, "esp32", 4 << 20, parts, {
+            places[label]: (places[b"otadata"], selected[kind]) if b"otadata" in places else None
+            for label, _, kind, _, _ in rows if label in slots})
+
+    def layouts(self):
+        """Old systems, by the room that their app leaves."""
+        head = ((b"nvs", 1, 2, 0x9000, 0x4000), (b"otadata", 1, 0, 0xD000, 0x2000), (b"phy_init", 1, 1, 0xF000, 0x1000))
+        two = (*head, (b"ota_0", 0, 0x10, 0x10000, 0x1E0000), (b"ota_1", 0, 0x11, 0x1F0000, 0x1E0000),
+               (b"spiffs", 1, 0x82, 0x3D0000, 0x30000))
+        safeboot = (*head, (b"safeboot", 0, 0, 0x10000, 0xD0000), (b"app0", 0, 0x10, 0xE0000, 0x2D0000),
+                    (b"spiffs", 1, 0x82, 0x3B0000, 0x50000))
+        three = (*head, (b"factory", 0, 0, 0x10000, 0x100000), (b"ota_0", 0, 0x10, 0x110000, 0x100000),
+                 (b"ota_1", 0, 0x11, 0x210000, 0x100000), (b"storage", 1, 0x81, 0x310000, 0xF0000))
+        single = ((b"nvs", 1, 2, 0x9000, 0x6000), (b"phy_init", 1, 1, 0xF000, 0x1000))
+        tinyuf2 = (*head, (b"ota_0", 0, 0x10, 0x10000, 0x160000), (b"ota_1", 0, 0x11, 0x170000, 0x160000),
+                   (b"uf2", 0, 0, 0x2D0000, 0x40000), (b"user_fs", 1, 0x81, 0x310000, 0xF0000))
+        both = (b"ota_0", b"ota_1")
+        return (
+            self.layout("two slots, app of 1 MB", two, 0x100000, both),
+            self.layout("two slots, filled", two, 0x1E0000, both),
+            self.layout("factory as safeboot, one OTA slot, filled", safeboot, 0xC8000, (b"safeboot", b"app0")),
+            self.layout("one OTA slot beside a safeboot, filled", safeboot, 0x2C0000, (b"app0",)),
+            self.layout("factory and two slots, filled, FAT", three, 0xF8000, (b"factory", *both)),
+            self.layout("tinyuf2 as factory app, two slots, filled, FAT", tinyuf2, 0x15C000, both),
+            self.layout("single app of 1 MB", (*single, (b"factory", 0, 0, 0x10000, 0x100000)), 0xF8000, (b"factory",)),
+            self.layout("single app of 2 MB, SPIFFS", (*single, (b"factory", 0, 0, 0x10000, 0x200000),
+                                                      (b"spiffs", 1, 0x82, 0x210000, 0x1F0000)), 0x1F8000, (b"factory",)),
+            self.layout("single app in nearly all of the flash", (*single, (b"factory", 0, 0, 0x10000, 0x3F0000)), 0x3C0000,
+                        (b"factory",)),
+        )
+
+    def targets(self):
+        """New systems, which leave the old app less and less room."""
+        data = ((b"nvs", 1, 2, 0x9000, 0x6000), (b"phy_init", 1, 1, 0xF000, 0x1000))
+
+        def target(name, app, factory, *files):
+            rows = (*data, (b"factory", 0, 0, 0x10000, factory), *files)
+            parts = [(0x1000, self.idf_bootloader), (0x8000, flash_dumps.table(rows)[:0xC00]),
+                     (0x10000, flash_dumps.tiny_app("2.0", app))]
+            parts += [(address, (flash_dumps.in_use(9) * 512)[:size]) for _, _, _, address, size in files]
+            return self.of_parts(name, "esp32", 4 << 20, parts, {0x10000: None})
+
+        return (
+            target("an app of 1 MB", 0x100000, 0x100000),
+            target("an app of 2 MB", 0x200000, 0x200000),
+            target("an app of 3 MB", 0x300000, 0x300000),
+            target("1 MB, and files in 2 MB", 0x100000, 0x100000, (b"spiffs", 1, 0x82, 0x200000, 0x200000)),
+        )
+
     def families(self):
-        """Systems of one chip: each is migrated to each other of its family."""
+        """Systems of one chip: each of the first is migrated to each of the second."""
+        yield self.layouts(), self.targets()
+        for family in self.published_families():
+            yield family, family
+
+    def published_families(self):
         yield self.esp32()
         yield self.esp32c3()
         yield self.wled_s("esp32s2", 0x1000, ("bootloader_s2.bin", "partitions_s2_4m.bin", "WLED_0.14.4_ESP32-S2.bin"), 4 << 20)
@@ -241,9 +302,9 @@ class Matrix:
                 text += " " + self.fail(f"{len(failures)} failures: {failures[0]['reason']}")
         return text
 
-    def print_family(self, family):
-        old = [(system, slot) for system in family for slot in system.slots if self.options.old in system.name]
-        new = [system for system in family if self.options.new in system.name]
+    def print_family(self, olds, news):
+        old = [(system, slot) for system in olds for slot in system.slots if self.options.old in system.name]
+        new = [system for system in news if self.options.new in system.name]
         if not old or not new:
             return
         print(f"| from, at | {' | '.join(system.name for system in new)} |")
@@ -271,8 +332,8 @@ def main():
         options.explore = ["--sample", "40", "--torn", "2", "--cuts", "2"]
     with tempfile.TemporaryDirectory() as folder:
         matrix = Matrix(options, folder)
-        for family in Shelf(options.demo_images, options.fixtures, folder).families():
-            matrix.print_family(family)
+        for olds, news in Shelf(options.demo_images, options.fixtures, folder).families():
+            matrix.print_family(olds, news)
     for number, text in enumerate(matrix.notes, 1):
         print(f"{number}. {text}")
     print(f"\n{matrix.done} migrations go through, {matrix.refused} are refused, {matrix.failures} failures")

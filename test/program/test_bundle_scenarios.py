@@ -302,6 +302,31 @@ class DataLost(BundleTest):
         self.assertEqual(self.lost(flash, erased), {"spiffs": (2, 1)})
         self.assertIn("pack --keep spiffs", run("diff", erased, flash).stdout)
 
+    def test_what_is_given_up_may_go(self):
+        """Though the new system leaves it alone."""
+        content = bytearray(flash_dumps.wled(FIXTURES))
+        content[0x310000:0x312000] = flash_dumps.in_use(8)
+        flash = self.write("used.bin", bytes(content))
+        for place in ("spiffs", "0x310000+0x1000"):
+            given = self.pack("given.srb", "--manifest", FIXTURES / "esphome/manifest.json", "--keep", "nvs", "--give-up", place)
+            for told in (self.run_json(0, "diff", given, flash), self.simulate(0, flash, "--bundle", given)[0]):
+                self.assertEqual([(partition["label"], partition["given_up"]) for partition in told["data_lost"]],
+                                 [("spiffs", True)])
+            self.assertIn("lost from the first moment on", " ".join(run("diff", given, flash).stdout.split()))
+
+    def test_pack_tells_with_the_dump_at_hand(self):
+        flash = self.write("used.bin", flash_dumps.wled(FIXTURES))
+        words = ("pack", "-o", self.dir / "told.srb", "--manifest", FIXTURES / "esphome/manifest.json", "--old-layout")
+        result = run(*words, flash)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("warning: data is lost: nvs: 3 of 3 sectors", result.stderr)
+        self.assertNotIn("data is lost", run(*words, flash, "--keep", "nvs").stderr)
+        table = self.write("table.bin", flash_dumps.wled(FIXTURES)[0x8000:0x8C00])
+        self.assertNotIn("data is lost", run(*words, table).stderr)
+        (self.dir / "told.srb").unlink()
+        self.assertEqual(run(*words, self.write("none.bin", b"no table" * 999)).returncode, 3)
+        self.assertFalse((self.dir / "told.srb").exists())
+
 
 class NewAppStarts(BundleTest):
     """If a bundle brings an app, that one starts when all is done, whatever is in otadata; or nothing is touched."""

@@ -48,6 +48,12 @@ def story(page):
                 if "keygen" in block and "curl" in block)
 
 
+def upload_story():
+    """The block of README that ends with one upload, and needs no key."""
+    return next(block.splitlines() for block in re.findall(r"^```sh\n(.*?)^```", read("README.md"), re.M | re.S)
+                if "courier" in block)
+
+
 def dump():
     """WLED in its first slot, as a web installer leaves it once it has started."""
     content = bytearray(flash_dumps.wled(FIXTURES))
@@ -73,7 +79,7 @@ class Folder(unittest.TestCase):
 
 class Commands(Folder):
     def test_each_is_followed_by_some_test(self):
-        followed = {*story("README.md"), "./scripts/demo", "./scripts/test",
+        followed = {*story("README.md"), *upload_story(), "./scripts/demo", "./scripts/test",
                     "self-reflasher keygen -o key.pem --public main/public_key.pem"}
         for page in PAGES:
             for command in commands(page):
@@ -128,7 +134,19 @@ class Story(Folder):
         manifest = re.search(r"A second run downloads the manifest, ([\d,]+) bytes", page)[1]
         self.assertIn(f"planned      {manifest} bytes", again)
         self.serve(serve)
-        self.upload(upload)
+        (self.dir / "build").mkdir()
+        (self.dir / "build/bundle_example.bin").write_bytes(flash_dumps.tiny_app("1"))
+        self.upload(upload, flash_dumps.tiny_app("1"))
+
+    def test_one_upload(self):
+        pack, courier, simulate, upload = upload_story()
+        (self.dir / "courier.bin").write_bytes(flash_dumps.carrier())
+        self.follow(pack)
+        self.assertIn("app1 at 0x190000", self.follow(courier))
+        shown = self.follow(simulate)
+        self.assertRegex(shown, r"result +done\n")
+        self.assertRegex(shown, r"downloaded +0 bytes")
+        self.upload(upload, (self.dir / "upload.bin").read_bytes())
 
     def serve(self, command):
         """The server hands out the bundle under the example's URL."""
@@ -149,8 +167,8 @@ class Story(Folder):
             finally:
                 server.terminate()
 
-    def upload(self, command):
-        """The device is a proxy that takes what curl sends."""
+    def upload(self, command, content):
+        """The device is a proxy that takes what curl sends: a file with this content."""
         seen = []
 
         class Device(http.server.BaseHTTPRequestHandler):
@@ -162,15 +180,14 @@ class Story(Folder):
 
             def log_message(self, *_):  # pylint: disable=arguments-differ
                 pass
-        (self.dir / "build").mkdir()
-        (self.dir / "build/bundle_example.bin").write_bytes(flash_dumps.tiny_app("1"))
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Device) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             self.follow(command, http_proxy=f"http://127.0.0.1:{server.server_port}")
             server.shutdown()
         self.assertEqual([path for path, _ in seen], ["http://wled.local/update"])
-        self.assertIn(b'name="update"; filename="bundle_example.bin"', seen[0][1])
-        self.assertIn(flash_dumps.tiny_app("1"), seen[0][1])
+        name = re.search(r'@(?:[^"]*/)?([\w.]+)"', command)[1]
+        self.assertIn(f'name="update"; filename="{name}"'.encode(), seen[0][1])
+        self.assertIn(content, seen[0][1])
 
 
 class Esptool(Folder):

@@ -74,6 +74,7 @@ class MannersTest(unittest.TestCase):
         self.key = self.copy("key.pem")
         self.public = self.copy("public.pem")
         self.mcuboot = self.copy("mcuboot.bin")
+        self.app = self.write("courier.bin", flash_dumps.carrier())
 
     def copy(self, name, to=None):
         shutil.copy(self.shared / name, self.dir / (to or name))
@@ -107,6 +108,10 @@ class MannersTest(unittest.TestCase):
              (self.flash, self.bundle, self.public)),
             ("pack", ("pack", "--chip", "esp32", "--skip-check", "app", "0x1000", self.mcuboot, "--sign", self.key, "-o",
                       "OUT"), (self.mcuboot, self.key)),
+            ("courier", ("courier", "--app", self.app, "--bundle", self.bundle, "--public-key", self.public, "-o", "OUT"),
+             (self.app, self.bundle, self.public)),
+            ("courier --flash", ("courier", "--app", self.app, "--bundle", self.bundle, "--flash", self.flash, "-o", "OUT"),
+             (self.flash,)),
             ("extract", ("extract", self.bundle, "--base", self.flash, "-o", "OUT"), (self.bundle, self.flash)),
             ("sign --out", ("sign", self.bundle, "--key", self.key, "-o", "OUT"), (self.key,)),
             ("sign --digest-out", ("sign", self.bundle, "--digest-out", "OUT"), (self.bundle,)),
@@ -448,7 +453,8 @@ class Keys(MannersTest):
 
     def test_ignored_by_git(self):
         """What the READMEs of the examples put into their folders is not committed by accident."""
-        names = {"bundle_example": ("key.pem", "main/public_key.pem", "system.srb", "dump.bin", "build/x", "sdkconfig"),
+        names = {"courier": ("upload.bin", "settings.json", "system.srb", "dump.bin", "build/x", "build-by-url/x", "sdkconfig"),
+                 "bundle_example": ("key.pem", "main/public_key.pem", "system.srb", "dump.bin", "build/x", "sdkconfig"),
                  "boot_swap_embedded_example": ("main/app_upd.merged.bin", "mcuboot.bin", "app_upd.bin", "build/x"),
                  "boot_swap_download_example": ("mcuboot.bin", "app_upd.bin", "managed_components/x", "dependencies.lock")}
         for path in (ROOT / "examples").iterdir():
@@ -479,16 +485,18 @@ class Statuses(MannersTest):
     def commands(self, flash="dump.bin", bundle="system.srb", key="key.pem", public="public.pem", image="mcuboot.bin"):
         """Each command, with each kind of file that it takes in its place."""
         apply = ("-f", flash, "--bundle", bundle, "--public-key", public)
+        carry = ("courier", "--app", "courier.bin", "-o", "out", "--bundle", bundle)
         return {
             "flash": (("boot", flash), ("simulate", *apply), ("explore", *apply, "--sample", "1"), ("diff", bundle, flash),
-                      ("extract", bundle, "--base", flash, "-o", "out")),
+                      ("extract", bundle, "--base", flash, "-o", "out"), (*carry, "-f", flash),
+                      ("simulate", "-f", flash, "--upload", "courier.bin")),
             "bundle": (("diff", bundle, flash), ("extract", bundle, "-o", "out"), ("sign", bundle, "--key", key),
                        ("sign", bundle, "--digest-out", "out"), ("verify", bundle, "--public-key", public),
-                       ("simulate", *apply), ("explore", *apply, "--sample", "1")),
+                       ("simulate", *apply), ("explore", *apply, "--sample", "1"), carry),
             "key": (("sign", bundle, "--key", key), ("key", key),
                     ("pack", "-c", "esp32", "--skip-check", "app", "0x1000", image, "-o", "out", "--sign", key)),
-            "public": (("verify", bundle, "--public-key", public), ("simulate", *apply), ("explore", *apply), ("key", public)),
-            "image": (("inspect", image), ("pack", "-c", "esp32", "0x1000", image, "-o", "out"),
+            "public": (("verify", bundle, "--public-key", public), (*carry, "--public-key", public), ("simulate", *apply), ("explore", *apply), ("key", public)),
+            "image": (("inspect", image), ("courier", "--app", image, "-o", "out", "--bundle", bundle), ("pack", "-c", "esp32", "0x1000", image, "-o", "out"),
                       ("simulate", "-f", flash, "0x1000", image), ("explore", "-f", flash, "0x1000", image)),
         }
 
@@ -511,7 +519,8 @@ class Statuses(MannersTest):
         for name in ("elf", "gz", "key.pem"):
             for role in ("flash", "bundle"):
                 self.assert_all(3, f"{role} {name}", self.commands(**{role: name})[role])
-        self.assert_all(3, "inspect", [("inspect", "elf"), ("inspect", "gz"), ("inspect", "key.pem")])
+        self.assert_all(3, "inspect", [("inspect", "key.pem")])
+        self.assert_all(0, "inspect tells what it is", [("inspect", "elf"), ("inspect", "gz")])
 
     def test_bundles_that_are_damaged(self):
         content = bytearray(self.bundle.read_bytes())
@@ -599,12 +608,18 @@ class Words(MannersTest):
                  ("cert.pem", self.key.read_bytes(), "PEM"), ("page.bin", b"<!DOCTYPE html><p>404", "HTML"))
         for name, content, word in kinds:
             path = self.write(name, content)
-            for arguments in (("inspect", path), ("boot", path), ("simulate", "-f", path, "0", path),
+            described = name in ("app.elf", "app.gz", "app.uf2")  # inspect is asked what a file is, and can tell
+            if described:
+                result = run("inspect", path)
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+                self.assertIn(word, " ".join(result.stdout.split()))
+            for arguments in (*(() if described else (("inspect", path),)), ("boot", path), ("simulate", "-f", path, "0", path),
                               ("diff", path, self.flash), ("verify", path, "--public-key", self.public),
                               ("simulate", "-f", self.flash, "--bundle", path, "--public-key", self.public)):
                 with self.subTest(file=name, command=arguments[0]):
                     self.assert_fails(3, [name, word], *arguments)
-            self.assert_fails(1, [name, word, "--skip-check place"], "pack", "-c", "esp32", "-o", self.dir / "out", "0x1000", path)
+            refused = (3, [name, "UF2"]) if name == "app.uf2" else (1, [name, word, "--skip-check place"])  # pack reads UF2
+            self.assert_fails(*refused, "pack", "-c", "esp32", "-o", self.dir / "out", "0x1000", path)
             self.assert_fails(1, ["warning", name, word], "simulate", "-f", self.flash, "0x1000", path)
         self.assert_fails(3, ["is a bundle", "simulate --bundle"], "boot", self.bundle)
         self.assert_fails(3, ["read-flash"], "boot", self.mcuboot)

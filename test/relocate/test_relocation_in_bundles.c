@@ -634,6 +634,30 @@ static void temporary_table_with_otadata_may_be_cut(void **state)
     close_chip();
 }
 
+/* The partition of another app, which is no OTA slot, with nothing in it: a copy that was cut short goes on there. */
+static void blank_place_of_another_app_is_room(void **state)
+{
+    (void)state;
+    const small_layout_t layout = {.slots = 1, .sequences = {1, 0}};
+    sr_partition_table_entry_t entries[8];
+    open_chip(&layout, SLOT(0));
+    const unsigned count = small_table(&layout, entries);
+    entries[count] = (sr_partition_table_entry_t){
+        SR_PARTITION_TYPE_APP, SR_PARTITION_APP_FACTORY, ROOM, SMALL_SLOT_SIZE, 0, "factory"};
+    small_put_table(nor_flash_bytes(flash), entries, count + 1);
+    new_table[SECTOR - 1] = 0; /* Past its end. */
+    want_table();
+    want_otadata(0);
+    want_app(SLOT(0));
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
+    const esp_self_reflasher_plan_t plan = plan_at(SLOT(0));
+    assert_int_equal(plan.relocate_to, ROOM);
+    explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
+                        plan.relocation_ms_maximum + plan.window_ms_maximum);
+    memset(nor_flash_bytes(flash) + ROOM + 2 * SECTOR, 0, SECTOR);
+    expect_refusal(SLOT(0), "no OTA slot takes");
+}
+
 /* Slot 1 has 128 KiB, of which the target wants the first half: the rest takes the app, whatever it holds. */
 static void slot_under_the_new_place_is_cut_short(void **state)
 {
@@ -1221,6 +1245,7 @@ int main(void)
         TEST(app_moves_by_a_temporary_table),
         TEST(temporary_table_may_be_cut),
         TEST(temporary_table_with_otadata_may_be_cut),
+        TEST(blank_place_of_another_app_is_room),
         TEST(slot_under_the_new_place_is_cut_short),
         TEST(what_shall_be_blank_is_room),
         TEST(temporary_table_needs_room_and_leave),

@@ -270,6 +270,49 @@ static void a_new_table_alone_has_the_shortest_window(void **state)
     explore_result_free(&result);
 }
 
+/** Where the entry with the MD5 starts. */
+static uint32_t md5_entry(void)
+{
+    uint32_t at = TABLE;
+    while (world.wanted[at] != 0xEB) {
+        at += SR_PARTITION_ENTRY_SIZE;
+    }
+    return at;
+}
+
+static void table_with_its_md5_last(void)
+{
+    const uint8_t *now = nor_flash_view(sim_chip()->flash);
+    const uint32_t md5 = md5_entry();
+    if (memcmp(now + TABLE, world.wanted + TABLE, SR_SECTOR_SIZE) != 0) {
+        must(esp_flash_erase_region(NULL, TABLE, SR_SECTOR_SIZE));
+        must(esp_flash_write(NULL, world.wanted + TABLE, TABLE, md5 - TABLE));
+        must(esp_flash_write(NULL, world.wanted + md5, md5, SR_PARTITION_ENTRY_SIZE));
+        esp_restart();
+    }
+}
+
+/** Bootloaders start the app then, and the app's ESP-IDF finds no partition. */
+static void a_table_without_its_md5_counts_as_one_that_does_not_boot(void **state)
+{
+    (void)state;
+    explore_result_t result;
+    put_table(world.wanted, "other");
+    explore(table_with_its_md5_last, &result);
+    assert_no_failure(&result);
+    bool found = false;
+    for (uint32_t i = 0; i < result.state_count; i++) {
+        const explore_state_t *loss = &result.states[i];
+        if (loss->loss.operation == 2 && loss->loss.when == NOR_POWER_LOSS_BEFORE) {
+            assert_int_equal(loss->outcome, EXPLORE_DOES_NOT_BOOT);
+            assert_non_null(strstr(loss->reason, "MD5"));
+            found = true;
+        }
+    }
+    assert_true(found);
+    explore_result_free(&result);
+}
+
 static void bootloader_alone(void)
 {
     restart_if(put(BOOTLOADER, TABLE - BOOTLOADER));
@@ -745,6 +788,7 @@ int main(void)
         cmocka_unit_test(a_buffer_is_given_out_again_only_by_its_process),
         EXPLORE_TEST(a_new_app_alone_has_no_window),
         EXPLORE_TEST(a_new_table_alone_has_the_shortest_window),
+        EXPLORE_TEST(a_table_without_its_md5_counts_as_one_that_does_not_boot),
         EXPLORE_TEST(a_new_bootloader_alone_boots_outside_its_window),
         EXPLORE_TEST(the_shortest_window_has_only_sectors_of_both_bootloaders),
         EXPLORE_TEST(a_whole_system_in_order_converges),

@@ -7,6 +7,7 @@
 #include "format/sr_region.h"
 #include "tool/base/chip_names.h"
 #include "tool/base/command.h"
+#include "tool/base/content_kind.h"
 #include "tool/base/image_file.h"
 #include "tool/base/number.h"
 
@@ -153,12 +154,6 @@ static bool is_table(const uint8_t *flash, uint32_t size, uint32_t offset)
     return false;
 }
 
-bool chip_has_table(const uint8_t *flash, uint32_t size, uint32_t offset)
-{
-    return sr_region_fits((sr_region_t){offset, SR_PARTITION_ENTRY_SIZE}, size) &&
-           sr_bytes_get_le16(flash + offset) == SR_PARTITION_ENTRY_MAGIC;
-}
-
 /** The next place of an intact table from @p at on, of which @p but is left out; 0: there are no more. */
 static uint32_t next_table(const uint8_t *flash, uint32_t size, uint32_t at, uint32_t but)
 {
@@ -172,7 +167,7 @@ static uint32_t next_table(const uint8_t *flash, uint32_t size, uint32_t at, uin
 
 uint32_t chip_find_table(const uint8_t *flash, uint32_t size)
 {
-    if (chip_has_table(flash, size, SR_PARTITION_TABLE_OFFSET)) {
+    if (content_kind_has_table(flash, size, SR_PARTITION_TABLE_OFFSET)) {
         return SR_PARTITION_TABLE_OFFSET;
     }
     const uint32_t found = next_table(flash, size, SR_PARTITION_TABLE_OFFSET, 0);

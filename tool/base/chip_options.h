@@ -24,9 +24,6 @@ uint32_t chip_parse_table_place(const char *argument, struct argp_state *state);
  */
 int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size);
 
-/** True if the first entry of a partition table lies at this offset, be the rest of it intact or not. */
-bool chip_has_table(const uint8_t *flash, uint32_t size, uint32_t offset);
-
 /**
  * Where the partition table of a flash is: at 0x8000, or, if there is none, at the only place from there to 0x40000
  * with an intact one that has an app. The bootloader was built with that offset, and no file tells it for certain.

@@ -41,6 +41,7 @@ extern const command_t command_boot;
 extern const command_t command_simulate;
 extern const command_t command_explore;
 extern const command_t command_pack;
+extern const command_t command_courier;
 extern const command_t command_keygen;
 extern const command_t command_key;
 extern const command_t command_sign;

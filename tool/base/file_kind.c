@@ -3,6 +3,7 @@
 
 #include "format/sr_bundle.h"
 #include "tool/base/command.h"
+#include "tool/base/content_kind.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -14,10 +15,6 @@ static const struct {
     size_t length;
     const char *what;
 } kinds[] = {
-    {"\x7f"
-     "ELF",
-     4, "is an ELF file, which no chip boots: esptool elf2image makes an image of it"},
-    {"\x1f\x8b", 2, UNPACK " (gzip -d)"},
     {"PK\x03\x04", 4, UNPACK " (unzip)"},
     {"\xfd"
      "7zXZ",
@@ -25,7 +22,6 @@ static const struct {
     {"BZh", 3, UNPACK " (bzip2 -d)"},
     {"\x28\xb5\x2f\xfd", 4, UNPACK " (zstd -d)"},
     {"-----BEGIN ", 11, "is PEM, a key or certificate, and no image"},
-    {"UF2\n", 4, "is UF2: take the .bin file of the same build"},
     {":020000", 7, "is Intel HEX: objcopy -I ihex -O binary makes an image of it"},
     {":10", 3, "is Intel HEX: objcopy -I ihex -O binary makes an image of it"},
     {"<!DOCTYPE", 9, "is a page of HTML: the download went wrong"},
@@ -43,6 +39,11 @@ const char *file_kind_mistaken(const image_file_t *file)
         if (file->size >= kinds[i].length && memcmp(file->bytes, kinds[i].magic, kinds[i].length) == 0) {
             return kinds[i].what;
         }
+    }
+    content_t content;
+    content_kind_find(file->bytes, file->size, NULL, SR_PARTITION_TABLE_OFFSET, &content);
+    if (content_kind_mistaken(content.kind) != NULL) {
+        return content_kind_mistaken(content.kind);
     }
     if (is_bundle(file)) {
         return "is a bundle: inspect, extract and simulate --bundle take it";

@@ -95,7 +95,10 @@ void terminal_clip(const char *text, unsigned columns)
         loss = used == columns - width ? at : loss;
     }
     const bool whole = text[at] == '\0';
-    printf("%.*s%s", (int)(whole ? at : loss), text, whole ? "" : ellipsis);
+    char *shown = strndup(text, whole ? at : loss);
+    fputs(shown != NULL ? utf8_tame(shown) : "", stdout);
+    fputs(whole ? "" : ellipsis, stdout);
+    free(shown);
 }
 
 void terminal_print(terminal_style_t style, const char *text)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/base/utf8.h"
 
-#include <stdbool.h>
+#include <string.h>
 
 size_t utf8_decode(const char *text, uint32_t *code)
 {
@@ -22,6 +22,28 @@ size_t utf8_decode(const char *text, uint32_t *code)
     }
     const bool surrogate = *code >= 0xD800 && *code < 0xE000;
     return *code >= smallest[length] && *code <= 0x10FFFF && !surrogate ? length : 0;
+}
+
+bool utf8_is_visible(uint32_t code)
+{
+    const bool control = code < 0x20 || (code >= 0x7F && code < 0xA0);
+    const bool mark = code == 0x061C || (code >= 0x200B && code <= 0x200F) || (code >= 0x2028 && code <= 0x202E) ||
+                      (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF || (code & 0xFFFE) == 0xFFFE;
+    return !control && !mark;
+}
+
+char *utf8_tame(char *text)
+{
+    for (char *at = text; *at != '\0';) {
+        uint32_t code = 0;
+        const size_t decoded = utf8_decode(at, &code);
+        const size_t length = decoded != 0 ? decoded : 1;
+        if (decoded == 0 || !utf8_is_visible(code)) {
+            memset(at, '?', length);
+        }
+        at += length;
+    }
+    return text;
 }
 
 void utf8_write(FILE *out, const char *text)

@@ -35,8 +35,7 @@ typedef struct diff {
     moves_t moves;
     work_t all;
     bool installed; /**< The bundle is installed: what the new system owns is not compared. */
-    sr_partition_table_t old_table;
-    data_losses_t losses; /**< Of data in old_table's partitions. */
+    data_losses_t losses;
     prospect_t prospect;
 } diff_t;
 
@@ -286,23 +285,6 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
     print_moves(bundle, diff);
 }
 
-/** What of the old system's data is gone then. */
-static void find_losses(const bundle_file_t *bundle, const image_file_t *flash, const image_file_t *after, diff_t *diff)
-{
-    const uint32_t old_table = chip_find_table(flash->bytes, flash->size);
-    const uint32_t new_table = bundle->bundle.partition_table_offset;
-    sr_partition_table_t fresh = {0};
-    chip_read_table(flash->bytes, flash->size, old_table, &diff->old_table);
-    if (new_table != SR_BUNDLE_NO_TABLE) {
-        chip_read_table(after->bytes, after->size, new_table, &fresh);
-    }
-    const data_loss_side_t before_side = {flash->bytes, flash->size, &diff->old_table};
-    const data_loss_side_t after_side = {after->bytes, after->size, &fresh};
-    if (!diff->installed) {
-        data_losses_find(&before_side, &after_side, &diff->losses);
-    }
-}
-
 /** Applies the bundle to a copy. @return STATUS_OK, or the status after complaining of what the chip would refuse. */
 static int look_ahead(const bundle_file_t *bundle, const image_file_t *flash, diff_t *diff)
 {
@@ -311,8 +293,8 @@ static int look_ahead(const bundle_file_t *bundle, const image_file_t *flash, di
     if (status == STATUS_OK && bundle->bundle.move_count != 0) {
         compare_moves(&bundle->bundle, flash->bytes, after.bytes, diff);
     }
-    if (status == STATUS_OK) {
-        find_losses(bundle, flash, &after, diff);
+    if (status == STATUS_OK && !diff->installed) {
+        data_losses_of_bundle(&bundle->bundle, flash, &after, &diff->losses);
     }
     image_file_free(&after);
     return status;

@@ -116,28 +116,6 @@ static unsigned bundle_regions(const migration_input_t *input, sr_region_t *regi
     return (unsigned)bundle.region_count + bundle.move_count;
 }
 
-/** What the bundle gives up, by the table of the old system. @return how many regions. */
-static unsigned given_up_regions(const migration_input_t *input, sr_region_t regions[SR_BUNDLE_MAX_GIVEN_UP])
-{
-    sr_bundle_t bundle;
-    sr_partition_table_t table;
-    unsigned count = 0;
-    if (!migration_bundle_manifest(input, &bundle)) {
-        return 0;
-    }
-    chip_read_table(input->flash.bytes, input->flash.size, input->migration.chip.partition_table, &table);
-    for (uint32_t i = 0; i < bundle.given_up_count; i++) {
-        const sr_bundle_given_up_t given_up = sr_bundle_given_up(&bundle, i);
-        const sr_partition_table_entry_t *entry = sr_partition_table_find_label(&table, given_up.label);
-        if (given_up.label[0] == '\0') {
-            regions[count++] = given_up.place;
-        } else if (entry != NULL) {
-            regions[count++] = (sr_region_t){entry->address, entry->size};
-        }
-    }
-    return count;
-}
-
 static unsigned step_regions(const migration_t *migration, sr_region_t *regions)
 {
     for (size_t i = 0; i < migration->step_count; i++) {
@@ -236,15 +214,20 @@ static int check_new_app(const migration_input_t *input, const explore_result_t 
 static int explore(const explore_arguments_t *arguments, const migration_input_t *input)
 {
     const migration_t *migration = &input->migration;
+    if (migration->carries && migration->bundle->embedded.region_size == 0) {
+        return complain(STATUS_BAD_INPUT, "%s: carries no bundle, and explore would have it fetched thousands of times",
+                        arguments->migration.upload_path);
+    }
     sr_region_t *regions =
         calloc(migration->step_count + SR_BUNDLE_MAX_REGIONS + SR_BUNDLE_MAX_MOVES, sizeof(*regions));
     if (regions == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", input->flash.path);
     }
-    sr_region_t given_up[SR_BUNDLE_MAX_GIVEN_UP];
+    given_up_t given_up;
+    migration_given_up(input, &given_up);
     const explore_config_t config = {
-        .given_up = given_up,
-        .given_up_count = given_up_regions(input, given_up),
+        .given_up = given_up.regions,
+        .given_up_count = given_up.count,
         .chip = migration->chip,
         .flash = input->flash.bytes,
         .size = input->flash.size,

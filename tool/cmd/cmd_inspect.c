@@ -6,6 +6,8 @@
 #include "tool/base/terminal.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/bundle_report.h"
+#include "tool/report/cargo_report.h"
+#include "tool/report/content_report.h"
 #include "tool/report/contents_report.h"
 
 enum { KEY_OFFSET = 0x200 };
@@ -62,6 +64,67 @@ static int show_bundle(const image_file_t *file, bool json)
     return status;
 }
 
+/** Of an app alone, the bundle that it carries is shown, too. */
+static int show_cargo(const contents_t *contents, const char *path)
+{
+    if (contents->kind != CONTENTS_APP || contents->app_count == 0 || contents->apps[0].checksum == CHECK_UNKNOWN) {
+        return STATUS_OK;
+    }
+    const esp_image_info_t *app = &contents->apps[0];
+    const cargo_info_t cargo = cargo_info(contents->bytes + app->address, app->image.length, &app->image);
+    return cargo_report_print_bundle(&cargo, path);
+}
+
+static bool is_to_be_described(const content_t *content)
+{
+    return content->facts[0] != '\0' || content_kind_mistaken(content->kind) != NULL;
+}
+
+/** What has no images in it: data, or another kind of file. @param file Is freed. */
+static int show_described(image_file_t *file, const content_t *content, bool json)
+{
+    if (json) {
+        json_print(content_report_json(content, file));
+    } else {
+        terminal_setup();
+        content_report_print(content, file);
+    }
+    image_file_free(file);
+    return STATUS_OK;
+}
+
+static int show_contents(image_file_t *file, const content_t *content, const inspect_arguments_t *arguments)
+{
+    contents_t *contents = contents_of_file(file, content, &arguments->chip);
+    image_file_free(file);
+    if (contents == NULL) {
+        return STATUS_BAD_INPUT;
+    }
+    int status = chip_settle(&contents->chip, contents->bytes, contents->size);
+    if (status == STATUS_OK && arguments->json) {
+        json_print(contents_report_json(contents, arguments->path));
+    } else if (status == STATUS_OK) {
+        terminal_setup();
+        contents_report_print(contents, arguments->path);
+        status = show_cargo(contents, arguments->path);
+    }
+    contents_free(contents);
+    return status;
+}
+
+/** @param file Is freed. */
+static int show_file(image_file_t *file, const inspect_arguments_t *arguments)
+{
+    content_t content = {.kind = CONTENT_KIND_MERGED, .base = arguments->offset};
+    if (!arguments->has_offset) {
+        const uint32_t table = arguments->chip.partition_table;
+        content_kind_find(file->bytes, file->size, arguments->chip.chip, table != 0 ? table : SR_PARTITION_TABLE_OFFSET,
+                          &content);
+    }
+    return is_to_be_described(&content) ? show_described(file, &content, arguments->json)
+                                        : show_contents(file, &content, arguments);
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -75,7 +138,7 @@ static int run(int argc, char **argv)
         .parser = parse_option,
         .args_doc = "FILE",
         .doc = "Shows what is in FILE: a whole flash, a merged image, a bootloader, an app, an MCUboot image, a "
-               "partition table or a bundle.",
+               "partition table or a bundle; and tells otadata, NVS, file systems, ELF, UF2 and gzip files.",
         .children = children,
     };
     inspect_arguments_t arguments = {0};
@@ -90,24 +153,7 @@ static int run(int argc, char **argv)
     if (bundle_file_has_magic(&file)) {
         return show_bundle(&file, arguments.json);
     }
-    contents_t *contents = contents_of_file(&file, arguments.has_offset ? &arguments.offset : NULL, &arguments.chip);
-    image_file_free(&file);
-    if (contents == NULL) {
-        return STATUS_BAD_INPUT;
-    }
-    status = chip_settle(&contents->chip, contents->bytes, contents->size);
-    if (status != STATUS_OK) {
-        contents_free(contents);
-        return status;
-    }
-    if (arguments.json) {
-        json_print(contents_report_json(contents, arguments.path));
-    } else {
-        terminal_setup();
-        contents_report_print(contents, arguments.path);
-    }
-    contents_free(contents);
-    return STATUS_OK;
+    return show_file(&file, &arguments);
 }
 
 const command_t command_inspect = {"inspect", "what is in an image, a whole flash or a bundle", run};

@@ -9,6 +9,7 @@
 #include "tool/base/output_file.h"
 #include "tool/base/terminal.h"
 #include "tool/pack/inputs.h"
+#include "tool/pack/moves.h"
 #include "tool/pack/pack_given_up.h"
 #include "tool/pack/pack_initial.h"
 #include "tool/pack/pack_moves.h"
@@ -16,6 +17,7 @@
 #include "tool/pack/pack_result.h"
 #include "tool/pack/placement.h"
 #include "tool/report/bundle_report.h"
+#include "tool/report/data_loss.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -125,11 +127,6 @@ static void check_arguments(const pack_arguments_t *arguments, struct argp_state
     }
     if (arguments->word_count == 0) {
         argp_error(state, "nothing to pack: no input given");
-    }
-    if (arguments->old_path != NULL && !has_word(arguments, KEY_MOVE) && !has_word(arguments, KEY_GIVE_UP)) {
-        argp_error(state,
-                   "--old-layout says where data moves from and what is given up, but there is neither --move nor "
-                   "--give-up");
     }
     if (arguments->fix_offsets && !has_word(arguments, KEY_MANIFEST)) {
         argp_error(state, "--fix-offsets is about a manifest, but there is no --manifest");
@@ -255,7 +252,7 @@ static const struct argp_option options[] = {
     {"old-layout", KEY_OLD_LAYOUT, "FILE", 0,
      "Dump of the old flash, or its partition table: check that what moves is there and fits, and that what is given "
      "up is "
-     "there",
+     "there; with a dump, tell what data is lost",
      3},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0,
      "Place of the partition table afterwards, or 'none'; default: 0x8000, and none for MCUboot", 3},
@@ -597,6 +594,22 @@ static int report(const pack_arguments_t *arguments, const image_file_t *file)
         terminal_setup();
         status = bundle_report_print(&bundle);
     }
+    if (status == STATUS_OK && arguments->old_path != NULL) {
+        data_losses_warn(&bundle, arguments->old_path);
+    }
+    return status;
+}
+
+/** What --old-layout names has a partition table. */
+static int check_old_layout(const pack_arguments_t *arguments)
+{
+    image_file_t old;
+    sr_partition_table_t table;
+    int status = arguments->old_path != NULL ? image_file_load(arguments->old_path, &old) : STATUS_OK;
+    if (arguments->old_path != NULL && status == STATUS_OK) {
+        status = moves_read_table(&old, &table);
+        image_file_free(&old);
+    }
     return status;
 }
 
@@ -638,6 +651,9 @@ static int run(int argc, char **argv)
     int status = read_inputs(&arguments, &inputs);
     if (status == STATUS_OK) {
         status = output_file_check(arguments.out_path);
+    }
+    if (status == STATUS_OK) {
+        status = check_old_layout(&arguments);
     }
     if (status == STATUS_OK) {
         status = lay_out(&arguments, &inputs, &layout, &result, &moves);

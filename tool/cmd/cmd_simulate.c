@@ -147,12 +147,13 @@ static int write_html(const simulate_arguments_t *arguments, const simulate_repo
     return status;
 }
 
-/** @return NULL if it was not refused for want of room, or without memory; room_free() is due. */
+/** What an app carries is as it was made. @return NULL if it was not refused for want of room, or without memory;
+ * room_free() is due. */
 static room_t *find_room(const simulate_arguments_t *arguments, const migration_input_t *input,
                          const migration_result_t *result)
 {
-    if (input->migration.bundle == NULL || result->error != ESP_ERR_SELF_REFLASHER_REFUSED ||
-        !room_is_short(&result->plan)) {
+    if (input->migration.bundle == NULL || input->migration.carries ||
+        result->error != ESP_ERR_SELF_REFLASHER_REFUSED || !room_is_short(&result->plan)) {
         return NULL;
     }
     sr_bundle_t bundle;
@@ -177,6 +178,7 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
         .before = contents_of_flash(flash->bytes, flash->size, &migration->chip),
         .after = contents_of_flash(nor_flash_view(migration->flash), flash->size, &migration->chip),
     };
+    migration_given_up(input, &what.given_up);
     if (what.before == NULL || what.after == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     }

@@ -5,22 +5,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-/** False for characters that are not visible, or that change how the text around them is shown. */
-static bool is_visible(uint32_t code)
-{
-    const bool control = code < 0x20 || (code >= 0x7F && code < 0xA0);
-    const bool mark = code == 0x061C || (code >= 0x200B && code <= 0x200F) || (code >= 0x2028 && code <= 0x202E) ||
-                      (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF || (code & 0xFFFE) == 0xFFFE;
-    return !control && !mark;
-}
-
 void html_text(FILE *out, const char *text)
 {
     const char *at = text;
     while (*at != '\0') {
         uint32_t code = 0;
         const size_t length = utf8_decode(at, &code);
-        if (length == 0 || !is_visible(code)) {
+        if (length == 0 || !utf8_is_visible(code)) {
             fputs(UTF8_REPLACEMENT, out);
         } else if (strchr("<>&\"'", (int)code) != NULL) {
             fprintf(out, "&#%" PRIu32 ";", code);

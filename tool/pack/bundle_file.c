@@ -61,6 +61,14 @@ void bundle_file_free(bundle_file_t *bundle)
     image_file_free(&bundle->file);
 }
 
+sr_bundle_status_t bundle_file_trust(const uint8_t *bytes, uint32_t size, const char *public_pem)
+{
+    sr_signature_public_key_t key;
+    const sr_bundle_status_t status =
+        public_pem != NULL ? sr_signature_public_key_read(public_pem, &key) : SR_BUNDLE_BAD_KEY;
+    return status == SR_BUNDLE_OK ? bundle_verify(bytes, size, &key) : status;
+}
+
 /** @return true if the chunk's data gives exactly @p size bytes. */
 static bool decode(const bundle_file_t *bundle, const sr_bundle_chunk_t *chunk, uint8_t *out, uint32_t size)
 {

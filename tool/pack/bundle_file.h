@@ -34,6 +34,9 @@ int bundle_file_load(const char *path, bundle_file_t *bundle);
 
 void bundle_file_free(bundle_file_t *bundle);
 
+/** What a device with this key says of a bundle whose chunks are right. @param public_pem NULL: it has none. */
+sr_bundle_status_t bundle_file_trust(const uint8_t *bytes, uint32_t size, const char *public_pem);
+
 /**
  * Makes a bundle that gives up more of the old system, and is not signed.
  * @param bundle A manifest with the rest of its file behind it.

@@ -3,14 +3,17 @@
 
 #include "format/sr_region.h"
 #include "tool/base/command.h"
+#include "tool/base/uf2_block.h"
 #include "tool/pack/gzip_file.h"
+#include "tool/pack/uf2_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-int flash_parts_add(flash_parts_t *parts, uint32_t address, const char *path)
+/** @param bytes Owned by the part from then on, or freed. */
+static int append(flash_parts_t *parts, uint32_t address, const char *path, uint8_t *bytes, uint32_t size)
 {
     flash_part_t *grown = realloc(parts->list, (parts->count + 1) * sizeof(*grown));
     char *name = strdup(path);
@@ -18,14 +21,65 @@ int flash_parts_add(flash_parts_t *parts, uint32_t address, const char *path)
         parts->list = grown;
     }
     if (grown == NULL || name == NULL) {
+        free(bytes);
         free(name);
-        return complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno));
+        return complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(ENOMEM));
     }
-    flash_part_t *part = &parts->list[parts->count];
-    *part = (flash_part_t){.address = address, .name = name};
-    parts->count++;
-    const int status = image_file_load(name, &part->file);
-    return status == STATUS_OK && gzip_file_is(&part->file) ? gzip_file_unpack(&part->file) : status;
+    const image_file_t file = {.path = name, .bytes = bytes, .size = size};
+    parts->list[parts->count++] = (flash_part_t){.address = address, .file = file, .name = name};
+    return STATUS_OK;
+}
+
+/** @param start Where the first byte goes; NULL: where the file says. */
+static int append_uf2(flash_parts_t *parts, const uint32_t *start, const image_file_t *file)
+{
+    uf2_run_t *runs;
+    size_t count;
+    int status = uf2_file_split(file, &runs, &count);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t address = start != NULL ? *start + (runs[i].address - runs[0].address) : runs[i].address;
+        if (status == STATUS_OK) {
+            status = append(parts, address, file->path, runs[i].bytes, runs[i].size);
+        } else {
+            free(runs[i].bytes);
+        }
+    }
+    free(runs);
+    return status;
+}
+
+/** @param start As above; what is not UF2 does not say, and starts at 0. */
+static int add(flash_parts_t *parts, const uint32_t *start, const char *path)
+{
+    image_file_t file;
+    int status = image_file_load(path, &file);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (uf2_block_starts(file.bytes, file.size)) {
+        status = append_uf2(parts, start, &file);
+        image_file_free(&file);
+        return status;
+    }
+    status = gzip_file_is(&file) ? gzip_file_unpack(&file) : STATUS_OK;
+    if (status != STATUS_OK) {
+        image_file_free(&file);
+        return status;
+    }
+    return append(parts, start != NULL ? *start : 0, path, file.bytes, file.size);
+}
+
+int flash_parts_add(flash_parts_t *parts, uint32_t address, const char *path)
+{
+    return add(parts, &address, path);
+}
+
+int flash_parts_add_merged(flash_parts_t *parts, const char *path)
+{
+    return add(parts, NULL, path);
 }
 
 static int by_address(const void *a, const void *b)

@@ -20,8 +20,15 @@ typedef struct flash_parts {
     size_t count;
 } flash_parts_t;
 
-/** Loads a file as the next part. @return STATUS_OK, or STATUS_BAD_INPUT after complaining. */
+/**
+ * Loads a file as the next part; what is compressed with gzip and holds an image is unpacked. A UF2 file becomes one
+ * part for each run of bytes without a gap, of which the first goes to @p address.
+ * @return STATUS_OK, or STATUS_BAD_INPUT after complaining.
+ */
 int flash_parts_add(flash_parts_t *parts, uint32_t address, const char *path);
+
+/** The same where the file itself says where it goes: from 0 on, or, UF2, at its own addresses. */
+int flash_parts_add_merged(flash_parts_t *parts, const char *path);
 
 /**
  * Sorts by address, and checks that no two parts overlap, that none extends past @p limit, and that each one starts on

@@ -25,7 +25,8 @@ int input_merged(inputs_t *inputs, const char *argument)
     if (has_offset) {
         *at = '\0';
     }
-    const int status = flash_parts_add(&inputs->parts, has_offset ? address : 0, path);
+    const int status =
+        has_offset ? flash_parts_add(&inputs->parts, address, path) : flash_parts_add_merged(&inputs->parts, path);
     free(path);
     return status;
 }

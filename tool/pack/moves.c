@@ -5,6 +5,7 @@
 
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
+#include "tool/base/content_kind.h"
 #include "tool/base/number.h"
 #include "tool/pack/flash_layout.h"
 
@@ -16,7 +17,7 @@ int moves_read_table(const image_file_t *file, sr_partition_table_t *table)
 {
     const uint32_t places[] = {0, chip_find_table(file->bytes, file->size)};
     size_t i = 0;
-    while (!chip_has_table(file->bytes, file->size, places[i])) {
+    while (!content_kind_has_table(file->bytes, file->size, places[i])) {
         if (++i == sizeof(places) / sizeof(places[0])) {
             return complain(STATUS_BAD_INPUT, "%s: no partition table at 0x%x", file->path, SR_PARTITION_TABLE_OFFSET);
         }

@@ -6,46 +6,26 @@
 #include "format/sr_image.h"
 #include "format/sr_otadata.h"
 #include "format/sr_reader.h"
-#include "tool/base/chip_options.h"
 #include "tool/base/command.h"
+#include "tool/base/content_kind.h"
 #include "tool/base/file_kind.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#define LARGEST_LOADER   0x10000u /**< No bootloader of an ESP32 is as long: its code lies in RAM. */
-#define ESP8266_MAGIC_V2 0xEAu
-#define ESP8266_SEGMENT  8u /**< Offset of the first segment's load address: its header has no second half. */
-#define SMALLEST_FLASH   0x100000u
-#define ANYWAY           "; if you mean it, --skip-check " PLACEMENT_CHECK_NAME
+#define LARGEST_LOADER 0x10000u /**< No bootloader of an ESP32 is as long: its code lies in RAM. */
+#define SMALLEST_FLASH 0x100000u
+#define ANYWAY         "; if you mean it, --skip-check " PLACEMENT_CHECK_NAME
 
 /** Where a merged image may start, or have its bootloader: the start of the flash, and where the chips look for one. */
 static const uint32_t bases[] = {0, 0x1000, 0x2000};
 
-/** A part, and what is checked against. */
+/** A part, what it is, and what is checked against. */
 typedef struct placement {
     const flash_part_t *part;
+    content_t content;
     const pack_result_t *result;
 } placement_t;
-
-static bool is_between(uint32_t value, uint32_t first, uint32_t end)
-{
-    return value >= first && value < end;
-}
-
-/** Images for the ESP8266 start with the same byte, but their first segment follows after eight: its address is in the
- *  memory of that chip, where an image for an ESP32 has pins of the flash. */
-static bool is_esp8266(const image_file_t *file)
-{
-    if (file->size < 2 * ESP8266_SEGMENT || (file->bytes[0] != SR_IMAGE_MAGIC && file->bytes[0] != ESP8266_MAGIC_V2)) {
-        return false;
-    }
-    const uint32_t entry = sr_bytes_get_le32(file->bytes + 4);
-    const uint32_t segment = sr_bytes_get_le32(file->bytes + ESP8266_SEGMENT);
-    const bool code = is_between(entry, 0x40100000, 0x40110000) || is_between(entry, 0x40200000, 0x40400000);
-    return code && (segment == 0 || is_between(segment, 0x3FFE8000, 0x40000000) ||
-                    is_between(segment, 0x40100000, 0x40110000) || is_between(segment, 0x40200000, 0x40400000));
-}
 
 /** An ESP image that starts at an offset of a file. @return false if none does, or it is for no known chip. */
 static bool find_image(const image_file_t *file, uint32_t offset, sr_image_t *image, bool *is_app)
@@ -60,20 +40,13 @@ static bool find_image(const image_file_t *file, uint32_t offset, sr_image_t *im
     return (status == SR_IMAGE_OK || status == SR_IMAGE_TRUNCATED) && sr_chip_by_id(image->chip_id) != NULL;
 }
 
-/** Where a merged image was made to start, by the distance of its table from the default place.
- *  @return false if it is none: no table, or it starts with one. */
-static bool find_base(const image_file_t *file, uint32_t *base)
+/** A bootloader and a table, each at its distance from where the image was made to start. */
+static bool is_merged(const placement_t *what)
 {
-    sr_image_t image;
-    bool is_app = false;
-    for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
-        *base = bases[i];
-        const bool starts = *base == 0 || find_image(file, 0, &image, &is_app);
-        if (starts && !is_app && chip_has_table(file->bytes, file->size, SR_PARTITION_TABLE_OFFSET - *base)) {
-            return true;
-        }
-    }
-    return false;
+    const content_t *content = &what->content;
+    const image_file_t *file = &what->part->file;
+    return (content->kind == CONTENT_KIND_MERGED || content->kind == CONTENT_KIND_FLASH) &&
+           content_kind_has_table(file->bytes, file->size, SR_PARTITION_TABLE_OFFSET - content->base);
 }
 
 static int refuse_bootloader(const placement_t *what, uint32_t address, const sr_chip_t *chip)
@@ -174,9 +147,10 @@ static int check_image(const placement_t *what, uint32_t offset)
 }
 
 /** Merged images, and dumps: what is inside. */
-static int check_merged(const placement_t *what, uint32_t base)
+static int check_merged(const placement_t *what)
 {
     const flash_part_t *part = what->part;
+    const uint32_t base = what->content.base;
     if (part->address != base) {
         return complain(STATUS_NO,
                         "%s: is a merged image, bootloader and table included, which starts at 0x%" PRIx32
@@ -212,14 +186,6 @@ static int check_whole(const placement_t *what)
                      "%s: was cut short: %u MB of a flash that has %u MB by its bootloader; read all of it, esptool "
                      "read-flash 0 ALL" ANYWAY,
                      part->name, size >> 20, said >> 20);
-}
-
-static bool is_otadata(const image_file_t *file)
-{
-    sr_otadata_t otadata;
-    const sr_reader_t reader = sr_reader_memory(file->bytes, file->size);
-    return file->size == 2 * SR_SECTOR_SIZE && sr_otadata_read(&reader, &otadata) == 0 &&
-           (sr_otadata_entry_valid(&otadata.entries[0]) || sr_otadata_entry_valid(&otadata.entries[1]));
 }
 
 static int check_table(const placement_t *what)
@@ -267,23 +233,17 @@ static int check_mistaken(const placement_t *what)
 
 static int check_part(const placement_t *what)
 {
-    uint32_t base = 0;
-    const image_file_t *file = &what->part->file;
-    if (file_kind_mistaken(file) != NULL) {
+    if (file_kind_mistaken(&what->part->file) != NULL) {
         return check_mistaken(what);
     }
-    if (is_esp8266(file)) {
-        return complain(STATUS_NO, "%s: is an image for the ESP8266, which has another ROM: not supported" ANYWAY,
-                        what->part->name);
-    }
-    if (chip_has_table(file->bytes, file->size, 0)) {
+    if (what->content.kind == CONTENT_KIND_TABLE) {
         return check_table(what);
     }
-    if (is_otadata(file)) {
+    if (what->content.kind == CONTENT_KIND_OTADATA) {
         return check_otadata(what);
     }
-    if (find_base(file, &base)) {
-        const int status = check_merged(what, base);
+    if (is_merged(what)) {
+        const int status = check_merged(what);
         return status == STATUS_OK ? check_whole(what) : status;
     }
     return check_image(what, 0);
@@ -292,7 +252,9 @@ static int check_part(const placement_t *what)
 int placement_check(const flash_parts_t *parts, const pack_result_t *result)
 {
     for (size_t i = 0; i < parts->count; i++) {
-        const placement_t what = {.part = &parts->list[i], .result = result};
+        placement_t what = {.part = &parts->list[i], .result = result};
+        const image_file_t *file = &what.part->file;
+        content_kind_find(file->bytes, file->size, NULL, SR_PARTITION_TABLE_OFFSET, &what.content);
         const int status = check_part(&what);
         if (status != STATUS_OK) {
             return status;

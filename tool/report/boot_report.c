@@ -25,7 +25,9 @@ void boot_report_print(const boot_result_t *result, const char *app_name)
 {
     terminal_print(boot_succeeds(result) ? STYLE_GOOD : STYLE_BAD, outcome_words(result->outcome));
     if (boot_succeeds(result)) {
-        printf(": %s at 0x%" PRIx32, app_name, result->app_offset);
+        char *name = strdup(app_name);
+        printf(": %s at 0x%" PRIx32, name != NULL ? utf8_tame(name) : "", result->app_offset);
+        free(name);
     }
     fputs("\n  ", stdout);
     terminal_wrap(result->reason, 2, 2);

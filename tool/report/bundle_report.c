@@ -299,11 +299,11 @@ static void add_numbers(cJSON *json, const bundle_file_t *bundle)
     cJSON_AddNumberToObject(json, "chunk_bytes", totals.chunk_bytes);
 }
 
-int bundle_report_print_json(const bundle_file_t *bundle)
+cJSON *bundle_report_json(const bundle_file_t *bundle)
 {
     contents_t *contents = look_into(bundle);
     if (contents == NULL) {
-        return STATUS_BAD_INPUT;
+        return NULL;
     }
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "file", bundle->file.path);
@@ -318,6 +318,15 @@ int bundle_report_print_json(const bundle_file_t *bundle)
     cJSON_DeleteItemFromObject(inside, "boot"); // what boots may depend on flash that is kept
     cJSON_AddItemToObject(json, "contents", inside);
     contents_free(contents);
+    return json;
+}
+
+int bundle_report_print_json(const bundle_file_t *bundle)
+{
+    cJSON *json = bundle_report_json(bundle);
+    if (json == NULL) {
+        return STATUS_BAD_INPUT;
+    }
     json_print(json);
     return STATUS_OK;
 }

@@ -21,5 +21,8 @@ const char *bundle_report_source(const sr_bundle_move_t *move, char out[BUNDLE_S
 /** A move as JSON: label (null: a region), source_offset and source_size (null: a label), offset, size. */
 cJSON *bundle_report_move_json(const sr_bundle_move_t *move);
 
-/** What is in the bundle as JSON. */
+/** What is in the bundle as JSON. @return NULL after complaining: a chunk does not decode. */
+cJSON *bundle_report_json(const bundle_file_t *bundle);
+
+/** Prints it. @return STATUS_OK, or STATUS_BAD_INPUT after complaining. */
 int bundle_report_print_json(const bundle_file_t *bundle);

@@ -98,7 +98,9 @@ static void find_table(contents_t *contents, uint32_t address)
 {
     contents->table_address = address;
     sr_region_t place = {address, SR_PARTITION_TABLE_SIZE};
-    if (!sr_region_contains(contents->present, place) || !chip_has_table(contents->bytes, contents->size, address)) {
+    const bool is_table = contents->kind == CONTENTS_PARTITION_TABLE || // known to be one, if damaged
+                          content_kind_has_table(contents->bytes, contents->size, address);
+    if (!sr_region_contains(contents->present, place) || !is_table) {
         return;
     }
     contents->table_present = true;
@@ -416,49 +418,27 @@ contents_t *contents_of_flash(const uint8_t *flash, uint32_t size, const boot_ch
     return contents;
 }
 
-static bool is_whole_flash_size(uint32_t size)
+/** @return false for what is not looked into: data, other files, nothing known. */
+static bool kind_of(content_kind_t content, contents_kind_t *kind)
 {
-    return size >= SMALLEST_VIEW && (size & (size - 1)) == 0;
-}
-
-/** For a file that starts with an ESP image: app, bootloader, or bootloader and more. */
-static contents_kind_t kind_of_esp_file(const image_file_t *file, const boot_chip_t *chip, uint32_t *base)
-{
-    sr_reader_t reader = sr_reader_memory(file->bytes, file->size);
-    sr_image_t image = {0};
-    sr_image_app_desc_t desc;
-    sr_image_status_t status = sr_image_parse(&reader, &image);
-    *base = 0;
-    if (sr_image_app_desc(&reader, &image, &desc)) {
-        return CONTENTS_APP;
+    static const struct {
+        content_kind_t content;
+        contents_kind_t kind;
+    } kinds[] = {
+        {CONTENT_KIND_FLASH, CONTENTS_FLASH},
+        {CONTENT_KIND_MERGED, CONTENTS_PART},
+        {CONTENT_KIND_BOOTLOADER, CONTENTS_BOOTLOADER},
+        {CONTENT_KIND_APP, CONTENTS_APP},
+        {CONTENT_KIND_MCUBOOT_SLOT, CONTENTS_MCUBOOT_SLOT},
+        {CONTENT_KIND_TABLE, CONTENTS_PARTITION_TABLE},
+    };
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (kinds[i].content == content) {
+            *kind = kinds[i].kind;
+            return true;
+        }
     }
-    const sr_chip_t *told = chip->chip != NULL ? chip->chip : sr_chip_by_id(image.chip_id);
-    *base = told != NULL ? told->bootloader_offset : sr_chip_at(0)->bootloader_offset;
-    bool more = status == SR_IMAGE_OK && file->size > sr_region_align_up(image.length, SR_SECTOR_SIZE);
-    return more ? CONTENTS_PART : CONTENTS_BOOTLOADER;
-}
-
-/** @return false if the file is nothing known. */
-static bool recognize(const image_file_t *file, const boot_chip_t *chip, contents_kind_t *kind, uint32_t *base)
-{
-    uint32_t table = chip->partition_table == 0 ? SR_PARTITION_TABLE_OFFSET : chip->partition_table;
-    *base = 0;
-    if (file->size >= 32 && sr_bytes_get_le32(file->bytes) == SR_MCUBOOT_IMAGE_MAGIC) {
-        *kind = CONTENTS_MCUBOOT_SLOT;
-    } else if (chip_has_table(file->bytes, file->size, 0)) {
-        *kind = CONTENTS_PARTITION_TABLE;
-    } else if (chip_has_table(file->bytes, file->size, table)) {
-        *kind = is_whole_flash_size(file->size) ? CONTENTS_FLASH : CONTENTS_PART;
-    } else if (file->bytes[0] == SR_IMAGE_MAGIC && file->size >= SR_IMAGE_HEADER_SIZE) {
-        *kind = kind_of_esp_file(file, chip, base);
-    } else if (is_whole_flash_size(file->size)) {
-        *kind = CONTENTS_FLASH;
-    } else if (file->size > 0x1000 && file->bytes[0x1000] == SR_IMAGE_MAGIC) {
-        *kind = CONTENTS_PART;
-    } else {
-        return false;
-    }
-    return true;
+    return false;
 }
 
 static void look_into_single(contents_t *contents)
@@ -476,20 +456,18 @@ static void look_into_single(contents_t *contents)
     }
 }
 
-contents_t *contents_of_file(const image_file_t *file, const uint32_t *offset, const boot_chip_t *chip)
+contents_t *contents_of_file(const image_file_t *file, const content_t *content, const boot_chip_t *chip)
 {
     contents_kind_t kind = CONTENTS_PART;
-    uint32_t base = offset != NULL ? *offset : 0;
-    const char *mistaken = file_kind_mistaken(file);
-    if (offset == NULL && mistaken != NULL) {
-        complain(STATUS_BAD_INPUT, "%s %s", file->path, mistaken);
-        return NULL;
-    }
-    if (offset == NULL && !recognize(file, chip, &kind, &base)) {
-        complain(STATUS_BAD_INPUT,
-                 "%s: nothing known at offset 0x0 (0x%02x), 0x1000 or 0x8000; if it is part of a flash, say where it "
-                 "belongs with --offset",
-                 file->path, file->bytes[0]);
+    const uint32_t base = content->base;
+    if (!kind_of(content->kind, &kind)) {
+        const char *mistaken = file_kind_mistaken(file);
+        mistaken != NULL
+            ? complain(STATUS_BAD_INPUT, "%s %s", file->path, mistaken)
+            : complain(STATUS_BAD_INPUT,
+                       "%s: nothing known at offset 0x0 (0x%02x), 0x1000 or 0x8000; if it is part of a flash, say "
+                       "where it belongs with --offset",
+                       file->path, file->bytes[0]);
         return NULL;
     }
     if ((uint64_t)base + file->size > 0x80000000u) {
@@ -550,7 +528,9 @@ void contents_app_name(const uint8_t *flash, uint32_t size, uint32_t address, ch
     out[0] = '\0';
     if (sr_image_parse(&reader, &image) == SR_IMAGE_OK) {
         if (sr_image_app_desc(&reader, &image, &desc)) {
-            snprintf(out, capacity, "%s %s", desc.project_name, desc.version);
+            const bool named = desc.project_name[0] != '\0';
+            snprintf(out, capacity, "%s%s%s", named ? desc.project_name : "app without a name",
+                     desc.version[0] != '\0' ? " " : "", desc.version);
         } else {
             snprintf(out, capacity, "image without a name");
         }

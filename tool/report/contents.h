@@ -9,6 +9,7 @@
 #include "format/sr_partition_table.h"
 #include "format/sr_region.h"
 #include "sim/boot/boot_model.h"
+#include "tool/base/content_kind.h"
 #include "tool/base/image_file.h"
 
 #include <stdbool.h>
@@ -104,13 +105,14 @@ typedef struct contents {
 } contents_t;
 
 /**
- * Finds out what a file is and what is in it.
+ * Finds out what is in a file.
  *
- * @param offset Where in flash it belongs; NULL: told by what is in it.
+ * @param content What the file is: `kind` and `base` count. For a part of a flash from a known offset on MERGED, and
+ * that.
  * @param chip What is known of the chip; `chip->chip` NULL: told by the headers.
- * @return NULL after complaining, if the file is nothing known. Freed with contents_free().
+ * @return NULL after complaining, if the file is nothing that can be looked into. Freed with contents_free().
  */
-contents_t *contents_of_file(const image_file_t *file, const uint32_t *offset, const boot_chip_t *chip);
+contents_t *contents_of_file(const image_file_t *file, const content_t *content, const boot_chip_t *chip);
 
 /** Finds out what is in a whole flash; copies it. @return NULL only without memory. */
 contents_t *contents_of_flash(const uint8_t *flash, uint32_t size, const boot_chip_t *chip);

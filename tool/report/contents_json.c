@@ -3,8 +3,10 @@
 #include "tool/report/contents_report.h"
 
 #include "tool/report/boot_report.h"
+#include "tool/report/cargo_report.h"
 #include "tool/report/contents_names.h"
 #include "tool/report/dump_extent.h"
+#include "tool/report/table_problem.h"
 
 #include <stdio.h>
 
@@ -66,6 +68,13 @@ static cJSON *table_json(const contents_t *contents)
     cJSON_AddStringToObject(json, "status", sr_partition_table_status_text(contents->table_status));
     cJSON_AddBoolToObject(json, "valid", contents->table_status == SR_PARTITION_TABLE_OK);
     cJSON_AddBoolToObject(json, "md5", contents->table.has_md5);
+    cJSON *problems = cJSON_AddArrayToObject(json, "problems");
+    for (unsigned i = 0; i < contents->table.count; i++) {
+        char problem[TABLE_PROBLEM_SIZE];
+        if (table_problem(&contents->table, i, problem)) {
+            cJSON_AddItemToArray(problems, cJSON_CreateString(problem));
+        }
+    }
     cJSON *entries = cJSON_AddArrayToObject(json, "entries");
     for (unsigned i = 0; i < contents->table.count; i++) {
         const sr_partition_table_entry_t *entry = &contents->table.entries[i];
@@ -103,10 +112,20 @@ static cJSON *otadata_json(const contents_t *contents)
     return json;
 }
 
-static cJSON *app_json(const esp_image_info_t *app)
+static cJSON *cargo_json(const contents_t *contents, const esp_image_info_t *app)
+{
+    cargo_info_t cargo = {.status = SR_CARGO_NONE};
+    if (app->checksum != CHECK_UNKNOWN) {
+        cargo = cargo_info(contents->bytes + app->address, app->image.length, &app->image);
+    }
+    return cargo_report_json(&cargo);
+}
+
+static cJSON *app_json(const contents_t *contents, const esp_image_info_t *app)
 {
     cJSON *json = esp_image_json(app);
     cJSON_AddStringToObject(json, "partition", app->label);
+    cJSON_AddItemToObject(json, "cargo", cargo_json(contents, app));
     if (app->described) {
         cJSON_AddStringToObject(json, "name", app->desc.project_name);
         cJSON_AddStringToObject(json, "version", app->desc.version);
@@ -157,7 +176,7 @@ cJSON *contents_report_json(const contents_t *contents, const char *path)
     cJSON_AddItemToObject(json, "otadata", otadata ? otadata_json(contents) : cJSON_CreateNull());
     cJSON *apps = cJSON_AddArrayToObject(json, "apps");
     for (size_t i = 0; i < contents->app_count; i++) {
-        cJSON_AddItemToArray(apps, app_json(&contents->apps[i]));
+        cJSON_AddItemToArray(apps, app_json(contents, &contents->apps[i]));
     }
     cJSON *mcuboot = cJSON_AddArrayToObject(json, "mcuboot_images");
     for (size_t i = 0; i < contents->mcuboot_count; i++) {

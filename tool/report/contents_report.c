@@ -4,16 +4,28 @@
 
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
+#include "tool/base/utf8.h"
 #include "tool/report/boot_report.h"
+#include "tool/report/cargo_report.h"
 #include "tool/report/contents_names.h"
 #include "tool/report/dump_extent.h"
 #include "tool/report/flash_map.h"
+#include "tool/report/table_problem.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define VALUE_COLUMN 15u /**< The column where terminal_key() ends. */
+
+#define SHOWN_SIZE 40
+
+/** A name as it can be shown: it may be empty, and hold any bytes. */
+static const char *shown(const char *name, char out[SHOWN_SIZE])
+{
+    (void)snprintf(out, SHOWN_SIZE, "%s", name[0] != '\0' ? name : "(no name)");
+    return utf8_tame(out);
+}
 
 static void print_check(const char *what, check_state_t state)
 {
@@ -81,7 +93,8 @@ static void print_bootloader(const contents_t *contents)
     bool started = bootloader->kind != BOOT_LOADER_NONE;
     terminal_print(started ? STYLE_PLAIN : STYLE_BAD, started ? boot_loader_text(bootloader->kind) : "does not start");
     if (bootloader->version[0] != '\0') {
-        printf(" %s, built %s", bootloader->version, bootloader->built);
+        char text[2][SHOWN_SIZE];
+        printf(" %s, built %s", shown(bootloader->version, text[0]), shown(bootloader->built, text[1]));
     }
     putchar('\n');
     print_chip(image);
@@ -90,6 +103,17 @@ static void print_bootloader(const contents_t *contents)
            flash_clock_name(contents->chip.chip, image, clock));
     print_length(&bootloader->esp, 0);
     print_integrity(&bootloader->esp);
+}
+
+static void print_table_problems(const contents_t *contents)
+{
+    for (unsigned i = 0; i < contents->table.count; i++) {
+        char problem[TABLE_PROBLEM_SIZE];
+        if (table_problem(&contents->table, i, problem)) {
+            terminal_key("problem");
+            terminal_wrap(problem, VALUE_COLUMN, VALUE_COLUMN);
+        }
+    }
 }
 
 static void print_table(const contents_t *contents)
@@ -102,10 +126,12 @@ static void print_table(const contents_t *contents)
         char type[NAME_SIZE];
         char subtype[NAME_SIZE];
         char size[NUMBER_TEXT_SIZE];
-        printf("    %-17s%-6s%-11s0x%06" PRIx32 "    %s%s\n", entry->label, partition_type_name(entry, type),
-               partition_subtype_name(entry, subtype), entry->address, number_size(entry->size, size),
-               entry->flags & SR_PARTITION_FLAG_ENCRYPTED ? ", encrypted" : "");
+        char name[SHOWN_SIZE];
+        printf("    %-17s%-6s%-11s0x%06" PRIx32 "    %s%s\n", shown(entry->label, name),
+               partition_type_name(entry, type), partition_subtype_name(entry, subtype), entry->address,
+               number_size(entry->size, size), entry->flags & SR_PARTITION_FLAG_ENCRYPTED ? ", encrypted" : "");
     }
+    print_table_problems(contents);
     terminal_key("integrity");
     if (contents->table_status == SR_PARTITION_TABLE_OK) {
         print_check("MD5", contents->table.has_md5 ? CHECK_GOOD : CHECK_ABSENT);
@@ -129,6 +155,7 @@ static void print_otadata(const contents_t *contents)
     for (int i = 0; i < 2; i++) {
         const sr_otadata_entry_t *entry = &contents->otadata.entries[i];
         char state[NAME_SIZE];
+        char name[SHOWN_SIZE];
         terminal_key(i == 0 ? "entry 0" : "entry 1");
         if (is_erased(entry)) {
             terminal_print(STYLE_DIM, "blank\n");
@@ -137,7 +164,7 @@ static void print_otadata(const contents_t *contents)
         const sr_partition_table_entry_t *slot = contents_selected_slot(contents, entry);
         bool crc = entry->crc == sr_otadata_crc(entry->sequence);
         printf("sequence %" PRIu32 ", state %s, slot %s, ", entry->sequence, ota_state_name(entry->state, state),
-               slot != NULL ? slot->label : "unknown");
+               slot != NULL ? shown(slot->label, name) : "unknown");
         print_check("CRC", crc ? CHECK_GOOD : CHECK_WRONG);
         puts(i == active ? ", in force" : "");
     }
@@ -145,25 +172,33 @@ static void print_otadata(const contents_t *contents)
 
 static void print_place(const char *what, const char *label, uint32_t address)
 {
+    char name[SHOWN_SIZE];
     if (label[0] != '\0') {
-        terminal_heading("%s in %s at 0x%06" PRIx32, what, label, address);
+        terminal_heading("%s in %s at 0x%06" PRIx32, what, shown(label, name), address);
     } else {
         terminal_heading("%s at 0x%06" PRIx32, what, address);
     }
 }
 
-static void print_app(const esp_image_info_t *app)
+static void print_app(const contents_t *contents, const esp_image_info_t *app)
 {
     print_place("App", app->label, app->address);
     if (app->described) {
         terminal_key("name");
-        printf("%s %s\n", app->desc.project_name, app->desc.version);
+        char text[3][SHOWN_SIZE];
+        printf("%s %s\n", shown(app->desc.project_name, text[0]),
+               app->desc.version[0] != '\0' ? shown(app->desc.version, text[1]) : "(no version)");
         terminal_key("built");
-        printf("%s %s with ESP-IDF %s\n", app->desc.date, app->desc.time, app->desc.idf_ver);
+        printf("%s %s with ESP-IDF %s\n", shown(app->desc.date, text[0]), shown(app->desc.time, text[1]),
+               shown(app->desc.idf_ver, text[2]));
     }
     print_chip(&app->image);
     print_length(app, app->room);
     print_integrity(app);
+    if (app->checksum != CHECK_UNKNOWN) {
+        const cargo_info_t cargo = cargo_info(contents->bytes + app->address, app->image.length, &app->image);
+        cargo_report_print(&cargo);
+    }
 }
 
 static void print_mcuboot_image(const mcuboot_info_t *info)
@@ -227,7 +262,7 @@ void contents_report_print(const contents_t *contents, const char *path)
         print_otadata(contents);
     }
     for (size_t i = 0; i < contents->app_count; i++) {
-        print_app(&contents->apps[i]);
+        print_app(contents, &contents->apps[i]);
     }
     for (size_t i = 0; i < contents->mcuboot_count; i++) {
         print_mcuboot_image(&contents->mcuboot[i]);

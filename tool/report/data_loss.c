@@ -2,12 +2,13 @@
 #include "tool/report/data_loss.h"
 
 #include "format/sr_region.h"
-#include "tool/base/image_file.h"
+#include "tool/base/chip_options.h"
+#include "tool/base/command.h"
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
+#include "tool/pack/moves.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ static bool is_kept(const data_loss_side_t *old, const data_loss_side_t *fresh,
 static data_loss_t compare(const data_loss_side_t *old, const data_loss_side_t *fresh,
                            const sr_partition_table_entry_t *partition)
 {
-    data_loss_t loss = {.partition = partition};
+    data_loss_t loss = {.partition = *partition};
     const uint32_t size = old->size < fresh->size ? old->size : fresh->size;
     for (uint32_t offset = 0;
          offset < partition->size && sr_region_fits((sr_region_t){partition->address + offset, SR_SECTOR_SIZE}, size);
@@ -41,7 +42,8 @@ static data_loss_t compare(const data_loss_side_t *old, const data_loss_side_t *
     return loss;
 }
 
-void data_losses_find(const data_loss_side_t *old, const data_loss_side_t *fresh, data_losses_t *losses)
+void data_losses_find(const data_loss_side_t *old, const data_loss_side_t *fresh, const given_up_t *given_up,
+                      data_losses_t *losses)
 {
     losses->count = 0;
     for (unsigned i = 0; i < old->table->count; i++) {
@@ -51,25 +53,73 @@ void data_losses_find(const data_loss_side_t *old, const data_loss_side_t *fresh
             (partition->type == SR_PARTITION_TYPE_DATA && partition->subtype == SR_PARTITION_DATA_OTA)) {
             continue;
         }
-        const data_loss_t loss = compare(old, fresh, partition);
-        if (loss.lost > 0) {
+        data_loss_t loss = compare(old, fresh, partition);
+        loss.given_up = loss.used > 0 && given_up_touches(given_up, (sr_region_t){partition->address, partition->size});
+        if (loss.lost > 0 || loss.given_up) {
             losses->list[losses->count++] = loss;
         }
     }
 }
 
+void data_losses_of_bundle(const sr_bundle_t *bundle, const image_file_t *before, const image_file_t *after,
+                           data_losses_t *losses)
+{
+    sr_partition_table_t old = {0};
+    sr_partition_table_t fresh = {0};
+    given_up_t given_up;
+    chip_read_table(before->bytes, before->size, chip_find_table(before->bytes, before->size), &old);
+    if (bundle->partition_table_offset != SR_BUNDLE_NO_TABLE) {
+        chip_read_table(after->bytes, after->size, bundle->partition_table_offset, &fresh);
+    }
+    given_up_find(bundle, &old, &given_up);
+    const data_loss_side_t old_side = {before->bytes, before->size, &old};
+    const data_loss_side_t new_side = {after->bytes, after->size, &fresh};
+    data_losses_find(&old_side, &new_side, &given_up, losses);
+}
+
+void data_losses_warn(const bundle_file_t *bundle, const char *old_path)
+{
+    image_file_t old;
+    image_file_t after;
+    moves_t moves;
+    data_losses_t losses = {0};
+    char text[DATA_LOSS_TEXT_SIZE];
+    if (image_file_load(old_path, &old) != STATUS_OK) {
+        return;
+    }
+    if (old.size >= bundle->bundle.min_flash_size) {
+        if (moves_apply(bundle, &old, &after, &moves) == STATUS_OK) {
+            data_losses_of_bundle(&bundle->bundle, &old, &after, &losses);
+        }
+        image_file_free(&after);
+    }
+    for (unsigned i = 0; i < losses.count; i++) {
+        complain(STATUS_OK, "warning: data is lost: %s", data_loss_text(&losses.list[i], text));
+    }
+    image_file_free(&old);
+}
+
+const char *data_loss_text(const data_loss_t *loss, char out[DATA_LOSS_TEXT_SIZE])
+{
+    char used[NUMBER_COUNT_SIZE];
+    const char *label = loss->partition.label;
+    number_count(loss->used, "sector", used);
+    if (loss->given_up) {
+        snprintf(out, DATA_LOSS_TEXT_SIZE, "%s: %s in use, given up: lost from the first moment on", label, used);
+    } else {
+        snprintf(out, DATA_LOSS_TEXT_SIZE,
+                 "%s: %" PRIu32 " of %s in use; pack --keep %s keeps it, pack --move %s takes it to another place",
+                 label, loss->lost, used, label, label);
+    }
+    return out;
+}
+
 void data_losses_print(const data_losses_t *losses)
 {
     for (unsigned i = 0; i < losses->count; i++) {
-        const data_loss_t *loss = &losses->list[i];
-        char used[NUMBER_COUNT_SIZE];
-        char text[160];
+        char text[DATA_LOSS_TEXT_SIZE];
         terminal_key("data lost");
-        snprintf(text, sizeof(text),
-                 "%s: %" PRIu32 " of %s in use; pack --keep %s keeps it, pack --move %s takes it to another place",
-                 loss->partition->label, loss->lost, number_count(loss->used, "sector", used), loss->partition->label,
-                 loss->partition->label);
-        terminal_wrap(text, 15, 15);
+        terminal_wrap(data_loss_text(&losses->list[i], text), 15, 15);
     }
 }
 
@@ -79,10 +129,11 @@ cJSON *data_losses_json(const data_losses_t *losses)
     for (unsigned i = 0; i < losses->count; i++) {
         const data_loss_t *loss = &losses->list[i];
         cJSON *item = cJSON_CreateObject();
-        cJSON_AddStringToObject(item, "label", loss->partition->label);
-        cJSON_AddNumberToObject(item, "offset", loss->partition->address);
+        cJSON_AddStringToObject(item, "label", loss->partition.label);
+        cJSON_AddNumberToObject(item, "offset", loss->partition.address);
         cJSON_AddNumberToObject(item, "sectors_used", loss->used);
         cJSON_AddNumberToObject(item, "sectors_lost", loss->lost);
+        cJSON_AddBoolToObject(item, "given_up", loss->given_up);
         cJSON_AddItemToArray(list, item);
     }
     return list;

@@ -3,6 +3,7 @@
 
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
+#include "tool/base/utf8.h"
 #include "tool/report/boot_report.h"
 
 #include <inttypes.h>
@@ -51,6 +52,7 @@ void dump_extent_find(const contents_t *contents, dump_extent_t *extent)
         extent->complete = DUMP_NOT_COMPLETE;
         snprintf(extent->text, sizeof(extent->text),
                  "not complete: %s, and partition '%s' ends at 0x%" PRIx64 "; " READ_ALL, have, last->label, end);
+        utf8_tame(extent->text);
     } else if (header > size) {
         extent->complete = DUMP_NOT_COMPLETE;
         snprintf(extent->text, sizeof(extent->text), "not complete: %s, and its bootloader says %s; " READ_ALL, have,

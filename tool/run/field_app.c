@@ -60,7 +60,8 @@ static bool run_steps(void)
 static bool apply_bundle(void)
 {
     esp_self_reflasher_plan_t plan;
-    const esp_self_reflasher_bundle_config_t config = migration_bundle_now(chosen);
+    esp_self_reflasher_bundle_config_t config;
+    must(migration_bundle_now(chosen, &config) == ESP_OK);
     must(esp_self_reflasher_resume(&config) == ESP_OK);
     must(esp_self_reflasher_apply_bundle(&config, &plan) == ESP_OK);
     return plan.sectors_to_write > 0;

@@ -6,6 +6,7 @@
 #include "esp_system.h"
 #include "format/sr_image.h"
 #include "format/sr_partition_table.h"
+#include "self_reflasher_cargo.h"
 #include "tool/base/chip_options.h"
 #include "tool/run/progress.h"
 
@@ -73,11 +74,57 @@ addr_region_t migration_source_now(const migration_t *migration, addr_region_t n
     return (addr_region_t){partition->address + (named.region_address - app.address), named.region_size};
 }
 
-esp_self_reflasher_bundle_config_t migration_bundle_now(const migration_t *migration)
+static uint32_t flag_of(const esp_self_reflasher_cargo_t *cargo, const char *name, uint32_t flag)
 {
-    esp_self_reflasher_bundle_config_t config = *migration->bundle;
-    config.embedded = migration_source_now(migration, config.embedded);
-    return config;
+    const char *value = esp_self_reflasher_cargo_setting(cargo, name);
+    return value != NULL && strcmp(value, "1") == 0 ? flag : 0;
+}
+
+/** As the courier does: it confirms itself only if the bundle can be applied. */
+static void end_probation(esp_self_reflasher_bundle_config_t config)
+{
+    esp_ota_img_states_t ota_state;
+    esp_self_reflasher_plan_t plan;
+    if (esp_ota_get_state_partition(esp_ota_get_running_partition(), &ota_state) != ESP_OK ||
+        ota_state != ESP_OTA_IMG_PENDING_VERIFY) {
+        return;
+    }
+    config.skip_checks |= ESP_SELF_REFLASHER_CHECK_ROLLBACK;
+    if (esp_self_reflasher_plan_bundle(&config, &plan) == ESP_OK) {
+        esp_ota_mark_app_valid_cancel_rollback();
+    }
+}
+
+static esp_err_t unpack_cargo(const char *ca, esp_self_reflasher_bundle_config_t *config)
+{
+    static esp_self_reflasher_cargo_t cargo; // its texts are used until the end
+    static esp_http_client_config_t http;
+    const esp_err_t err = esp_self_reflasher_find_cargo(&cargo);
+    if (err != ESP_OK) {
+        return err;
+    }
+    const char *url = esp_self_reflasher_cargo_setting(&cargo, ESP_SELF_REFLASHER_CARGO_URL);
+    if (cargo.bundle.region_size == 0 && url != NULL) {
+        http = migration_http(url, ca);
+        config->http_config = &http;
+    }
+    config->embedded = cargo.bundle;
+    config->public_key = esp_self_reflasher_cargo_setting(&cargo, ESP_SELF_REFLASHER_CARGO_PUBLIC_KEY);
+    config->flags = flag_of(&cargo, ESP_SELF_REFLASHER_CARGO_ALLOW_TEMPORARY_TABLE,
+                            ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE) |
+                    flag_of(&cargo, ESP_SELF_REFLASHER_CARGO_ALLOW_IN_PLACE, ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+    end_probation(*config);
+    return ESP_OK;
+}
+
+esp_err_t migration_bundle_now(const migration_t *migration, esp_self_reflasher_bundle_config_t *config)
+{
+    *config = *migration->bundle;
+    if (migration->carries) {
+        return unpack_cargo(migration->ca, config);
+    }
+    config->embedded = migration_source_now(migration, config->embedded);
+    return ESP_OK;
 }
 
 esp_err_t migration_step(const migration_t *migration, const migration_step_t *step,
@@ -114,7 +161,11 @@ static void on_event(void *context, esp_self_reflasher_event_t event, const esp_
 
 static void apply_bundle(void)
 {
-    esp_self_reflasher_bundle_config_t config = migration_bundle_now(running);
+    esp_self_reflasher_bundle_config_t config;
+    state->error = migration_bundle_now(running, &config);
+    if (state->error != ESP_OK) {
+        return;
+    }
     config.event_cb = on_event;
     if (state->plan.relocation != ESP_SELF_REFLASHER_RELOCATION_NONE) {
         state->relocation = state->plan;

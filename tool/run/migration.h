@@ -32,10 +32,13 @@ typedef struct migration {
     const migration_step_t *steps;
     size_t step_count;
     const esp_self_reflasher_bundle_config_t *bundle; /**< Apply this instead of the steps, unless it is NULL. */
-    const char *ca;                                   /**< PEM to trust for https. */
-    uint32_t flags;                                   /**< ESP_SELF_REFLASHER_FLAG_... */
-    bool show_progress;                               /**< On stdout. */
-    bool show_log;                                    /**< The app's log on stderr as it comes. */
+    /** The app has a cargo: what it says replaces source, key and flags of `bundle`, whose `embedded` only tells where
+     * the bundle is at the start; empty: it is fetched. */
+    bool carries;
+    const char *ca;     /**< PEM to trust for https. */
+    uint32_t flags;     /**< ESP_SELF_REFLASHER_FLAG_... */
+    bool show_progress; /**< On stdout. */
+    bool show_log;      /**< The app's log on stderr as it comes. */
 } migration_t;
 
 typedef struct migration_result {
@@ -61,8 +64,12 @@ esp_http_client_config_t migration_http(const char *url, const char *ca);
  */
 addr_region_t migration_source_now(const migration_t *migration, addr_region_t named);
 
-/** The bundle's configuration for this start of the app. */
-esp_self_reflasher_bundle_config_t migration_bundle_now(const migration_t *migration);
+/**
+ * The bundle's configuration for this start of the app. One with a cargo that is on probation confirms itself here, if
+ * the bundle can be applied.
+ * @return ESP_OK, or the error of the app's cargo: esp_self_reflasher_find_cargo().
+ */
+esp_err_t migration_bundle_now(const migration_t *migration, esp_self_reflasher_bundle_config_t *config);
 
 /** Runs one step, inside the app. @param handle Of the steps before; NULL in front of the first one that downloads. */
 esp_err_t migration_step(const migration_t *migration, const migration_step_t *step,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/run/migration_options.h"
 
+#include "format/sr_cargo.h"
 #include "format/sr_image.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
@@ -27,6 +28,7 @@ enum {
     KEY_ALLOW_TEMPORARY_TABLE,
     KEY_ALLOW_IN_PLACE,
     KEY_MIN_SEQUENCE,
+    KEY_UPLOAD,
 };
 
 static const struct argp_option argp_options[] = {
@@ -51,16 +53,19 @@ static const struct argp_option argp_options[] = {
     {"allow-in-place", KEY_ALLOW_IN_PLACE, NULL, 0,
      "The running app may be overwritten from RAM, if it cannot be relocated", 1},
     {"skip-check", KEY_SKIP_CHECK, "NAME", 0, "Switch a check of the result off: " BUNDLE_CHECK_NAMES, 1},
+    {"upload", KEY_UPLOAD, "FILE", 0,
+     "Start with this app in the slot that an update goes to, selected; it applies the bundle that it carries", 1},
     {0}};
 
 bool migration_has_bundle(const migration_options_t *options)
 {
-    return options->bundle.bundle != NULL || options->bundle.url != NULL;
+    return options->bundle.bundle != NULL || options->bundle.url != NULL || options->upload_path != NULL;
 }
 
 const char *migration_bundle_name(const migration_options_t *options)
 {
-    return options->bundle.url != NULL ? options->bundle.url : options->bundle.bundle;
+    const char *given = options->bundle.url != NULL ? options->bundle.url : options->bundle.bundle;
+    return options->upload_path != NULL ? options->upload_path : given;
 }
 
 const char *migration_key_text(const migration_options_t *options, char out[MIGRATION_KEY_TEXT_SIZE])
@@ -71,6 +76,10 @@ const char *migration_key_text(const migration_options_t *options, char out[MIGR
     sr_signature_public_key_t key;
     char id[KEY_ID_TEXT_SIZE];
     const char *path = options->bundle.public_key;
+    if (options->upload_path != NULL) {
+        snprintf(out, MIGRATION_KEY_TEXT_SIZE, "the one that %s carries", options->upload_path);
+        return out;
+    }
     if (path == NULL || key_file_load_public(path, &key) != STATUS_OK) {
         snprintf(out, MIGRATION_KEY_TEXT_SIZE, "none: a bundle without signature is accepted");
         return out;
@@ -104,6 +113,17 @@ static void take_steps(migration_options_t *options, struct argp_state *state)
     state->next = state->argc;
 }
 
+/** What is uploaded says all that itself. */
+static void check_upload(const migration_options_t *options, struct argp_state *state)
+{
+    const bundle_options_t *bundle = &options->bundle;
+    if (bundle->bundle != NULL || bundle->url != NULL || bundle->public_key != NULL || bundle->flags != 0 ||
+        bundle->skip_checks != 0 || bundle->min_sequence != 0 || options->allow_temporary_table) {
+        argp_error(state, "--upload says itself what is applied and what is allowed: no other option of a bundle goes "
+                          "with it");
+    }
+}
+
 static void check_options(const migration_options_t *options, struct argp_state *state)
 {
     const bundle_options_t *bundle = &options->bundle;
@@ -123,6 +143,10 @@ static void check_options(const migration_options_t *options, struct argp_state 
     }
     if (options->word_count != 0 || options->digests || options->flags != 0) {
         argp_error(state, "a bundle comes without OFFSET SOURCE pairs, --sha and --skip-image-check");
+    }
+    if (options->upload_path != NULL) {
+        check_upload(options, state);
+        return;
     }
     if (bundle->public_key == NULL && (bundle->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) == 0) {
         argp_error(state, "no key given: --public-key FILE or --allow-unsigned is needed");
@@ -144,6 +168,9 @@ static error_t parse_bundle_option(int key, char *argument, struct argp_state *s
             argp_error(state, "--url takes http:// or https://: a file is given as --bundle %s", argument);
         }
         options->bundle.url = argument;
+        return 0;
+    case KEY_UPLOAD:
+        options->upload_path = argument;
         return 0;
     case KEY_PUBLIC_KEY:
         options->bundle.public_key = argument;
@@ -243,6 +270,17 @@ bool migration_bundle_manifest(const migration_input_t *input, sr_bundle_t *bund
     return bytes != NULL && sr_bundle_parse(bytes, size, bundle) == SR_BUNDLE_OK;
 }
 
+void migration_given_up(const migration_input_t *input, given_up_t *given_up)
+{
+    sr_bundle_t bundle;
+    sr_partition_table_t table;
+    given_up->count = 0;
+    if (migration_bundle_manifest(input, &bundle)) {
+        chip_read_table(input->flash.bytes, input->flash.size, input->migration.chip.partition_table, &table);
+        given_up_find(&bundle, &table, given_up);
+    }
+}
+
 /** A bundle says where its bootloader looks for the table. */
 static void find_new_table(migration_input_t *input)
 {
@@ -266,6 +304,12 @@ static void warn_of_given_up(const migration_input_t *input)
 static int open_source(const migration_options_t *options, migration_input_t *input)
 {
     migration_t *migration = &input->migration;
+    if (options->upload_path != NULL) {
+        migration->bundle = &input->source.config;
+        migration->carries = true;
+        find_new_table(input);
+        return STATUS_OK;
+    }
     if (options->allow_temporary_table) {
         migration->flags |= ESP_SELF_REFLASHER_FLAG_ALLOW_TEMPORARY_TABLE;
     }
@@ -350,10 +394,45 @@ static int look_into(migration_input_t *input)
     /* Only from here on are there two bootloaders. */
     memcpy(input->migration.chip.old_loader, contents->boot.bootloader.sha256, SR_SHA256_SIZE);
     contents_free(contents);
-    if (input->extent.complete == DUMP_NOT_COMPLETE) {
-        complain(STATUS_OK, "warning: %s: %s", flash->path, input->extent.text);
-    }
     return STATUS_OK;
+}
+
+/** Where in the flash the bundle lies that the upload carries. @return an empty region if there is none, which the
+ * component tells. */
+static addr_region_t find_carried(const image_file_t *upload, uint32_t address)
+{
+    sr_image_t image;
+    sr_cargo_t cargo;
+    const sr_reader_t reader = sr_reader_memory(upload->bytes, upload->size);
+    if (sr_image_parse(&reader, &image) != SR_IMAGE_OK || sr_cargo_find(&reader, &image, &cargo) != SR_CARGO_OK) {
+        return (addr_region_t){0};
+    }
+    return (addr_region_t){address + cargo.bundle.address, cargo.bundle.size};
+}
+
+/** The app that runs takes the upload, and the next start is the upload's. */
+static int take_upload(const migration_options_t *options, migration_input_t *input)
+{
+    migration_t *migration = &input->migration;
+    const uint32_t running = migration->running_app != UINT32_MAX ? migration->running_app : input->boot.app_offset;
+    int status = image_file_load(options->upload_path, &input->upload);
+    if (status == STATUS_OK) {
+        status = upload_find_slot(&input->flash, migration->chip.partition_table, running, &input->slot);
+    }
+    if (status == STATUS_OK) {
+        status = upload_store(&input->upload, &input->slot, migration->chip.rollback, &input->flash);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    migration->running_app = UINT32_MAX;
+    status = look_into(input);
+    if (status == STATUS_OK && (!boot_succeeds(&input->boot) || input->boot.app_offset != input->slot.entry.address)) {
+        return complain(STATUS_NO, "%s: would not start from slot %s at 0x%" PRIx32 ": %s", options->upload_path,
+                        input->slot.entry.label, input->slot.entry.address, input->boot.reason);
+    }
+    input->source.config.embedded = find_carried(&input->upload, input->slot.entry.address);
+    return status;
 }
 
 /** A dump of what the old system uses of a larger chip. */
@@ -372,12 +451,9 @@ static int extend_flash(image_file_t *flash, uint32_t size)
     return STATUS_OK;
 }
 
-int migration_input_open(const migration_options_t *options, migration_input_t *input)
+/** Loads the flash, finds out what it boots, and has that take the upload. */
+static int open_flash(const migration_options_t *options, migration_input_t *input)
 {
-    *input = (migration_input_t){.migration = {.chip = options->chip,
-                                               .running_app = options->running_app,
-                                               .flags = options->flags,
-                                               .show_log = options->verbose}};
     migration_t *migration = &input->migration;
     const image_file_t *flash = &input->flash;
     int status = image_file_load_flash(options->flash_path, &input->flash);
@@ -387,10 +463,27 @@ int migration_input_open(const migration_options_t *options, migration_input_t *
     if (status == STATUS_OK) {
         status = chip_settle(&migration->chip, flash->bytes, flash->size);
     }
-    if (status != STATUS_OK) {
-        return status;
+    if (status == STATUS_OK) {
+        status = look_into(input);
     }
-    status = look_into(input);
+    if (status == STATUS_OK && input->extent.complete == DUMP_NOT_COMPLETE) {
+        complain(STATUS_OK, "warning: %s: %s", flash->path, input->extent.text);
+    }
+    if (status == STATUS_OK) {
+        status = check_running(input);
+    }
+    return status == STATUS_OK && options->upload_path != NULL ? take_upload(options, input) : status;
+}
+
+int migration_input_open(const migration_options_t *options, migration_input_t *input)
+{
+    *input = (migration_input_t){.migration = {.chip = options->chip,
+                                               .running_app = options->running_app,
+                                               .flags = options->flags,
+                                               .show_log = options->verbose}};
+    migration_t *migration = &input->migration;
+    const image_file_t *flash = &input->flash;
+    int status = open_flash(options, input);
     if (status != STATUS_OK) {
         return status;
     }
@@ -400,18 +493,16 @@ int migration_input_open(const migration_options_t *options, migration_input_t *
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     }
     memcpy(nor_flash_bytes(migration->flash), flash->bytes, flash->size);
-    int checked = check_running(input);
-    if (checked == STATUS_OK) {
-        measure_running(input);
-        checked = load_ca(options, input);
-    }
-    return checked == STATUS_OK ? open_source(options, input) : checked;
+    measure_running(input);
+    status = load_ca(options, input);
+    return status == STATUS_OK ? open_source(options, input) : status;
 }
 
 void migration_input_close(migration_input_t *input)
 {
     steps_free(&input->steps);
     bundle_source_free(&input->source);
+    image_file_free(&input->upload);
     nor_flash_delete(input->migration.flash);
     free(input->ca);
     image_file_free(&input->flash);

@@ -7,9 +7,11 @@
 #include "format/sr_bundle.h"
 #include "tool/base/image_file.h"
 #include "tool/report/dump_extent.h"
+#include "tool/report/given_up.h"
 #include "tool/run/bundle_source.h"
 #include "tool/run/migration.h"
 #include "tool/run/steps.h"
+#include "tool/run/upload.h"
 
 #include <argp.h>
 #include <stdbool.h>
@@ -18,6 +20,7 @@
 typedef struct migration_options {
     boot_chip_t chip;
     const char *flash_path, *ca_path;
+    const char *upload_path;        /**< An app with a cargo, which the old system takes as an update; or NULL. */
     const nor_timing_t *flash_chip; /**< Set before parsing. */
     uint32_t flags;
     uint32_t running_app;         /**< Set to UINT32_MAX before parsing: the one that boots. */
@@ -33,7 +36,8 @@ typedef struct migration_options {
 extern const struct argp migration_options_argp;
 
 /** For the description of a command's arguments. */
-#define MIGRATION_ARGS_DOC "OFFSET[+SIZE] SOURCE [OFFSET[+SIZE] SOURCE...]\n--bundle FILE --public-key FILE"
+#define MIGRATION_ARGS_DOC                                                                                             \
+    "OFFSET[+SIZE] SOURCE [OFFSET[+SIZE] SOURCE...]\n--bundle FILE --public-key FILE\n--upload FILE"
 #define MIGRATION_SOURCE_DOC                                                                                           \
     "SOURCE is an http:// or https:// URL, a FILE (served on the loopback and downloaded), or flash:ADDRESS+SIZE (an " \
     "image that is in the flash already). SIZE of the destination is erased; default: that of the image in whole "     \
@@ -51,7 +55,9 @@ const char *migration_key_text(const migration_options_t *options, char out[MIGR
 
 /** A migration, and what must live as long as it does. */
 typedef struct migration_input {
-    image_file_t flash;   /**< Content at the start. */
+    image_file_t flash; /**< Content at the start: with --upload once that is stored. */
+    image_file_t upload;
+    upload_slot_t slot;   /**< Where it went. */
     dump_extent_t extent; /**< Whether that is all of it. */
     boot_result_t boot;   /**< What it boots. */
     migration_t migration;
@@ -66,6 +72,9 @@ typedef struct migration_input {
  * @return false for a URL, if steps are run, or if it is not valid: the component tells why.
  */
 bool migration_bundle_manifest(const migration_input_t *input, sr_bundle_t *bundle);
+
+/** What the bundle gives up of the flash that the device has: nothing, without a bundle. */
+void migration_given_up(const migration_input_t *input, given_up_t *given_up);
 
 /**
  * Loads the flash, makes a chip with it, and starts to serve what is downloaded.

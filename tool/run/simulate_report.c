@@ -207,7 +207,7 @@ static void find_losses(const simulate_report_t *report, data_losses_t *losses)
     const data_loss_side_t after = {report->after->bytes, report->after->size, &report->after->table};
     losses->count = 0;
     if (report->result->error == ESP_OK) {
-        data_losses_find(&before, &after, losses);
+        data_losses_find(&before, &after, &report->given_up, losses);
     }
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "tool/report/contents.h"
+#include "tool/report/given_up.h"
 #include "tool/run/migration.h"
 #include "tool/run/room.h"
 
@@ -15,6 +16,7 @@ typedef struct simulate_report {
     const migration_result_t *result;
     const contents_t *before, *after;
     const room_t *room; /**< Ways out, if it was refused for want of room; or NULL. */
+    given_up_t given_up; /**< By the bundle. */
 } simulate_report_t;
 
 /** How a rehearsal ended. */

@@ -78,8 +78,11 @@ static void tell_plan(void)
     if (silence >= 0) {
         dup2(silence, STDERR_FILENO);
     }
-    const esp_self_reflasher_bundle_config_t config = migration_bundle_now(asked);
-    answer->error = esp_self_reflasher_plan_bundle(&config, &answer->plan);
+    esp_self_reflasher_bundle_config_t config;
+    answer->error = migration_bundle_now(asked, &config);
+    if (answer->error == ESP_OK) {
+        answer->error = esp_self_reflasher_plan_bundle(&config, &answer->plan);
+    }
     answer->given = true;
 }
 

@@ -11,7 +11,7 @@
 
 /** What is tried again and again. */
 typedef struct trial {
-    const migration_t *migration; /**< As it is asked for, with a bundle. */
+    const migration_t *migration; /**< As it is asked for, with a bundle that the app does not carry. */
     const image_file_t *flash;    /**< Content at the start. */
     const nor_timing_t *timing;
     const sr_bundle_t *bundle; /**< Manifest, and the rest of the file behind it; NULL: not at hand. */

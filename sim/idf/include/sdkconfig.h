@@ -40,6 +40,7 @@ uint32_t sim_config_partition_table_offset(void);
 #define CONFIG_LOG_MAXIMUM_LEVEL                    3
 #define CONFIG_MMU_PAGE_SIZE                        0x10000
 #define CONFIG_SPI_FLASH_DANGEROUS_WRITE_ALLOWED    1
+#define CONFIG_SELF_REFLASHER_HTTP                  1
 #define CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP 1
 #define CONFIG_SELF_REFLASHER_TEMPORARY_TABLE       1
 

@@ -1,0 +1,566 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""One upload that brings the whole new system: an app with a cargo, as the program makes it and as the simulated device runs it.
+
+What the program writes is compared with esptool, and byte for byte with what docs/cargo-format.md says, written down a second
+time in flash_dumps.py. The stories go from published firmware to published firmware.
+
+usage: test_courier.py PROGRAM COURIER COURIER_BY_URL DEMO_IMAGES FIXTURES
+"""
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import flash_dumps
+import runner
+import servers
+
+PROGRAM, COURIER, COURIER_BY_URL, DEMO_IMAGES = sys.argv[1:5]
+FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[5])
+SECTOR = flash_dumps.SECTOR
+WLED_0_14_4 = "wled-0.14.4/WLED_0.14.4_ESP32.bin"
+TASMOTA = "tasmota/tasmota32.factory.bin"
+WLED_0_14_4_SYSTEM = "wled-0.14.4/esp32_bootloader_v4.bin"
+SLOTS = (0x10000, 0x190000)  # WLED's
+SLOT_SIZE = 0x180000
+URL = "http://192.168.1.2:8070/system.srb"
+WITH_WIFI = flash_dumps.SETTINGS + b"url\0wifi_password\0wifi_ssid\0"
+VENV = os.environ.get("SELF_REFLASHER_VENV")
+ESPTOOL = shutil.which("esptool", path=f"{VENV}/bin" if VENV else None)
+
+
+def run(*arguments):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+
+
+class CourierTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.dir = pathlib.Path(folder.name)
+        self.upload = self.dir / "upload.bin"
+
+    def write(self, name, content):
+        path = self.dir / name
+        path.write_bytes(content)
+        return path
+
+    def run_json(self, status, *arguments):
+        result = run(*arguments, "--json")
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+        return json.loads(result.stdout)
+
+    def keys(self):
+        key, public = self.dir / "key.pem", self.dir / "public.pem"
+        if not key.exists():
+            self.assertEqual(run("keygen", "-o", key, "--public", public).returncode, 0)
+        return key, public
+
+    def small_bundle(self, *arguments, chip="esp32"):
+        """Of one sector that is nobody's: enough for what looks at its outside only."""
+        path = self.dir / f"small-{chip}.srb"
+        self.run_json(0, "pack", "-o", path, "--chip", chip, "--partition-table", "none", "--skip-check", "place", "--skip-check",
+                      "bootloader", "0x200000", self.write("content", flash_dumps.in_use(5)[:SECTOR]), *arguments)
+        return path
+
+    def courier(self, status, app, bundle, *arguments):
+        return self.run_json(status, "courier", "-o", self.upload, "--app", app, "--bundle", bundle, *arguments)
+
+    def assert_refused(self, status, words, app, bundle, *arguments):
+        result = run("courier", "-o", self.upload, "--app", app, "--bundle", bundle, *arguments)
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+        self.assertEqual(result.stdout, "")
+        for word in words:
+            self.assertIn(word, result.stderr)
+        self.assertFalse(self.upload.exists())
+
+
+class Program(CourierTest):
+    def setUp(self):
+        super().setUp()
+        self.app = self.write("app.bin", flash_dumps.carrier())
+
+    def test_same_bytes_as_the_format_says(self):
+        key, public = self.keys()
+        bundle = self.small_bundle("--sign", key)
+        settings = self.write("settings.json", b'{"allow_temporary_table": true, "allow_in_place": true}')
+        told = self.courier(0, self.app, bundle, "--public-key", public, "--settings", settings)
+        expected = flash_dumps.with_cargo(self.app.read_bytes(), (("allow_in_place", "1"), ("allow_temporary_table", "1"),
+                                                                 ("public_key", public.read_text())), bundle.read_bytes())
+        self.assertEqual(self.upload.read_bytes(), expected)
+        self.assertEqual(told, {"file": str(self.upload), "chip": "esp32", "size": len(expected),
+                                "app_size": self.app.stat().st_size, "bundle_size": bundle.stat().st_size,
+                                "key_id": self.run_json(0, "key", public)["key_id"], "key_made": False, "was_signed": False,
+                                "slot_size": None, "slot_offset": None})
+
+    def test_settings_that_are_false_are_left_out(self):
+        key, public = self.keys()
+        bundle = self.small_bundle("--sign", key)
+        settings = self.write("settings.json", b'{"allow_temporary_table": false}')
+        self.courier(0, self.app, bundle, "--public-key", public, "--settings", settings)
+        self.assertEqual(self.upload.read_bytes(), flash_dumps.with_cargo(
+            self.app.read_bytes(), (("public_key", public.read_text()),), bundle.read_bytes()))
+
+    def test_key_is_made_if_none_is_given(self):
+        key, public = self.keys()
+        for arguments in ((), ("--sign", key)):
+            bundle = self.small_bundle(*arguments)
+            before = bundle.read_bytes()
+            told = self.courier(0, self.app, bundle)
+            self.assertTrue(told["key_made"])
+            self.assertNotEqual(told["key_id"], self.run_json(0, "key", public)["key_id"])
+            self.assertEqual(bundle.read_bytes(), before)
+            cargo = self.run_json(0, "inspect", self.upload)["apps"][0]["cargo"]
+            self.assertEqual(cargo["settings"], {"public_key": told["key_id"]})
+            self.assertTrue(cargo["bundle"]["verified"])
+
+    @unittest.skipIf(ESPTOOL is None, "no esptool")
+    def test_esptool_accepts_it(self):
+        self.courier(0, self.app, self.small_bundle())
+
+        def told(path):
+            text = subprocess.run([ESPTOOL, "image-info", path], check=True, capture_output=True, text=True).stdout
+            self.assertRegex(text, r"Checksum: 0x\w+ \(valid\)")
+            self.assertRegex(text, r"(?i)validation hash: \w+ \(valid\)")
+            rows = re.findall(r"(?m)^ +\d+  (0x\w+)  (0x\w+)  (0x\w+)  (.*)$", text)
+            return rows, text[text.index("Application Information"):]
+        (before, about), (after, about_after) = told(self.app), told(self.upload)
+        self.assertEqual((len(before), len(after)), (3, 4))
+        self.assertEqual((after[:3], about_after), (before, about))
+        self.assertEqual((after[3][1], after[3][3].strip()), ("0x00000000", "PADDING"))
+
+    def test_inspect_shows_it(self):
+        bundle = self.small_bundle()
+        told = self.courier(0, self.app, bundle)
+        text = run("inspect", self.upload).stdout
+        for words in ("signed with the key in it", f"public_key: {told['key_id']}", "in its cargo: bundle for ESP32", "0x200000"):
+            self.assertIn(words, text)
+        self.assertNotIn("BEGIN PUBLIC KEY", text)
+        self.assertIsNone(self.run_json(0, "inspect", self.app)["apps"][0]["cargo"])
+
+    def test_inspect_shows_no_password(self):
+        content = flash_dumps.with_cargo(self.app.read_bytes(), (("wifi_password", "secret!"), ("wifi_ssid", "home")), b"")
+        path = self.write("carrier.bin", content)
+        cargo = self.run_json(0, "inspect", path)["apps"][0]["cargo"]
+        self.assertEqual(cargo["settings"], {"wifi_password": "(not shown)", "wifi_ssid": "home"})
+        self.assertIsNone(cargo["bundle"])
+        text = run("inspect", path).stdout
+        self.assertIn("wifi_ssid: home", text)
+        self.assertNotIn("secret!", text)
+
+    def test_inspect_tells_what_is_wrong(self):
+        bundle = bytearray(self.small_bundle().read_bytes())
+        unsigned = self.write("unsigned.bin", flash_dumps.with_cargo(self.app.read_bytes(), (), bundle))
+        cargo = self.run_json(0, "inspect", unsigned)["apps"][0]["cargo"]
+        self.assertFalse(cargo["bundle"]["verified"])
+        bad = self.write("bad.bin", flash_dumps.with_cargo(self.app.read_bytes(), (("NAME", ""),), bundle))
+        self.assertEqual(self.run_json(0, "inspect", bad)["apps"][0]["cargo"],
+                         {"status": "cargo with bad settings", "settings": {}, "bundle": None})
+        self.assertIn("cargo with bad settings", run("inspect", bad).stdout)
+
+    def test_signature_is_told_to_be_gone(self):
+        app = self.app.read_bytes()
+        padded = app.ljust(-(-len(app) // SECTOR) * SECTOR, b"\xff")
+        block = b"\xe7\x02" + flash_dumps.in_use(4)[:1214]
+        signed = self.write("signed.bin", padded + block.ljust(SECTOR, b"\xff"))
+        bundle = self.small_bundle()
+        result = run("courier", "-o", self.upload, "--app", signed, "--bundle", bundle)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("sign", result.stderr)
+        self.assertEqual(self.upload.stat().st_size, flash_dumps.image_at(self.upload.read_bytes(), 0).__len__())
+        self.upload.unlink()
+        self.assertTrue(self.courier(0, signed, bundle)["was_signed"])
+
+    def test_apps_that_cannot_carry(self):
+        bundle = self.small_bundle()
+        app = self.app.read_bytes()
+        damaged = bytearray(app)
+        damaged[0x200] ^= 1
+        subprocess.run([DEMO_IMAGES, self.dir], check=True, stdout=subprocess.DEVNULL)
+        loader = flash_dumps.image_at((self.dir / "old-flash.bin").read_bytes(), 0x1000)
+        for status, words, content in (
+                (3, ("not an image",), bytes(4096)),
+                (3, ("is an ELF file", "an app is needed"), b"\x7fELF" + bytes(4096)),
+                (3, ("checksum",), damaged),
+                (3, ("longer than its room",), app[:-1]),
+                (3, ("no app",), loader),
+                (3, ("something follows",), app + b"\0" * 16),
+                (3, ("carries a cargo already",), flash_dumps.with_cargo(app, (), b"")),
+                (1, ("16 segments",), flash_dumps.carrier(empty_segments=13)),
+                (1, ("find_cargo", "examples/courier"), flash_dumps.carrier(magic=b""))):
+            with self.subTest(words=words):
+                self.assert_refused(status, words, self.write("other.bin", content), bundle)
+        self.courier(0, self.write("other.bin", flash_dumps.carrier(empty_segments=12)), bundle)
+        self.upload.unlink()
+        self.courier(0, self.write("other.bin", app + b"\xff" * 100), bundle)
+
+    def test_bundles_that_cannot_be_carried(self):
+        key, public = self.keys()
+        signed = self.small_bundle("--sign", key).read_bytes()
+        other = self.dir / "other.pem"
+        self.assertEqual(run("keygen", "-o", other, "--public", self.dir / "other-public.pem").returncode, 0)
+        manifest = bytearray(signed)
+        manifest[70] ^= 1
+        chunk = bytearray(signed)
+        chunk[-1] ^= 1
+        for status, content, arguments in ((3, manifest, ()), (3, chunk, ()), (3, signed[:-1], ()), (3, b"nothing", ()),
+                                           (1, signed, ("--public-key", self.dir / "other-public.pem")),
+                                           (3, signed, ("--public-key", key)), (3, signed, ("--public-key", self.app))):
+            with self.subTest(arguments=arguments, size=len(content)):
+                self.assert_refused(status, (), self.app, self.write("other.srb", content), *arguments)
+        self.assert_refused(1, ("sign --key",), self.app, self.small_bundle(), "--public-key", public)
+        self.assert_refused(1, ("ESP32-C3", "ESP32"), self.app, self.small_bundle(chip="esp32c3"))
+
+    def test_settings_that_are_none(self):
+        bundle = self.small_bundle()
+        for text, word in ((b"{", "not valid JSON"), (b"[]", "an object"), (b'{"allow_all": true}', "allow_all"),
+                           (b'{"allow_in_place": 1}', "true or false"), (b'{"public_key": "x"}', "--public-key"),
+                           (b'{"url": "http://x/"}', "--url"), (b'{"wifi_ssid": 1}', "a text"), (b'{"wifi_ssid": ""}', "1 to 32"),
+                           (b'{"wifi_password": "short"}', "8 to 64"), (b'{"wifi_ssid": "' + b"x" * 33 + b'"}', "1 to 32"),
+                           (b'{"wifi_ssid": "home"}', "go with --url"),
+                           (b'{"allow_in_place": true, "allow_in_place": false}', "twice")):
+            self.assert_refused(3, (word,), self.app, bundle, "--settings", self.write("settings.json", text))
+        self.assert_refused(3, (), self.app, bundle, "--settings", self.dir / "missing.json")
+
+    def by_url(self, app, *arguments):
+        _, public = self.keys()
+        return ("courier", "-o", self.upload, "--app", app, "--url", URL, "--public-key", public, *arguments)
+
+    def test_by_url(self):
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))
+        settings = self.write("settings.json", b'{"wifi_password": "secret12", "wifi_ssid": "home"}')
+        told = self.run_json(0, *self.by_url(app, "--settings", settings))
+        _, public = self.keys()
+        self.assertEqual(self.upload.read_bytes(), flash_dumps.with_cargo(
+            app.read_bytes(), (("public_key", public.read_text()), ("url", URL), ("wifi_password", "secret12"), ("wifi_ssid", "home")),
+            b""))
+        self.assertEqual((told["bundle_size"], told["key_made"]), (None, False))
+        self.assertEqual(self.run_json(0, "inspect", self.upload)["apps"][0]["cargo"]["settings"], {
+            "public_key": told["key_id"], "url": URL, "wifi_password": "(not shown)", "wifi_ssid": "home"})
+        text = run(*self.by_url(app, "--settings", settings)).stdout
+        self.assertIn(URL, text)
+        self.assertNotIn("secret12", text)
+
+    def test_by_url_refusals(self):
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))
+        settings = self.write("settings.json", b'{"wifi_ssid": "home"}')
+        _, public = self.keys()
+        for status, words, arguments in (
+                (1, ("asks for wifi_ssid",), self.by_url(app)),
+                (1, ("does not know the setting url",), self.by_url(self.app, "--settings", settings)),
+                (3, ("wifi_password without",), self.by_url(app, "--settings", self.write("s.json", b'{"wifi_password": "12345678"}'))),
+                (2, ("--public-key",), ("courier", "-o", self.upload, "--app", app, "--url", URL)),
+                (2, ("--bundle",), ("courier", "-o", self.upload, "--app", app, "--url", "system.srb", "--public-key", public)),
+                (2, ("512",), ("courier", "-o", self.upload, "--app", app, "--url", URL + "x" * 500, "--public-key", public)),
+                (2, ("either",), self.by_url(app, "--bundle", self.small_bundle()))):
+            result = run(*arguments)
+            self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+            for word in words:
+                self.assertIn(word, result.stderr)
+            self.assertFalse(self.upload.exists())
+
+    def test_settings_that_the_app_does_not_know(self):
+        bundle = self.small_bundle()
+        app = self.write("other.bin", flash_dumps.carrier(settings=b"\0allow_temporary_table\0public_key\0"))
+        settings = self.write("settings.json", b'{"allow_temporary_table": true, "allow_in_place": true}')
+        self.assert_refused(1, ("does not know the setting allow_in_place",), app, bundle, "--settings", settings)
+        self.courier(0, app, bundle)
+        self.upload.unlink()
+        self.assert_refused(1, ("public_key",), self.write("other.bin", flash_dumps.carrier(settings=b"")), bundle)
+
+    def test_what_does_not_fit_is_refused_with_numbers(self):
+        bundle = self.small_bundle()
+        told = self.courier(0, self.app, bundle, "--slot-size", "0x100000")
+        self.assertEqual(told["slot_size"], 0x100000)
+        self.upload.unlink()
+        self.courier(0, self.app, bundle, "--slot-size", told["size"])
+        self.upload.unlink()
+        self.assert_refused(1, (f"{told['size']:,} bytes", f"{told['app_size']:,}", f"{told['bundle_size']:,}",
+                                f"{told['size'] - 1:,}", ": 1 too many", "--url"),
+                            self.app, bundle, "--slot-size", told["size"] - 1)
+
+    def test_cargo_of_3_mb_and_no_more(self):
+        noise = random.Random(1).randbytes(0x310000)
+        for size, status in ((0x300000, 0), (0x310000, 1)):
+            bundle = self.dir / "large.srb"
+            self.run_json(0, "pack", "-o", bundle, "--chip", "esp32", "--partition-table", "none", "--skip-check", "place",
+                          "--skip-check", "bootloader", "0x400000", self.write("noise", noise[:size]))
+            if status == 0:
+                self.assertGreater(self.courier(0, self.app, bundle)["bundle_size"], 3 << 20)
+                self.upload.unlink()
+            else:
+                self.assert_refused(1, ("no more than 3,211,264",), self.app, bundle)
+
+    def test_usage(self):
+        bundle = self.small_bundle()
+        for arguments in (("--app", self.app), ("--app", self.app, "--bundle", bundle), ("-o", self.upload, "--bundle", bundle),
+                          ("-o", self.upload, "--app", self.app, "--bundle", bundle, "--slot-size", "none"),
+                          ("-o", self.upload, "--app", self.app, "--bundle", bundle, "--running", "0x10000"),
+                          ("-o", self.upload, "--app", self.app, "--bundle", bundle, "more")):
+            self.assertEqual(run("courier", *arguments).returncode, 2, arguments)
+
+
+def wled(number):
+    """A device with WLED 0.14.4 in one of its two slots, and nothing in the other one."""
+    app = (FIXTURES / WLED_0_14_4).read_bytes()
+    return flash_dumps.flash((0, (FIXTURES / WLED_0_14_4_SYSTEM).read_bytes()), (0x9000, flash_dumps.in_use(1)),
+                             (0xE000, flash_dumps.otadata(1 + number)), (SLOTS[number], app))
+
+
+def merge_bin(folder, *parts):
+    """What esptool makes of these parts, to the end of its last sector."""
+    out = folder / "merged.bin"
+    subprocess.run([ESPTOOL, "--chip", "esp32", "merge-bin", "-o", out, *map(str, parts)], check=True, capture_output=True)
+    content = out.read_bytes()
+    return content.ljust(-(-len(content) // SECTOR) * SECTOR, b"\xff")
+
+
+@unittest.skipUnless(FIXTURES.exists(), "no fixtures")
+@unittest.skipIf(ESPTOOL is None, "no esptool")
+class Stories(CourierTest):
+    def setUp(self):
+        super().setUp()
+        self.app = self.write("app.bin", flash_dumps.carrier())
+
+    def pack(self, *arguments):
+        bundle = self.dir / "system.srb"
+        self.run_json(0, "pack", "-o", bundle, "--chip", "esp32", *arguments)
+        return bundle
+
+    def run_device(self, flash, courier=COURIER):
+        """The courier itself, on the simulated chip, from power-on until another system starts. @return flash and log"""
+        out = self.dir / "device.bin"
+        result = subprocess.run([courier, "--flash", flash, "--out", out], capture_output=True, text=True, timeout=300,
+                                check=False)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        return out.read_bytes(), result.stderr
+
+    def assert_same(self, flash, expected):
+        for at in range(0, len(expected), SECTOR):
+            self.assertEqual(flash[at:at + SECTOR], expected[at:at + SECTOR], f"sector at {at:#x}")
+
+    def simulate(self, status, flash, *arguments):
+        out = self.dir / "after.bin"
+        out.unlink(missing_ok=True)
+        return self.run_json(status, "simulate", "--flash", flash, "--upload", self.upload, "--out", out, *arguments), out
+
+    def test_wled_to_esphome(self):
+        """One upload, from either slot: once the courier is in the way of the new app, and once not."""
+        bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")
+        image = (FIXTURES / flash_dumps.ESPHOME).read_bytes()
+        parts = {0x1000: image[0x1000:0x8000], 0x8000: image[0x8000:0x9000], 0xE000: image[0xE000:0x10000], 0x10000: image[0x10000:]}
+        merged = merge_bin(self.dir, *(item for offset, part in parts.items()
+                                       for item in (hex(offset), self.write(f"part-{offset:x}", part))))
+        for number in range(2):
+            before = wled(number)
+            flash = self.write("dump.bin", before)
+            told = self.courier(0, self.app, bundle, "--flash", flash)
+            self.assertEqual((told["slot_offset"], told["slot_size"]), (SLOTS[1 - number], SLOT_SIZE))
+            stored = flash_dumps.uploaded(before, self.upload.read_bytes(), SLOTS[1 - number], 2 + number)
+            expected = merged[:0x9000] + before[0x9000:0xE000] + merged[0xE000:]
+            after, log = self.run_device(self.write("stored.bin", stored))
+            self.assert_same(after, expected)
+            self.assertIn("DO NOT CUT THE POWER NOW", log)
+            self.assertEqual("moving the running app" in log, number == 1)
+            answer, rehearsed = self.simulate(0, flash)
+            self.assertEqual(rehearsed.read_bytes(), after)
+            self.assertEqual(answer["boot_before"]["app_offset"], SLOTS[1 - number])
+            self.assertEqual((answer["result"], answer["boot"]["app_offset"]), ("ESP_OK", 0x10000))
+            self.assertEqual((answer["bytes_downloaded"], answer["http_requests"]), (0, 0))
+
+    def test_power_is_lost(self):
+        bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")
+        flash = self.write("dump.bin", wled(1))
+        self.courier(0, self.app, bundle, "--flash", flash)
+        answer = self.run_json(0, "explore", "--flash", flash, "--upload", self.upload, "--sample", "12", "--torn", "1", "--cuts",
+                               "2")
+        self.assertEqual(answer["failures"], [])
+        self.assertGreater(answer["states"], 20)
+
+    def test_no_slot_takes_the_courier(self):
+        """The new system has an app in each of the old slots: one way or the other, but only if the settings allow it."""
+        rows = ((b"nvs", 1, 2, 0x9000, 0x5000), (b"otadata", 1, 0, 0xE000, 0x2000), (b"ota_0", 0, 0x10, 0x10000, 0x10000),
+                (b"ota_1", 0, 0x11, 0x190000, 0x10000))
+        apps = [flash_dumps.tiny_app(version).ljust(3 * SECTOR, b"\xff") for version in ("2.0", "3.0")]
+        bundle = self.pack("0x8000", self.write("table.bin", flash_dumps.table(rows)), "0xe000",
+                           self.write("otadata.bin", flash_dumps.otadata(1)), "0x10000", self.write("2.bin", apps[0]), "0x190000",
+                           self.write("3.bin", apps[1]))
+        before = wled(0)
+        flash = self.write("dump.bin", before)
+        self.courier(0, self.app, bundle, "--flash", flash)
+        answer, _ = self.simulate(1, flash)
+        self.assertEqual((answer["plan"]["refusal"], answer["erases"], answer["programs"]), ("running_app", 0, 0))
+        for way in ("temporary_table", "in_place"):
+            settings = self.write("settings.json", json.dumps({f"allow_{way}": True}).encode())
+            self.courier(0, self.app, bundle, "--flash", flash, "--settings", settings)
+            answer, rehearsed = self.simulate(0, flash)
+            self.assertEqual((answer["result"], answer["plan"]["relocation"]), ("ESP_OK", way))
+            stored = flash_dumps.uploaded(before, self.upload.read_bytes(), SLOTS[1], 2)
+            after, _ = self.run_device(self.write("stored.bin", stored))
+            self.assertEqual(after, rehearsed.read_bytes())
+            for place, app in zip(SLOTS, apps):
+                self.assertEqual(after[place:place + len(app)], app)
+            self.assertEqual(after[0x8000:0x9000], flash_dumps.table(rows))
+            self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], 0x10000)
+
+    def test_wled_to_tasmota_by_url(self):
+        """What does not fit into a slot is fetched, and the courier is in its way wherever it is stored."""
+        key, public = self.keys()
+        (self.dir / "served").mkdir()
+        bundle = self.pack("--merged", FIXTURES / TASMOTA, "--keep", "nvs", "--sign", key)
+        shutil.copy(bundle, self.dir / "served")
+        app = self.write("online.bin", flash_dumps.carrier(code_size=700 << 10, settings=WITH_WIFI))
+        settings = self.write("settings.json", b'{"wifi_ssid": "home", "allow_temporary_table": true}')
+        before = wled(1)
+        flash = self.write("dump.bin", before)
+        self.assert_refused(1, ("--url",), self.app, bundle, "--flash", flash)
+        image = merge_bin(self.dir, "0x0", FIXTURES / TASMOTA)
+        with servers.Plain(self.dir / "served") as server:
+            self.run_json(0, "courier", "-o", self.upload, "--app", app, "--url", server.url(bundle.name), "--public-key", public,
+                          "--settings", settings, "--flash", flash)
+            stored = self.write("stored.bin", flash_dumps.uploaded(before, self.upload.read_bytes(), SLOTS[0], 3))
+            after, log = self.run_device(stored, COURIER_BY_URL)
+            answer, rehearsed = self.simulate(0, flash)
+        self.assertIn("connected to 'home'", log)
+        self.assert_same(after, image[:0x9000] + before[0x9000:0xE000] + image[0xE000:])
+        self.assertEqual(rehearsed.read_bytes(), after)
+        self.assertEqual((answer["result"], answer["plan"]["relocation"]), ("ESP_OK", "temporary_table"))
+        self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], answer["boot"]["app_offset"])
+        # And with nobody there to ask.
+        after, log = self.run_device(stored, COURIER_BY_URL)
+        self.assertIn("starting the app in 'app1'", log)
+        self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[1])
+        result = run("explore", "--flash", flash, "--upload", self.upload, "--sample", "1")
+        self.assertEqual(result.returncode, 3, result.stderr)
+        self.assertIn("carries no bundle", result.stderr)
+
+    def test_bundle_inside_needs_no_network(self):
+        """The courier that can fetch takes what it carries, and one that cannot does not take a URL."""
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))
+        bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")
+        before = wled(0)
+        self.courier(0, app, bundle)
+        stored = flash_dumps.uploaded(before, self.upload.read_bytes(), SLOTS[1], 2)
+        _, log = self.run_device(self.write("stored.bin", stored), COURIER_BY_URL)
+        self.assertNotIn("connected", log)
+        self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[0])
+        content = flash_dumps.with_cargo(self.app.read_bytes(), (("public_key", ""), ("url", URL)), b"")
+        stored = flash_dumps.uploaded(before, content, SLOTS[1], 2)
+        _, log = self.run_device(self.write("stored.bin", stored))
+        self.assertIn("carries no bundle", log)
+        self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[0])
+
+    def test_cargo_of_3_mb_that_has_to_move(self):
+        """Slots of 6 MiB; the new app is 2.9 MiB of noise, where the courier is stored."""
+        bootloader = (FIXTURES / flash_dumps.WLED_SYSTEM).read_bytes()[0x1000:0x8000]
+        layout = flash_dumps.big_table(6 << 20, 0xC10000)
+        old = flash_dumps.tiny_app("1.0")
+        before = flash_dumps.flash((0x1000, flash_dumps.big_bootloader(bootloader, 0)), (0x8000, layout),
+                                   (0x9000, flash_dumps.in_use(1)), (0xD000, flash_dumps.otadata(2)), (0x610000, old),
+                                   size=flash_dumps.BIG_FLASH_SIZE)
+        app = bytearray(flash_dumps.carrier(code_size=0x2E0000, magic=random.Random(2).randbytes(8)))
+        new_app, table = self.write("new.bin", bytes(app)), self.write("table.bin", layout)
+        bundle = self.pack("0x8000", table, "0xd000", self.write("otadata.bin", flash_dumps.otadata(1)), "0x10000", new_app)
+        flash = self.write("dump.bin", before)
+        self.assertGreater(self.courier(0, self.app, bundle, "--flash", flash)["bundle_size"], 2.8 * (1 << 20))
+        answer, rehearsed = self.simulate(0, flash)
+        self.assertEqual((answer["boot_before"]["app_offset"], answer["plan"]["relocate_to"]), (0x10000, 0x610000))
+        content = new_app.read_bytes()
+        content = content.ljust(-(-len(content) // SECTOR) * SECTOR, b"\xff")
+        self.assert_same(rehearsed.read_bytes(), before[:0xD000] + flash_dumps.otadata(1) + before[0xF000:0x10000] + content)
+        self.assertEqual(answer["boot"]["app_offset"], 0x10000)
+
+    def test_old_app_comes_back_if_it_is_refused(self):
+        """A system for a larger flash than the device has. Nothing is written but what selects the old app."""
+        bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--flash-size", "16MB")
+        for number in range(2):
+            before = wled(number)
+            self.courier(0, self.app, bundle, "--slot-size", hex(SLOT_SIZE))
+            stored = flash_dumps.uploaded(before, self.upload.read_bytes(), SLOTS[1 - number], 2 + number)
+            after, log = self.run_device(self.write("stored.bin", stored))
+            self.assertIn("refused: ", log)
+            self.assertIn("starting the app in", log)
+            self.assertEqual(after[:0xE000] + after[0x10000:], stored[:0xE000] + stored[0x10000:])
+            booted = self.run_json(0, "boot", self.dir / "device.bin")
+            self.assertEqual(booted["app_offset"], SLOTS[number])
+
+    def test_old_app_comes_back_if_there_is_no_cargo(self):
+        before = wled(0)
+        damaged = bytearray(flash_dumps.with_cargo(self.app.read_bytes(), (("NAME", ""),), b"bundle"))
+        for app in (self.app.read_bytes(), bytes(damaged), flash_dumps.with_cargo(self.app.read_bytes(), (), b"")):
+            stored = flash_dumps.uploaded(before, app, SLOTS[1], 2)
+            after, log = self.run_device(self.write("stored.bin", stored))
+            self.assertIn("carries no bundle", log)
+            self.assertEqual(after[:0xE000] + after[0x10000:], stored[:0xE000] + stored[0x10000:])
+            self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[0])
+
+    def test_it_stays_where_no_other_app_is_whole(self):
+        before = bytearray(wled(0))
+        before[SLOTS[0] + 0x1000] ^= 1
+        stored = flash_dumps.uploaded(bytes(before), self.app.read_bytes(), SLOTS[1], 2)
+        after, log = self.run_device(self.write("stored.bin", stored))
+        self.assertEqual(after, stored)
+        self.assertEqual(log.count("no other app is whole"), 10)  # the simulated chip's last start
+        self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[1])
+
+    def test_bootloader_with_rollback(self):
+        """The app that was uploaded is on probation, and confirms itself once the bundle is known to be good."""
+        bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")
+        flash = self.write("dump.bin", wled(1))
+        self.courier(0, self.app, bundle, "--flash", flash)
+        answer, _ = self.simulate(0, flash, "--rollback")
+        self.assertEqual((answer["result"], answer["boot"]["app_offset"]), ("ESP_OK", 0x10000))
+
+    def test_uploads_that_would_not_start(self):
+        bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")
+        flash = self.write("dump.bin", wled(0))
+        self.courier(0, self.app, bundle, "--flash", flash)
+        content = bytearray(self.upload.read_bytes())
+        for change in (len(content) // 2, len(content) - 1):
+            changed = content[:]
+            changed[change] ^= 1
+            result = run("simulate", "--flash", flash, "--upload", self.write("changed.bin", changed))
+            self.assertEqual(result.returncode, 1, result.stderr)
+            self.assertIn("would not start from slot app1", result.stderr)
+        result = run("simulate", "--flash", flash, "--upload", self.write("cut.bin", content[:-1000]))
+        self.assertEqual(result.returncode, 1, result.stderr)
+
+    def test_slots_that_are_not_there(self):
+        bundle = self.small_bundle()
+        single = flash_dumps.table(((b"nvs", 1, 2, 0x9000, 0x6000), (b"factory", 0, 0, 0x10000, 0x180000)))
+        content = wled(0)
+        flash = self.write("single.bin", content[:0x8000] + single + content[0x9000:])
+        self.assert_refused(3, ("no other slot",), self.app, bundle, "--flash", flash)
+        self.courier(0, self.app, bundle)
+        result = run("simulate", "--flash", flash, "--upload", self.upload)
+        self.assertEqual(result.returncode, 3, result.stderr)
+        self.assertIn("no other slot", result.stderr)
+        small = self.write("small.bin", content)
+        large = self.write("large.bin", flash_dumps.with_cargo(self.app.read_bytes(), (), bytes(SLOT_SIZE)))
+        result = run("simulate", "--flash", small, "--upload", large)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("1,572,864", result.stderr)
+
+    def test_rehearsal_tells_an_app_without_cargo(self):
+        flash = self.write("dump.bin", wled(0))
+        shutil.copy(self.app, self.upload)
+        answer, out = self.simulate(1, flash)
+        self.assertEqual((answer["result"], answer["erases"], answer["programs"]), ("ESP_ERR_NOT_FOUND", 0, 0))
+
+    def test_upload_excludes_other_sources(self):
+        flash = self.write("dump.bin", wled(0))
+        for arguments in (("--bundle", "x.srb"), ("--public-key", "x.pem"), ("--allow-unsigned",), ("--allow-in-place",),
+                          ("--allow-temporary-table",), ("--min-sequence", "1"), ("--skip-check", "app"),
+                          ("0x10000", "x.bin")):
+            self.assertEqual(run("simulate", "--flash", flash, "--upload", self.app, *arguments).returncode, 2, arguments)
+
+
+if __name__ == "__main__":
+    runner.main(sys.argv[6:])
