@@ -247,6 +247,8 @@ typedef struct {
     uint32_t window_ms_maximum; /**< Of flash_ms_maximum: the part in which a power loss leaves a chip that does
                                      not boot; 0: there is none. */
     bool must_relocate;         /**< The running app lies where other content must go. */
+    bool installed;             /**< The bundle's system is in place. What that system owns (docs/bundle-format.md,
+                                     "Installed") is not looked at any more, counts as right, and nothing moves. */
     uint32_t relocate_to;       /**< Address that the running app moves to; UINT32_MAX: it does not move. */
     uint32_t staging_address;  /**< Address of the free flash where the last step would be staged; UINT32_MAX: it is not
                                     staged, but held in RAM. */
@@ -261,8 +263,6 @@ typedef struct {
                                 them when it applies the bundle again. They count neither as right nor as to be written
                                 once the app lies there. */
     uint32_t sequence;     /**< Sequence number of the bundle; 0 also if none was read. */
-    bool installed;        /**< The bundle's system is in place. What that system owns (docs/bundle-format.md,
-                                "Installed") is not looked at any more, counts as right, and nothing moves. */
     uint32_t app_address;  /**< Address of the app that the chip will start when all is done. If the bundle brings an
                                 app, it is one of the bundle's, or the bundle is refused. UINT32_MAX: not known, as
                                 there is no partition table, or nothing is left to do. */
@@ -270,6 +270,10 @@ typedef struct {
                                     hold may be overwritten as soon as anything is, so if it is not 0, nothing may
                                     write there from apply() on until the restart: unmount file systems first. 0 once
                                     its system is in place. */
+    uint32_t bytes_missing; /**< If the bundle is refused for want of free flash: bytes that are missing in the way that
+                                 needs least; 0 if something else stands against that one, which refusal_text names,
+                                 and if it is not refused for that. Giving up data of the running system (`pack
+                                 --give-up`) makes room. */
 } esp_self_reflasher_plan_t;
 
 /**

@@ -259,6 +259,22 @@ static void put_file(growing_t *out, const bundle_spec_t *spec, builder_t *build
     put_bytes(out, builder->data.bytes, builder->data.size);
 }
 
+static bundle_write_status_t finish(builder_t *builder, const bundle_spec_t *spec, growing_t *out)
+{
+    if (builder->regions.failed || builder->chunks.failed || builder->digests.failed || builder->moves.failed ||
+        builder->data.failed) {
+        return BUNDLE_WRITE_NO_MEMORY;
+    }
+    put_file(out, spec, builder);
+    if (out->failed) {
+        return BUNDLE_WRITE_NO_MEMORY;
+    }
+    // No bundle is returned that its reader would refuse.
+    sr_bundle_t parsed;
+    const bool valid = sr_bundle_parse(out->bytes, (uint32_t)out->size, &parsed) == SR_BUNDLE_OK;
+    return valid ? BUNDLE_WRITE_OK : BUNDLE_WRITE_BAD_ARGUMENT;
+}
+
 static bundle_write_status_t build(builder_t *builder, const bundle_spec_t *spec, growing_t *out)
 {
     builder->work = malloc(sizeof(*builder->work));
@@ -277,18 +293,25 @@ static bundle_write_status_t build(builder_t *builder, const bundle_spec_t *spec
     for (unsigned i = 0; i < spec->given_up_count; i++) {
         put_given_up_row(builder, &spec->given_up[i]);
     }
-    if (builder->regions.failed || builder->chunks.failed || builder->digests.failed || builder->moves.failed ||
-        builder->data.failed) {
-        return BUNDLE_WRITE_NO_MEMORY;
+    return finish(builder, spec, out);
+}
+
+static bundle_write_status_t hand_over(builder_t *builder, bundle_write_status_t status, const growing_t *out,
+                                       uint8_t **bundle, size_t *size)
+{
+    free(builder->regions.bytes);
+    free(builder->chunks.bytes);
+    free(builder->digests.bytes);
+    free(builder->moves.bytes);
+    free(builder->data.bytes);
+    free(builder->work);
+    if (status != BUNDLE_WRITE_OK) {
+        free(out->bytes);
+        return status;
     }
-    put_file(out, spec, builder);
-    if (out->failed) {
-        return BUNDLE_WRITE_NO_MEMORY;
-    }
-    // No bundle is returned that its reader would refuse.
-    sr_bundle_t parsed;
-    const bool valid = sr_bundle_parse(out->bytes, (uint32_t)out->size, &parsed) == SR_BUNDLE_OK;
-    return valid ? BUNDLE_WRITE_OK : BUNDLE_WRITE_BAD_ARGUMENT;
+    *bundle = out->bytes;
+    *size = out->size;
+    return BUNDLE_WRITE_OK;
 }
 
 bundle_write_status_t bundle_write(const bundle_spec_t *spec, uint8_t **bundle, size_t *size)
@@ -302,19 +325,54 @@ bundle_write_status_t bundle_write(const bundle_spec_t *spec, uint8_t **bundle, 
     builder_t builder = {0};
     growing_t out = {0};
     const bundle_write_status_t status = build(&builder, spec, &out);
-    free(builder.regions.bytes);
-    free(builder.chunks.bytes);
-    free(builder.digests.bytes);
-    free(builder.moves.bytes);
-    free(builder.data.bytes);
-    free(builder.work);
-    if (status != BUNDLE_WRITE_OK) {
-        free(out.bytes);
-        return status;
+    return hand_over(&builder, status, &out, bundle, size);
+}
+
+/** The tables of a bundle and its data, as they are. */
+static void take_apart(builder_t *builder, const sr_bundle_t *bundle)
+{
+    const uint8_t *at = bundle->manifest + SR_BUNDLE_HEADER_SIZE;
+    const uint32_t data = bundle->manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
+    put_bytes(&builder->regions, at, SR_BUNDLE_ROW_SIZE * bundle->region_count);
+    at += SR_BUNDLE_ROW_SIZE * bundle->region_count;
+    for (uint32_t i = 0; i < bundle->chunk_count; i++) {
+        sr_bundle_chunk_t chunk = sr_bundle_chunk(bundle, i);
+        chunk.offset -= data;
+        put_chunk_row(builder, &chunk);
     }
-    *bundle = out.bytes;
-    *size = out.size;
-    return BUNDLE_WRITE_OK;
+    at += SR_BUNDLE_ROW_SIZE * bundle->chunk_count;
+    put_bytes(&builder->digests, at, SR_BUNDLE_ROW_SIZE * bundle->digest_count);
+    at += SR_BUNDLE_ROW_SIZE * bundle->digest_count;
+    put_bytes(&builder->moves, at, (size_t)(bundle->manifest + bundle->manifest_size - at));
+    put_bytes(&builder->data, bundle->manifest + data, bundle->bundle_size - data);
+}
+
+bundle_write_status_t bundle_give_up(const uint8_t *bundle, size_t size, const sr_bundle_given_up_t *more,
+                                     unsigned count, uint8_t **out, size_t *out_size)
+{
+    sr_bundle_t parsed;
+    *out = NULL;
+    *out_size = 0;
+    if (size > UINT32_MAX || sr_bundle_parse(bundle, (uint32_t)size, &parsed) != SR_BUNDLE_OK ||
+        parsed.bundle_size != size) {
+        return BUNDLE_WRITE_BAD_ARGUMENT;
+    }
+    builder_t builder = {0};
+    growing_t file = {0};
+    const bundle_spec_t spec = {
+        .chip_id = parsed.chip_id,
+        .min_chip_revision = parsed.min_chip_revision,
+        .min_flash_size = parsed.min_flash_size,
+        .partition_table_offset = parsed.partition_table_offset,
+        .move_count = parsed.move_count,
+        .given_up_count = parsed.given_up_count + count,
+        .sequence = parsed.sequence,
+    };
+    take_apart(&builder, &parsed);
+    for (unsigned i = 0; i < count; i++) {
+        put_given_up_row(&builder, &more[i]);
+    }
+    return hand_over(&builder, finish(&builder, &spec, &file), &file, out, out_size);
 }
 
 const char *bundle_write_status_text(bundle_write_status_t status)

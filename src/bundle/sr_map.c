@@ -301,13 +301,15 @@ uint32_t sr_map_find_mark(const sr_map_t *map, uint32_t below)
     return UINT32_MAX;
 }
 
-uint32_t sr_map_longest_free(const sr_map_t *map)
+sr_region_t sr_map_longest_free(const sr_map_t *map)
 {
     uint32_t run = 0;
-    uint32_t longest = 0;
+    sr_region_t longest = {0, 0};
     for (uint32_t i = 0; i < map->count; i++) {
         run = is_free(map, i, NEVER_FREE) ? run + 1 : 0;
-        longest = run > longest ? run : longest;
+        if (run * SR_SECTOR_SIZE > longest.size) {
+            longest = (sr_region_t){(i + 1 - run) * SR_SECTOR_SIZE, run * SR_SECTOR_SIZE};
+        }
     }
     return longest;
 }

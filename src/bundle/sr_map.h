@@ -161,8 +161,8 @@ uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors);
  */
 uint32_t sr_map_find_mark(const sr_map_t *map, uint32_t below);
 
-/** Sectors of the longest run that sr_map_find_free() would find. */
-uint32_t sr_map_longest_free(const sr_map_t *map);
+/** The longest run that sr_map_find_free() would find, the first of several; empty if there is none. */
+sr_region_t sr_map_longest_free(const sr_map_t *map);
 
 /**
  * Finds a place for a staged record, as sr_map_find_free() does. Its data starts with a block, and fills it up, if that

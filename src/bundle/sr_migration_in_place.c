@@ -62,12 +62,10 @@ static uint32_t record_sectors(const sr_migration_t *migration, uint32_t content
     return SR_RECORD_OVERHEAD + content / SR_SECTOR_SIZE + (sr_migration_needs_mark(migration) ? 1u : 0u);
 }
 
-uint32_t sr_migration_in_place_missing(const sr_migration_t *migration)
+uint32_t sr_migration_in_place_needs(const sr_migration_t *migration)
 {
     const extent_t extent = measure(&migration->scan.map);
-    const uint32_t wanted = record_sectors(migration, content_size(&extent));
-    const uint32_t longest = sr_map_longest_free(&migration->scan.map);
-    return wanted > longest ? (wanted - longest) * SR_SECTOR_SIZE : 0;
+    return record_sectors(migration, content_size(&extent)) * SR_SECTOR_SIZE;
 }
 
 void sr_migration_in_place_plan(sr_migration_t *migration)
@@ -179,10 +177,10 @@ esp_err_t sr_migration_in_place_execute(sr_migration_t *migration, const sr_boot
     return sr_copy_execute_in_place(&copy);
 }
 #else
-uint32_t sr_migration_in_place_missing(const sr_migration_t *migration)
+uint32_t sr_migration_in_place_needs(const sr_migration_t *migration)
 {
     (void)migration;
-    return UINT32_MAX;
+    return 0;
 }
 
 void sr_migration_in_place_plan(sr_migration_t *migration)

@@ -200,10 +200,11 @@ esp_err_t sr_migration_reserve_mark(sr_migration_t *migration)
         place_is_good = migration->choice.mark.address != SR_NO_ADDRESS;
     }
     if (!place_is_good) {
+        migration->plan->bytes_missing = SR_SECTOR_SIZE;
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_NO_ROOM,
-                                   "no sector of flash is free to note that the installation is not done: a power loss "
-                                   "could leave data of the old system for good; a bundle in which all is compared "
-                                   "(pack --always) needs no note");
+                                   "no sector of flash (4096 bytes) is free to note that the installation is not done: "
+                                   "a power loss could leave data of the old system for good; a bundle in which all is "
+                                   "compared (pack --always) needs no note");
     }
     if (migration->choice.overwrite.size == 0) {
         keep_from_use(migration, migration->choice.mark.address);

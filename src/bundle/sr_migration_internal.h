@@ -6,6 +6,7 @@
 
 #include "bundle/sr_migration.h"
 #include "flash/sr_copy.h"
+#include "format/sr_partition_table.h"
 
 #include <stddef.h>
 
@@ -112,9 +113,16 @@ esp_err_t sr_migration_check_moved(sr_migration_t *migration);
  */
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged);
 
+/** Free flash in one piece. */
+typedef struct sr_migration_room {
+    uint32_t needed;     /**< Bytes. */
+    sr_region_t longest; /**< The longest piece that there is. */
+} sr_migration_room_t;
+
 /** True if all that the commit writes can be staged, whatever is in otadata by then, also once the running app lies at
- * @p address; UINT32_MAX: it stays where it is. Changes no flash, but the list of entries. */
-bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address);
+ * @p address; UINT32_MAX: it stays where it is. Changes no flash, but the list of entries.
+ * @param[out] room What that takes. May be NULL. */
+bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address, sr_migration_room_t *room);
 
 /** Bytes of the manifest and its signature block, as a record carries them. */
 uint32_t sr_migration_manifest_size(const sr_migration_t *migration);
@@ -135,6 +143,9 @@ void sr_migration_end_keeping(sr_migration_t *migration);
 
 /** The flash as it will be, as a reader for checks. */
 sr_reader_t sr_migration_target(sr_migration_t *migration);
+
+/** The partition table of the new system, in the buffer of the sector that is worked on; NULL: it has none. */
+const sr_partition_table_t *sr_migration_new_table(sr_migration_t *migration);
 
 /** True if a region is free for something else: the target wants nothing there, and the bundle does not lie there.
  * @param context sr_migration_t */
@@ -182,8 +193,8 @@ esp_err_t sr_migration_relocate(sr_migration_t *migration);
 /** True if the commit may begin: asks the caller, or checks the reset reason. */
 bool sr_migration_may_commit(const sr_migration_t *migration);
 
-/** Bytes of free flash that are missing to overwrite the running app in place; 0: it can be done. */
-uint32_t sr_migration_in_place_missing(const sr_migration_t *migration);
+/** Bytes of free flash in one piece that it takes to overwrite the running app in place. */
+uint32_t sr_migration_in_place_needs(const sr_migration_t *migration);
 
 /** Plans to overwrite it in place: what of the app, from where, and how long that takes. */
 void sr_migration_in_place_plan(sr_migration_t *migration);

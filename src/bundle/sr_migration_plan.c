@@ -77,6 +77,14 @@ static bool read_table(const sr_reader_t *flash, uint32_t table_offset, sr_parti
     return sr_partition_table_parse(&reader, 0, table) == SR_PARTITION_TABLE_OK;
 }
 
+const sr_partition_table_t *sr_migration_new_table(sr_migration_t *migration)
+{
+    const uint32_t table_offset = migration->input.manifest.bundle.partition_table_offset;
+    sr_partition_table_t *table = (sr_partition_table_t *)migration->buffers->scratch;
+    const sr_reader_t flash = sr_migration_target(migration);
+    return table_offset != SR_BUNDLE_NO_TABLE && read_table(&flash, table_offset, table) ? table : NULL;
+}
+
 /** A block, and which of its sectors belong to a partition. */
 typedef struct owned_block {
     uint32_t address;
@@ -99,15 +107,12 @@ static void own_partition(void *context, const esp_partition_t *partition)
 /* What lies in a partition of the running or of the new system. */
 static esp_err_t find_owners(sr_migration_t *migration, owned_block_t *block)
 {
-    const sr_reader_t flash = sr_migration_target(migration);
-    const uint32_t table_offset = migration->input.manifest.bundle.partition_table_offset;
     const esp_err_t err = sr_partition_visit(own_partition, block);
-    if (err != ESP_OK || table_offset == SR_BUNDLE_NO_TABLE) {
+    const sr_partition_table_t *table = err == ESP_OK ? sr_migration_new_table(migration) : NULL;
+    if (table == NULL) {
         return err;
     }
-    sr_partition_table_t *table = (sr_partition_table_t *)migration->buffers->scratch;
-    const uint8_t count = read_table(&flash, table_offset, table) ? table->count : 0;
-    for (uint8_t i = 0; i < count; i++) {
+    for (uint8_t i = 0; i < table->count; i++) {
         own(block, (sr_region_t){table->entries[i].address, table->entries[i].size});
     }
     return ESP_OK;
@@ -136,15 +141,17 @@ static esp_err_t claim_block(sr_migration_t *migration)
  * what is there by then for it. That must also hold once the app has moved. */
 static esp_err_t check_moves(sr_migration_t *migration)
 {
-    if (migration->scan.moves.count == 0 || sr_migration_stages_beside(migration, migration->plan->relocate_to)) {
+    sr_migration_room_t room;
+    if (migration->scan.moves.count == 0 ||
+        sr_migration_stages_beside(migration, migration->plan->relocate_to, &room)) {
         return ESP_OK;
     }
-    sr_map_summary_t summary;
-    sr_map_summarize(&migration->scan.map, &migration->input.manifest.bundle, &summary);
+    migration->plan->bytes_missing = room.needed > room.longest.size ? room.needed - room.longest.size : 0;
     return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_MOVE,
                                "data is to be moved, and no free flash takes the %" PRIu32
-                               " bytes that have to be staged for it",
-                               (SR_RECORD_OVERHEAD + record_sectors(migration, &summary)) * SR_SECTOR_SIZE);
+                               " bytes that have to be staged for it: the longest piece has %" PRIu32
+                               " bytes, at 0x%" PRIx32,
+                               room.needed, room.longest.size, room.longest.address);
 }
 
 /* A bundle that is linked into the app moves with it; one that lies elsewhere must not overwrite itself. */
@@ -315,16 +322,11 @@ static void mark_gaps(sr_map_t *map, sr_region_t app, bool encryption)
 /* Tells the map where the new system will have its data. Without a table it has none, or none that can be known. */
 static esp_err_t mark_new_data(sr_migration_t *migration)
 {
-    const sr_reader_t flash = sr_migration_target(migration);
-    const uint32_t table_offset = migration->input.manifest.bundle.partition_table_offset;
-    if (table_offset == SR_BUNDLE_NO_TABLE) {
-        return ESP_OK;
-    }
-    sr_partition_table_t *table = (sr_partition_table_t *)migration->buffers->scratch;
+    const sr_partition_table_t *table = sr_migration_new_table(migration);
     const bool encryption = migration->system.flash.encryption;
     const uint32_t table_flags = sr_map_at(&migration->scan.map, migration->system.boot_path.table.address);
     const bool new_table = SR_PARTITION_READ_ONLY_COUNTS && (table_flags & SR_MAP_WRONG) != 0;
-    const uint8_t count = read_table(&flash, table_offset, table) ? table->count : 0;
+    const uint8_t count = table != NULL ? table->count : 0;
     for (uint8_t i = 0; i < count; i++) {
         const sr_region_t region = {table->entries[i].address, table->entries[i].size};
         if (new_table && (table->entries[i].flags & SR_PARTITION_FLAG_READ_ONLY) != 0) {

@@ -7,6 +7,7 @@
 #include "esp_log.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 static const char *TAG = "self_reflasher";
 
@@ -114,7 +115,14 @@ static void change_otadata(sr_migration_t *migration)
     }
 }
 
-bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address)
+static sr_migration_room_t measure_room(sr_migration_t *migration)
+{
+    (void)sr_migration_list_groups(migration, SR_RECORD_DATA);
+    return (sr_migration_room_t){(SR_RECORD_OVERHEAD + migration->run.journal.header.sectors) * SR_SECTOR_SIZE,
+                                 sr_map_longest_free(&migration->scan.map)};
+}
+
+bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address, sr_migration_room_t *room)
 {
     sr_map_flags_t otadata[OTADATA_SECTORS] = {0};
     bool data_is_staged = false;
@@ -126,6 +134,9 @@ bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address)
     }
     sr_map_mark(map, app, SR_MAP_RUNNING_APP);
     change_otadata(migration);
+    if (room != NULL) {
+        *room = measure_room(migration);
+    }
     const esp_err_t err = sr_migration_list_entries(migration, &data_is_staged);
     for (uint32_t i = 0; i < used.size / SR_SECTOR_SIZE; i++) {
         sr_map_put(map, used.address + i * SR_SECTOR_SIZE, otadata[i]);
@@ -141,7 +152,7 @@ static bool moves_stay_possible(sr_migration_t *migration, uint32_t address)
     if (migration->input.manifest.bundle.move_count == 0 || address == SR_NO_ADDRESS) {
         return true;
     }
-    return migration->scan.moves.count > 0 && sr_migration_stages_beside(migration, address);
+    return migration->scan.moves.count > 0 && sr_migration_stages_beside(migration, address, NULL);
 }
 
 static const char *object(void *context, const sr_relocation_method_t *method, uint32_t address)
@@ -171,6 +182,29 @@ static esp_err_t write_target(void *context)
     return sr_migration_run(context);
 }
 
+static const char *name_new(const sr_partition_table_t *table, uint32_t address, char name[SR_RELOCATION_OWNER_SIZE])
+{
+    (void)snprintf(name, SR_RELOCATION_OWNER_SIZE, "new content");
+    for (uint8_t i = 0; table != NULL && i < table->count; i++) {
+        const sr_region_t place = {table->entries[i].address, table->entries[i].size};
+        if (sr_region_overlaps(place, (sr_region_t){address, SR_SECTOR_SIZE})) {
+            (void)snprintf(name, SR_RELOCATION_OWNER_SIZE, "new %s", table->entries[i].label);
+        }
+    }
+    return name;
+}
+
+/* Content of the bundle comes first: to give up what lies there today would not help. */
+static const char *owner(void *context, uint32_t address, char name[SR_RELOCATION_OWNER_SIZE])
+{
+    sr_migration_t *migration = context;
+    const sr_map_flags_t flags = sr_map_at(&migration->scan.map, address);
+    const bool needed = (flags & SR_MAP_NEEDED) != 0 && (flags & SR_MAP_CONTENT) == 0;
+    const bool is_new = !needed && (flags & (SR_MAP_CONTENT | SR_MAP_TARGET | SR_MAP_NEW_USE)) != 0;
+    return is_new ? name_new(sr_migration_new_table(migration), address, name)
+                  : sr_relocation_running_owner(address, name);
+}
+
 static sr_relocation_request_t request_of(sr_migration_t *migration)
 {
     const uint32_t flags = migration->config->flags;
@@ -183,7 +217,9 @@ static sr_relocation_request_t request_of(sr_migration_t *migration)
         .brings_table = (sr_map_at(&migration->scan.map, table) & SR_MAP_TARGET) != 0,
         .allows_temporary_table = (flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE) != 0,
         .allows_in_place = (flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE) != 0,
-        .in_place_missing = sr_migration_in_place_missing(migration),
+        .in_place_needs = sr_migration_in_place_needs(migration),
+        .longest_free = sr_map_longest_free(&migration->scan.map),
+        .owner = owner,
         .object = object,
         .may_commit = may_commit,
         .on_commit = on_commit,
@@ -234,6 +270,8 @@ esp_err_t sr_migration_find_relocation(sr_migration_t *migration)
         return err;
     }
     if (migration->choice.relocation.method == NULL) {
+        const uint32_t missing = migration->choice.relocation.missing;
+        migration->plan->bytes_missing = missing != UINT32_MAX ? missing : 0;
         return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_RUNNING_APP, "%s", text);
     }
     fill_plan(migration);

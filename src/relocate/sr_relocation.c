@@ -2,8 +2,10 @@
 #include "relocate/sr_relocation.h"
 
 #include "relocate/sr_relocation_methods.h"
+#include "system/sr_partition.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 /* The first that is open is taken: what costs least comes first. */
@@ -20,27 +22,90 @@ static const char *objection(const sr_relocation_request_t *request, const sr_re
                                                    : text;
 }
 
-static size_t start_text(const sr_relocation_request_t *request, char *text, size_t size)
+/** A sector, and where to put the name of whoever it belongs to. */
+typedef struct owner {
+    uint32_t address;
+    char *name;
+} owner_t;
+
+static void find_owner(void *context, const esp_partition_t *partition)
 {
-    const sr_region_t app = request->system->boot_path.running_app;
-    const int length =
-        snprintf(text, size, "running app at 0x%" PRIx32 " is in the way: no OTA slot takes its %" PRIu32 " bytes",
-                 app.address, app.size);
-    return length > 0 ? (size_t)length : 0;
+    owner_t *owner = context;
+    const sr_region_t sector = {owner->address, SR_SECTOR_SIZE};
+    if (sr_region_overlaps(sr_partition_region(partition), sector)) {
+        (void)snprintf(owner->name, SR_RELOCATION_OWNER_SIZE, "%s", partition->label);
+    }
 }
 
-/* Of what is left of the text, for one method. */
-static size_t add_text(char *text, size_t size, const sr_relocation_t *proposal, const char *against)
+const char *sr_relocation_running_owner(uint32_t address, char name[SR_RELOCATION_OWNER_SIZE])
 {
-    int length = 0;
-    against = against != NULL ? against : "";
-    if (proposal->method->name != NULL && proposal->missing != UINT32_MAX) {
-        length = snprintf(text, size, "; %s: %" PRIu32 " bytes missing%s", proposal->method->name, proposal->missing,
-                          against);
-    } else if (proposal->method->name != NULL) {
-        length = snprintf(text, size, "; %s%s", proposal->method->name, against);
+    owner_t owner = {.address = address, .name = name};
+    name[0] = '\0';
+    (void)sr_partition_visit(find_owner, &owner);
+    return name;
+}
+
+/** A text that grows; what has no room in it is dropped. */
+typedef struct words {
+    char *text;
+    size_t size, used;
+} words_t;
+
+static void add(words_t *words, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(words_t *words, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vsnprintf(words->text + words->used, words->size - words->used, format, arguments);
+    va_end(arguments);
+    const size_t left = words->size - words->used - 1;
+    words->used += length < 0 ? 0 : (size_t)length < left ? (size_t)length : left;
+}
+
+static void start_text(words_t *words, const sr_relocation_request_t *request)
+{
+    const sr_region_t app = request->system->boot_path.running_app;
+    add(words, "running app at 0x%" PRIx32 " is in the way: %" PRIu32 " bytes", app.address, app.size);
+}
+
+/* What ends the room that there is; and if that is the end of the flash, what begins it. */
+static void add_obstacle(words_t *words, const sr_relocation_request_t *request, sr_region_t room)
+{
+    char name[SR_RELOCATION_OWNER_SIZE];
+    const uint32_t end = room.address + room.size;
+    const bool at_end = end >= request->system->flash.size;
+    if (room.address == 0 && (room.size == 0 || at_end)) {
+        return; /* Nothing that could be named. */
     }
-    return length > 0 ? (size_t)length : 0;
+    const uint32_t address = at_end ? room.address - SR_SECTOR_SIZE : end;
+    const char *owner = request->owner != NULL ? request->owner(request->context, address, name)
+                                               : sr_relocation_running_owner(address, name);
+    const char *side = at_end ? "after" : "before";
+    if (owner[0] != '\0') {
+        add(words, " %s %s", side, owner);
+    } else {
+        add(words, " %s 0x%" PRIx32, side, at_end ? room.address : end);
+    }
+}
+
+static void add_method(words_t *words, const sr_relocation_request_t *request, const sr_relocation_t *proposal,
+                       const char *against)
+{
+    if (proposal->method->name == NULL) {
+        return;
+    }
+    add(words, "%s", proposal->method->name);
+    if (proposal->missing != UINT32_MAX) {
+        add(words, ": %" PRIu32 " bytes missing", proposal->missing);
+    }
+    if (proposal->missing != UINT32_MAX && proposal->missing > 0) {
+        if (proposal->needs != 0) {
+            add(words, " of %" PRIu32, proposal->needs);
+        }
+        add_obstacle(words, request, proposal->room);
+    }
+    add(words, "%s", against != NULL ? against : "");
 }
 
 /* Flash is read only for a method that nothing else stands against. */
@@ -55,16 +120,18 @@ static esp_err_t try_method(const sr_relocation_request_t *request, sr_relocatio
     return err;
 }
 
-static esp_err_t tell_all(const sr_relocation_request_t *request, char *text, size_t size)
+static esp_err_t tell_all(const sr_relocation_request_t *request, sr_relocation_t *none, char *text, size_t size)
 {
-    size_t used = start_text(request, text, size);
-    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]) && used < size; i++) {
+    words_t words = {.text = text, .size = size};
+    start_text(&words, request);
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         sr_relocation_t proposal = {.method = methods[i], .address = UINT32_MAX};
         const esp_err_t err = methods[i]->propose(methods[i], request, &proposal);
         if (err != ESP_OK) {
             return err;
         }
-        used += add_text(text + used, size - used, &proposal, objection(request, &proposal));
+        add_method(&words, request, &proposal, objection(request, &proposal));
+        none->missing = proposal.missing < none->missing ? proposal.missing : none->missing;
     }
     return ESP_OK;
 }
@@ -81,8 +148,8 @@ esp_err_t sr_relocation_find(const sr_relocation_request_t *request, sr_relocati
             return err;
         }
     }
-    *relocation = (sr_relocation_t){.method = NULL, .address = UINT32_MAX};
-    return tell_all(request, text, size);
+    *relocation = (sr_relocation_t){.method = NULL, .address = UINT32_MAX, .missing = UINT32_MAX};
+    return tell_all(request, relocation, text, size);
 }
 
 esp_err_t sr_relocation_execute(const sr_relocation_request_t *request, const sr_relocation_t *relocation)

@@ -24,6 +24,8 @@
 #define SR_RELOCATION_ROOM_LASTING      0x4u /**< The copy may stay here under the new system, which has no data here. */
 #define SR_RELOCATION_ROOM_FREE         0x8u /**< Whatever it holds, nobody wants it. */
 
+#define SR_RELOCATION_OWNER_SIZE 24u /**< A partition's label, and "new " in front of it. */
+
 /** Tells what a sector is to the caller: SR_RELOCATION_ROOM_... @param address Of the sector, inside the flash. */
 typedef unsigned (*sr_relocation_classify_t)(void *context, uint32_t address);
 
@@ -38,7 +40,11 @@ typedef struct sr_relocation_request {
     bool brings_table;           /**< The target replaces the partition table in the end. */
     bool allows_temporary_table; /**< The app allows it by a flag. */
     bool allows_in_place;        /**< The app allows it by a flag, or the API always does. */
-    uint32_t in_place_missing;   /**< Bytes of free flash that are missing to overwrite the app in place. */
+    uint32_t in_place_needs;     /**< Bytes of free flash in one piece that it takes to overwrite the app in place. */
+    sr_region_t longest_free;    /**< The longest piece that there is for that. */
+    /** Names the owner of what lies in a sector and is in the way: "spiffs". May be NULL: then the running system's
+     *  partition is named. @return @p name; "" for nobody. */
+    const char *(*owner)(void *context, uint32_t address, char name[SR_RELOCATION_OWNER_SIZE]);
     /** Says what else stands against a method that would lead to @p address, as the end of a sentence; NULL if nothing
      *  does. May be NULL. */
     const char *(*object)(void *context, const sr_relocation_method_t *method, uint32_t address);
@@ -54,14 +60,18 @@ typedef struct sr_relocation_request {
 typedef struct sr_relocation {
     const sr_relocation_method_t *method; /**< NULL: none is open. */
     uint32_t address;                     /**< Where the copy of the app goes; UINT32_MAX: nowhere, or there is none. */
-    const esp_partition_t *slot;          /**< For methods that lead to a slot. */
     uint32_t missing;                     /**< Bytes of room that are missing; UINT32_MAX: not looked for. */
-    bool rejected;                        /**< There is room, but the bootloader would not start the app from there. */
+    union {
+        const esp_partition_t *slot; /**< For methods that lead to a slot, if nothing is missing. */
+        sr_region_t room;            /**< If something is: what there is where least is missing. */
+    };
+    uint32_t needs; /**< Bytes of room in one piece that it takes; 0: those of the app. */
+    bool rejected;  /**< There is room, but the bootloader would not start the app from there. */
 } sr_relocation_t;
 
 /** One method. */
 struct sr_relocation_method {
-    const char *name;                     /**< In a refusal: "with a temporary table"; NULL: it has no words there. */
+    const char *name;                     /**< In a refusal: "; with a temporary table"; NULL: it has no words there. */
     esp_self_reflasher_relocation_t kind; /**< As the plan tells it. */
     unsigned room;                        /**< What each sector must be that the copy goes to: SR_RELOCATION_ROOM_... */
     bool restarts;                        /**< The app starts again from the copy, and goes on there. */
@@ -80,11 +90,15 @@ struct sr_relocation_method {
  * Finds the first method that is possible. Changes no flash.
  * @param[out] relocation Its method is NULL if there is none.
  * @param[out] text In that case set to what stands against each method, for people; cut off after @p size bytes with
- * the zero.
+ * the zero. And `relocation->missing` is what is missing for the method that needs least; 0: something else stands
+ * against it.
  * @return ESP_OK, also if no method is possible; ESP_ERR_NO_MEM; or an error of esp_flash.
  */
 esp_err_t sr_relocation_find(const sr_relocation_request_t *request, sr_relocation_t *relocation, char *text,
                              size_t size);
+
+/** Names the running system's partition that a sector lies in. @return @p name; "" for none. */
+const char *sr_relocation_running_owner(uint32_t address, char name[SR_RELOCATION_OWNER_SIZE]);
 
 /**
  * Carries out what was found. A power loss at any moment leaves the app bootable where it is now, or in its copy; what

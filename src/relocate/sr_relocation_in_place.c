@@ -10,7 +10,9 @@ static esp_err_t propose(const sr_relocation_method_t *method, const sr_relocati
                          sr_relocation_t *proposal)
 {
     (void)method;
-    proposal->missing = request->in_place_missing;
+    proposal->needs = request->in_place_needs;
+    proposal->room = request->longest_free;
+    proposal->missing = proposal->needs > proposal->room.size ? proposal->needs - proposal->room.size : 0;
     return ESP_OK;
 }
 
@@ -48,7 +50,7 @@ static esp_err_t execute(const sr_relocation_request_t *request, const sr_reloca
 }
 
 const sr_relocation_method_t sr_relocation_in_place = {
-    .name = "in place",
+    .name = "; in place",
     .kind = ESP_SELF_REFLASHER_RELOCATION_IN_PLACE,
     .propose = propose,
     .why_not = why_not,

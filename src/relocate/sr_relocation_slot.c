@@ -15,23 +15,43 @@
 
 static const char *TAG = "self_reflasher";
 
-static bool takes_app(const sr_system_t *system, const esp_partition_t *slot)
+/* However large it is. */
+static bool may_take_app(const sr_system_t *system, const esp_partition_t *slot)
 {
     const sr_region_t app = system->boot_path.running_app;
     const sr_region_t room = {slot->address, app.size};
-    return slot->size >= app.size && !sr_partition_is_read_only(slot) && sr_system_can_run_at(system, room) &&
+    return !sr_partition_is_read_only(slot) && sr_system_can_run_at(system, room) &&
            sr_region_fits(room, system->flash.size) && !sr_region_overlaps(room, app) &&
            !sr_region_overlaps(room, system->boot_path.recovery);
 }
 
-static bool is_room(const sr_relocation_method_t *method, const sr_relocation_request_t *request, uint32_t address)
+/* Bytes from the start of a slot that the copy could take. */
+static uint32_t room_in(const sr_relocation_method_t *method, const sr_relocation_request_t *request,
+                        const esp_partition_t *slot)
 {
-    for (uint32_t offset = 0; offset < request->system->boot_path.running_app.size; offset += SR_SECTOR_SIZE) {
-        if ((request->classify(request->context, address + offset) & method->room) != method->room) {
-            return false;
+    const uint32_t wanted = request->system->boot_path.running_app.size;
+    const uint32_t end = wanted < slot->size ? wanted : slot->size;
+    for (uint32_t offset = 0; offset < end; offset += SR_SECTOR_SIZE) {
+        if ((request->classify(request->context, slot->address + offset) & method->room) != method->room) {
+            return offset;
         }
     }
-    return true;
+    return end;
+}
+
+/* Takes the slot, or notes what is missing in it, if that is less than in those before. */
+static void try_slot(const sr_relocation_request_t *request, const esp_partition_t *slot, uint32_t room,
+                     sr_relocation_t *proposal)
+{
+    const uint32_t missing = request->system->boot_path.running_app.size - room;
+    if (missing == 0) {
+        proposal->slot = slot;
+        proposal->address = slot->address;
+        proposal->missing = 0;
+    } else if (missing < proposal->missing) {
+        proposal->room = (sr_region_t){slot->address, room};
+        proposal->missing = missing;
+    }
 }
 
 /* Not where the running system selects its app by other means than otadata. */
@@ -50,14 +70,18 @@ static esp_err_t propose(const sr_relocation_method_t *method, const sr_relocati
         !sr_app_selection_is_possible(&slots)) {
         return err;
     }
-    for (uint32_t i = 0; i < slots.count && proposal->slot == NULL; i++) {
-        if (takes_app(request->system, slots.list[i]) && is_room(method, request, slots.list[i]->address)) {
-            proposal->slot = slots.list[i];
-            proposal->address = slots.list[i]->address;
-            proposal->missing = 0;
+    for (uint32_t i = 0; i < slots.count && proposal->missing != 0; i++) {
+        if (may_take_app(request->system, slots.list[i])) {
+            try_slot(request, slots.list[i], room_in(method, request, slots.list[i]), proposal);
         }
     }
     return ESP_OK;
+}
+
+static const char *why_not(const sr_relocation_request_t *request, const sr_relocation_t *proposal)
+{
+    (void)request;
+    return proposal->missing == UINT32_MAX ? ": none that could be selected" : NULL;
 }
 
 /* That it is copied and selected, and runs here all the same, means that the bootloader did not start it there, and
@@ -114,9 +138,11 @@ const sr_relocation_method_t sr_relocation_slot = {
 };
 
 const sr_relocation_method_t sr_relocation_slot_over_blanks = {
+    .name = "; in an OTA slot",
     .kind = ESP_SELF_REFLASHER_RELOCATION_SLOT,
     .room = SR_RELOCATION_ROOM_OVERWRITABLE,
     .restarts = true,
     .propose = propose,
+    .why_not = why_not,
     .execute = execute,
 };

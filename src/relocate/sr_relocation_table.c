@@ -232,7 +232,10 @@ static esp_err_t search_all(search_t *search, sr_relocation_t *proposal)
     for (uint32_t at = 0; at < search->count * SR_SECTOR_SIZE && !found && search->err == ESP_OK; at += SR_BLOCK_SIZE) {
         const uint32_t size = room_at(search, at);
         found = size == wanted;
-        proposal->missing = wanted - size < proposal->missing ? wanted - size : proposal->missing;
+        if (wanted - size < proposal->missing) {
+            proposal->missing = wanted - size;
+            proposal->room = (sr_region_t){at, size};
+        }
         proposal->address = found ? at : NOWHERE;
     }
     bool good = false;
@@ -376,7 +379,7 @@ static esp_err_t execute(const sr_relocation_request_t *request, const sr_reloca
 #endif
 
 const sr_relocation_method_t sr_relocation_temporary_table = {
-    .name = "with a temporary table",
+    .name = "; with a temporary table",
     .kind = ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE,
     .room = SR_RELOCATION_ROOM_OVERWRITABLE | SR_RELOCATION_ROOM_LASTING,
     .restarts = true,

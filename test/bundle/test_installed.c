@@ -425,6 +425,8 @@ static void without_a_sector_for_the_mark_nothing_is_touched(void **state)
     assert_int_equal(job->err, ESP_ERR_SELF_REFLASHER_REFUSED);
     assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_NO_ROOM);
     assert_non_null(strstr(job->plan.refusal_text, "--always"));
+    assert_non_null(strstr(job->plan.refusal_text, "(4096 bytes)"));
+    assert_int_equal(job->plan.bytes_missing, SECTOR);
     assert_int_equal(nor_flash_stats(flash).operations, 0);
     close_chip();
 }

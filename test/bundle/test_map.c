@@ -292,7 +292,7 @@ static void closed_sectors(void **state)
         assert_int_equal(sr_map_block_erase(&map, SR_BLOCK_SIZE), !now);
         assert_int_equal(sr_map_find_free(&map, 15), 16 * SECTOR);
         assert_int_equal(sr_map_find_free(&map, 16), UINT32_MAX);
-        assert_int_equal(sr_map_longest_free(&map), 15);
+        assert_int_equal(sr_map_longest_free(&map).size, 15 * SECTOR);
     }
 }
 
@@ -539,12 +539,15 @@ static void summary_has_one_erase_for_a_claimed_block(void **state)
 static void longest_run_is_one_that_is_found(void **state)
 {
     (void)state;
-    assert_int_equal(sr_map_longest_free(&map), 0);
+    assert_int_equal(sr_map_longest_free(&map).size, 0);
     set(3, 4, SR_MAP_BLANK);
     set(10, 6, SR_MAP_TARGET | SR_MAP_NEW_DATA);
-    set(20, 40, SR_MAP_TARGET | SR_MAP_CONTENT);
+    set(20, 20, SR_MAP_TARGET | SR_MAP_CONTENT);
     set(60, 4, SR_MAP_BLANK | SR_MAP_DATA);
-    assert_int_equal(sr_map_longest_free(&map), 6);
+    set(40, 6, SR_MAP_TARGET | SR_MAP_NEW_DATA); /* The first of them counts. */
+    const sr_region_t longest = sr_map_longest_free(&map);
+    assert_int_equal(longest.address, 10 * SECTOR);
+    assert_int_equal(longest.size, 6 * SECTOR);
     assert_int_equal(sr_map_find_free(&map, 6), 10 * SECTOR);
     assert_int_equal(sr_map_find_free(&map, 7), UINT32_MAX);
 }

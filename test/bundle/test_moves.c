@@ -502,9 +502,11 @@ static void no_flash_to_stage_in_is_refused(void **state)
 {
     (void)state;
     memset(nor_flash_bytes(flash) + FREE, 0x55, BUNDLE - FREE);
-    memset(nor_flash_bytes(flash) + FREE, 0xFF, 8 * SECTOR); /* One less than it takes. */
+    memset(nor_flash_bytes(flash) + FREE, 0xFF, 10 * SECTOR); /* One less than it takes. */
     prepare(&exchange);
-    expect_refused("no free flash takes the");
+    expect_refused("no free flash takes the 45056 bytes that have to be staged for it: the longest piece has 40960 "
+                   "bytes, at 0x80000");
+    assert_int_equal(job->plan.bytes_missing, SECTOR);
     memset(nor_flash_bytes(flash) + FREE, 0xFF, 11 * SECTOR);
     prepare(&exchange);
     expect_applied();

@@ -445,6 +445,86 @@ static void moves_that_break_a_rule_are_refused(void **state)
     refused(&spec);
 }
 
+/** Fails unless what is given up one by one gives the bundle that is written with all of it. */
+static void giving_up_more_is_like_writing_it_so(void **state)
+{
+    (void)state;
+    fill_flash(6);
+    const bundle_region_t regions[] = {
+        {.place = {0x1000, 0x20000}, .data = flash, .length = 0x20000},
+        {.place = {0x30000, 0x1000}},
+    };
+    const sr_bundle_move_t move = {.label = "nvs", .destination = {0x50000, 0x1000}};
+    static const sr_bundle_given_up_t all[] = {
+        {.label = "spiffs"}, {.place = {0x60000, 0x2000}}, {.label = "coredump"}};
+    bundle_spec_t spec = make_spec(regions, 2);
+    spec.moves = &move;
+    spec.move_count = 1;
+    spec.given_up = all;
+    uint8_t *file = NULL;
+    size_t file_size = 0;
+    for (unsigned count = 0; count <= 3; count++) {
+        size_t size = 0;
+        sr_bundle_t bundle;
+        spec.given_up_count = count;
+        uint8_t *wanted = write_bundle(&spec, &size, &bundle);
+        if (count > 0) {
+            uint8_t *more = NULL;
+            size_t more_size = 0;
+            assert_int_equal(bundle_give_up(file, file_size, &all[count - 1], 1, &more, &more_size), BUNDLE_WRITE_OK);
+            assert_int_equal(more_size, size);
+            assert_memory_equal(more, wanted, size);
+            free(more);
+        }
+        free(file);
+        file = wanted;
+        file_size = size;
+    }
+    free(file);
+}
+
+/** What is no bundle, what is given up already, what moves, and running out of memory. */
+static void giving_up_more_than_the_format_holds_is_refused(void **state)
+{
+    (void)state;
+    fill_flash(7);
+    const bundle_region_t region = {.place = {0x1000, 0x20000}, .data = flash, .length = 0x20000};
+    const sr_bundle_move_t move = {.label = "nvs", .destination = {0x50000, 0x1000}};
+    static const sr_bundle_given_up_t bad[] = {{.label = "nvs"}, {.place = {0x800, 0x1000}}, {.label = "a"}};
+    sr_bundle_given_up_t many[SR_BUNDLE_MAX_GIVEN_UP] = {{.label = "b"}};
+    bundle_spec_t spec = make_spec(&region, 1);
+    spec.moves = &move;
+    spec.move_count = 1;
+    spec.given_up = &bad[2];
+    spec.given_up_count = 1;
+    size_t size = 0;
+    size_t out_size = 1;
+    sr_bundle_t bundle;
+    uint8_t *out = flash;
+    uint8_t *file = write_bundle(&spec, &size, &bundle);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(bundle_give_up(file, size, &bad[i], 1, &out, &out_size), BUNDLE_WRITE_BAD_ARGUMENT);
+        assert_true(out == NULL && out_size == 0);
+    }
+    for (uint32_t i = 1; i < SR_BUNDLE_MAX_GIVEN_UP; i++) {
+        many[i] = (sr_bundle_given_up_t){.label = {(char)('b' + i)}};
+    }
+    assert_int_equal(bundle_give_up(file, size, many, SR_BUNDLE_MAX_GIVEN_UP, &out, &out_size),
+                     BUNDLE_WRITE_BAD_ARGUMENT);
+    assert_int_equal(bundle_give_up(file, size - 1, many, 1, &out, &out_size), BUNDLE_WRITE_BAD_ARGUMENT);
+    int count = 0;
+    bundle_write_status_t status = BUNDLE_WRITE_NO_MEMORY;
+    for (; status != BUNDLE_WRITE_OK; count++) {
+        allocations_left = count;
+        status = bundle_give_up(file, size, many, SR_BUNDLE_MAX_GIVEN_UP - 1, &out, &out_size);
+        allocations_left = -1;
+        assert_true(status == BUNDLE_WRITE_NO_MEMORY ? out == NULL && out_size == 0 : status == BUNDLE_WRITE_OK);
+        free(out);
+    }
+    assert_true(count > 5);
+    free(file);
+}
+
 static void running_out_of_memory_is_reported(void **state)
 {
     (void)state;
@@ -506,6 +586,8 @@ int main(void)
         cmocka_unit_test(more_sectors_than_digests_are_refused),
         cmocka_unit_test(moves_are_carried),
         cmocka_unit_test(moves_that_break_a_rule_are_refused),
+        cmocka_unit_test(giving_up_more_is_like_writing_it_so),
+        cmocka_unit_test(giving_up_more_than_the_format_holds_is_refused),
         cmocka_unit_test(running_out_of_memory_is_reported),
         cmocka_unit_test(failing_crypto_library_is_reported),
         cmocka_unit_test(every_status_has_its_own_words),

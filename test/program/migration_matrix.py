@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Rehearses migrations between published systems, each to each other, from each slot in which the old one can run, and prints
-the table of docs/migrations.md: the window of the first way that goes through, or the room that is missing. Then the same
-for layouts that put the running app in the way, each to what leaves it less and less room.
+the table of docs/migrations.md: the window, and the way out that was taken where simulate named one; or what is missing.
+Then the same for layouts that put the running app in the way, each to what leaves it less and less room.
 
 usage: migration_matrix.py PROGRAM DEMO_IMAGES FIXTURES [--from TEXT] [--to TEXT] [--explore [EXPLORE_OPTION...]]
 """
@@ -11,7 +11,6 @@ import collections
 import json
 import pathlib
 import re
-import struct
 import subprocess
 import sys
 import tempfile
@@ -19,17 +18,8 @@ import tempfile
 import flash_dumps
 
 SECTOR = 0x1000
-# Name, whether the old system's files are given up, options of the app: what costs least comes first.
-WAYS = (
-    ("", False, ()),
-    ("temporary table", False, ("--allow-temporary-table",)),
-    ("files given up", True, ()),
-    ("files given up, temporary table", True, ("--allow-temporary-table",)),
-    ("in place", False, ("--allow-in-place",)),
-    ("files given up, in place", True, ("--allow-in-place",)),
-)
-# Subtypes of the partitions in which an old system has files: FAT, SPIFFS, LittleFS.
-FILES = (0x81, 0x82, 0x83)
+# Options of the app, as the table names them.
+OPTIONS = {"--allow-temporary-table": "temporary table", "--allow-in-place": "in place"}
 
 # A system as devices have it: its chip, parts as it is published, and what pack is given. slots: offsets of the apps from
 # which it can run, each with the otadata that selects it (None: the table has none).
@@ -213,18 +203,8 @@ def device(system, slot):
     return bytes(content)
 
 
-def files(content):
-    """Labels of the partitions with files, by the partition table at its usual place."""
-    for offset in range(0x8000, 0x8C00, 32):
-        magic, kind, subtype, _, _, label, _ = struct.unpack_from("<HBBII16sI", content, offset)
-        if magic != 0x50AA:
-            return
-        if kind == 1 and subtype in FILES:
-            yield label.rstrip(b"\0").decode()
-
-
 class Rehearsal:
-    """One migration, in the ways that there are."""
+    """One migration, as it is; and if it is refused for want of room, in the way out that simulate names."""
 
     def __init__(self, program, folder, old, slot, new):
         self.program, self.folder, self.old, self.new = program, pathlib.Path(folder), old, new
@@ -240,13 +220,6 @@ class Rehearsal:
     def words(self, allowed):
         return "--flash", self.flash, "--bundle", self.bundle, "--allow-unsigned", *allowed
 
-    def ways(self):
-        """Name, options of pack, options of the app."""
-        give_up = [word for label in files(self.flash.read_bytes()) for word in ("--give-up", label)]
-        for name, gives_up, allowed in WAYS:
-            if give_up or not gives_up:
-                yield name, give_up if gives_up else (), allowed
-
     def is_there(self):
         """True if the flash holds what was published, byte for byte, but for otadata, which the first start may write."""
         content, wanted = bytearray(self.out.read_bytes()), bytearray(self.out.read_bytes())
@@ -256,20 +229,27 @@ class Rehearsal:
             wanted[place[0]:place[0] + 2 * SECTOR] = content[place[0]:place[0] + 2 * SECTOR]
         return wanted == content
 
+    def attempt(self, way):
+        """Returns whether it goes through, what simulate answers, and what else was complained of."""
+        packed = self.pack([word for part in way["give_up"] for word in ("--give-up", part["region"])])
+        if packed.returncode != 0:
+            return False, None, packed.stderr.strip()
+        result = self.run("simulate", "--json", "--out", self.out, *self.words(way["options"]))
+        return result.returncode == 0, json.loads(result.stdout) if result.stdout else None, result.stderr.strip()
+
     def rehearse(self):
-        """Tries the ways until one goes through. Returns its name, the answer of simulate, the options, and the last refusal."""
-        refusal = None
-        for name, extra, allowed in self.ways():
-            packed = self.pack(extra)
-            if packed.returncode != 0:
-                refusal = packed.stderr.strip()
-                continue
-            result = self.run("simulate", "--json", "--out", self.out, *self.words(allowed))
-            answer = json.loads(result.stdout) if result.stdout else None
-            if result.returncode == 0:
-                return name, answer, allowed, refusal
-            refusal = answer["plan"]["refusal_text"] if answer else result.stderr.strip()
-        return None, None, None, refusal
+        """Returns the way in which it goes through, or None; the last answer of simulate; and why not."""
+        way = {"options": [], "give_up": []}
+        good, answer, problem = self.attempt(way)
+        ways = answer["room"]["ways"] if answer and answer["room"] else []
+        if ways:  # in place, most of the run is a window
+            way = min(ways, key=lambda one: "--allow-in-place" in one["options"])
+            good, answer, problem = self.attempt(way)
+        if good:
+            return way, answer, None
+        if answer:
+            problem = answer["room"]["refusal_text_still"] if answer["room"] else answer["plan"]["refusal_text"]
+        return None, answer, f"the way out fails: {problem}" if ways else problem
 
     def explore(self, allowed, options):
         """Failures that losing the power has; None if it could not be explored."""
@@ -303,18 +283,21 @@ class Matrix:
 
     def cell(self, old, slot, new):
         rehearsal = Rehearsal(self.options.program, self.folder, old, slot, new)
-        name, answer, allowed, refusal = rehearsal.rehearse()
-        if name is None:
+        way, answer, refusal = rehearsal.rehearse()
+        if way is None and refusal.startswith("the way out fails"):
+            return self.fail(refusal)
+        if way is None:
             self.refused += 1
             return self.refusal(refusal)
         if not rehearsal.is_there():
             return self.fail("not complete")
         self.done += 1
         text = f"{answer['window_ms'] / 1000:.3f} s"
-        if name:
-            text += f", {name}"
+        if way["give_up"]:
+            text += f", {' and '.join(part['region'] for part in way['give_up'])} given up"
+        text += "".join(f", {OPTIONS[option]}" for option in way["options"])
         if self.options.explore:
-            failures = rehearsal.explore(allowed, self.options.explore)["failures"]
+            failures = rehearsal.explore(way["options"], self.options.explore)["failures"]
             if failures:
                 text += " " + self.fail(f"{len(failures)} failures: {failures[0]['reason']}")
         return text

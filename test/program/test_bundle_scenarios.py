@@ -30,7 +30,8 @@ MOST_HEAP = 48 << 10
 PLAN = {"refusal", "refusal_text", "sectors_total", "sectors_right", "sectors_to_write", "sectors_boot_path",
         "sectors_given_up", "sectors_moved", "bytes_to_download", "flash_ms_typical", "flash_ms_maximum", "window_ms_typical",
         "window_ms_maximum", "must_relocate", "relocate_to", "staging_address", "recovery_address", "relocation",
-        "relocation_ms_typical", "relocation_ms_maximum", "sectors_left", "sequence", "installed", "app_address"}
+        "relocation_ms_typical", "relocation_ms_maximum", "sectors_left", "sequence", "installed", "app_address",
+        "bytes_missing"}
 ROUNDS = 40
 VENV = os.environ.get("SELF_REFLASHER_VENV")
 ESPTOOL = shutil.which("esptool", path=f"{VENV}/bin" if VENV else None)

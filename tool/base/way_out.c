@@ -58,7 +58,8 @@ const char *way_out_of_refusal(esp_self_reflasher_refusal_t refusal)
     case ESP_SELF_REFLASHER_REFUSED_SEQUENCE:
         return "take the newer bundle; a number is given when packing: pack --sequence";
     case ESP_SELF_REFLASHER_REFUSED_NO_ROOM:
-        return "leave one sector of the old system's flash out of the bundle, or pack --always what it describes last";
+        return "pack --keep, or --always, what inspect shows as initial: a bundle without initial regions needs no "
+               "note";
     }
     return NULL;
 }

@@ -9,6 +9,7 @@
 #include "tool/report/boot_report.h"
 #include "tool/report/bundle_report.h"
 #include "tool/report/data_loss.h"
+#include "tool/run/prospect.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -35,6 +36,7 @@ typedef struct diff {
     work_t all;
     bool installed; /**< The bundle is installed: what the new system owns is not compared. */
     data_losses_t losses;
+    prospect_t prospect;
 } diff_t;
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -212,6 +214,10 @@ static void print_json(const bundle_file_t *bundle, const diff_t *diff, uint32_t
     }
     add_moves(json, bundle, diff);
     cJSON_AddItemToObject(json, "data_lost", data_losses_json(&diff->losses));
+    cJSON_AddItemToObject(json, "refusal_text",
+                          diff->prospect.room != NULL ? cJSON_CreateString(diff->prospect.plan.refusal_text)
+                                                      : cJSON_CreateNull());
+    cJSON_AddItemToObject(json, "room", room_json(diff->prospect.room));
     json_print(json);
 }
 
@@ -238,6 +244,16 @@ static void print_moves(const bundle_file_t *bundle, const diff_t *diff)
     }
 }
 
+/** What the device would say to it, if that is no. */
+static void print_prospect(const prospect_t *prospect)
+{
+    if (prospect->room != NULL) {
+        terminal_key("refused");
+        terminal_wrap(prospect->plan.refusal_text, 15, 15);
+        room_print(prospect->room);
+    }
+}
+
 static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t download)
 {
     const work_t *all = &diff->all;
@@ -251,6 +267,7 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
     printf("%s of %s bytes: manifest, signature and %" PRIu32 " of %s\n", number_grouped(download, first),
            number_grouped(bundle->bundle.bundle_size, second), all->chunks,
            number_count(bundle->bundle.chunk_count, "chunk", chunks));
+    print_prospect(&diff->prospect);
     data_losses_print(&diff->losses);
     terminal_heading("Regions");
     for (uint32_t i = 0; i < bundle->bundle.region_count; i++) {
@@ -283,6 +300,18 @@ static int look_ahead(const bundle_file_t *bundle, const image_file_t *flash, di
     return status;
 }
 
+static int show(const bundle_file_t *bundle, const diff_t *diff, bool json)
+{
+    const uint32_t download = bundle->bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE + diff->all.bytes;
+    if (json) {
+        print_json(bundle, diff, download);
+    } else {
+        terminal_setup();
+        print_text(bundle, diff, download);
+    }
+    return prospect_is_refused(&diff->prospect) ? STATUS_NO : STATUS_OK;
+}
+
 static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, bool json)
 {
     diff_t diff = {0};
@@ -293,18 +322,15 @@ static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, boo
     if (!compare_regions(&bundle->bundle, flash->bytes, &diff)) {
         return complain(STATUS_BAD_INPUT, "the crypto library failed");
     }
-    const int status = look_ahead(bundle, flash, &diff);
-    if (status != STATUS_OK) {
-        return status;
+    int status = look_ahead(bundle, flash, &diff);
+    if (status == STATUS_OK) {
+        status = prospect_find(bundle, flash, &diff.prospect);
     }
-    const uint32_t download = bundle->bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE + diff.all.bytes;
-    if (json) {
-        print_json(bundle, &diff, download);
-    } else {
-        terminal_setup();
-        print_text(bundle, &diff, download);
+    if (status == STATUS_OK) {
+        status = show(bundle, &diff, json);
     }
-    return STATUS_OK;
+    prospect_free(&diff.prospect);
+    return status;
 }
 
 static int run(int argc, char **argv)
@@ -314,7 +340,8 @@ static int run(int argc, char **argv)
         .options = options,
         .parser = parse_option,
         .args_doc = "BUNDLE FLASH",
-        .doc = "Tells what a device whose flash holds FLASH would download and write to apply BUNDLE.",
+        .doc = "Tells what a device whose flash holds FLASH would download and write to apply BUNDLE; and, if it would "
+               "refuse that for want of room, what would make room.",
     };
     diff_arguments_t arguments = {0};
     if (!command_parse(&argp, argc, argv, 0, &arguments)) {

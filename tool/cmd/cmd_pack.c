@@ -266,9 +266,9 @@ static const struct argp_option options[] = {
     {"give-up", KEY_GIVE_UP, "REGION", 0,
      "Make room: what the old system has in this region may be overwritten from the first moment on", 3},
     {"old-layout", KEY_OLD_LAYOUT, "FILE", 0,
-     "Dump of the old flash, or its partition table: check that what moves is there and fits; with a dump, tell what "
-     "data "
-     "is lost",
+     "Dump of the old flash, or its partition table: check that what moves is there and fits, and that what is given "
+     "up is "
+     "there; with a dump, tell what data is lost",
      3},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0,
      "Place of the partition table afterwards, or 'none'; default: 0x8000, and none for MCUboot", 3},
@@ -563,7 +563,10 @@ static int find_given_up(const pack_arguments_t *arguments, const pack_result_t 
         status = pack_given_up_read(arguments->words[i].text, &list[*count]);
         ++*count;
     }
-    return status == STATUS_OK && *count != 0 ? pack_given_up_check(list, *count, result) : status;
+    if (status == STATUS_OK && *count != 0) {
+        status = pack_given_up_check(list, *count, result);
+    }
+    return status == STATUS_OK && *count != 0 ? pack_given_up_check_old(list, *count, arguments->old_path) : status;
 }
 
 static int write_bundle(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves,

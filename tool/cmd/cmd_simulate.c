@@ -113,6 +113,7 @@ static html_end_t find_end(const simulate_report_t *what)
 static int write_html(const simulate_arguments_t *arguments, const simulate_report_t *what, bool good)
 {
     char verdict[512];
+    char way_out[ROOM_TEXT_SIZE];
     const migration_result_t *result = what->result;
     if (result->error != ESP_OK) {
         snprintf(verdict, sizeof(verdict), "%s: %s", esp_self_reflasher_err_to_name(result->error), result->message);
@@ -139,11 +140,31 @@ static int write_html(const simulate_arguments_t *arguments, const simulate_repo
         .good = good,
         .end = find_end(what),
         .verdict = verdict,
-        .way_out = simulate_report_way_out(what),
+        .way_out = simulate_report_way_out(what, way_out),
     };
     const int status = html_report_write(arguments->html_path, &page);
     cJSON_Delete(figures);
     return status;
+}
+
+/** What an app carries is as it was made. @return NULL if it was not refused for want of room, or without memory;
+ * room_free() is due. */
+static room_t *find_room(const simulate_arguments_t *arguments, const migration_input_t *input,
+                         const migration_result_t *result)
+{
+    if (input->migration.bundle == NULL || input->migration.carries ||
+        result->error != ESP_ERR_SELF_REFLASHER_REFUSED || !room_is_short(&result->plan)) {
+        return NULL;
+    }
+    sr_bundle_t bundle;
+    const uint32_t running = input->migration.running_app;
+    const bool at_hand = input->source.file.bytes != NULL && migration_bundle_manifest(input, &bundle);
+    const trial_t trial = {.migration = &input->migration,
+                           .flash = &input->flash,
+                           .timing = arguments->migration.flash_chip,
+                           .bundle = at_hand ? &bundle : NULL,
+                           .running_app = running != UINT32_MAX ? running : input->boot.app_offset};
+    return room_find(&trial);
 }
 
 static int report(const simulate_arguments_t *arguments, const migration_input_t *input,
@@ -161,6 +182,8 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
     if (what.before == NULL || what.after == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     }
+    room_t *room = find_room(arguments, input, result);
+    what.room = room;
     if (arguments->json) {
         json_print(simulate_report_json(&what));
     } else {
@@ -170,6 +193,7 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
     const int written = arguments->html_path != NULL ? write_html(arguments, &what, good) : STATUS_OK;
     contents_free((contents_t *)what.before);
     contents_free((contents_t *)what.after);
+    room_free(room);
     if (written != STATUS_OK) {
         return written;
     }

@@ -60,6 +60,7 @@ static const group_t groups[] = {
       {"plan.relocation_ms_typical", "window for the app's move, typical", UNIT_TIME},
       {"plan.relocation_ms_maximum", "window for the app's move, maximum", UNIT_TIME},
       {"plan.sectors_left", "left under the app", UNIT_COUNT},
+      {"plan.bytes_missing", "free flash that is missing", UNIT_BYTES},
       {"plan.sequence", "sequence number of the bundle", UNIT_COUNT},
       {"plan.staging_address", "staging", UNIT_ADDRESS},
       {"plan.app_address", "the app that starts in the end", UNIT_ADDRESS}}},

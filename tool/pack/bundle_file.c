@@ -3,6 +3,7 @@
 
 #include "format/sr_digest.h"
 #include "make/bundle_signer.h"
+#include "make/bundle_writer.h"
 #include "tool/base/command.h"
 #include "tool/base/file_kind.h"
 
@@ -110,6 +111,17 @@ static int apply_chunk(const bundle_file_t *bundle, uint32_t index, uint8_t *fla
         next += SR_SECTOR_SIZE;
     }
     return STATUS_OK;
+}
+
+bool bundle_file_give_up(const sr_bundle_t *bundle, const sr_bundle_given_up_t *more, unsigned count,
+                         image_file_t *file)
+{
+    size_t size = 0;
+    *file = (image_file_t){0};
+    const bundle_write_status_t status =
+        bundle_give_up(bundle->manifest, bundle->bundle_size, more, count, &file->bytes, &size);
+    file->size = (uint32_t)size;
+    return status == BUNDLE_WRITE_OK;
 }
 
 int bundle_file_apply(const bundle_file_t *bundle, uint8_t *flash)

@@ -38,6 +38,15 @@ void bundle_file_free(bundle_file_t *bundle);
 sr_bundle_status_t bundle_file_trust(const uint8_t *bytes, uint32_t size, const char *public_pem);
 
 /**
+ * Makes a bundle that gives up more of the old system, and is not signed.
+ * @param bundle A manifest with the rest of its file behind it.
+ * @param[out] file image_file_free() is due, whatever the result.
+ * @return false without memory, or if a bundle cannot hold it.
+ */
+bool bundle_file_give_up(const sr_bundle_t *bundle, const sr_bundle_given_up_t *more, unsigned count,
+                         image_file_t *file);
+
+/**
  * Makes a flash hold what the bundle says. Every sector is compared with its digest.
  * @param[in,out] flash min_flash_size bytes at least; kept sectors are left alone.
  * @return STATUS_OK, or STATUS_BAD_INPUT after complaining.

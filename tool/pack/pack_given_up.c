@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/pack/pack_given_up.h"
 
+#include "format/sr_digest.h"
+#include "tool/base/chip_options.h"
 #include "tool/base/command.h"
+#include "tool/base/number.h"
 #include "tool/pack/flash_layout.h"
+#include "tool/pack/moves.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 int pack_given_up_read(const char *word, sr_bundle_given_up_t *given_up)
@@ -57,4 +62,154 @@ int pack_given_up_check(const sr_bundle_given_up_t *list, unsigned count, const 
         }
     }
     return STATUS_OK;
+}
+
+/** Where it lies in the old system. @return STATUS_OK, or STATUS_USAGE after complaining. */
+static int find_place(const sr_bundle_given_up_t *row, const sr_partition_table_t *table, const char *path,
+                      sr_region_t *place)
+{
+    *place = row->place;
+    if (row->label[0] == '\0') {
+        return STATUS_OK;
+    }
+    const sr_partition_table_entry_t *partition = sr_partition_table_find_label(table, row->label);
+    if (partition == NULL) {
+        char names[TABLE_LABELS_SIZE];
+        return complain(STATUS_USAGE, "--give-up %s: %s has no partition of that name (%s)", row->label, path,
+                        table_labels(table, names));
+    }
+    if (!sr_region_is_aligned(partition->address, SR_SECTOR_SIZE)) {
+        return complain(STATUS_USAGE, "--give-up %s: at 0x%" PRIx32 " of %s, which is not aligned: the chip keeps it",
+                        row->label, partition->address, path);
+    }
+    *place = (sr_region_t){partition->address, partition->size - partition->size % SR_SECTOR_SIZE};
+    return STATUS_OK;
+}
+
+/** Otadata, and what a table may name since ESP-IDF 5.4. */
+static bool is_booted_from(const sr_partition_table_entry_t *partition)
+{
+    return partition->type == SR_PARTITION_TYPE_BOOTLOADER || partition->type == SR_PARTITION_TYPE_TABLE ||
+           (partition->type == SR_PARTITION_TYPE_DATA && partition->subtype == SR_PARTITION_DATA_OTA);
+}
+
+static int check_place(sr_region_t place, const sr_partition_table_t *table, const char *path)
+{
+    for (unsigned i = 0; i < table->count; i++) {
+        const sr_partition_table_entry_t *partition = &table->entries[i];
+        if (is_booted_from(partition) &&
+            sr_region_overlaps(place, (sr_region_t){partition->address, partition->size})) {
+            return complain(STATUS_NO, "--give-up: the chip boots from '%s' at 0x%06" PRIx32 " of %s", partition->label,
+                            partition->address, path);
+        }
+    }
+    return STATUS_OK;
+}
+
+static int check_row(const sr_bundle_given_up_t *row, const sr_partition_table_t *table, const char *path)
+{
+    char size[NUMBER_TEXT_SIZE];
+    sr_region_t place;
+    int status = find_place(row, table, path, &place);
+    if (status == STATUS_OK) {
+        status = check_place(place, table, path);
+    }
+    if (status == STATUS_OK && row->label[0] != '\0') {
+        complain(STATUS_OK, "%s: %s at 0x%06" PRIx32 " are given up", row->label, number_size(place.size, size),
+                 place.address);
+    }
+    return status;
+}
+
+/** All labels that are asked for, as far as there is room. */
+typedef struct names {
+    char text[256];
+    size_t used;
+} names_t;
+
+static void add_name(names_t *names, const char *label)
+{
+    if (names->used < sizeof(names->text)) {
+        names->used += (size_t)snprintf(names->text + names->used, sizeof(names->text) - names->used, "%s%s",
+                                        names->used == 0 ? "" : ", ", label);
+    }
+}
+
+static int warn_of_all(const sr_bundle_given_up_t *list, unsigned count)
+{
+    names_t names = {.used = 0};
+    for (unsigned i = 0; i < count; i++) {
+        if (list[i].label[0] != '\0') {
+            add_name(&names, list[i].label);
+        }
+    }
+    return names.used == 0
+               ? STATUS_OK
+               : complain(STATUS_OK,
+                          "warning: without --old-layout nobody checks that the old system has what is given "
+                          "up: %s",
+                          names.text);
+}
+
+int pack_given_up_check_old(const sr_bundle_given_up_t *list, unsigned count, const char *old_path)
+{
+    if (old_path == NULL) {
+        return warn_of_all(list, count);
+    }
+    image_file_t old;
+    sr_partition_table_t table;
+    int status = image_file_load(old_path, &old);
+    if (status == STATUS_OK) {
+        status = moves_read_table(&old, &table);
+    }
+    for (unsigned i = 0; i < count && status == STATUS_OK; i++) {
+        status = check_row(&list[i], &table, old_path);
+    }
+    image_file_free(&old);
+    return status;
+}
+
+static bool is_right(const sr_bundle_t *bundle, const image_file_t *flash, uint32_t address)
+{
+    uint8_t digest[SR_SHA256_SIZE];
+    uint32_t index = 0;
+    switch (sr_bundle_want(bundle, address, &index)) {
+    case SR_BUNDLE_KEEP:
+        return true;
+    case SR_BUNDLE_BLANK:
+        return image_sector_is_blank(flash->bytes + address);
+    case SR_BUNDLE_CONTENT:
+        break;
+    }
+    return sr_digest(flash->bytes + address, SR_SECTOR_SIZE, digest) &&
+           memcmp(digest, sr_bundle_digest(bundle, index), SR_BUNDLE_DIGEST_SIZE) == 0;
+}
+
+/** True if bootloader and table are the bundle's: then nothing is given up any more. */
+static bool is_replaced(const sr_bundle_t *bundle, const image_file_t *flash, uint32_t partition_table)
+{
+    for (uint32_t at = 0; at <= partition_table && at < flash->size; at += SR_SECTOR_SIZE) {
+        if (!is_right(bundle, flash, at)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void pack_given_up_warn(const sr_bundle_t *bundle, const image_file_t *flash, uint32_t partition_table)
+{
+    names_t names = {.used = 0};
+    sr_partition_table_t table;
+    char has[TABLE_LABELS_SIZE];
+    chip_read_table(flash->bytes, flash->size, partition_table, &table);
+    for (uint32_t i = 0; i < bundle->given_up_count; i++) {
+        const sr_bundle_given_up_t row = sr_bundle_given_up(bundle, i);
+        if (row.label[0] != '\0' && sr_partition_table_find_label(&table, row.label) == NULL) {
+            add_name(&names, row.label);
+        }
+    }
+    if (names.used != 0 && !is_replaced(bundle, flash, partition_table)) {
+        complain(STATUS_OK, "warning: %s has no partition of that name, which the bundle gives up: %s (%s)",
+                 flash->path, names.text, table_labels(&table, has));
+    }
 }

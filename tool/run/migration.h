@@ -44,7 +44,7 @@ typedef struct migration {
 typedef struct migration_result {
     esp_err_t error;                /**< Of the component; ESP_FAIL if the app crashed. */
     size_t failed_step;             /**< Index; valid if there is an error, and steps are run. */
-    char message[256];              /**< The log line that tells the cause, or "". */
+    char message[280];              /**< The log line that tells the cause, or "". */
     esp_self_reflasher_plan_t plan; /**< Of a bundle. */
     uint32_t retries;               /**< Of a bundle: connections made again. */
     sim_report_t report;

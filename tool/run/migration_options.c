@@ -7,6 +7,7 @@
 #include "tool/base/command.h"
 #include "tool/base/key_file.h"
 #include "tool/base/number.h"
+#include "tool/pack/pack_given_up.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -291,6 +292,15 @@ static void find_new_table(migration_input_t *input)
     }
 }
 
+/** What no partition of the old system answers to is not given up. */
+static void warn_of_given_up(const migration_input_t *input)
+{
+    sr_bundle_t bundle;
+    if (migration_bundle_manifest(input, &bundle)) {
+        pack_given_up_warn(&bundle, &input->flash, input->migration.chip.partition_table);
+    }
+}
+
 static int open_source(const migration_options_t *options, migration_input_t *input)
 {
     migration_t *migration = &input->migration;
@@ -309,6 +319,7 @@ static int open_source(const migration_options_t *options, migration_input_t *in
         migration->bundle = &input->source.config;
         const int status = bundle_source_prepare(&bundle, migration->ca, &input->source);
         find_new_table(input);
+        warn_of_given_up(input);
         return status;
     }
     const steps_setting_t setting = {.flash = &input->flash, .ca = migration->ca, .digests = options->digests};

@@ -43,9 +43,12 @@ simulate_end_t simulate_report_end(const simulate_report_t *report)
     return misses ? SIMULATE_OLD_APP : SIMULATE_GOOD;
 }
 
-const char *simulate_report_way_out(const simulate_report_t *report)
+const char *simulate_report_way_out(const simulate_report_t *report, char out[ROOM_TEXT_SIZE])
 {
     const migration_result_t *result = report->result;
+    if (report->room != NULL) {
+        return room_text(report->room, 0, out);
+    }
     if (simulate_report_end(report) == SIMULATE_OLD_APP) {
         return SIMULATE_OLD_APP_WAY_OUT;
     }
@@ -78,8 +81,11 @@ static void print_result(const simulate_report_t *report)
         terminal_key("");
         terminal_wrap(result->message, 15, 15);
     }
-    const char *way_out = simulate_report_way_out(report);
-    if (way_out != NULL) {
+    char text[ROOM_TEXT_SIZE];
+    const char *way_out = simulate_report_way_out(report, text);
+    if (report->room != NULL) {
+        room_print(report->room);
+    } else if (way_out != NULL) {
         terminal_key("way out");
         terminal_wrap(way_out, 15, 15);
     }
@@ -324,6 +330,7 @@ static cJSON *plan_json(const esp_self_reflasher_plan_t *plan)
     cJSON_AddNumberToObject(json, "sectors_boot_path", plan->sectors_boot_path);
     cJSON_AddNumberToObject(json, "sectors_moved", plan->sectors_moved);
     cJSON_AddNumberToObject(json, "sectors_given_up", plan->sectors_given_up);
+    cJSON_AddNumberToObject(json, "bytes_missing", plan->bytes_missing);
     cJSON_AddNumberToObject(json, "bytes_to_download", plan->bytes_to_download);
     cJSON_AddNumberToObject(json, "flash_ms_typical", plan->flash_ms_typical);
     cJSON_AddNumberToObject(json, "flash_ms_maximum", plan->flash_ms_maximum);
@@ -359,7 +366,9 @@ static void add_result(cJSON *json, const simulate_report_t *report)
     }
     cJSON_AddStringToObject(json, "message", result->message);
     cJSON_AddBoolToObject(json, "new_app_missed", simulate_report_end(report) == SIMULATE_OLD_APP);
-    add_text(json, "way_out", simulate_report_way_out(report));
+    char text[ROOM_TEXT_SIZE];
+    add_text(json, "way_out", simulate_report_way_out(report, text));
+    cJSON_AddItemToObject(json, "room", room_json(report->room));
 }
 
 cJSON *simulate_report_json(const simulate_report_t *report)

@@ -7,6 +7,7 @@
 #include "tool/report/contents.h"
 #include "tool/report/given_up.h"
 #include "tool/run/migration.h"
+#include "tool/run/room.h"
 
 #include <cjson/cJSON.h>
 
@@ -14,6 +15,7 @@ typedef struct simulate_report {
     const migration_t *migration;
     const migration_result_t *result;
     const contents_t *before, *after;
+    const room_t *room; /**< Ways out, if it was refused for want of room; or NULL. */
     given_up_t given_up; /**< By the bundle. */
 } simulate_report_t;
 
@@ -30,8 +32,8 @@ simulate_end_t simulate_report_end(const simulate_report_t *report);
 #define SIMULATE_OLD_APP_WAY_OUT                                                                                       \
     "otadata, or a factory app, selects another one: bring otadata along, or put the app where otadata looks for it"
 
-/** What can be done about a refusal. @return NULL if nothing is known, or needed. */
-const char *simulate_report_way_out(const simulate_report_t *report);
+/** What can be done about a refusal. @return NULL if nothing is known, or needed; else @p out or a constant. */
+const char *simulate_report_way_out(const simulate_report_t *report, char out[ROOM_TEXT_SIZE]);
 
 /** Prints flash maps, figures and what boots. */
 void simulate_report_print(const simulate_report_t *report);

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tool/run/room.h"
+
+#include "tool/base/number.h"
+#include "tool/base/terminal.h"
+#include "tool/base/way_out.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define TABLE    ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE
+#define IN_PLACE ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE
+
+#define TABLE_OPTION    "--allow-temporary-table"
+#define IN_PLACE_OPTION "--allow-in-place"
+
+#define PART_TEXT_SIZE 32u
+
+/** A text that grows; what has no room in it is dropped. */
+typedef struct words {
+    char *text;
+    size_t used;
+} words_t;
+
+static void add(words_t *words, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(words_t *words, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vsnprintf(words->text + words->used, ROOM_TEXT_SIZE - words->used, format, arguments);
+    va_end(arguments);
+    const size_t left = ROOM_TEXT_SIZE - words->used - 1;
+    words->used += length < 0 ? 0 : (size_t)length < left ? (size_t)length : left;
+}
+
+/** As pack takes it. */
+static const char *part_text(const room_part_t *part, char out[PART_TEXT_SIZE])
+{
+    if (part->row.label[0] != '\0') {
+        snprintf(out, PART_TEXT_SIZE, "%s", part->row.label);
+    } else {
+        snprintf(out, PART_TEXT_SIZE, "0x%" PRIx32 "+0x%" PRIx32, part->place.address, part->place.size);
+    }
+    return out;
+}
+
+static const char *loss_name(room_loss_t loss)
+{
+    static const char *const names[ROOM_LOSSES] = {
+        [ROOM_NOTHING] = "nothing", [ROOM_COREDUMP] = "coredump", [ROOM_NOBODYS] = "unknown",   [ROOM_APP] = "app",
+        [ROOM_FILES] = "files",     [ROOM_DATA] = "data",         [ROOM_SETTINGS] = "settings",
+    };
+    return names[loss];
+}
+
+static const char *loss_text(room_loss_t loss)
+{
+    static const char *const texts[ROOM_LOSSES] = {
+        [ROOM_COREDUMP] = "the core dump in",
+        [ROOM_NOBODYS] = "what lies in no partition at",
+        [ROOM_APP] = "the app in",
+        [ROOM_FILES] = "the files in",
+        [ROOM_DATA] = "the data in",
+        [ROOM_SETTINGS] = "the settings in",
+    };
+    return texts[loss];
+}
+
+static uint64_t bytes_freed(const room_way_t *way)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < way->count; i++) {
+        bytes += way->parts[i].place.size;
+    }
+    return bytes;
+}
+
+static void add_losses(words_t *words, const room_way_t *way)
+{
+    char part[PART_TEXT_SIZE];
+    const char *before = "; lost: ";
+    bool must_do_without = false;
+    for (unsigned i = 0; i < way->count; i++) {
+        const room_loss_t loss = way->parts[i].loss;
+        if (loss != ROOM_NOTHING) {
+            add(words, "%s%s %s", before, loss_text(loss), part_text(&way->parts[i], part));
+            before = ", ";
+        }
+        must_do_without |= loss >= ROOM_DATA;
+    }
+    if (way->count > 0 && before[0] == ';') {
+        add(words, "; lost: nothing, as far as this flash tells");
+    }
+    add(words, "%s", must_do_without ? "; the running app must do without, also after a restart" : "");
+}
+
+static void add_options(words_t *words, uint32_t flags)
+{
+    add(words, "%s%s%s", (flags & TABLE) != 0 ? TABLE_OPTION : "",
+        (flags & TABLE) != 0 && (flags & IN_PLACE) != 0 ? " and " : "", (flags & IN_PLACE) != 0 ? IN_PLACE_OPTION : "");
+}
+
+static void add_way(words_t *words, const room_way_t *way)
+{
+    char size[NUMBER_TEXT_SIZE];
+    char part[PART_TEXT_SIZE];
+    add(words, "%s", way->count > 0 ? "pack" : "");
+    for (unsigned i = 0; i < way->count; i++) {
+        add(words, " --give-up %s", part_text(&way->parts[i], part));
+    }
+    add(words, "%s", way->count > 0 && way->flags != 0 ? ", then " : "");
+    add_options(words, way->flags);
+    add(words, ": ");
+    if (way->count > 0) {
+        add(words, "frees %s, ", number_size(bytes_freed(way), size));
+    }
+    add(words, "enough, with a window of %.3f s", (double)way->window.typical_us / 1e6);
+    add_losses(words, way);
+}
+
+/** All that was tried together, in vain. */
+static void add_most(words_t *words, const room_way_t *most)
+{
+    char part[PART_TEXT_SIZE];
+    const char *before = "with ";
+    for (unsigned i = 0; i < most->count; i++) {
+        add(words, "%s%s", before, part_text(&most->parts[i], part));
+        before = ", ";
+    }
+    if (most->count > 0) {
+        add(words, " given up, ");
+    }
+    if (most->flags != 0) {
+        add(words, "%s", most->count > 0 ? "and with " : "with ");
+        add_options(words, most->flags);
+        add(words, ", ");
+    }
+}
+
+/** That there is none. */
+static void add_none(words_t *words, const room_t *room)
+{
+    char number[NUMBER_TEXT_SIZE];
+    if (!room->has_bundle) {
+        add(words, "none by options of the app alone; --bundle FILE finds out what pack --give-up could do");
+        return;
+    }
+    add(words, "nothing that could be given up makes room: ");
+    add_most(words, &room->most);
+    if (room->missing > 0) {
+        add(words, "%s bytes are missing still", number_grouped(room->missing, number));
+    } else {
+        add(words, "it is refused still: %s", room->why);
+    }
+    if (room->refusal == ESP_SELF_REFLASHER_REFUSED_NO_ROOM) {
+        add(words, "; %s", way_out_of_refusal(room->refusal));
+    }
+}
+
+const char *room_text(const room_t *room, unsigned index, char out[ROOM_TEXT_SIZE])
+{
+    words_t words = {.text = out};
+    out[0] = '\0';
+    if (room->count > 0) {
+        add_way(&words, &room->ways[index]);
+    } else {
+        add_none(&words, room);
+    }
+    return out;
+}
+
+void room_print(const room_t *room)
+{
+    char text[ROOM_TEXT_SIZE];
+    for (unsigned i = 0; i == 0 || i < room->count; i++) {
+        terminal_key(i == 0 ? "way out" : "or");
+        terminal_wrap(room_text(room, i, text), 15, 15);
+    }
+}
+
+static cJSON *part_json(const room_part_t *part)
+{
+    char text[PART_TEXT_SIZE];
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "region", part_text(part, text));
+    cJSON_AddNumberToObject(json, "offset", part->place.address);
+    cJSON_AddNumberToObject(json, "size", part->place.size);
+    cJSON_AddStringToObject(json, "lost", loss_name(part->loss));
+    return json;
+}
+
+static cJSON *way_json(const room_way_t *way)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON *options = cJSON_AddArrayToObject(json, "options");
+    if ((way->flags & TABLE) != 0) {
+        cJSON_AddItemToArray(options, cJSON_CreateString(TABLE_OPTION));
+    }
+    if ((way->flags & IN_PLACE) != 0) {
+        cJSON_AddItemToArray(options, cJSON_CreateString(IN_PLACE_OPTION));
+    }
+    cJSON *list = cJSON_AddArrayToObject(json, "give_up");
+    for (unsigned i = 0; i < way->count; i++) {
+        cJSON_AddItemToArray(list, part_json(&way->parts[i]));
+    }
+    cJSON_AddNumberToObject(json, "bytes_freed", (double)bytes_freed(way));
+    return json;
+}
+
+cJSON *room_json(const room_t *room)
+{
+    if (room == NULL) {
+        return cJSON_CreateNull();
+    }
+    cJSON *json = cJSON_CreateObject();
+    cJSON *ways = cJSON_AddArrayToObject(json, "ways");
+    for (unsigned i = 0; i < room->count; i++) {
+        cJSON *way = way_json(&room->ways[i]);
+        cJSON_AddNumberToObject(way, "window_ms", (double)room->ways[i].window.typical_us / 1e3);
+        cJSON_AddNumberToObject(way, "window_ms_maximum", (double)room->ways[i].window.maximum_us / 1e3);
+        cJSON_AddItemToArray(ways, way);
+    }
+    cJSON_AddBoolToObject(json, "give_up_tried", room->has_bundle);
+    cJSON_AddItemToObject(json, "most", room->count == 0 ? way_json(&room->most) : cJSON_CreateNull());
+    cJSON_AddItemToObject(json, "refusal_text_still",
+                          room->count == 0 ? cJSON_CreateString(room->why) : cJSON_CreateNull());
+    cJSON_AddItemToObject(json, "bytes_missing_still",
+                          room->count == 0 ? cJSON_CreateNumber(room->missing) : cJSON_CreateNull());
+    return json;
+}
