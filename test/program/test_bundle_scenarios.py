@@ -328,6 +328,36 @@ class DataLost(BundleTest):
         self.assertFalse((self.dir / "told.srb").exists())
 
 
+class KeepBootloader(BundleTest):
+    """Where the old bootloader boots the new system as well, it is told what leaving it alone makes of the window."""
+
+    def advice(self, flash, bundle):
+        told = self.run_json(0, "diff", bundle, flash)["keep_bootloader"]
+        answer, _ = self.simulate(0, flash, "--bundle", bundle)
+        self.assertEqual(answer["keep_bootloader"], told)
+        text = " ".join(run("diff", bundle, flash).stdout.split())
+        self.assertEqual("pack --keep-bootloader the last step takes" in text, told is not None)
+        return told, answer["plan"]
+
+    def test_what_is_advised_is_what_comes(self):
+        flash = self.write("old.bin", flash_dumps.wled(FIXTURES))
+        system = ("--manifest", FIXTURES / "esphome/manifest.json")
+        told, plan = self.advice(flash, self.pack("with.srb", *system))
+        self.assertLess(told["window_ms_maximum"], plan["window_ms_maximum"])
+        nothing, kept = self.advice(flash, self.pack("without.srb", *system, "--keep-bootloader"))
+        self.assertIsNone(nothing)
+        self.assertEqual(told, {name: kept[name] for name in ("window_ms_typical", "window_ms_maximum")})
+
+    def test_a_bootloader_that_knows_less_flash_is_not_to_be_kept(self):
+        system = (FIXTURES / flash_dumps.WLED_SYSTEM).read_bytes()
+        bootloader = flash_dumps.big_bootloader(flash_dumps.image_at(system, 0x1000), 1)
+        flash = self.write("old.bin", flash_dumps.wled(FIXTURES).ljust(16 << 20, b"\xff"))
+        bundle = self.pack("big.srb", "0x1000", self.write("boot.bin", bootloader), "0x8000",
+                           self.write("table.bin", flash_dumps.big_table(6 << 20, 0xC10000)[:0xC00]), "0x10000",
+                           self.write("app.bin", flash_dumps.tiny_app("2.0")))
+        self.assertIsNone(self.advice(flash, bundle)[0])
+
+
 class NewAppStarts(BundleTest):
     """If a bundle brings an app, that one starts when all is done, whatever is in otadata; or nothing is touched."""
 

@@ -218,6 +218,7 @@ static void print_json(const bundle_file_t *bundle, const diff_t *diff, uint32_t
                           diff->prospect.room != NULL ? cJSON_CreateString(diff->prospect.plan.refusal_text)
                                                       : cJSON_CreateNull());
     cJSON_AddItemToObject(json, "room", room_json(diff->prospect.room));
+    cJSON_AddItemToObject(json, "keep_bootloader", keep_bootloader_json(&diff->prospect.keep));
     json_print(json);
 }
 
@@ -269,6 +270,7 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
            number_count(bundle->bundle.chunk_count, "chunk", chunks));
     print_prospect(&diff->prospect);
     data_losses_print(&diff->losses);
+    keep_bootloader_print(&diff->prospect.keep);
     terminal_heading("Regions");
     for (uint32_t i = 0; i < bundle->bundle.region_count; i++) {
         const sr_bundle_region_t region = sr_bundle_region(&bundle->bundle, i);
@@ -285,16 +287,20 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
     print_moves(bundle, diff);
 }
 
-/** Applies the bundle to a copy. @return STATUS_OK, or the status after complaining of what the chip would refuse. */
+/** Applies the bundle to a copy, and asks the component.
+ * @return STATUS_OK, or the status after complaining of what the chip would refuse. */
 static int look_ahead(const bundle_file_t *bundle, const image_file_t *flash, diff_t *diff)
 {
     image_file_t after;
-    const int status = moves_apply(bundle, flash, &after, &diff->moves);
+    int status = moves_apply(bundle, flash, &after, &diff->moves);
     if (status == STATUS_OK && bundle->bundle.move_count != 0) {
         compare_moves(&bundle->bundle, flash->bytes, after.bytes, diff);
     }
     if (status == STATUS_OK && !diff->installed) {
         data_losses_of_bundle(&bundle->bundle, flash, &after, &diff->losses);
+    }
+    if (status == STATUS_OK) {
+        status = prospect_find(bundle, flash, &after, &diff->prospect);
     }
     image_file_free(&after);
     return status;
@@ -323,9 +329,6 @@ static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, boo
         return complain(STATUS_BAD_INPUT, "the crypto library failed");
     }
     int status = look_ahead(bundle, flash, &diff);
-    if (status == STATUS_OK) {
-        status = prospect_find(bundle, flash, &diff.prospect);
-    }
     if (status == STATUS_OK) {
         status = show(bundle, &diff, json);
     }

@@ -147,14 +147,14 @@ static int write_html(const simulate_arguments_t *arguments, const simulate_repo
     return status;
 }
 
-/** What an app carries is as it was made. @return NULL if it was not refused for want of room, or without memory;
- * room_free() is due. */
-static room_t *find_room(const simulate_arguments_t *arguments, const migration_input_t *input,
-                         const migration_result_t *result)
+/** Looks for a way out of a refusal for want of room, or for a shorter window. What an app carries is as it was made.
+ * @param[out] what Its room, NULL without one or without memory, for room_free(); and its advice. */
+static void find_other_ways(const simulate_arguments_t *arguments, const migration_input_t *input,
+                            simulate_report_t *what)
 {
-    if (input->migration.bundle == NULL || input->migration.carries ||
-        result->error != ESP_ERR_SELF_REFLASHER_REFUSED || !room_is_short(&result->plan)) {
-        return NULL;
+    const migration_result_t *result = what->result;
+    if (input->migration.bundle == NULL || input->migration.carries) {
+        return;
     }
     sr_bundle_t bundle;
     const uint32_t running = input->migration.running_app;
@@ -164,7 +164,11 @@ static room_t *find_room(const simulate_arguments_t *arguments, const migration_
                            .timing = arguments->migration.flash_chip,
                            .bundle = at_hand ? &bundle : NULL,
                            .running_app = running != UINT32_MAX ? running : input->boot.app_offset};
-    return room_find(&trial);
+    if (result->error == ESP_ERR_SELF_REFLASHER_REFUSED && room_is_short(&result->plan)) {
+        what->room = room_find(&trial);
+    } else if (simulate_report_end(what) == SIMULATE_GOOD) {
+        keep_bootloader_find(&trial, &result->plan, nor_flash_view(input->migration.flash), &what->keep);
+    }
 }
 
 static int report(const simulate_arguments_t *arguments, const migration_input_t *input,
@@ -182,8 +186,7 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
     if (what.before == NULL || what.after == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     }
-    room_t *room = find_room(arguments, input, result);
-    what.room = room;
+    find_other_ways(arguments, input, &what);
     if (arguments->json) {
         json_print(simulate_report_json(&what));
     } else {
@@ -193,7 +196,7 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
     const int written = arguments->html_path != NULL ? write_html(arguments, &what, good) : STATUS_OK;
     contents_free((contents_t *)what.before);
     contents_free((contents_t *)what.after);
-    room_free(room);
+    room_free(what.room);
     if (written != STATUS_OK) {
         return written;
     }

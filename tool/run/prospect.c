@@ -9,20 +9,25 @@
 
 #include <string.h>
 
-static int look_ahead(const trial_t *trial, prospect_t *prospect)
+static int look_ahead(const trial_t *trial, const image_file_t *after, prospect_t *prospect)
 {
     const trial_way_t as_it_is = {0};
     esp_err_t error;
-    if (!trial_plan(trial, &as_it_is, &prospect->plan, &error) || error != ESP_ERR_SELF_REFLASHER_REFUSED ||
-        !room_is_short(&prospect->plan)) {
-        return STATUS_OK; // or this app has no component that could be asked
+    if (!trial_plan(trial, &as_it_is, &prospect->plan, &error)) {
+        return STATUS_OK; // this app has no component that could be asked
+    }
+    if (error == ESP_OK) {
+        keep_bootloader_find(trial, &prospect->plan, after->bytes, &prospect->keep);
+    }
+    if (error != ESP_ERR_SELF_REFLASHER_REFUSED || !room_is_short(&prospect->plan)) {
+        return STATUS_OK;
     }
     prospect->room = room_find(trial);
     return prospect->room != NULL ? STATUS_OK : complain(STATUS_BAD_INPUT, "%s: out of memory", trial->flash->path);
 }
 
-static int ask_device(const bundle_file_t *bundle, const image_file_t *flash, const boot_chip_t *chip, uint32_t app,
-                      prospect_t *prospect)
+static int ask_device(const bundle_file_t *bundle, const image_file_t *flash, const image_file_t *after,
+                      const boot_chip_t *chip, uint32_t app, prospect_t *prospect)
 {
     char url[LOCAL_SERVER_URL_SIZE];
     local_server_t *server = local_server_start(&bundle->file, 1);
@@ -38,12 +43,13 @@ static int ask_device(const bundle_file_t *bundle, const image_file_t *flash, co
                            .timing = nor_timing_find(NULL),
                            .bundle = &bundle->bundle,
                            .running_app = app};
-    const int status = look_ahead(&trial, prospect);
+    const int status = look_ahead(&trial, after, prospect);
     local_server_stop(server);
     return status;
 }
 
-int prospect_find(const bundle_file_t *bundle, const image_file_t *flash, prospect_t *prospect)
+int prospect_find(const bundle_file_t *bundle, const image_file_t *flash, const image_file_t *after,
+                  prospect_t *prospect)
 {
     boot_chip_t chip = {0};
     *prospect = (prospect_t){0};
@@ -61,7 +67,7 @@ int prospect_find(const bundle_file_t *bundle, const image_file_t *flash, prospe
     }
     pack_given_up_warn(&bundle->bundle, flash, chip.partition_table);
     if (boot_succeeds(&contents->boot)) {
-        status = ask_device(bundle, flash, &chip, contents->boot.app_offset, prospect);
+        status = ask_device(bundle, flash, after, &chip, contents->boot.app_offset, prospect);
     }
     contents_free(contents);
     return status;

@@ -6,20 +6,24 @@
 
 #include "tool/base/image_file.h"
 #include "tool/pack/bundle_file.h"
+#include "tool/run/keep_bootloader.h"
 #include "tool/run/room.h"
 
 typedef struct prospect {
     esp_self_reflasher_plan_t plan; /**< If `room` is not NULL: the refusal. */
     room_t *room;                   /**< Ways out, if it is refused for want of room; else NULL. */
+    keep_bootloader_t keep;         /**< If it is not refused. */
 } prospect_t;
 
 /**
  * Asks the component, in the app that boots, which allows nothing; the signature is not looked at. Where no app boots
  * for certain nobody can be asked, and nothing is told.
+ * @param after The flash with the bundle in it.
  * @param[out] prospect prospect_free() is due, whatever the result.
  * @return STATUS_OK, or STATUS_BAD_INPUT after complaining.
  */
-int prospect_find(const bundle_file_t *bundle, const image_file_t *flash, prospect_t *prospect);
+int prospect_find(const bundle_file_t *bundle, const image_file_t *flash, const image_file_t *after,
+                  prospect_t *prospect);
 void prospect_free(prospect_t *prospect);
 
 /** True if it is refused, whatever the app allows. */

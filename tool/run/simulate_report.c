@@ -236,6 +236,7 @@ static void print_costs(const simulate_report_t *report)
     print_time("flash time", stats->typical_us, stats->maximum_us);
     print_time("window", result->window.typical_us, result->window.maximum_us);
     print_window_planned(report);
+    keep_bootloader_print(&report->keep);
     terminal_key("downloaded");
     char requests[NUMBER_COUNT_SIZE];
     printf("%s bytes in %s\n", number_grouped(counters->bytes_downloaded, a),
@@ -382,6 +383,7 @@ cJSON *simulate_report_json(const simulate_report_t *report)
     data_losses_t losses;
     find_losses(report, &losses);
     cJSON_AddItemToObject(json, "data_lost", data_losses_json(&losses));
+    cJSON_AddItemToObject(json, "keep_bootloader", keep_bootloader_json(&report->keep));
     cJSON_AddItemToObject(json, "boot_before", dump_boot_json(report->before));
     cJSON_AddItemToObject(json, "boot", dump_boot_json(report->after));
     return json;

@@ -6,6 +6,7 @@
 
 #include "tool/report/contents.h"
 #include "tool/report/given_up.h"
+#include "tool/run/keep_bootloader.h"
 #include "tool/run/migration.h"
 #include "tool/run/room.h"
 
@@ -15,8 +16,9 @@ typedef struct simulate_report {
     const migration_t *migration;
     const migration_result_t *result;
     const contents_t *before, *after;
-    const room_t *room; /**< Ways out, if it was refused for want of room; or NULL. */
-    given_up_t given_up; /**< By the bundle. */
+    room_t *room;           /**< Ways out, if it was refused for want of room; or NULL. */
+    given_up_t given_up;    /**< By the bundle. */
+    keep_bootloader_t keep; /**< If it came through. */
 } simulate_report_t;
 
 /** How a rehearsal ended. */
