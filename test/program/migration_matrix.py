@@ -262,7 +262,7 @@ class Matrix:
 
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
-        self.notes, self.failures, self.done, self.refused = [], 0, 0, 0
+        self.notes, self.failures, self.done, self.refused, self.states = [], 0, 0, 0, 0
 
     def note(self, text):
         if text not in self.notes:
@@ -297,7 +297,9 @@ class Matrix:
             text += f", {' and '.join(part['region'] for part in way['give_up'])} given up"
         text += "".join(f", {OPTIONS[option]}" for option in way["options"])
         if self.options.explore:
-            failures = rehearsal.explore(way["options"], self.options.explore)["failures"]
+            explored = rehearsal.explore(way["options"], self.options.explore)
+            failures = explored["failures"]
+            self.states += explored.get("states", 0) + explored.get("nested_power_losses", 0)
             if failures:
                 text += " " + self.fail(f"{len(failures)} failures: {failures[0]['reason']}")
         return text
@@ -337,6 +339,8 @@ def main():
     for number, text in enumerate(matrix.notes, 1):
         print(f"{number}. {text}")
     print(f"\n{matrix.done} migrations go through, {matrix.refused} are refused, {matrix.failures} failures")
+    if options.explore:
+        print(f"{matrix.states} power losses")
     return 0 if matrix.failures == 0 else 1
 
 
