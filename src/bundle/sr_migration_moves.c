@@ -128,17 +128,18 @@ static esp_err_t add_move(sr_migration_t *migration, const sr_bundle_move_t *row
 
 /* NVS that closes up is as it was at one moment, whatever the old system writes to it until the record is finished:
  * where old and new place overlap, what is right by now is put right then, too. */
-static void insist(sr_migration_t *migration, const sr_bundle_move_t *row)
+static esp_err_t insist(sr_migration_t *migration, const sr_bundle_move_t *row)
 {
     sr_region_t source;
     bool is_nvs;
-    (void)find_source(migration, row, &source, &is_nvs);
+    const esp_err_t err = find_source(migration, row, &source, &is_nvs);
     for (uint32_t at = 0; is_nvs && at < row->destination.size; at += SR_SECTOR_SIZE) {
         const sr_region_t sector = {row->destination.address + at, SR_SECTOR_SIZE};
         if (sr_region_overlaps(sector, source)) {
             sr_map_mark(&migration->scan.map, sector, SR_MAP_WRONG);
         }
     }
+    return err;
 }
 
 /* Sources are needed to the end, like data of the running system. Their destinations are scanned only when all sources
@@ -154,7 +155,7 @@ static esp_err_t add_moves(sr_migration_t *migration)
     for (uint32_t i = 0; i < bundle->move_count && err == ESP_OK; i++) {
         const sr_bundle_move_t row = sr_bundle_move(bundle, i);
         err = sr_migration_rescan(migration, row.destination);
-        insist(migration, &row);
+        err = err == ESP_OK ? insist(migration, &row) : err;
     }
     return err;
 }

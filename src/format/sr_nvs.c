@@ -59,7 +59,8 @@ static int is_bound(const sr_reader_t *flash, uint32_t page, bool *bound)
     bool plain = false;
     int error = read(flash, page, head, sizeof(head));
     for (uint32_t i = 0; i < ENTRIES && error == 0 && !plain; i++) {
-        if ((head[AT_STATES + i / 4] >> (i % 4 * 2) & 3u) == STATE_WRITTEN) {
+        const uint32_t states = head[AT_STATES + i / 4];
+        if ((states >> (i % 4 * 2) & 3u) == STATE_WRITTEN) {
             written = true;
             error = read(flash, page + AT_ENTRIES + i * ENTRY_SIZE, entry, sizeof(entry));
             plain = error == 0 && begins_an_item(entry);

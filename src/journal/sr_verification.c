@@ -452,14 +452,17 @@ static sr_move_source_status_t find_source(const sr_verification_t *verification
     return sr_move_source_find(&row, verification->system->flash.size, source);
 }
 
+/* Without memory a partition seems to be missing, and may be there when it is asked for again: that is not known. */
 static esp_err_t allocate_moves(sr_verification_t *verification)
 {
     const sr_bundle_t *bundle = &verification->manifest.bundle;
     uint32_t count = 0;
     for (uint32_t i = 0; i < bundle->move_count; i++) {
         sr_region_t source;
-        const bool is_nvs = find_source(verification, i, &source) == SR_MOVE_SOURCE_IS_NVS;
+        const sr_move_source_status_t status = find_source(verification, i, &source);
+        const bool is_nvs = status == SR_MOVE_SOURCE_IS_NVS;
         count += is_nvs ? sr_nvs_max_moves(sr_bundle_move(bundle, i).destination) : 1;
+        verification->moves_are_known = verification->moves_are_known && (is_nvs || status == SR_MOVE_SOURCE_FITS);
     }
     verification->moves.list = heap_caps_calloc(count, sizeof(struct sr_move), MALLOC_CAP_8BIT);
     return verification->moves.list != NULL ? ESP_OK : ESP_ERR_NO_MEM;

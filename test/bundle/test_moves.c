@@ -913,21 +913,44 @@ static bool has_record(void)
     return false;
 }
 
-/* Cuts the power after the first operation with which something becomes true. */
+/** The first operation with which something becomes true; shared with the process that writes. */
+typedef struct moment {
+    bool (*is_true)(void);
+    bool is_over;
+    uint32_t operation;
+} moment_t;
+
+static void note_moment(void *context, const nor_op_t *op, const nor_flash_t *unused)
+{
+    (void)unused;
+    moment_t *moment = context;
+    if (!moment->is_over && moment->is_true()) {
+        moment->is_over = true;
+        moment->operation = op->number;
+    }
+}
+
+/* Cuts the power after that operation. */
 static void cut_when(bool (*is_true)(void))
 {
-    for (uint32_t operation = 0; !is_true(); operation++) {
-        memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
-        const sim_config_t config = {
-            .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
-        assert_true(sim_chip_attach(&config));
-        nor_flash_reset_stats(flash);
-        nor_flash_set_power_loss(
-            flash, (nor_power_loss_t){.armed = true, .operation = operation, .when = NOR_POWER_LOSS_AFTER});
-        assert_int_equal(sim_call(call_app_main, NULL), SIM_END_POWER_LOSS);
-        sim_chip_detach();
-        nor_flash_power_on(flash);
-    }
+    moment_t *moment = small_shared(sizeof(*moment));
+    *moment = (moment_t){.is_true = is_true};
+    nor_flash_set_observer(flash, note_moment, moment);
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    nor_flash_set_observer(flash, NULL, NULL);
+    assert_true(moment->is_over);
+    memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
+    const sim_config_t config = {
+        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
+    assert_true(sim_chip_attach(&config));
+    nor_flash_reset_stats(flash);
+    nor_flash_set_power_loss(
+        flash, (nor_power_loss_t){.armed = true, .operation = moment->operation, .when = NOR_POWER_LOSS_AFTER});
+    assert_int_equal(sim_call(call_app_main, NULL), SIM_END_POWER_LOSS);
+    sim_chip_detach();
+    nor_flash_power_on(flash);
+    assert_true(is_true());
+    munmap(moment, sizeof(*moment));
 }
 
 /* In the first operation that destroys the source. */
@@ -1095,6 +1118,30 @@ static void memory_may_run_out_anywhere(void **state)
     free(fresh);
 }
 
+/* Also where what was interrupted is finished. */
+static void memory_may_run_out_after_a_power_loss(void **state)
+{
+    (void)state;
+    sim_end_t end = SIM_END_RETURNED;
+    fill_nvs(0x9);
+    prepare(&in_its_place);
+    cut_when(has_record);
+    uint8_t *sealed = small_copy(flash);
+    for (uint32_t number = 1; end != SIM_END_RESTART || number < 30; number++) {
+        memcpy(nor_flash_bytes(flash), sealed, SMALL_FLASH_SIZE);
+        job->fails_at = number;
+        end = start_after(false);
+        job->fails_at = 0;
+        if (end != SIM_END_RESTART) {
+            assert_int_equal(job->resumed, ESP_ERR_NO_MEM);
+            assert_true(has_record());
+            assert_int_equal(start_after(false), SIM_END_RESTART);
+        }
+        expect_wanted();
+    }
+    free(sealed);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)
 
 int main(void)
@@ -1134,6 +1181,7 @@ int main(void)
         TEST(what_is_written_to_meanwhile_does_not_move_to_free_flash),
         TEST(record_with_the_only_copy_is_never_discarded),
         TEST(memory_may_run_out_anywhere),
+        TEST(memory_may_run_out_after_a_power_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
