@@ -8,11 +8,13 @@ set(SR_FORMAT_SOURCES
     src/format/sr_bundle.c
     src/format/sr_cargo.c
     src/format/sr_chip.c
+    src/format/sr_crc32.c
     src/format/sr_digest.c
     src/format/sr_image.c
     src/format/sr_mcuboot.c
     src/format/sr_md5.c
     src/format/sr_moves.c
+    src/format/sr_nvs.c
     src/format/sr_otadata.c
     src/format/sr_partition_table.c
     src/format/sr_reader.c
@@ -37,6 +39,7 @@ set(SR_ENGINE_SOURCES
     src/net/sr_manifest.c
     src/net/sr_source.c
     src/system/sr_given_up.c
+    src/system/sr_move_source.c
     src/system/sr_partition.c
     src/system/sr_slots.c
     src/system/sr_system.c

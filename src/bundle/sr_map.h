@@ -22,7 +22,7 @@ typedef uint16_t sr_map_flags_t;
 #define SR_MAP_BOOT_PATH   0x0010u /**< Its bootloader, partition table or otadata. */
 #define SR_MAP_RUNNING_APP 0x0020u /**< The running app, at its true length. */
 #define SR_MAP_DATA        0x0040u /**< In one of its data partitions: NVS, PHY, file systems, its own types. */
-#define SR_MAP_SOURCE      0x0080u /**< Content that moves comes from here. */
+#define SR_MAP_SOURCE      0x0080u /**< Content that moves comes from here, or a page of NVS that is left out. */
 #define SR_MAP_CLOSED_NOW  0x0100u /**< Its table flags the partition `readonly`: its flash driver refuses. */
 /* What the migration needs for itself: by the plan. */
 #define SR_MAP_CLAIMED  0x0200u /**< In the block that the commit erases at once, sr_map_claim_block(). */

@@ -231,6 +231,30 @@ static esp_err_t compare_entry(sr_migration_t *migration, const sr_record_entry_
     return err;
 }
 
+static bool is_taken(const sr_moves_t *moves, uint32_t address)
+{
+    for (uint32_t i = 0; i < moves->count; i++) {
+        if (in_region(moves->list[i].source, address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Pages of NVS that were left out, as they were blank. */
+static esp_err_t left_out_is_blank(sr_migration_t *migration, uint32_t *where, bool *blank)
+{
+    esp_err_t err = ESP_OK;
+    for (uint32_t i = 0; i < migration->scan.map.count && err == ESP_OK && *blank; i++) {
+        const uint32_t address = i * SR_SECTOR_SIZE;
+        if ((migration->scan.map.flags[i] & SR_MAP_SOURCE) != 0 && !is_taken(&migration->scan.moves, address)) {
+            *where = address;
+            err = sr_writer_is_blank(&migration->writer, address, blank);
+        }
+    }
+    return err;
+}
+
 static esp_err_t moved_is_the_same(sr_migration_t *migration, uint32_t *where, bool *same)
 {
     esp_err_t err = ESP_OK;
@@ -248,7 +272,7 @@ static esp_err_t moved_is_the_same(sr_migration_t *migration, uint32_t *where, b
             err = sr_migration_sector_is_right(migration, *where, same);
         }
     }
-    return err;
+    return err == ESP_OK && *same ? left_out_is_blank(migration, where, same) : err;
 }
 
 /* What moves belongs to the running app, whose tasks may have written to it meanwhile: a copy that is half of one state
@@ -260,7 +284,7 @@ esp_err_t sr_migration_check_moved(sr_migration_t *migration)
     const esp_err_t err = moved_is_the_same(migration, &where, &same);
     if (err == ESP_OK && !same) {
         ESP_LOGE(TAG,
-                 "what moves to 0x%" PRIx32 " was written to while it was copied: stop writing there, and call again",
+                 "what moves was written to while it was copied (0x%" PRIx32 "): stop writing there, and call again",
                  where);
         return ESP_ERR_INVALID_STATE;
     }

@@ -6,7 +6,7 @@ static sr_moves_wanted_t moved(const struct sr_move *move, uint32_t offset)
     if (offset >= move->source.size) {
         return (sr_moves_wanted_t){.kind = SR_MOVES_WANTED_BLANK};
     }
-    if (move->source.address == move->destination.address) {
+    if (move->source.address == move->destination.address && !move->is_copied) {
         return (sr_moves_wanted_t){.kind = SR_MOVES_WANTED_AS_IT_IS};
     }
     return (sr_moves_wanted_t){.kind = SR_MOVES_WANTED_MOVED, .source = move->source.address + offset};

@@ -2,22 +2,19 @@
 #include "format/sr_otadata.h"
 
 #include "format/sr_bytes.h"
+#include "format/sr_crc32.h"
 #include "format/sr_region.h"
 
 #include <string.h>
 
-#define STATE_OFFSET     24u
-#define CRC_OFFSET       28u
-#define CRC32_POLYNOMIAL 0xEDB88320u /**< Of IEEE 802.3, lowest bit first. */
+#define STATE_OFFSET 24u
+#define CRC_OFFSET   28u
 
 uint32_t sr_otadata_crc(uint32_t sequence)
 {
-    // The bootloader seeds its CRC function with 0xFFFFFFFF, which that function inverts: the register starts at 0.
-    uint32_t crc = sequence;
-    for (unsigned bit = 0; bit < 32; bit++) {
-        crc = crc >> 1 ^ ((crc & 1u) != 0 ? CRC32_POLYNOMIAL : 0u);
-    }
-    return ~crc;
+    uint8_t bytes[4];
+    sr_bytes_put_le32(bytes, sequence);
+    return sr_crc32(UINT32_MAX, bytes, sizeof(bytes));
 }
 
 bool sr_otadata_entry_valid(const sr_otadata_entry_t *entry)

@@ -17,20 +17,20 @@ static bool boot_path_is_whole(const sr_abandon_t *abandon)
            memcmp(digest, abandon->journal->header.before, sizeof(digest)) == 0;
 }
 
-/* The move that brings something to this sector; NULL if there is none, or if it leaves the content where it is. */
+/* The move to this sector's place; NULL if there is none. */
 static const struct sr_move *move_to(const sr_moves_t *moves, uint32_t address)
 {
     for (uint32_t i = 0; i < moves->count; i++) {
         const struct sr_move *move = &moves->list[i];
-        if (address >= move->destination.address && address - move->destination.address < move->source.size &&
-            move->source.address != move->destination.address) {
+        if (address >= move->destination.address && address - move->destination.address < move->destination.size) {
             return move;
         }
     }
     return NULL;
 }
 
-/* True if the source of what an entry has staged still holds it. */
+/* True if the source of what an entry has staged still holds it. A page of NVS that seems to have been in its new place
+ * already has come there with this record. */
 static bool entry_has_source(const sr_abandon_t *abandon, const sr_record_entry_t *entry)
 {
     uint8_t digest[SR_SHA256_SIZE];
@@ -40,29 +40,40 @@ static bool entry_has_source(const sr_abandon_t *abandon, const sr_record_entry_
     for (uint32_t i = 0; i < entry->sectors && known; i++) {
         const uint32_t address = entry->address + i * SR_SECTOR_SIZE;
         const struct sr_move *move = move_to(abandon->moves, address);
-        known = move != NULL &&
-                sr_flash_read(abandon->journal->flash, move->source.address + (address - move->destination.address),
-                              abandon->scratch, SR_SECTOR_SIZE) == ESP_OK;
+        const uint32_t offset = move != NULL ? address - move->destination.address : 0;
+        known = move != NULL && offset < move->source.size &&
+                sr_flash_read(abandon->journal->flash, move->source.address + offset, abandon->scratch,
+                              SR_SECTOR_SIZE) == ESP_OK;
         sr_sha256_update(&sha, abandon->scratch, SR_SECTOR_SIZE);
     }
     return sr_sha256_finish(&sha, digest) == 0 && known && memcmp(digest, entry->digest, SR_BUNDLE_DIGEST_SIZE) == 0;
 }
 
-/* True if what went straight to its place is still at its source, too. */
+/* True if what went straight to this place is still at its source, too. Where nothing goes, after the pages of NVS,
+ * there is nothing: else the source has lost a page since. */
+static bool sector_has_source(const sr_abandon_t *abandon, const struct sr_move *move, uint32_t offset)
+{
+    const sr_writer_sector_t sector = {
+        .address = move->destination.address + offset, .used = SR_SECTOR_SIZE, .data = abandon->scratch};
+    sr_writer_comparison_t comparison = {0};
+    bool blank = false;
+    if (move->source.size == 0) {
+        return sr_writer_is_blank(abandon->writer, sector.address, &blank) == ESP_OK && blank;
+    }
+    return sr_flash_read(abandon->journal->flash, move->source.address + offset, sector.data, SR_SECTOR_SIZE) ==
+               ESP_OK &&
+           sr_writer_compare(abandon->writer, &sector, &comparison) == ESP_OK && comparison.right;
+}
+
 static bool place_has_source(const sr_abandon_t *abandon, const struct sr_move *move)
 {
     const sr_journal_t *journal = abandon->journal;
+    const uint32_t size = move->source.size != 0 ? move->source.size : move->destination.size;
     bool same = true;
-    for (uint32_t offset = 0; offset < move->source.size && same; offset += SR_SECTOR_SIZE) {
+    for (uint32_t offset = 0; offset < size && same; offset += SR_SECTOR_SIZE) {
         const uint32_t address = move->destination.address + offset;
-        sr_writer_comparison_t comparison = {0};
-        if (sr_record_entry_at(journal->list, journal->header.count, address) < SR_RECORD_MAX_ENTRIES) {
-            continue;
-        }
-        const sr_writer_sector_t sector = {.address = address, .used = SR_SECTOR_SIZE, .data = abandon->scratch};
-        same =
-            sr_flash_read(journal->flash, move->source.address + offset, abandon->scratch, SR_SECTOR_SIZE) == ESP_OK &&
-            sr_writer_compare(abandon->writer, &sector, &comparison) == ESP_OK && comparison.right;
+        same = sr_record_entry_at(journal->list, journal->header.count, address) < SR_RECORD_MAX_ENTRIES ||
+               sector_has_source(abandon, move, offset);
     }
     return same;
 }

@@ -38,10 +38,12 @@ static esp_err_t fetch(void *context, const sr_record_entry_t *entry, uint32_t i
     return sr_journal_read(&resume->journal, entry, index, data);
 }
 
-static void free_digests(resume_t *resume)
+static void free_proof(resume_t *resume)
 {
     heap_caps_free(resume->journal.digests);
+    heap_caps_free(resume->verification.moves.list);
     resume->journal.digests = NULL;
+    resume->verification.moves = (sr_moves_t){0};
 }
 
 static esp_err_t prove(resume_t *resume, sr_record_status_t *status)
@@ -54,7 +56,7 @@ static esp_err_t prove(resume_t *resume, sr_record_status_t *status)
                  resume->verification.reason);
     }
     if (err != ESP_OK || *status != SR_RECORD_OK) {
-        free_digests(resume);
+        free_proof(resume);
     }
     return err;
 }
@@ -185,7 +187,7 @@ static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t 
         if (err == ESP_OK) {
             err = take_record(resume, config);
         }
-        free_digests(resume);
+        free_proof(resume);
         resume->journal.address += SR_SECTOR_SIZE;
     } while (err == ESP_OK && !resume->finished);
     return err == ESP_ERR_NOT_FOUND ? ESP_OK : err;

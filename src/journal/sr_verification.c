@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "journal/sr_verification.h"
 
+#include "flash/sr_flash_reader.h"
 #include "format/sr_digest.h"
+#include "format/sr_nvs.h"
 #include "journal/sr_install_mark.h"
 #include "port/sr_yield.h"
 #include "preflight/sr_admit.h"
 #include "preflight/sr_preflight_chip.h"
 #include "system/sr_given_up.h"
+#include "system/sr_move_source.h"
 #include "system/sr_partition.h"
 
 #include "esp_heap_caps.h"
@@ -443,40 +446,72 @@ static void drop_moved(sr_verification_t *verification)
     journal->header.count = kept;
 }
 
-/* Finds the sources of what moves, if the running system still tells them. */
-static void find_sources(sr_verification_t *verification)
+static sr_move_source_status_t find_source(const sr_verification_t *verification, uint32_t index, sr_region_t *source)
+{
+    const sr_bundle_move_t row = sr_bundle_move(&verification->manifest.bundle, index);
+    return sr_move_source_find(&row, verification->system->flash.size, source);
+}
+
+/* Without memory a partition seems to be missing, and may be there when it is asked for again: that is not known. */
+static esp_err_t allocate_moves(sr_verification_t *verification)
 {
     const sr_bundle_t *bundle = &verification->manifest.bundle;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < bundle->move_count; i++) {
-        const sr_bundle_move_t row = sr_bundle_move(bundle, i);
-        struct sr_move *move = &verification->moves.list[i];
-        *move = (struct sr_move){.source = row.source, .destination = row.destination};
-        if (row.label[0] != '\0') {
-            move->source = sr_partition_region(
-                esp_partition_find_first(ESP_PARTITION_TYPE_ANY, ESP_PARTITION_SUBTYPE_ANY, row.label));
-            move->source.size = (uint32_t)sr_region_align_up(move->source.size, SR_SECTOR_SIZE);
-        }
-        verification->moves_are_known = verification->moves_are_known && move->source.size > 0 &&
-                                        move->source.size <= move->destination.size &&
-                                        sr_region_is_aligned(move->source.address, SR_SECTOR_SIZE) &&
-                                        sr_region_fits(move->source, verification->system->flash.size);
+        sr_region_t source;
+        const sr_move_source_status_t status = find_source(verification, i, &source);
+        const bool is_nvs = status == SR_MOVE_SOURCE_IS_NVS;
+        count += is_nvs ? sr_nvs_max_moves(sr_bundle_move(bundle, i).destination) : 1;
+        verification->moves_are_known = verification->moves_are_known && (is_nvs || status == SR_MOVE_SOURCE_FITS);
     }
-    verification->moves.count = bundle->move_count;
+    verification->moves.list = heap_caps_calloc(count, sizeof(struct sr_move), MALLOC_CAP_8BIT);
+    return verification->moves.list != NULL ? ESP_OK : ESP_ERR_NO_MEM;
+}
+
+/* @return false if what moves cannot be told any more. */
+static bool add_move(sr_verification_t *verification, uint32_t index)
+{
+    sr_region_t source;
+    sr_flash_reader_window_t window;
+    sr_nvs_pages_t pages;
+    sr_moves_t *moves = &verification->moves;
+    const sr_region_t destination = sr_bundle_move(&verification->manifest.bundle, index).destination;
+    const sr_flash_t *flash = &verification->system->flash;
+    const sr_reader_t reader = sr_flash_reader(&window, flash, 0, flash->size);
+    switch (find_source(verification, index, &source)) {
+    case SR_MOVE_SOURCE_FITS:
+        moves->list[moves->count++] = (struct sr_move){.source = source, .destination = destination};
+        return true;
+    case SR_MOVE_SOURCE_IS_NVS:
+        return sr_nvs_close_up(&reader, source, destination, moves, &pages) == SR_NVS_FITS;
+    default:
+        return false;
+    }
+}
+
+/* Finds the sources of what moves, if the running system still tells them. What has been done of the record by now may
+ * have taken pages from them; then other ones seem to go elsewhere, which sr_abandon() sees. */
+static esp_err_t find_sources(sr_verification_t *verification)
+{
+    const uint32_t count = verification->manifest.bundle.move_count;
+    const esp_err_t err = count > 0 ? allocate_moves(verification) : ESP_OK;
+    for (uint32_t i = 0; i < count && err == ESP_OK && verification->moves_are_known; i++) {
+        verification->moves_are_known = add_move(verification, i);
+    }
+    return err;
 }
 
 static esp_err_t check_moves(sr_verification_t *verification, sr_record_status_t *status)
 {
     bool over = true;
     (void)status;
-    verification->moves = (sr_moves_t){.list = verification->move_list};
     verification->moves_are_known = true;
     const esp_err_t err = moves_are_over(verification, &over);
+    verification->moves_are_over = over || verification->manifest.bundle.move_count == 0;
     if (over) {
         drop_moved(verification);
-    } else {
-        find_sources(verification);
     }
-    return err;
+    return err == ESP_OK && !over ? find_sources(verification) : err;
 }
 
 /* What is erased when the record is finished: it, and the marks of its installation. */
@@ -549,7 +584,7 @@ static esp_err_t check_mark(sr_verification_t *verification, sr_record_status_t 
     if (verification->mark.address != UINT32_MAX || !sr_bundle_has_initial(bundle)) {
         return ESP_OK;
     }
-    bool over = verification->moves.count == 0;
+    bool over = verification->moves_are_over;
     for (uint32_t i = 0; i < bundle->region_count && err == ESP_OK && over; i++) {
         const sr_bundle_region_t region = sr_bundle_region(bundle, i);
         err = region.initial ? ESP_OK : list_is_done(verification, region.place, &over);

@@ -34,9 +34,10 @@ typedef struct sr_verification {
     sr_install_mark_t mark; /**< Id of the manifest, and where its mark lies; UINT32_MAX: it has none that counts. */
     uint32_t void_mark;     /**< Where one lies that was its, perhaps; UINT32_MAX: nowhere. */
     bool initial_is_right;  /**< What the new system will own is in the list, or there already. */
-    bool is_over; /**< For a record that is believed: all of it was written before, and it is only left over. */
-    struct sr_move move_list[SR_BUNDLE_MAX_MOVES]; /**< Memory of `moves`. */
-    sr_moves_t moves;     /**< Set for a record that is believed: those that are not over yet. */
+    bool is_over;         /**< For a record that is believed: all of it was written before, and it is only left over. */
+    sr_moves_t moves;     /**< Set for a record that is believed: those that are not over yet. Its list was allocated,
+                               also for one that is not believed, and the caller frees it. */
+    bool moves_are_over;  /**< Nothing moves, or what did is the new system's. */
     bool moves_are_known; /**< False: the running system does not have all that moves. */
     esp_err_t read_err;   /**< First error that a reader of the flash as it will be has met. */
     char reason[128];     /**< More about the status; may be empty. */
@@ -44,7 +45,7 @@ typedef struct sr_verification {
 
 /**
  * Checks the record at journal->address. If it is believed, journal has its list, without the moves that are done
- * already, and journal->digests, which were allocated and which the caller frees.
+ * already, and journal->digests, which were allocated and which the caller frees, as the list of `moves`.
  * @param[out] status SR_RECORD_OK, or why it is not believed.
  * @return ESP_OK, also if it is not believed; ESP_ERR_NO_MEM; ESP_FAIL if something cannot be hashed; or an error of
  *         esp_flash. sr_verification_release() is due in all cases.

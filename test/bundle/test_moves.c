@@ -12,10 +12,12 @@
 #include "esp_flash.h"
 #include "sim/explore/explore.h"
 #include "self_reflasher_bundle.h"
+#include "test/support/support_nvs.h"
 #include "test/support/support_small.h"
 
 #include "format/sr_digest.h"
 #include "format/sr_moves.h"
+#include "format/sr_record.h"
 
 #define SECTOR   SR_SECTOR_SIZE
 #define SLOT_0   SMALL_SLOTS
@@ -30,8 +32,9 @@ typedef struct job {
     esp_self_reflasher_bundle_config_t bundle;
     esp_self_reflasher_plan_t plan;
     esp_err_t resumed, applied;
-    bool applies_only, writes_while_staging;
-    uint32_t fails_at; /**< Number of the allocation that gives no memory; 0: none. */
+    bool applies_only;
+    uint32_t writes_while_staging; /**< Address; 0: it does not. */
+    uint32_t fails_at;             /**< Number of the allocation that gives no memory; 0: none. */
 } job_t;
 
 /** What the bundle of a test changes in the flash. */
@@ -66,7 +69,7 @@ static void write_to_nvs(void *unused, esp_self_reflasher_event_t event, const e
     (void)data;
     if (event == ESP_SELF_REFLASHER_EVENT_STAGE) {
         const uint8_t zero = 0;
-        (void)esp_flash_write(NULL, &zero, SMALL_NVS, 1);
+        (void)esp_flash_write(NULL, &zero, job->writes_while_staging, 1);
         nor_flash_reset_stats(sim_chip()->flash);
     }
 }
@@ -75,7 +78,7 @@ static void app_main(void)
 {
     esp_self_reflasher_bundle_config_t config = job->bundle;
     esp_self_reflasher_plan_t plan = {0}; /* Explorations run the app in several processes at a time. */
-    config.event_cb = job->writes_while_staging ? write_to_nvs : NULL;
+    config.event_cb = job->writes_while_staging != 0 ? write_to_nvs : NULL;
     job->resumed = ESP_ERR_NOT_FINISHED;
     job->applied = ESP_ERR_NOT_FINISHED;
     sim_heap_fail_at(job->fails_at);
@@ -148,6 +151,19 @@ static void new_table(const target_t *target, uint8_t *bytes)
     small_put_table(bytes, entries, target->storage != 0 ? 5 : 4);
 }
 
+/* Pages of NVS that are not blank, without those that are. */
+static void copy_pages(sr_region_t source, uint32_t destination)
+{
+    uint8_t blank[SECTOR];
+    memset(blank, 0xFF, sizeof(blank));
+    for (uint32_t page = source.address; page < source.address + source.size; page += SECTOR) {
+        if (memcmp(old_flash + page, blank, SECTOR) != 0) {
+            memcpy(wanted + destination, old_flash + page, SECTOR);
+            destination += SECTOR;
+        }
+    }
+}
+
 static void copy_moved(const target_t *target)
 {
     for (unsigned i = 0; i < target->move_count; i++) {
@@ -155,7 +171,11 @@ static void copy_moved(const target_t *target)
         const sr_region_t source =
             strcmp(move->label, "nvs") == 0 ? (sr_region_t){SMALL_NVS, SMALL_NVS_SIZE} : move->source;
         memset(wanted + move->destination.address, 0xFF, move->destination.size);
-        memcpy(wanted + move->destination.address, old_flash + source.address, source.size);
+        if (source.size > move->destination.size) {
+            copy_pages(source, move->destination.address);
+        } else {
+            memcpy(wanted + move->destination.address, old_flash + source.address, source.size);
+        }
         targets[target_count++] = move->destination;
     }
 }
@@ -473,6 +493,206 @@ static void app_moves_by_a_temporary_table_before_data_does(void **state)
     explore_all(2, false);
 }
 
+/* NVS that gets smaller. */
+
+#define NVS_PAGES (SMALL_NVS_SIZE / SECTOR)
+
+/* Its last page is where the new otadata goes. */
+static const target_t in_its_place = {.nvs = SMALL_NVS,
+                                      .nvs_size = 3 * SECTOR,
+                                      .otadata = SMALL_NVS + 3 * SECTOR,
+                                      .new_bootloader = true,
+                                      .moves = {{.label = "nvs", .destination = {SMALL_NVS, 3 * SECTOR}}},
+                                      .move_count = 1};
+
+/* A page comes to lie where another one was. */
+static const target_t one_page_up = {.nvs = SMALL_NVS + SECTOR,
+                                     .nvs_size = 3 * SECTOR,
+                                     .otadata = SMALL_OTADATA,
+                                     .moves = {{.label = "nvs", .destination = {SMALL_NVS + SECTOR, 3 * SECTOR}}},
+                                     .move_count = 1};
+
+static const target_t to_free_flash = {.nvs = FREE,
+                                       .nvs_size = 3 * SECTOR,
+                                       .otadata = SMALL_NVS + 3 * SECTOR,
+                                       .moves = {{.label = "nvs", .destination = {FREE, 3 * SECTOR}}},
+                                       .move_count = 1};
+
+/* Bit N: page N is in use. */
+static void fill_nvs(unsigned pattern)
+{
+    uint8_t *nvs = nor_flash_bytes(flash) + SMALL_NVS;
+    memset(nvs, 0xFF, SMALL_NVS_SIZE);
+    for (unsigned i = 0; i < NVS_PAGES; i++) {
+        if ((pattern >> i & 1) != 0) {
+            nvs_page_in_use(nvs + i * SECTOR, 20 - i);
+        }
+    }
+}
+
+/* A flash as it was before anything was tried. */
+static void start_over(const uint8_t *fresh, unsigned pattern)
+{
+    memcpy(nor_flash_bytes(flash), fresh, SMALL_FLASH_SIZE);
+    fill_nvs(pattern);
+}
+
+static void nvs_closes_up_whichever_pages_are_in_use(void **state)
+{
+    (void)state;
+    const target_t *const places[] = {&in_its_place, &one_page_up, &to_free_flash};
+    uint8_t *fresh = small_copy(flash);
+    for (unsigned i = 0; i < 3 * (1u << NVS_PAGES); i++) {
+        const unsigned pattern = i / 3;
+        const int used = __builtin_popcount(pattern);
+        char text[96];
+        start_over(fresh, pattern);
+        prepare(places[i % 3]);
+        if (used > 2) {
+            (void)snprintf(text, sizeof(text), "'nvs' uses %d pages of 4 KiB, its new place", used);
+            expect_refused(text);
+            (void)snprintf(text, sizeof(text), "has 3, and one has to stay free: %d missing; give it %d bytes in the ",
+                           used - 2, (used + 1) * 4096);
+            expect_refused(text);
+        } else {
+            expect_applied();
+        }
+    }
+    free(fresh);
+}
+
+/* What NVS holds for corrupt, and half of a page that was being freed when the power went. */
+static void pages_of_every_kind_move(void **state)
+{
+    (void)state;
+    uint8_t *nvs = nor_flash_bytes(flash) + SMALL_NVS;
+    fill_nvs(0);
+    nvs[2 * SECTOR + 4000] = 0;
+    nvs_page(nvs + 3 * SECTOR, NVS_FREEING, 7);
+    nvs_item(nvs + 3 * SECTOR, 0, 1);
+    prepare(&in_its_place);
+    expect_applied();
+}
+
+static void page_that_the_commit_writes_over_moves(void **state)
+{
+    (void)state;
+    fill_nvs(0x9);
+    prepare(&in_its_place);
+    explore_all(3, false);
+    expect_applied();
+}
+
+static void pages_move_up_over_each_other(void **state)
+{
+    (void)state;
+    fill_nvs(0xA);
+    prepare(&one_page_up);
+    explore_all(2, false);
+    expect_applied();
+}
+
+static void pages_move_to_free_flash(void **state)
+{
+    (void)state;
+    fill_nvs(0xC);
+    prepare(&to_free_flash);
+    explore_all(2, false);
+    expect_applied();
+}
+
+/* Pages that stay where they are are staged with the others, but not written. */
+static void nvs_that_has_its_end_free_is_not_written(void **state)
+{
+    (void)state;
+    fill_nvs(0x3);
+    prepare(&in_its_place);
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    assert_int_equal(job->plan.sectors_moved, 2);
+    for (uint32_t at = SMALL_NVS; at < SMALL_NVS + 3 * SECTOR; at += SECTOR) {
+        assert_int_equal(nor_flash_wear(flash, at / SECTOR), 0);
+    }
+    expect_wanted();
+}
+
+static void smallest_nvs_has_three_pages(void **state)
+{
+    (void)state;
+    target_t target = to_free_flash;
+    target.moves[0].destination.size = 2 * SECTOR;
+    fill_nvs(0x1);
+    prepare(&target);
+    expect_refused("'nvs' uses 1 pages of 4 KiB, its new place at 0x80000 has 2, and NVS wants 3 at least: 1 missing; "
+                   "give it 12288 bytes in the new table");
+}
+
+/* What is encrypted is so for its offset in the partition. */
+static void encrypted_pages_keep_their_offset(void **state)
+{
+    (void)state;
+    uint8_t *nvs = nor_flash_bytes(flash) + SMALL_NVS;
+    uint8_t *fresh = small_copy(flash);
+    fill_nvs(0x9);
+    for (unsigned i = 0; i < 8; i++) {
+        nvs_encrypt(nvs + 3 * SECTOR, i, 3 * SECTOR);
+    }
+    prepare(&to_free_flash);
+    expect_refused("'nvs' moves to a smaller place, where its page at 0xc000 would lie at another offset, and that may "
+                   "be encrypted for this one: give it 16384 bytes in the new table, as it has today");
+    start_over(fresh, 0x3);
+    for (unsigned i = 0; i < 8; i++) {
+        nvs_encrypt(nvs, i, 0);
+        nvs_encrypt(nvs + SECTOR, i, SECTOR);
+    }
+    prepare(&to_free_flash);
+    expect_applied();
+    free(fresh);
+}
+
+/* To a page that is taken along, or to one that was blank and is not. */
+static void app_writes_to_nvs_meanwhile(void **state)
+{
+    (void)state;
+    const uint32_t places[] = {SMALL_NVS + 3 * SECTOR + 4000, SMALL_NVS + 2 * SECTOR, SMALL_NVS + SECTOR + 4095};
+    const target_t *const targets_of_nvs[] = {&in_its_place, &to_free_flash};
+    uint8_t *fresh = small_copy(flash);
+    for (unsigned i = 0; i < 6; i++) {
+        const target_t *target = targets_of_nvs[i % 2];
+        start_over(fresh, 0x8);
+        prepare(target);
+        job->writes_while_staging = places[i / 2];
+        assert_int_equal(start_after(false), SIM_END_RETURNED);
+        assert_int_equal(job->applied, ESP_ERR_INVALID_STATE);
+        small_assert_boots(flash, false, SLOT_0);
+        old_flash[places[i / 2]] = 0;
+        small_assert_same(nor_flash_view(flash), old_flash, 0, SMALL_NVS + SMALL_NVS_SIZE);
+        assert_int_equal(nor_flash_stats(flash).operations, 0); /* Nothing more, once it was written to. */
+
+        job->writes_while_staging = 0;
+        wanted[places[i / 2]] = places[i / 2] < target->otadata ? 0 : 0xFF;
+        copy_moved(target);
+        expect_applied();
+    }
+    free(fresh);
+}
+
+/* One page would be too many by then: the old system stays. */
+static void page_that_nvs_takes_meanwhile_may_be_one_too_many(void **state)
+{
+    (void)state;
+    fill_nvs(0x9);
+    prepare(&in_its_place);
+    job->writes_while_staging = SMALL_NVS + SECTOR;
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_INVALID_STATE);
+    job->writes_while_staging = 0;
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_REFUSED);
+    assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_MOVE);
+    small_assert_boots(flash, false, SLOT_0);
+}
+
 /* Refusals. */
 
 static void partition_that_is_not_there_is_refused(void **state)
@@ -486,16 +706,17 @@ static void partition_that_is_not_there_is_refused(void **state)
     expect_refused("'nvs_2'");
 }
 
+/* Only NVS can get smaller: here it is called something else. */
 static void what_does_not_fit_is_refused(void **state)
 {
     (void)state;
-    const target_t target = {.nvs = FREE,
-                             .nvs_size = SMALL_NVS_SIZE - SECTOR,
-                             .otadata = SMALL_OTADATA,
-                             .moves = {{.label = "nvs", .destination = {FREE, SMALL_NVS_SIZE - SECTOR}}},
-                             .move_count = 1};
-    prepare(&target);
-    expect_refused("'nvs', 16384 bytes at 0x9000, does not fit its new place: 12288 bytes at 0x80000");
+    sr_partition_table_entry_t entries[8];
+    const unsigned count = small_table(&(small_layout_t){.slots = 2}, entries);
+    entries[0].subtype = 0x82;
+    small_put_table(nor_flash_bytes(flash), entries, count);
+    prepare(&to_free_flash);
+    expect_refused("'nvs', 16384 bytes at 0x9000, does not fit its new place: 12288 bytes at 0x80000; only NVS can get "
+                   "smaller: keep the size of this, or save what it holds and leave the move out");
 }
 
 static void no_flash_to_stage_in_is_refused(void **state)
@@ -645,14 +866,14 @@ static void what_is_written_to_meanwhile_does_not_move_to_free_flash(void **stat
                              .move_count = 1};
     nor_flash_bytes(flash)[SMALL_NVS] = 0xFF;
     prepare(&target);
-    job->writes_while_staging = true;
+    job->writes_while_staging = SMALL_NVS;
     assert_int_equal(start_after(false), SIM_END_RETURNED);
     assert_int_equal(job->applied, ESP_ERR_INVALID_STATE);
     small_assert_boots(flash, false, SLOT_0);
     small_assert_same(nor_flash_view(flash), old_flash, 0, SMALL_NVS);
     assert_int_equal(nor_flash_stats(flash).operations, 0); /* Nothing more, once it was written to. */
 
-    job->writes_while_staging = false;
+    job->writes_while_staging = 0;
     wanted[SMALL_NVS] = 0;
     wanted[FREE] = 0;
     expect_applied();
@@ -662,7 +883,7 @@ static void what_is_written_to_meanwhile_does_not_move(void **state)
 {
     (void)state;
     prepare(&exchange);
-    job->writes_while_staging = true;
+    job->writes_while_staging = SMALL_NVS;
     nor_flash_bytes(flash)[SMALL_NVS] = 0xFF;
     assert_int_equal(start_after(false), SIM_END_RETURNED);
     assert_int_equal(job->applied, ESP_ERR_INVALID_STATE);
@@ -670,7 +891,7 @@ static void what_is_written_to_meanwhile_does_not_move(void **state)
     assert_int_equal(nor_flash_view(flash)[SMALL_NVS], 0);
     assert_memory_equal(nor_flash_view(flash) + SMALL_NVS + 1, old_flash + SMALL_NVS + 1, NVS_KEPT - 1);
 
-    job->writes_while_staging = false;
+    job->writes_while_staging = 0;
     wanted[exchange.nvs] = 0;
     expect_applied();
 }
@@ -680,21 +901,168 @@ static bool source_is_gone(void)
     return memcmp(nor_flash_view(flash) + SMALL_NVS, old_flash + SMALL_NVS, SECTOR) != 0;
 }
 
-/* Cuts the power in the first operation that destroys the source. */
+static bool has_record(void)
+{
+    uint32_t sectors;
+    sr_record_header_t header;
+    for (uint32_t at = 0; at < SMALL_FLASH_SIZE; at += SECTOR) {
+        const uint8_t *bytes = nor_flash_view(flash) + at;
+        if (sr_record_read_mark(bytes, at, SMALL_FLASH_SIZE, &sectors) && sectors > 0 &&
+            sr_record_read_header(bytes + SECTOR, sectors, &header) == SR_RECORD_OK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** The first operation with which something becomes true; shared with the process that writes. */
+typedef struct moment {
+    bool (*is_true)(void);
+    bool is_over;
+    uint32_t operation;
+} moment_t;
+
+static void note_moment(void *context, const nor_op_t *op, const nor_flash_t *unused)
+{
+    (void)unused;
+    moment_t *moment = context;
+    if (!moment->is_over && moment->is_true()) {
+        moment->is_over = true;
+        moment->operation = op->number;
+    }
+}
+
+/* Cuts the power after that operation. */
+static void cut_when(bool (*is_true)(void))
+{
+    moment_t *moment = small_shared(sizeof(*moment));
+    *moment = (moment_t){.is_true = is_true};
+    nor_flash_set_observer(flash, note_moment, moment);
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    nor_flash_set_observer(flash, NULL, NULL);
+    assert_true(moment->is_over);
+    memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
+    const sim_config_t config = {
+        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
+    assert_true(sim_chip_attach(&config));
+    nor_flash_reset_stats(flash);
+    nor_flash_set_power_loss(
+        flash, (nor_power_loss_t){.armed = true, .operation = moment->operation, .when = NOR_POWER_LOSS_AFTER});
+    assert_int_equal(sim_call(call_app_main, NULL), SIM_END_POWER_LOSS);
+    sim_chip_detach();
+    nor_flash_power_on(flash);
+    assert_true(is_true());
+    munmap(moment, sizeof(*moment));
+}
+
+/* In the first operation that destroys the source. */
 static void cut_after_the_seal(void)
 {
-    for (uint32_t operation = 0; !source_is_gone(); operation++) {
-        memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
-        const sim_config_t config = {
-            .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
-        assert_true(sim_chip_attach(&config));
-        nor_flash_reset_stats(flash);
-        nor_flash_set_power_loss(
-            flash, (nor_power_loss_t){.armed = true, .operation = operation, .when = NOR_POWER_LOSS_AFTER});
-        assert_int_equal(sim_call(call_app_main, NULL), SIM_END_POWER_LOSS);
-        sim_chip_detach();
-        nor_flash_power_on(flash);
+    cut_when(source_is_gone);
+}
+
+static bool last_page_is_gone(void)
+{
+    const uint32_t page = SMALL_NVS + 3 * SECTOR;
+    return memcmp(nor_flash_view(flash) + page, old_flash + page, SECTOR) != 0;
+}
+
+/* Cut after the seal, and then a sector is dead: all pages are at their old places, so that the step is given up. */
+static void pages_that_are_all_there_need_no_record(void **state)
+{
+    (void)state;
+    fill_nvs(0x9);
+    prepare(&in_its_place);
+    cut_when(has_record);
+    assert_false(last_page_is_gone());
+    nor_flash_set_faults(flash,
+                         (nor_faults_t){.program_per_million = 1000000, .single = true, .address = SMALL_NVS + SECTOR});
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    assert_int_equal(job->resumed, ESP_ERR_SELF_REFLASHER_VERIFY);
+    assert_false(has_record());
+    small_assert_boots(flash, false, SLOT_0);
+    small_assert_same(nor_flash_view(flash) + SMALL_NVS + 3 * SECTOR, old_flash + SMALL_NVS + 3 * SECTOR, 0, SECTOR);
+    nor_flash_set_faults(flash, (nor_faults_t){0});
+}
+
+/* Every page is in a record that will be finished, or where the old system's NVS finds it. */
+static void expect_no_page_lost(void)
+{
+    for (uint32_t page = SMALL_NVS; page < SMALL_NVS + SMALL_NVS_SIZE && !has_record(); page += SECTOR) {
+        bool found = old_flash[page] == 0xFF;
+        for (uint32_t at = SMALL_NVS; at < SMALL_NVS + SMALL_NVS_SIZE; at += SECTOR) {
+            found |= memcmp(nor_flash_view(flash) + at, old_flash + page, SECTOR) == 0;
+        }
+        assert_true(found);
     }
+}
+
+/* Once it is sealed, the old system may still run for a while, and write to NVS: to pages that stay, to those that
+ * move, to those that are blank. What counts is how it was, all of it, with a free page. */
+static void nvs_is_as_it_was_at_one_moment(void **state)
+{
+    (void)state;
+    const target_t *const places[] = {&in_its_place, &one_page_up, &to_free_flash};
+    const unsigned patterns[] = {0x9, 0x3, 0x6, 0x1, 0x0};
+    uint8_t *fresh = small_copy(flash);
+    for (unsigned i = 0; i < 3 * 5; i++) {
+        uint8_t *nvs = nor_flash_bytes(flash) + SMALL_NVS;
+        start_over(fresh, patterns[i / 3]);
+        prepare(places[i % 3]);
+        cut_when(has_record);
+        for (unsigned page = 0; page < NVS_PAGES; page++) {
+            memset(nvs + page * SECTOR + 1000, 0, 10);
+        }
+        assert_int_equal(start_after(false), SIM_END_RESTART);
+        if (places[i % 3] == &to_free_flash) { /* All but the last page is nobody's then. */
+            memcpy(nvs, wanted + SMALL_NVS, 3 * SECTOR);
+        } else if (places[i % 3] == &one_page_up) {
+            memcpy(nvs, wanted + SMALL_NVS, SECTOR);
+        }
+        expect_wanted();
+    }
+    free(fresh);
+}
+
+/* Up to here all went well, but the last page's old place takes nothing any more, or the copy goes bad as well. With
+ * that page gone, the others would be put elsewhere: what counts is the record, and what is in its place. */
+static void only_copy_of_a_page_is_kept(void **state)
+{
+    (void)state;
+    const struct {
+        const target_t *target;
+        unsigned pattern;
+        uint32_t copy; /* Of the last page. */
+    } rows[] = {{&in_its_place, 0x8, SMALL_NVS},
+                {&in_its_place, 0x9, SMALL_NVS + SECTOR},
+                {&to_free_flash, 0x8, FREE},
+                {&to_free_flash, 0x9, FREE + SECTOR},
+                {&to_free_flash, 0xC, FREE + SECTOR}};
+    uint8_t *fresh = small_copy(flash);
+    for (unsigned i = 0; i < 10; i++) {
+        const unsigned row = i / 2;
+        const bool copy_is_bad = i % 2 != 0 && rows[row].target == &in_its_place;
+        start_over(fresh, rows[row].pattern);
+        prepare(rows[row].target);
+        cut_when(last_page_is_gone);
+        assert_memory_equal(nor_flash_view(flash) + rows[row].copy, old_flash + SMALL_NVS + 3 * SECTOR, SECTOR);
+        nor_flash_bytes(flash)[rows[row].copy + 100] ^= copy_is_bad ? 1 : 0;
+        nor_flash_set_faults(flash, (nor_faults_t){.program_per_million = 1000000,
+                                                   .single = true,
+                                                   .address = copy_is_bad ? rows[row].copy : SMALL_NVS + 3 * SECTOR});
+        assert_int_equal(start_after(false), SIM_END_RETURNED);
+        assert_int_equal(job->resumed, ESP_ERR_SELF_REFLASHER_VERIFY);
+        small_assert_boots(flash, false, SLOT_0);
+        expect_no_page_lost();
+        assert_true(has_record() || rows[row].target == &in_its_place);
+        assert_true(has_record() || !copy_is_bad);
+        nor_flash_set_faults(flash, (nor_faults_t){0});
+        if (has_record()) {
+            assert_int_equal(start_after(false), SIM_END_RESTART);
+            expect_wanted();
+        }
+    }
+    free(fresh);
 }
 
 /* The record has the only copy by then. An app that is not allowed to finish it must not start afresh, either. */
@@ -719,11 +1087,10 @@ static void record_with_the_only_copy_is_never_discarded(void **state)
 }
 
 /* Wherever memory runs out: nothing is lost, and the next start finishes. */
-static void memory_may_run_out_anywhere(void **state)
+static void run_out_of_memory(const target_t *target)
 {
-    (void)state;
     bool failed = true;
-    prepare(&exchange);
+    prepare(target);
     for (uint32_t number = 1; failed; number++) {
         memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
         job->fails_at = number;
@@ -743,6 +1110,40 @@ static void memory_may_run_out_anywhere(void **state)
     }
 }
 
+static void memory_may_run_out_anywhere(void **state)
+{
+    (void)state;
+    uint8_t *fresh = small_copy(flash);
+    run_out_of_memory(&exchange);
+    start_over(fresh, 0x9);
+    run_out_of_memory(&in_its_place);
+    free(fresh);
+}
+
+/* Also where what was interrupted is finished. */
+static void memory_may_run_out_after_a_power_loss(void **state)
+{
+    (void)state;
+    sim_end_t end = SIM_END_RETURNED;
+    fill_nvs(0x9);
+    prepare(&in_its_place);
+    cut_when(has_record);
+    uint8_t *sealed = small_copy(flash);
+    for (uint32_t number = 1; end != SIM_END_RESTART || number < 30; number++) {
+        memcpy(nor_flash_bytes(flash), sealed, SMALL_FLASH_SIZE);
+        job->fails_at = number;
+        end = start_after(false);
+        job->fails_at = 0;
+        if (end != SIM_END_RESTART) {
+            assert_int_equal(job->resumed, ESP_ERR_NO_MEM);
+            assert_true(has_record());
+            assert_int_equal(start_after(false), SIM_END_RESTART);
+        }
+        expect_wanted();
+    }
+    free(sealed);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)
 
 int main(void)
@@ -758,6 +1159,19 @@ int main(void)
         TEST(regions_change_places),
         TEST(old_place_is_erased),
         TEST(app_moves_by_a_temporary_table_before_data_does),
+        TEST(nvs_closes_up_whichever_pages_are_in_use),
+        TEST(pages_of_every_kind_move),
+        TEST(page_that_the_commit_writes_over_moves),
+        TEST(pages_move_up_over_each_other),
+        TEST(pages_move_to_free_flash),
+        TEST(nvs_that_has_its_end_free_is_not_written),
+        TEST(smallest_nvs_has_three_pages),
+        TEST(encrypted_pages_keep_their_offset),
+        TEST(app_writes_to_nvs_meanwhile),
+        TEST(page_that_nvs_takes_meanwhile_may_be_one_too_many),
+        TEST(pages_that_are_all_there_need_no_record),
+        TEST(nvs_is_as_it_was_at_one_moment),
+        TEST(only_copy_of_a_page_is_kept),
         TEST(partition_that_is_not_there_is_refused),
         TEST(what_does_not_fit_is_refused),
         TEST(no_flash_to_stage_in_is_refused),
@@ -769,6 +1183,7 @@ int main(void)
         TEST(what_is_written_to_meanwhile_does_not_move_to_free_flash),
         TEST(record_with_the_only_copy_is_never_discarded),
         TEST(memory_may_run_out_anywhere),
+        TEST(memory_may_run_out_after_a_power_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "format/sr_bytes.h"
 #include "format/sr_record.h"
 #include "make/image_writer.h"
+#include "test/support/support_nvs.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -212,6 +213,22 @@ static void make_slots(const char *folder)
     save(folder, "fuzz_mcuboot", "slot-without-trailer", bytes, 0x400);
 }
 
+/** How many pages there is room for, and the beginnings of some. */
+static void make_pages(const char *folder)
+{
+    static uint8_t page[SR_SECTOR_SIZE];
+    bytes[0] = 4;
+    for (unsigned i = 0; i < 5; i++) {
+        memset(page, 0xFF, sizeof(page));
+        if (i != 1) {
+            nvs_page_in_use(page, 5 - i);
+        }
+        memcpy(bytes + 1 + i * SR_PAGE_SIZE, page, SR_PAGE_SIZE);
+    }
+    save(folder, "fuzz_nvs", "one-too-many", bytes, 1 + 5 * SR_PAGE_SIZE);
+    save(folder, "fuzz_nvs", "fits", bytes, 1 + 4 * SR_PAGE_SIZE);
+}
+
 static void make_manifest(const char *folder, const char *name, const char *format, const char *offset)
 {
     char text[1024];
@@ -312,6 +329,7 @@ int main(int argc, char **argv)
     make_tables(argv[1]);
     make_images(argv[1]);
     make_slots(argv[1]);
+    make_pages(argv[1]);
     make_manifests(argv[1]);
     make_kinds(argv[1]);
     return EXIT_SUCCESS;

@@ -839,7 +839,7 @@ class Moves(PackTest):
 
     def test_what_does_not_fit(self):
         self.refuse(1, ["0x110000+16K=calibration_data", "16 KiB", "8 KiB"], "0x110000+16K=calibration_data")
-        self.assert_not_packed(1, ["nvs: 16 KiB do not fit the 8 KiB of its new place"], *self.new, "--move",
+        self.assert_not_packed(1, ["nvs: uses 4 pages of 4 KiB, its new place at 0x190000 has 2"], *self.new, "--move",
                                "nvs=calibration_data", "--old-layout", self.old)
 
     def test_places_of_the_new_system(self):

@@ -188,6 +188,9 @@ static void add_moves(cJSON *json, const bundle_file_t *bundle, const diff_t *di
             cJSON_ReplaceItemInObject(item, "source_offset", cJSON_CreateNumber(diff->moves.sources[i].address));
             cJSON_ReplaceItemInObject(item, "source_size", cJSON_CreateNumber(diff->moves.sources[i].size));
         }
+        cJSON_AddItemToObject(item, "pages_in_use",
+                              moves_closes_up(&move, diff->moves.sources[i]) ? cJSON_CreateNumber(diff->moves.pages[i])
+                                                                             : cJSON_CreateNull());
         add_work(item, &diff->moved[i]);
         cJSON_AddItemToArray(list, item);
     }
@@ -240,6 +243,9 @@ static void print_moves(const bundle_file_t *bundle, const diff_t *diff)
         printf("from %s", bundle_report_source(&move, text));
         if (diff->moves.pending && move.label[0] != '\0') {
             printf(", %s at 0x%06" PRIx32, number_size(source.size, size), source.address);
+        }
+        if (moves_closes_up(&move, source)) {
+            printf(", %" PRIu32 " of %" PRIu32 " pages in use", diff->moves.pages[i], source.size / SR_SECTOR_SIZE);
         }
         putchar('\n');
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/pack/moves.h"
 
+#include "format/sr_nvs.h"
 #include "format/sr_reader.h"
 
 #include "tool/base/chip_options.h"
@@ -53,11 +54,86 @@ int moves_find_source(const sr_bundle_move_t *move, const sr_partition_table_t *
                         move->label, partition->address);
     }
     *source = (sr_region_t){partition->address, (uint32_t)sr_region_align_up(partition->size, SR_SECTOR_SIZE)};
-    if (source->size > move->destination.size) {
-        return complain(STATUS_NO, "%s: %s do not fit the %s of its new place", move->label,
-                        number_size(source->size, size), number_size(move->destination.size, room));
+    const bool is_nvs = partition->type == SR_PARTITION_TYPE_DATA && partition->subtype == SR_PARTITION_DATA_NVS;
+    if (moves_closes_up(move, *source) && !is_nvs) {
+        return complain(
+            STATUS_NO,
+            "%s: %s do not fit the %s of its new place; only NVS can get smaller: keep the size of this, or "
+            "save what it holds and leave the move out",
+            move->label, number_size(source->size, size), number_size(move->destination.size, room));
     }
     return STATUS_OK;
+}
+
+bool moves_closes_up(const sr_bundle_move_t *move, sr_region_t source)
+{
+    return source.size > move->destination.size;
+}
+
+static int complain_of_pages(const sr_bundle_move_t *move, const sr_nvs_pages_t *pages)
+{
+    char size[NUMBER_TEXT_SIZE];
+    const uint32_t room = move->destination.size / SR_SECTOR_SIZE;
+    const char *reason = pages->used < SR_NVS_MIN_PAGES ? "NVS wants 3 at least" : "one has to stay free";
+    return complain(STATUS_NO,
+                    "%s: uses %" PRIu32 " pages of 4 KiB, its new place at 0x%06" PRIx32 " has %" PRIu32
+                    ", and %s: %" PRIu32 " missing; give it %s in the new table",
+                    move->label, pages->used, move->destination.address, room, reason, pages->needed - room,
+                    number_size(pages->needed * SR_SECTOR_SIZE, size));
+}
+
+static int complain_of_place(const sr_bundle_move_t *move, sr_region_t source, uint32_t page)
+{
+    char size[NUMBER_TEXT_SIZE];
+    return complain(
+        STATUS_NO,
+        "%s: moves to a smaller place, where its page at 0x%06" PRIx32
+        " would lie at another offset, and that may be encrypted for this one: give it %s in the new table, "
+        "as it has today",
+        move->label, page, number_size(source.size, size));
+}
+
+/** Copies the pages. */
+static void copy_runs(const image_file_t *before, const sr_moves_t *runs, uint8_t *after)
+{
+    for (uint32_t i = 0; i < runs->count; i++) {
+        const struct sr_move *run = &runs->list[i];
+        memset(after + run->destination.address, 0xFF, run->destination.size);
+        memcpy(after + run->destination.address, before->bytes + run->source.address, run->source.size);
+    }
+}
+
+static int close_up(const image_file_t *before, const sr_bundle_move_t *move, sr_region_t source, uint8_t *after,
+                    uint32_t *used)
+{
+    sr_nvs_pages_t pages;
+    sr_moves_t runs = {.list = calloc(sr_nvs_max_moves(move->destination), sizeof(struct sr_move))};
+    if (runs.list == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", before->path);
+    }
+    const sr_reader_t reader = sr_reader_memory(before->bytes, before->size);
+    int status = STATUS_OK;
+    switch (sr_nvs_close_up(&reader, source, move->destination, &runs, &pages)) {
+    case SR_NVS_TOO_MANY_PAGES:
+        status = complain_of_pages(move, &pages);
+        break;
+    case SR_NVS_BOUND_TO_ITS_PLACE:
+        status = complain_of_place(move, source, pages.bound);
+        break;
+    default:
+        break; // memory can be read
+    }
+    *used = pages.used;
+    if (status == STATUS_OK && after != NULL) {
+        copy_runs(before, &runs, after);
+    }
+    free(runs.list);
+    return status;
+}
+
+int moves_count_pages(const image_file_t *flash, const sr_bundle_move_t *move, sr_region_t source, uint32_t *used)
+{
+    return close_up(flash, move, source, NULL, used);
 }
 
 /** As much of a region as there is: a bundle may have its table anywhere, and then nothing limits the bootloader. */
@@ -107,18 +183,27 @@ static int find_moves(const bundle_file_t *bundle, const image_file_t *before, c
             status = complain(STATUS_NO, "%s: ends before what moves to 0x%06" PRIx32, before->path,
                               move.destination.address);
         }
+        if (status == STATUS_OK && moves_closes_up(&move, moves->sources[i])) {
+            status = moves_count_pages(before, &move, moves->sources[i], &moves->pages[i]);
+        }
     }
     return status;
 }
 
-static void make_moves(const sr_bundle_t *bundle, const moves_t *moves, const image_file_t *before, image_file_t *after)
+static int make_moves(const sr_bundle_t *bundle, moves_t *moves, const image_file_t *before, image_file_t *after)
 {
-    for (uint32_t i = 0; i < bundle->move_count && moves->pending; i++) {
+    int status = STATUS_OK;
+    for (uint32_t i = 0; i < bundle->move_count && moves->pending && status == STATUS_OK; i++) {
+        const sr_bundle_move_t move = sr_bundle_move(bundle, i);
         const sr_region_t source = moves->sources[i];
-        const sr_region_t destination = sr_bundle_move(bundle, i).destination;
-        memset(after->bytes + destination.address, 0xFF, destination.size);
-        memcpy(after->bytes + destination.address, before->bytes + source.address, source.size);
+        if (moves_closes_up(&move, source)) {
+            status = close_up(before, &move, source, after->bytes, &moves->pages[i]);
+        } else {
+            memset(after->bytes + move.destination.address, 0xFF, move.destination.size);
+            memcpy(after->bytes + move.destination.address, before->bytes + source.address, source.size);
+        }
     }
+    return status;
 }
 
 int moves_apply(const bundle_file_t *bundle, const image_file_t *before, image_file_t *after, moves_t *moves)
@@ -134,7 +219,7 @@ int moves_apply(const bundle_file_t *bundle, const image_file_t *before, image_f
         status = find_moves(bundle, before, after, moves);
     }
     if (status == STATUS_OK) {
-        make_moves(&bundle->bundle, moves, before, after);
+        status = make_moves(&bundle->bundle, moves, before, after);
     }
     return status;
 }

@@ -23,10 +23,22 @@ int moves_read_table(const image_file_t *file, sr_partition_table_t *table);
  * @param table Of the old system.
  * @param path Where the table is from, for complaints.
  * @param[out] source Whole sectors.
- * @return STATUS_OK, or STATUS_NO after complaining: no such partition, larger than the destination, not aligned.
+ * @return STATUS_OK, also for NVS that is larger than the destination; or STATUS_NO after complaining: no such
+ *         partition, larger than the destination, not aligned.
  */
 int moves_find_source(const sr_bundle_move_t *move, const sr_partition_table_t *table, const char *path,
                       sr_region_t *source);
+
+/** True for NVS that is larger than its destination, where its pages have to close up. */
+bool moves_closes_up(const sr_bundle_move_t *move, sr_region_t source);
+
+/**
+ * Finds out whether the pages of NVS fit its smaller destination.
+ * @param flash The whole flash of the old system.
+ * @param[out] used Pages that are in use.
+ * @return STATUS_OK; STATUS_NO after complaining: they do not; STATUS_BAD_INPUT if memory runs out.
+ */
+int moves_count_pages(const image_file_t *flash, const sr_bundle_move_t *move, sr_region_t source, uint32_t *used);
 
 /**
  * Finds bootloader, at its true length, and table of a flash.
@@ -40,6 +52,7 @@ void moves_find_boot_path(const image_file_t *flash, const sr_chip_t *chip, uint
 typedef struct moves {
     bool pending; /**< The flash lacks some of the bundle's bootloader or table; otherwise they have been made. */
     sr_region_t sources[SR_BUNDLE_MAX_MOVES]; /**< Of pending moves. */
+    uint32_t pages[SR_BUNDLE_MAX_MOVES];      /**< In use, where moves_closes_up(). */
 } moves_t;
 
 /**

@@ -65,8 +65,10 @@ static int check_source(const char *word, const sr_bundle_move_t *move)
                         move->source.address);
     }
     if (move->source.size > move->destination.size) {
-        return complain(STATUS_NO, "move '%s': %s do not fit the %s of its new place", word,
-                        number_size(move->source.size, size), number_size(move->destination.size, room));
+        return complain(STATUS_NO,
+                        "move '%s': %s do not fit the %s of its new place; only NVS that is named by its label can get "
+                        "smaller",
+                        word, number_size(move->source.size, size), number_size(move->destination.size, room));
     }
     return STATUS_OK;
 }
@@ -188,7 +190,25 @@ static int check_pending(const pack_result_t *result, const image_file_t *old)
                           old->path);
 }
 
-static void tell(const sr_bundle_move_t *move, sr_region_t source)
+/** How many pages of NVS that closes up are in use; or, if only a table is at hand, how many may be. */
+static int tell_pages(const sr_bundle_move_t *move, sr_region_t source, const image_file_t *old)
+{
+    uint32_t used = 0;
+    const uint32_t all = source.size / SR_SECTOR_SIZE;
+    const uint32_t room = move->destination.size / SR_SECTOR_SIZE;
+    if (!sr_region_fits(source, old->size)) {
+        return complain(STATUS_OK,
+                        "warning: %s: its new place is smaller; only the chip can check that at most %" PRIu32
+                        " of its %" PRIu32 " pages are in use",
+                        move->label, room > 0 ? room - 1 : 0, all);
+    }
+    const int status = moves_count_pages(old, move, source, &used);
+    return status == STATUS_OK
+               ? complain(STATUS_OK, "%s: %" PRIu32 " of its %" PRIu32 " pages are in use", move->label, used, all)
+               : status;
+}
+
+static int tell(const sr_bundle_move_t *move, sr_region_t source, const image_file_t *old)
 {
     const sr_region_t destination = move->destination;
     const char *label = move->label[0] != '\0' ? move->label : "region";
@@ -202,20 +222,19 @@ static void tell(const sr_bundle_move_t *move, sr_region_t source)
                  number_size(source.size, size), source.address, number_size(destination.size, room),
                  destination.address);
     }
+    return moves_closes_up(move, source) ? tell_pages(move, source, old) : STATUS_OK;
 }
 
-static int check_old_place(const sr_bundle_move_t *move, const sr_partition_table_t *table, const char *path)
+static int check_old_place(const sr_bundle_move_t *move, const sr_partition_table_t *table, const image_file_t *old)
 {
     const sr_partition_table_entry_t *partition = sr_partition_table_find_label(table, move->label);
     if (partition != NULL && partition->type == SR_PARTITION_TYPE_APP) {
-        return complain(STATUS_USAGE, "%s: '%s' is an app partition: apps are packed, not moved", path, move->label);
+        return complain(STATUS_USAGE, "%s: '%s' is an app partition: apps are packed, not moved", old->path,
+                        move->label);
     }
     sr_region_t source;
-    const int status = moves_find_source(move, table, path, &source);
-    if (status == STATUS_OK) {
-        tell(move, source);
-    }
-    return status;
+    const int status = moves_find_source(move, table, old->path, &source);
+    return status == STATUS_OK ? tell(move, source, old) : status;
 }
 
 static int check_old(const pack_moves_t *moves, const pack_result_t *result, const image_file_t *old)
@@ -224,7 +243,7 @@ static int check_old(const pack_moves_t *moves, const pack_result_t *result, con
     const bool kept = result->table_offset != SR_BUNDLE_NO_TABLE && !is_packed(result, result->table_offset);
     int status = moves_read_table(old, &table);
     for (unsigned i = 0; i < moves->count && status == STATUS_OK; i++) {
-        status = check_old_place(&moves->list[i], &table, old->path);
+        status = check_old_place(&moves->list[i], &table, old);
         if (status == STATUS_OK && kept) {
             status = check_against_table(moves->list[i].destination, &table);
         }

@@ -12,18 +12,25 @@
 #include <stdio.h>
 #include <string.h>
 
-/** True if the new system has this sector of a partition, there or where its own partition of that name lies. */
+static bool has_at(const data_loss_side_t *fresh, uint32_t address, const uint8_t *sector)
+{
+    return sr_region_fits((sr_region_t){address, SR_SECTOR_SIZE}, fresh->size) &&
+           memcmp(sector, fresh->flash + address, SR_SECTOR_SIZE) == 0;
+}
+
+/** True if the new system has this sector of a partition, there or where its own partition of that name lies; of NVS,
+ *  anywhere in it. */
 static bool is_kept(const data_loss_side_t *old, const data_loss_side_t *fresh,
                     const sr_partition_table_entry_t *partition, uint32_t offset)
 {
+    const bool is_nvs = partition->type == SR_PARTITION_TYPE_DATA && partition->subtype == SR_PARTITION_DATA_NVS;
     const uint8_t *sector = old->flash + partition->address + offset;
     const sr_partition_table_entry_t *own = sr_partition_table_find_label(fresh->table, partition->label);
-    if (memcmp(sector, fresh->flash + partition->address + offset, SR_SECTOR_SIZE) == 0) {
-        return true;
+    bool kept = has_at(fresh, partition->address + offset, sector);
+    for (uint32_t at = 0; own != NULL && at < own->size && !kept; at += SR_SECTOR_SIZE) {
+        kept = (at == offset || is_nvs) && has_at(fresh, own->address + at, sector);
     }
-    return own != NULL && offset < own->size &&
-           sr_region_fits((sr_region_t){own->address + offset, SR_SECTOR_SIZE}, fresh->size) &&
-           memcmp(sector, fresh->flash + own->address + offset, SR_SECTOR_SIZE) == 0;
+    return kept;
 }
 
 static data_loss_t compare(const data_loss_side_t *old, const data_loss_side_t *fresh,
