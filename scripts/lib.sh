@@ -114,3 +114,7 @@ build_in() {
         fail "could not build in $folder; all of it is in $log"
     fi
 }
+
+build_fuzz_targets() {
+    build_target=fuzz build_in build-fuzz -DCMAKE_C_COMPILER=clang -DSR_FUZZ=ON -DSR_TESTS=OFF
+}

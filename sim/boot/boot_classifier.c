@@ -17,22 +17,23 @@ static void mark_read(void *context, uint32_t address, uint32_t length)
     }
 }
 
-static void boot(boot_classifier_t *classifier, const uint8_t *flash, boot_result_t *result)
+/** @return the flash as the boot left it. */
+static const uint8_t *boot(boot_classifier_t *classifier, const uint8_t *flash, boot_result_t *result)
 {
-    flash_buffer_copy(classifier->scratch, flash, classifier->size);
     memset(classifier->read, 0, classifier->size / SR_PAGE_SIZE);
-    boot_run(classifier->chip, classifier->scratch, classifier->size, mark_read, classifier, result);
     classifier->boots++;
+    return boot_run_aside(classifier->chip, flash, classifier->scratch, classifier->size, mark_read, classifier,
+                          result);
 }
 
 /** Boots one of the two systems. @return a copy of its bootloader, NULL without memory. */
 static uint8_t *boot_system(boot_classifier_t *classifier, const uint8_t *flash, boot_result_t *system)
 {
-    boot(classifier, flash, system);
+    const uint8_t *booted = boot(classifier, flash, system);
     const boot_code_t *code = &system->bootloader;
     uint8_t *loader = malloc(code->length + 1u);
     if (loader != NULL && boot_succeeds(system)) {
-        memcpy(loader, classifier->scratch + code->address, code->length);
+        memcpy(loader, booted + code->address, code->length);
     }
     return loader;
 }
@@ -131,7 +132,7 @@ boot_verdict_t boot_classifier_classify(boot_classifier_t *classifier, const uin
     }
     if (!classifier->has_looked || !reads_the_same(classifier, flash)) {
         flash_buffer_copy(classifier->looked_at, flash, classifier->size);
-        boot(classifier, flash, &classifier->last);
+        (void)boot(classifier, flash, &classifier->last);
         classifier->last_verdict = verdict_on(classifier, &classifier->last);
         classifier->has_looked = true;
     }

@@ -23,7 +23,7 @@ typedef struct boot_classifier {
     uint32_t size;
     boot_result_t old_system, new_system;
     boot_code_t other_app; /**< An app that also counts as of the old system; of length 0: none. */
-    uint8_t *scratch;      /**< What a trial boot may write to; afterwards the flash as that boot left it. */
+    uint8_t *scratch;      /**< What a trial boot may write to. */
     uint8_t *looked_at;    /**< The flash that was classified last and booted, as it was before that boot. */
     uint8_t *old_loader;   /**< Their code: comparing is cheaper than booting. */
     uint8_t *new_loader;

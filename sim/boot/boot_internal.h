@@ -37,7 +37,8 @@ typedef struct boot {
     uint32_t recovery; /**< Offset of the recovery bootloader; 0: none. */
     sr_chip_efuses_t efuses;
     bool rollback;
-    uint8_t *flash;
+    const uint8_t *flash;
+    uint8_t *writable; /**< The same memory as `flash`, or what is to take its place before the first write. */
     uint32_t size;
     boot_trace_t trace;
     void *context;

@@ -81,6 +81,15 @@ typedef void (*boot_trace_t)(void *context, uint32_t address, uint32_t length);
 void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace_t trace, void *context,
               boot_result_t *result);
 
+/**
+ * Boots once and leaves the flash as it is: few boots write to it, and only then it is copied.
+ *
+ * @param aside As large: what the flash is copied to before the first write.
+ * @return the flash after the boot: @p flash itself, or @p aside.
+ */
+const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uint8_t *aside, uint32_t size,
+                              boot_trace_t trace, void *context, boot_result_t *result);
+
 /** Where the bootloader that lies in this flash looks for the partition table. */
 uint32_t boot_table_offset(const boot_chip_t *chip, const uint8_t *flash, uint32_t size);
 

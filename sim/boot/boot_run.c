@@ -8,6 +8,7 @@
 #include "format/sr_reader.h"
 #include "format/sr_region.h"
 #include "sim/boot/digest_memo.h"
+#include "sim/nor/flash_buffer.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,13 +124,23 @@ uint8_t boot_xor(const boot_t *boot, uint32_t address, uint32_t length)
     return sum;
 }
 
+static uint8_t *writable(boot_t *boot)
+{
+    if (boot->flash != boot->writable) {
+        flash_buffer_copy(boot->writable, boot->flash, boot->size);
+        boot->flash = boot->writable;
+    }
+    return boot->writable;
+}
+
 void boot_erase(boot_t *boot, uint32_t address, uint32_t length)
 {
+    uint8_t *flash = writable(boot);
     uint32_t first = address / SR_SECTOR_SIZE * SR_SECTOR_SIZE;
     uint32_t sectors = (uint32_t)(((uint64_t)address + length - first + SR_SECTOR_SIZE - 1) / SR_SECTOR_SIZE);
     for (uint32_t i = 0; i < sectors; i++) {
         uint32_t part = SR_SECTOR_SIZE;
-        uint8_t *sector = boot->flash + (boot_view(boot, first + i * SR_SECTOR_SIZE, &part) - boot->flash);
+        uint8_t *sector = flash + (boot_view(boot, first + i * SR_SECTOR_SIZE, &part) - boot->flash);
         for (uint32_t k = 0; k < part; k++) {
             boot->result->flash_changed |= sector[k] != 0xFF;
             sector[k] = 0xFF;
@@ -139,9 +150,10 @@ void boot_erase(boot_t *boot, uint32_t address, uint32_t length)
 
 void boot_program(boot_t *boot, uint32_t address, const void *data, uint32_t length)
 {
+    uint8_t *flash = writable(boot);
     const uint8_t *bytes = data;
     for (uint32_t i = 0; i < length; i++) {
-        uint8_t *cell = &boot->flash[(address + i) % boot->size];
+        uint8_t *cell = &flash[(address + i) % boot->size];
         boot->result->flash_changed |= (uint8_t)(*cell & bytes[i]) != *cell;
         *cell &= bytes[i];
     }
@@ -278,8 +290,8 @@ static void enter_loader(boot_t *boot)
     }
 }
 
-void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace_t trace, void *context,
-              boot_result_t *result)
+const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uint8_t *aside, uint32_t size,
+                              boot_trace_t trace, void *context, boot_result_t *result)
 {
     *result = (boot_result_t){.outcome = BOOT_ROM_REJECTS};
     boot_t boot = {
@@ -289,6 +301,7 @@ void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace
         .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
         .efuses = chip->efuses,
         .flash = flash,
+        .writable = aside,
         .size = size,
         .trace = trace,
         .context = context,
@@ -296,7 +309,7 @@ void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace
     };
     if (boot.memory == NULL || size < SR_SECTOR_SIZE || !sr_region_is_aligned(size, SR_SECTOR_SIZE)) {
         boot_end(&boot, BOOT_ROM_REJECTS, "no such chip, or a flash of %u bytes", (unsigned)size);
-        return;
+        return flash;
     }
     const bool told = chip->revision != 0 || chip->revision_told;
     boot.revision = !told && boot.memory->chip_id == 0 ? ESP32_REVISION : chip->revision;
@@ -305,6 +318,13 @@ void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace
         boot.table_offset = table_offset_of(chip, result->bootloader.sha256);
         enter_loader(&boot);
     }
+    return boot.flash;
+}
+
+void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace_t trace, void *context,
+              boot_result_t *result)
+{
+    (void)boot_run_aside(chip, flash, flash, size, trace, context, result);
 }
 
 const char *boot_outcome_name(boot_outcome_t outcome)

@@ -121,18 +121,20 @@ static uint8_t *boot_buffer(uint32_t size)
     return buffer;
 }
 
-/* Boots a copy of the flash; NULL if there is no memory. The copy holds what the boot wrote, and is valid until the
- * next boot. */
-static const uint8_t *boot_copy(const sim_config_t *config, boot_result_t *result)
+/* Boots and leaves the flash as it is; NULL if there is no memory. What is returned holds what the boot wrote, and is
+ * valid until the next boot: the flash itself if it wrote nothing. */
+static const uint8_t *boot_aside(const sim_config_t *config, boot_result_t *result)
 {
     const uint32_t size = nor_flash_size(config->flash);
+    const uint8_t *flash = nor_flash_view(config->flash);
     uint8_t *copy = boot_buffer(size);
-    if (copy != NULL) {
-        flash_buffer_copy(copy, nor_flash_view(config->flash), size);
-        scramble_all(config, copy);
-        boot_run(&config->chip, copy, size, NULL, NULL, result);
-        scramble_all(config, copy);
+    if (copy == NULL || !config->flash_encryption) {
+        return copy != NULL ? boot_run_aside(&config->chip, flash, copy, size, NULL, NULL, result) : NULL;
     }
+    flash_buffer_copy(copy, flash, size);
+    scramble_all(config, copy);
+    boot_run(&config->chip, copy, size, NULL, NULL, result);
+    scramble_all(config, copy);
     return copy;
 }
 
@@ -192,7 +194,7 @@ static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsign
     boot_result_t result;
     report->stopped = report->boots > 0 && report->last_end == SIM_END_RESTART && config->stop != NULL &&
                       config->stop(config->stop_context);
-    const uint8_t *booted = report->stopped ? NULL : boot_copy(config, &result);
+    const uint8_t *booted = report->stopped ? NULL : boot_aside(config, &result);
     const bool forced = report->boots == 0 && config->running_app != UINT32_MAX;
     if (booted == NULL) {
         return false;
@@ -208,7 +210,9 @@ static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsign
     if (!runs) {
         return false;
     }
-    flash_buffer_copy(nor_flash_bytes(config->flash), booted, nor_flash_size(config->flash));
+    if (booted != nor_flash_view(config->flash)) {
+        flash_buffer_copy(nor_flash_bytes(config->flash), booted, nor_flash_size(config->flash));
+    }
     report->last_end =
         run_app(config, forced ? config->running_app : result.app_offset, result.recovered, counters, app_main);
     report->boots++;

@@ -28,6 +28,8 @@ typedef struct explore_cursor {
     bool booted;       /**< `flash` has what the boot before the next operation wrote. */
     uint8_t *flash;    /**< Owned. */
     uint32_t size;
+    nor_op_t torn;                /**< The operation that `flash` has half of; of length 0: none. */
+    uint8_t whole[SR_BLOCK_SIZE]; /**< What was there before it. */
 } explore_cursor_t;
 
 /** Flashes that the chip was started with in a run, after its first start. A start from one of these gives the same
@@ -69,7 +71,9 @@ bool explore_mark_commits(const explore_config_t *config, explore_trace_t *trace
 /** Starts at the first operation. @return false without memory; explore_cursor_close() is due in both cases. */
 bool explore_cursor_open(explore_cursor_t *cursor, const explore_trace_t *trace, const boot_chip_t *chip);
 void explore_cursor_close(explore_cursor_t *cursor);
-/** Makes the flash that a cut leaves. Cuts must not go back. */
+/** The flash that a cut leaves, valid until the next one. Cuts must not go back. */
+const uint8_t *explore_cursor_at(explore_cursor_t *cursor, const explore_power_loss_t *loss);
+/** A copy of it. */
 void explore_cursor_make(explore_cursor_t *cursor, const explore_power_loss_t *loss, uint8_t *flash);
 
 /** Makes the flash that a single cut leaves. @param[out] flash Of the trace's size. @return false without memory. */

@@ -49,7 +49,7 @@ static void mark_otadata(const sr_partition_table_t *table, const sectors_read_t
 }
 
 /** Table and otadata, if the boot read them. */
-static void mark_decision(const boot_chip_t *chip, uint8_t *flash, uint32_t size, const sectors_read_t *read,
+static void mark_decision(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, const sectors_read_t *read,
                           uint8_t *sectors)
 {
     const uint32_t offset = boot_table_offset(chip, flash, size);
@@ -57,7 +57,8 @@ static void mark_decision(const boot_chip_t *chip, uint8_t *flash, uint32_t size
         return;
     }
     sectors[offset / SR_SECTOR_SIZE] |= EXPLORE_TABLE;
-    const sr_reader_t reader = {.context = flash + offset, .read = view_read, .size = SR_SECTOR_SIZE};
+    const sr_reader_t reader = {
+        .context = (void *)(uintptr_t)(flash + offset), .read = view_read, .size = SR_SECTOR_SIZE};
     sr_partition_table_t table;
     if (sr_partition_table_parse(&reader, size, &table) == SR_PARTITION_TABLE_OK) {
         mark_otadata(&table, read, sectors);
@@ -129,9 +130,7 @@ bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t s
     *path = (explore_boot_path_t){.sectors = calloc(count, 1)};
     const bool enough = read.flags != NULL && copy != NULL && path->sectors != NULL;
     if (enough) {
-        flash_buffer_copy(copy, flash, size);
-        boot_run(chip, copy, size, trace, &read, &path->boot);
-        flash_buffer_copy(copy, flash, size);
+        (void)boot_run_aside(chip, flash, copy, size, trace, &read, &path->boot);
     }
     if (enough && boot_succeeds(&path->boot)) {
         const boot_code_t *loader = &path->boot.bootloader;
@@ -141,7 +140,7 @@ bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t s
             mark_sectors(path->sectors, count, app->address, app->length, EXPLORE_APP);
         }
         if (path->boot.loader == BOOT_LOADER_IDF) {
-            mark_decision(chip, copy, size, &read, path->sectors);
+            mark_decision(chip, flash, size, &read, path->sectors);
         }
     }
     free(read.flags);

@@ -8,12 +8,7 @@
 
 bool explore_is_blank(const uint8_t *sector)
 {
-    for (uint32_t i = 0; i < SR_SECTOR_SIZE; i++) {
-        if (sector[i] != 0xFF) {
-            return false;
-        }
-    }
-    return true;
+    return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1u) == 0;
 }
 
 /** Sectors that a region touches, as far as the flash goes. */

@@ -249,8 +249,8 @@ static void work(worker_t *worker, uint32_t count)
         for (uint32_t i = first; i < first + PORTION && i < count; i++) {
             explore_state_t *state = &worker->board->states[i];
             if (state->same_as == EXPLORE_NOT_SHARED) {
-                explore_cursor_make(&worker->cursor, &state->loss, worker->state);
-                look(worker, worker->state, state->in_commit, worker->config->losses, state);
+                const uint8_t *flash = explore_cursor_at(&worker->cursor, &state->loss);
+                look(worker, flash, state->in_commit, worker->config->losses, state);
             }
             (void)__atomic_fetch_add(&worker->board->done, 1, __ATOMIC_SEQ_CST);
         }

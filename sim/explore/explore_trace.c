@@ -140,11 +140,19 @@ static void tear(const explore_cursor_t *cursor, const explore_power_loss_t *los
     }
 }
 
+const uint8_t *explore_cursor_at(explore_cursor_t *cursor, const explore_power_loss_t *loss)
+{
+    memcpy(cursor->flash + cursor->torn.address, cursor->whole, cursor->torn.length);
+    go_to(cursor, loss);
+    cursor->torn = loss->when == NOR_POWER_LOSS_INSIDE ? cursor->step.op : (nor_op_t){0};
+    memcpy(cursor->whole, cursor->flash + cursor->torn.address, cursor->torn.length);
+    tear(cursor, loss, cursor->flash);
+    return cursor->flash;
+}
+
 void explore_cursor_make(explore_cursor_t *cursor, const explore_power_loss_t *loss, uint8_t *flash)
 {
-    go_to(cursor, loss);
-    flash_buffer_copy(flash, cursor->flash, cursor->size);
-    tear(cursor, loss, flash);
+    flash_buffer_copy(flash, explore_cursor_at(cursor, loss), cursor->size);
 }
 
 bool explore_make_state(const explore_trace_t *trace, const boot_chip_t *chip, const explore_power_loss_t *loss,

@@ -9,36 +9,34 @@
 #define ESP_ERR_NOT_ALLOWED 0x10D /* ESP-IDF 5.1.0 has no name for it. */
 #endif
 
+/* These loops do not end early: without a branch for each byte a compiler does many bytes at once. */
 static bool all_blank(const uint8_t *data, uint32_t length)
 {
+    uint8_t common = 0xFF;
     for (uint32_t i = 0; i < length; i++) {
-        if (data[i] != 0xFF) {
-            return false;
-        }
+        common &= data[i];
     }
-    return true;
+    return common == 0xFF;
 }
 
 /* A library's memcmp() may lie in flash, in the app that is being overwritten: ESP-IDF 5.5 has an option that puts it
  * there. */
 static bool same_bytes(const uint8_t *a, const uint8_t *b, uint32_t length)
 {
+    uint8_t differing = 0;
     for (uint32_t i = 0; i < length; i++) {
-        if (a[i] != b[i]) {
-            return false;
-        }
+        differing |= a[i] ^ b[i];
     }
-    return true;
+    return differing == 0;
 }
 
 static bool only_clears(const uint8_t *now, const uint8_t *wanted, uint32_t length)
 {
+    uint8_t set = 0;
     for (uint32_t i = 0; i < length; i++) {
-        if ((now[i] & wanted[i]) != wanted[i]) {
-            return false;
-        }
+        set |= wanted[i] & (uint8_t)~now[i];
     }
-    return true;
+    return set == 0;
 }
 
 /* Where flash is encrypted, an erased cell does not read as 0xFF: image bytes compare as plaintext, up to the next

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#define HUGE_PAGE (2u << 20)
 #define LONG_RUN                                                                                                       \
     16u /**< Blank sectors from which on a region of their own pays: its rows take less room than the digests. */
 
@@ -17,11 +19,12 @@ flash_layout_t *flash_layout_of(const flash_parts_t *parts)
     if (layout == NULL) {
         return NULL;
     }
-    layout->bytes = malloc(FLASH_LIMIT);
+    layout->bytes = aligned_alloc(HUGE_PAGE, FLASH_LIMIT);
     if (layout->bytes == NULL) {
         free(layout);
         return NULL;
     }
+    (void)madvise(layout->bytes, FLASH_LIMIT, MADV_HUGEPAGE); // or else 8,192 page faults: most of pack's time
     memset(layout->bytes, 0xFF, FLASH_LIMIT);
     for (size_t i = 0; i < parts->count; i++) {
         const flash_part_t *part = &parts->list[i];

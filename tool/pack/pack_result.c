@@ -34,7 +34,7 @@ uint32_t pack_check_bit(const char *name)
     return 0;
 }
 
-/** A copy of what is packed boots in the model. */
+/** What is packed boots in the model. */
 typedef struct trial {
     const flash_layout_t *layout;
     sr_region_t watched;
@@ -56,14 +56,13 @@ static void note_read(void *context, uint32_t address, uint32_t length)
 /** @return false without memory. */
 static bool try_boot(trial_t *trial, const sr_chip_t *chip, uint32_t table_offset, uint32_t size)
 {
-    uint8_t *flash = malloc(size); // since a boot may write
-    if (flash == NULL) {
+    uint8_t *aside = malloc(size);
+    if (aside == NULL) {
         return false;
     }
-    memcpy(flash, trial->layout->bytes, size);
     const boot_chip_t boot_chip = {.chip = chip, .partition_table = table_offset};
-    boot_run(&boot_chip, flash, size, note_read, trial, &trial->boot);
-    free(flash);
+    (void)boot_run_aside(&boot_chip, trial->layout->bytes, aside, size, note_read, trial, &trial->boot);
+    free(aside);
     return true;
 }
 

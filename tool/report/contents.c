@@ -346,17 +346,20 @@ static void find_regions(contents_t *contents)
     fill_gaps(contents);
 }
 
-/** Boots a copy, since a boot may write. */
+/** Boots it, and finds the name of the app. */
 static bool try_boot(contents_t *contents)
 {
-    uint8_t *copy = malloc(contents->size);
-    if (copy == NULL) {
+    uint8_t *aside = malloc(contents->size);
+    if (aside == NULL) {
         return false;
     }
-    memcpy(copy, contents->bytes, contents->size);
-    contents_boot(&contents->chip, copy, contents->size, &contents->boot, contents->boot_app_name,
-                  sizeof(contents->boot_app_name));
-    free(copy);
+    const uint8_t *booted =
+        boot_run_aside(&contents->chip, contents->bytes, aside, contents->size, NULL, NULL, &contents->boot);
+    if (boot_succeeds(&contents->boot)) {
+        contents_app_name(booted, contents->size, contents->boot.app_offset, contents->boot_app_name,
+                          sizeof(contents->boot_app_name));
+    }
+    free(aside);
     return true;
 }
 
@@ -507,16 +510,6 @@ const sr_partition_table_entry_t *contents_selected_slot(const contents_t *conte
     // as the bootloader computes it: unsigned, so that sequence 0 selects a slot as well
     uint8_t subtype = (uint8_t)(SR_PARTITION_APP_OTA_0 + (entry->sequence - 1u) % slots);
     return sr_partition_table_find(&contents->table, SR_PARTITION_TYPE_APP, subtype);
-}
-
-void contents_boot(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_result_t *result, char *app_name,
-                   size_t capacity)
-{
-    boot_run(chip, flash, size, NULL, NULL, result);
-    app_name[0] = '\0';
-    if (boot_succeeds(result)) {
-        contents_app_name(flash, size, result->app_offset, app_name, capacity);
-    }
 }
 
 void contents_app_name(const uint8_t *flash, uint32_t size, uint32_t address, char *out, size_t capacity)

@@ -122,9 +122,5 @@ void contents_free(contents_t *contents);
 /** Which of the OTA slots this otadata entry selects, or NULL. */
 const sr_partition_table_entry_t *contents_selected_slot(const contents_t *contents, const sr_otadata_entry_t *entry);
 
-/** Runs boot_run(), and finds the name of the app. @param flash Is changed by what the boot writes. */
-void contents_boot(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_result_t *result, char *app_name,
-                   size_t capacity);
-
 /** "WLED 0.14.2", "MCUboot image 1.2.3", or "": the app at this address of a flash. */
 void contents_app_name(const uint8_t *flash, uint32_t size, uint32_t address, char *out, size_t capacity);
