@@ -25,15 +25,13 @@ import servers
 PROGRAM, COURIER, COURIER_BY_URL, DEMO_IMAGES = sys.argv[1:5]
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[5])
 SECTOR = flash_dumps.SECTOR
-WLED_0_14_4 = "wled-0.14.4/WLED_0.14.4_ESP32.bin"
+WLED_0_14_4 = flash_dumps.WLED_0_14_4
 TASMOTA = "tasmota/tasmota32.factory.bin"
 WLED_0_14_4_SYSTEM = "wled-0.14.4/esp32_bootloader_v4.bin"
 WLED_8_MB_TABLE = "wled-0.14.4/partitions_s3_8m.bin"  # of another chip, but a table does not say for which it is
 IDF_BOOTLOADER = "idf/bootloader_esp32_v5_2.bin"
 SLOTS = (0x10000, 0x190000)  # WLED's
 SLOT_SIZE = 0x180000
-SMALL_SLOTS = (0x10000, 0x150000)  # those of Arduino's default table, 1.25 MB each
-SMALL_SLOT_SIZE = 0x140000
 ESPHOME_SLOTS = (0x10000, 0x1D0000)
 URL = "http://192.168.1.2:8070/system.srb"
 WITH_WIFI = flash_dumps.SETTINGS + b"url\0wifi_password\0wifi_ssid\0"
@@ -319,16 +317,6 @@ def wled(number):
                              (0xE000, flash_dumps.otadata(1 + number)), (SLOTS[number], app))
 
 
-def wled_in_small_slots(number, file_system_size, presets):
-    """The same in slots of 1.25 MB, as Arduino's default table has them. No published image of WLED has that table, and in the
-    default one the file system has 0x170000 bytes."""
-    rows = ((b"nvs", 1, 2, 0x9000, 0x5000), (b"otadata", 1, 0, 0xE000, 0x2000), (b"app0", 0, 0x10, SMALL_SLOTS[0], SMALL_SLOT_SIZE),
-            (b"app1", 0, 0x11, SMALL_SLOTS[1], SMALL_SLOT_SIZE), (b"spiffs", 1, 0x82, 0x290000, file_system_size))
-    return flash_dumps.flash((0, (FIXTURES / WLED_0_14_4_SYSTEM).read_bytes()), (0x8000, flash_dumps.table(rows)),
-                             (0x9000, flash_dumps.in_use(1)), (0xE000, flash_dumps.otadata(1 + number)),
-                             (SMALL_SLOTS[number], (FIXTURES / WLED_0_14_4).read_bytes()), (0x290000, presets))
-
-
 def esphome(number):
     """A device with ESPHome in one of its two slots, and nothing in the other one."""
     image = (FIXTURES / flash_dumps.ESPHOME).read_bytes()
@@ -429,8 +417,8 @@ class Stories(CourierTest):
         presets = b"".join(flash_dumps.in_use(seed) for seed in range(3, 11))
         bundle, merged = self.pack_small_to_large(WLED_0_14_4, "--move", "spiffs", "--give-up", "0x150000+0x140000")
         for number in range(2):
-            before = wled_in_small_slots(number, 0xF0000, presets)
-            after, _ = self.to_the_end(before, bundle, SMALL_SLOTS[1 - number], 2 + number)
+            before = flash_dumps.wled_in_small_slots(FIXTURES, number, 0xF0000, presets)
+            after, _ = self.to_the_end(before, bundle, flash_dumps.SMALL_SLOTS[1 - number], 2 + number)
             self.assert_same(after, merged[:0x9000] + before[0x9000:0xE000] + merged[0xE000:])
             self.assert_same(after[0x310000:], before[0x290000:0x380000])
         self.explore()
@@ -440,16 +428,16 @@ class Stories(CourierTest):
         bundle, merged = self.pack_small_to_large(flash_dumps.WLED_APP, "--erase", "spiffs")
         settings = self.write("settings.json", b'{"allow_temporary_table": true}')
         for number in range(2):
-            before = wled_in_small_slots(number, 0x170000, flash_dumps.in_use(3))
+            before = flash_dumps.wled_in_small_slots(FIXTURES, number, 0x170000, flash_dumps.in_use(3))
             flash = self.write("dump.bin", before)
             self.courier(0, self.app, bundle, "--flash", flash, "--settings", settings)
             answer, rehearsed = self.simulate(1 - number, flash)
-            stored = flash_dumps.uploaded(before, self.upload.read_bytes(), SMALL_SLOTS[1 - number], 2 + number)
+            stored = flash_dumps.uploaded(before, self.upload.read_bytes(), flash_dumps.SMALL_SLOTS[1 - number], 2 + number)
             after, _ = self.run_device(self.write("stored.bin", stored))
             if number == 0:
                 self.assertEqual((answer["plan"]["refusal"], answer["erases"]), ("running_app", 0))
                 self.assert_same(after, stored[:0xE000] + after[0xE000:0x10000] + stored[0x10000:])
-                self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SMALL_SLOTS[0])
+                self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], flash_dumps.SMALL_SLOTS[0])
             else:
                 self.assertEqual(after, rehearsed.read_bytes())
                 self.assert_same(after, merged[:0x9000] + before[0x9000:0xE000] + merged[0xE000:])
@@ -457,7 +445,7 @@ class Stories(CourierTest):
 
     def test_file_system_that_does_not_fit(self):
         """Arduino's default one is larger than what slots of 1.5 MB leave: told when it is packed, and by the device."""
-        before = wled_in_small_slots(0, 0x170000, flash_dumps.in_use(3))
+        before = flash_dumps.wled_in_small_slots(FIXTURES, 0, 0x170000, flash_dumps.in_use(3))
         bundle, _ = self.pack_small_to_large(WLED_0_14_4, "--move", "spiffs")
         flash = self.write("dump.bin", before)
         result = run("pack", "-o", self.dir / "other.srb", "--chip", "esp32", "--flash-size", "4MB", "0x1000",
