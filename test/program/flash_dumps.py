@@ -10,6 +10,8 @@ BIG_FLASH_SIZE = 16 << 20
 SECTOR = 0x1000
 WLED_SYSTEM = "wled/binaries/esp32_bootloader_v4.bin"
 WLED_APP = "wled/binaries/WLED_0.14.2_Dig-Uno-V3.bin"
+WLED_0_14_4 = "wled-0.14.4/WLED_0.14.4_ESP32.bin"
+SMALL_SLOTS = (0x10000, 0x150000)  # those of Arduino's default table
 ESPHOME = "esphome/esp32.bin"
 MERGED_NUTTX = "mcuboot-nuttx/app_upd.merged.bin"
 
@@ -135,6 +137,16 @@ def table(rows):
     entries = b"".join(struct.pack("<HBBII16sI", 0x50AA, kind, subtype, address, size, label, 0)
                        for label, kind, subtype, address, size in rows)
     return (entries + b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(entries).digest()).ljust(SECTOR, b"\xff")
+
+
+def wled_in_small_slots(fixtures, number, file_system_size, files):
+    """WLED in one of two slots of 1.25 MB, as Arduino's default table has them, and nothing in the other one. No published image
+    has WLED with that table; in Arduino's, the file system has 0x170000 bytes."""
+    rows = ((b"nvs", 1, 2, 0x9000, 0x5000), (b"otadata", 1, 0, 0xE000, 0x2000), (b"app0", 0, 0x10, SMALL_SLOTS[0], 0x140000),
+            (b"app1", 0, 0x11, SMALL_SLOTS[1], 0x140000), (b"spiffs", 1, 0x82, 0x290000, file_system_size))
+    return flash((0, (pathlib.Path(fixtures) / WLED_SYSTEM).read_bytes()), (0x8000, table(rows)), (0x9000, in_use(1)),
+                 (0xE000, otadata(1 + number)), (SMALL_SLOTS[number], (pathlib.Path(fixtures) / WLED_0_14_4).read_bytes()),
+                 (0x290000, files))
 
 
 def big_table(slot_size, storage):

@@ -25,11 +25,14 @@ import servers
 PROGRAM, COURIER, COURIER_BY_URL, DEMO_IMAGES = sys.argv[1:5]
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[5])
 SECTOR = flash_dumps.SECTOR
-WLED_0_14_4 = "wled-0.14.4/WLED_0.14.4_ESP32.bin"
+WLED_0_14_4 = flash_dumps.WLED_0_14_4
 TASMOTA = "tasmota/tasmota32.factory.bin"
 WLED_0_14_4_SYSTEM = "wled-0.14.4/esp32_bootloader_v4.bin"
+WLED_8_MB_TABLE = "wled-0.14.4/partitions_s3_8m.bin"  # of another chip, but a table does not say for which it is
+IDF_BOOTLOADER = "idf/bootloader_esp32_v5_2.bin"
 SLOTS = (0x10000, 0x190000)  # WLED's
 SLOT_SIZE = 0x180000
+ESPHOME_SLOTS = (0x10000, 0x1D0000)
 URL = "http://192.168.1.2:8070/system.srb"
 WITH_WIFI = flash_dumps.SETTINGS + b"url\0wifi_password\0wifi_ssid\0"
 VENV = os.environ.get("SELF_REFLASHER_VENV")
@@ -314,6 +317,13 @@ def wled(number):
                              (0xE000, flash_dumps.otadata(1 + number)), (SLOTS[number], app))
 
 
+def esphome(number):
+    """A device with ESPHome in one of its two slots, and nothing in the other one."""
+    image = (FIXTURES / flash_dumps.ESPHOME).read_bytes()
+    return flash_dumps.flash((0, image[:0x10000]), (0x9000, flash_dumps.in_use(2)), (0xE000, flash_dumps.otadata(1 + number)),
+                             (ESPHOME_SLOTS[number], image[0x10000:]))
+
+
 def merge_bin(folder, *parts):
     """What esptool makes of these parts, to the end of its last sector."""
     out = folder / "merged.bin"
@@ -374,6 +384,117 @@ class Stories(CourierTest):
             self.assertEqual(answer["boot_before"]["app_offset"], SLOTS[1 - number])
             self.assertEqual((answer["result"], answer["boot"]["app_offset"]), ("ESP_OK", 0x10000))
             self.assertEqual((answer["bytes_downloaded"], answer["http_requests"]), (0, 0))
+
+    def to_the_end(self, before, bundle, slot, sequence, *chip):
+        """An upload to this slot, on the device and rehearsed. @return flash and answer of the rehearsal"""
+        flash = self.write("dump.bin", before)
+        told = self.courier(0, self.app, bundle, "--flash", flash)
+        self.assertEqual(told["slot_offset"], slot)
+        stored = flash_dumps.uploaded(before, self.upload.read_bytes(), slot, sequence)
+        after, log = self.run_device(self.write("stored.bin", stored))
+        answer, rehearsed = self.simulate(0, flash, *chip)
+        self.assertEqual(rehearsed.read_bytes(), after)
+        self.assertEqual((answer["boot_before"]["app_offset"], answer["result"]), (slot, "ESP_OK"))
+        self.assertEqual(answer["boot"]["app_offset"], self.run_json(0, "boot", self.dir / "device.bin")["app_offset"])
+        self.assertEqual("moving the running app" in log, answer["boot"]["app_offset"] == slot)
+        return after, answer
+
+    def explore(self, *arguments):
+        """Of what to_the_end() has left. No power loss is told whose end is not that of the run without one."""
+        answer = self.run_json(0, "explore", "--flash", self.dir / "dump.bin", "--upload", self.upload, "--sample", "8", "--torn",
+                               "1", "--cuts", "2", *arguments)
+        self.assertEqual(answer["failures"], [])
+        self.assertGreater(answer["states"], 16)
+
+    def pack_small_to_large(self, app, *arguments):
+        """WLED's published table with slots of 1.5 MB, and another bootloader. @return bundle, and what esptool makes of them"""
+        table = self.write("table.bin", (FIXTURES / WLED_0_14_4_SYSTEM).read_bytes()[0x8000:0x9000])
+        parts = ("--flash-size", "4MB", "0x1000", FIXTURES / IDF_BOOTLOADER, "0x8000", table, "0x10000", FIXTURES / app)
+        return self.pack(*parts, "--keep", "nvs", *arguments), merge_bin(self.dir, *parts)
+
+    def test_small_slots_to_large_ones(self):
+        """Another bootloader and table; NVS stays, and the file system moves, over a part of itself."""
+        presets = b"".join(flash_dumps.in_use(seed) for seed in range(3, 11))
+        bundle, merged = self.pack_small_to_large(WLED_0_14_4, "--move", "spiffs", "--give-up", "0x150000+0x140000")
+        for number in range(2):
+            before = flash_dumps.wled_in_small_slots(FIXTURES, number, 0xF0000, presets)
+            after, _ = self.to_the_end(before, bundle, flash_dumps.SMALL_SLOTS[1 - number], 2 + number)
+            self.assert_same(after, merged[:0x9000] + before[0x9000:0xE000] + merged[0xE000:])
+            self.assert_same(after[0x310000:], before[0x290000:0x380000])
+        self.explore()
+
+    def test_larger_than_an_old_slot(self):
+        """The new app ends in the second of the old slots: from there nothing can get out of its way."""
+        bundle, merged = self.pack_small_to_large(flash_dumps.WLED_APP, "--erase", "spiffs")
+        settings = self.write("settings.json", b'{"allow_temporary_table": true}')
+        for number in range(2):
+            before = flash_dumps.wled_in_small_slots(FIXTURES, number, 0x170000, flash_dumps.in_use(3))
+            flash = self.write("dump.bin", before)
+            self.courier(0, self.app, bundle, "--flash", flash, "--settings", settings)
+            answer, rehearsed = self.simulate(1 - number, flash)
+            stored = flash_dumps.uploaded(before, self.upload.read_bytes(), flash_dumps.SMALL_SLOTS[1 - number], 2 + number)
+            after, _ = self.run_device(self.write("stored.bin", stored))
+            if number == 0:
+                self.assertEqual((answer["plan"]["refusal"], answer["erases"]), ("running_app", 0))
+                self.assert_same(after, stored[:0xE000] + after[0xE000:0x10000] + stored[0x10000:])
+                self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], flash_dumps.SMALL_SLOTS[0])
+            else:
+                self.assertEqual(after, rehearsed.read_bytes())
+                self.assert_same(after, merged[:0x9000] + before[0x9000:0xE000] + merged[0xE000:])
+                self.assertEqual(after[0x310000:], b"\xff" * 0xF0000)
+
+    def test_file_system_that_does_not_fit(self):
+        """Arduino's default one is larger than what slots of 1.5 MB leave: told when it is packed, and by the device."""
+        before = flash_dumps.wled_in_small_slots(FIXTURES, 0, 0x170000, flash_dumps.in_use(3))
+        bundle, _ = self.pack_small_to_large(WLED_0_14_4, "--move", "spiffs")
+        flash = self.write("dump.bin", before)
+        result = run("pack", "-o", self.dir / "other.srb", "--chip", "esp32", "--flash-size", "4MB", "0x1000",
+                     FIXTURES / IDF_BOOTLOADER, "0x8000", self.dir / "table.bin", "0x10000", FIXTURES / WLED_0_14_4, "--move",
+                     "spiffs", "--old-layout", flash)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertIn("spiffs: 1.4 MiB do not fit the 960 KiB", result.stderr)
+        self.courier(0, self.app, bundle, "--flash", flash)
+        answer, _ = self.simulate(1, flash)
+        self.assertEqual((answer["plan"]["refusal"], answer["erases"], answer["programs"]), ("move", 0, 0))
+
+    def test_sixteen_segments(self):
+        """An app that has fifteen gets its sixteenth, and is found wherever it goes."""
+        self.app = self.write("app.bin", flash_dumps.carrier(empty_segments=12))
+        bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")
+        self.to_the_end(wled(1), bundle, SLOTS[0], 3)
+        self.assertEqual(self.upload.read_bytes()[1], 16)
+
+    def test_layout_for_all_of_the_chip(self):
+        """An older WLED in its layout for 4 MB on a chip of 8 MB; the new table has slots of 2 MB."""
+        table = FIXTURES / WLED_8_MB_TABLE
+        bootloader = self.write("bootloader.bin", (FIXTURES / WLED_0_14_4_SYSTEM).read_bytes()[0x1000:0x8000])
+        parts = ("--flash-size", "8MB", "0x1000", bootloader, "0x8000", table, "0x10000", FIXTURES / WLED_0_14_4)
+        bundle = self.pack(*parts, "--keep", "nvs")
+        merged = merge_bin(self.dir, *parts)
+        old = (FIXTURES / flash_dumps.WLED_APP).read_bytes()
+        for number in range(2):
+            before = flash_dumps.flash((0, (FIXTURES / WLED_0_14_4_SYSTEM).read_bytes()), (0x9000, flash_dumps.in_use(1)),
+                                       (0xE000, flash_dumps.otadata(1 + number)), (SLOTS[number], old), size=8 << 20)
+            after, _ = self.to_the_end(before, bundle, SLOTS[1 - number], 2 + number)
+            self.assert_same(after, merged[:0x9000] + before[0x9000:0xE000] + merged[0xE000:])
+        self.explore()
+        # A dump of the part that the old system knows, and a chip that has no more than that.
+        short = self.write("short.bin", before[:flash_dumps.FLASH_SIZE])
+        answer, rehearsed = self.simulate(0, short, "--chip-size", "8M")
+        self.assertEqual(rehearsed.read_bytes(), after)
+        answer, _ = self.simulate(1, short)
+        self.assertEqual((answer["plan"]["refusal"], answer["erases"], answer["programs"]), ("flash_size", 0, 0))
+
+    def test_esphome_to_wled(self):
+        """Back again, by WLED's own manifest."""
+        manifest = FIXTURES / "wled-0.14.4/manifest.json"
+        bundle = self.pack("--manifest", manifest, "--keep", "nvs")
+        merged = merge_bin(self.dir, "0x0", FIXTURES / WLED_0_14_4_SYSTEM, "0x10000", FIXTURES / WLED_0_14_4)
+        for number in range(2):
+            before = esphome(number)
+            after, _ = self.to_the_end(before, bundle, ESPHOME_SLOTS[1 - number], 2 + number)
+            self.assert_same(after, merged[:0x9000] + before[0x9000:0xE000] + merged[0xE000:])
+        self.explore()
 
     def test_power_is_lost(self):
         bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")

@@ -27,7 +27,7 @@ import runner
 PROGRAMS = pathlib.Path(sys.argv[1]).resolve()
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[2]).resolve()
 ROOT = pathlib.Path(sys.argv[3]).resolve()
-PAGES = ("README.md", "docs/rehearsal.md", "docs/integration.md")
+PAGES = ("README.md", "docs/rehearsal.md", "docs/integration.md", "docs/courier.md")
 NO_FIXTURES = None if (FIXTURES / "esphome").is_dir() else f"no published firmware in {FIXTURES}"
 ESPTOOL = re.compile(r"\besptool(?:\.py)?(?: --chip \w+)? [a-z]\w+(?:[-_]\w+)+(?: 0 ALL [\w.]+)?")
 
@@ -36,22 +36,29 @@ def read(path):
     return (ROOT / path).read_text("utf-8")
 
 
+def blocks(page, heading=""):
+    """Commands of each sh block after this heading, without comments. A line that goes on in the next one is one command."""
+    text = re.sub(r" \\\n *", " ", read(page)[read(page).index(f"# {heading}"):])
+    found = re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
+    return [[line.split("    #")[0].strip() for line in block.splitlines() if line.strip()] for block in found]
+
+
 def commands(page):
-    """Lines of the sh blocks, without comments."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", read(page), re.M | re.S)
-    return [line.split("    #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+    return [command for block in blocks(page) for command in block]
 
 
 def story(page):
     """The block that begins with a key pair and ends at the device."""
-    return next(block.splitlines() for block in re.findall(r"^```sh\n(.*?)^```", read(page), re.M | re.S)
-                if "keygen" in block and "curl" in block)
+    return next(block for block in blocks(page) if "keygen" in block[0] and "curl" in block[-1])
 
 
-def upload_story():
-    """The block of README that ends with one upload, and needs no key."""
-    return next(block.splitlines() for block in re.findall(r"^```sh\n(.*?)^```", read("README.md"), re.M | re.S)
-                if "courier" in block)
+def upload_story(page="README.md", heading="One upload, without a server"):
+    """The block that ends with one upload."""
+    return blocks(page, heading)[0]
+
+
+BY_URL, LARGER_SLOTS, LARGER_CHIP, BACK = (upload_story("docs/courier.md", heading) for heading in (
+    "By URL", "Slots of 1.25 MB to slots of 1.5 MB", "4 MB to 8 MB", "Back to WLED"))
 
 
 def dump():
@@ -79,8 +86,8 @@ class Folder(unittest.TestCase):
 
 class Commands(Folder):
     def test_each_is_followed_by_some_test(self):
-        followed = {*story("README.md"), *upload_story(), "./scripts/demo", "./scripts/test",
-                    "self-reflasher keygen -o key.pem --public main/public_key.pem"}
+        followed = {*story("README.md"), *upload_story(), *BY_URL, *LARGER_SLOTS, *LARGER_CHIP, *BACK, "./scripts/demo",
+                    "./scripts/test", "self-reflasher keygen -o key.pem --public main/public_key.pem"}
         for page in PAGES:
             for command in commands(page):
                 with self.subTest(page=page, command=command):
@@ -139,14 +146,53 @@ class Story(Folder):
         self.upload(upload, flash_dumps.tiny_app("1"))
 
     def test_one_upload(self):
-        pack, courier, simulate, upload = upload_story()
+        self.assertRegex(self.by_one_upload(upload_story(), "app1 at 0x190000"), r"downloaded +0 bytes")
+
+    def by_one_upload(self, block, slot):
+        """@return what the rehearsal shows"""
+        pack, courier, simulate, upload = block
         (self.dir / "courier.bin").write_bytes(flash_dumps.carrier())
         self.follow(pack)
-        self.assertIn("app1 at 0x190000", self.follow(courier))
+        self.assertIn(slot, self.follow(courier))
         shown = self.follow(simulate)
         self.assertRegex(shown, r"result +done\n")
-        self.assertRegex(shown, r"downloaded +0 bytes")
         self.upload(upload, (self.dir / "upload.bin").read_bytes())
+        return shown
+
+    def put_parts(self, bootloader):
+        """What a build of WLED leaves, or a release of it has."""
+        (self.dir / "bootloader.bin").write_bytes(bootloader)
+        (self.dir / "partitions.bin").write_bytes((FIXTURES / flash_dumps.WLED_SYSTEM).read_bytes()[0x8000:0x9000])
+        (self.dir / "partitions_8mb.bin").symlink_to(FIXTURES / "wled-0.14.4/partitions_s3_8m.bin")
+        (self.dir / "WLED_0.14.4_ESP32.bin").symlink_to(FIXTURES / flash_dumps.WLED_0_14_4)
+
+    def test_larger_slots(self):
+        self.put_parts((FIXTURES / "idf/bootloader_esp32_v5_2.bin").read_bytes())
+        (self.dir / "dump.bin").write_bytes(flash_dumps.wled_in_small_slots(FIXTURES, 1, 0xF0000, flash_dumps.in_use(3)))
+        shown = self.by_one_upload(LARGER_SLOTS, "app0 at 0x010000")
+        self.assertRegex(shown, r"moved +2 of these sectors")
+
+    def test_larger_chip(self):
+        self.put_parts((FIXTURES / flash_dumps.WLED_SYSTEM).read_bytes()[0x1000:0x8000])
+        self.by_one_upload(LARGER_CHIP, "app1 at 0x190000")
+
+    def test_back(self):
+        (self.dir / "wled").symlink_to(FIXTURES / "wled-0.14.4")
+        (self.dir / "dump.bin").write_bytes(flash_dumps.esphome(FIXTURES))
+        self.by_one_upload(BACK, "app0 at 0x010000")
+
+    def test_by_url(self):
+        """To the file that is uploaded; test_courier.py serves such a bundle to the device."""
+        keygen, pack, courier = BY_URL
+        (self.dir / "tasmota32.factory.bin").symlink_to(FIXTURES / "tasmota/tasmota32.factory.bin")
+        names = flash_dumps.SETTINGS + b"url\0wifi_password\0wifi_ssid\0"
+        (self.dir / "courier.bin").write_bytes(flash_dumps.carrier(code_size=700 << 10, settings=names))
+        settings = re.search(r'`({"wifi_ssid".*?})`', read("docs/courier.md"))[1]
+        (self.dir / "settings.json").write_text(settings.replace("...", "12345678"))
+        self.follow(keygen)
+        self.follow(pack)
+        self.assertIn("http://192.168.1.2:8070/system.srb", self.follow(courier))
+        self.assertIn("allow_temporary_table: 1", self.follow("self-reflasher inspect upload.bin"))
 
     def serve(self, command):
         """The server hands out the bundle under the example's URL."""
@@ -184,7 +230,7 @@ class Story(Folder):
             threading.Thread(target=server.serve_forever, daemon=True).start()
             self.follow(command, http_proxy=f"http://127.0.0.1:{server.server_port}")
             server.shutdown()
-        self.assertEqual([path for path, _ in seen], ["http://wled.local/update"])
+        self.assertEqual([path for path, _ in seen], [command.split()[-1]])
         name = re.search(r'@(?:[^"]*/)?([\w.]+)"', command)[1]
         self.assertIn(f'name="update"; filename="{name}"'.encode(), seen[0][1])
         self.assertIn(content, seen[0][1])
