@@ -166,7 +166,7 @@ static void find_other_ways(const simulate_arguments_t *arguments, const migrati
                            .running_app = running != UINT32_MAX ? running : input->boot.app_offset};
     if (result->error == ESP_ERR_SELF_REFLASHER_REFUSED && room_is_short(&result->plan)) {
         what->room = room_find(&trial);
-    } else if (simulate_report_end(what) == SIMULATE_GOOD) {
+    } else if (at_hand && simulate_report_end(what) == SIMULATE_GOOD) { // a server of theirs is not asked once more
         keep_bootloader_find(&trial, &result->plan, nor_flash_view(input->migration.flash), &what->keep);
     }
 }
