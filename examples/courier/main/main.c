@@ -33,9 +33,10 @@
 static const char *TAG = "courier";
 
 static esp_self_reflasher_cargo_t cargo;
-static bool
-    confirmed;       /**< An earlier start has found the bundle good and confirmed this app, and then may have written:
-                        what is whole in another slot may be the new app, without its system. Only forward. */
+
+/* An earlier start has found the bundle good and confirmed this app, and may have written since: what is whole in
+ * another slot may be the new app, without its system. From here on only forward. */
+static bool confirmed;
 static bool writing; /**< The same for what this start has written. */
 
 static void pause_ms(uint32_t time)
