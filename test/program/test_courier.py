@@ -562,6 +562,30 @@ class Stories(CourierTest):
         self.assertEqual(result.returncode, 3, result.stderr)
         self.assertIn("carries no bundle", result.stderr)
 
+    def test_new_app_is_not_taken_for_the_old_one(self):
+        """The server fails in the middle, and is gone later, when the new app is whole where the old one was, and its system is not
+        there. What was confirmed may have come so far, and stays."""
+        key, public = self.keys()
+        (self.dir / "served").mkdir()
+        bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs", "--sign", key)
+        shutil.copy(bundle, self.dir / "served")
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))
+        settings = self.write("settings.json", b'{"wifi_ssid": "home"}')
+        before = wled(0)
+        with servers.Moody(self.dir / "served") as server:
+            self.run_json(0, "courier", "-o", self.upload, "--app", app, "--url", server.url("drop/system.srb?after=400000"),
+                          "--public-key", public, "--settings", settings)
+            stored = flash_dumps.uploaded(before, self.upload.read_bytes(), SLOTS[1], 2)
+            after, log = self.run_device(self.write("stored.bin", stored), COURIER_BY_URL)
+        self.assertIn("writing what the old system does not need", log)
+        self.assertNotEqual(after[SLOTS[0]:SLOTS[1]], before[SLOTS[0]:SLOTS[1]])
+        new = (FIXTURES / flash_dumps.ESPHOME).read_bytes()[0x10000:]
+        half = after[:SLOTS[0]] + new + after[SLOTS[0] + len(new):]
+        after, log = self.run_device(self.write("half.bin", half), COURIER_BY_URL)
+        self.assertIn("may be the new one", log)
+        self.assertEqual(after, half)
+        self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[1])
+
     def test_bundle_inside_needs_no_network(self):
         """The courier that can fetch takes what it carries, and one that cannot does not take a URL."""
         app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))

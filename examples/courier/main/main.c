@@ -33,8 +33,11 @@
 static const char *TAG = "courier";
 
 static esp_self_reflasher_cargo_t cargo;
-static bool writing; /**< Of the old app, and of what the next start needs, a part may be overwritten: from here on only
-                        forward. */
+
+/* An earlier start has found the bundle good and confirmed this app, and may have written since: what is whole in
+ * another slot may be the new app, without its system. From here on only forward. */
+static bool confirmed;
+static bool writing; /**< The same for what this start has written. */
 
 static void pause_ms(uint32_t time)
 {
@@ -80,17 +83,20 @@ static void start_old_app(void)
 /* At this start nothing was written. */
 static void give_up(void)
 {
-    start_old_app();
-    ESP_LOGE(TAG, "no other app is whole: trying again in a minute");
+    if (!confirmed) {
+        start_old_app();
+    }
+    ESP_LOGE(TAG, "%s: trying again in a minute",
+             confirmed ? "another app may be the new one, without its system" : "no other app is whole");
     pause_ms(LONG_MS);
     esp_restart();
 }
 
-static bool is_on_probation(void)
+/* Written by esp_ota_mark_app_valid_cancel_rollback() with any bootloader, and by a relocation. */
+static bool is_in_state(esp_ota_img_states_t expected)
 {
     esp_ota_img_states_t state;
-    return esp_ota_get_state_partition(esp_ota_get_running_partition(), &state) == ESP_OK &&
-           state == ESP_OTA_IMG_PENDING_VERIFY;
+    return esp_ota_get_state_partition(esp_ota_get_running_partition(), &state) == ESP_OK && state == expected;
 }
 
 static bool is_on(const char *setting)
@@ -114,12 +120,12 @@ static void on_event(void *user_ctx, esp_self_reflasher_event_t event, const esp
     }
 }
 
-/* Refused while nothing was written. On probation, this app is confirmed only once the bundle is known to be good for
- * this device: else the bootloader would bring the old one back at the next reset, too. */
+/* Refused while nothing was written. This app is confirmed only once the bundle is known to be good for this device:
+ * else a bootloader with rollback would bring the old one back at the next reset, too. */
 static bool is_possible(esp_self_reflasher_bundle_config_t config)
 {
     static esp_self_reflasher_plan_t plan;
-    const bool on_probation = is_on_probation();
+    const bool on_probation = is_in_state(ESP_OTA_IMG_PENDING_VERIFY);
     config.skip_checks = on_probation ? ESP_SELF_REFLASHER_CHECK_ROLLBACK : 0;
     const esp_err_t err = esp_self_reflasher_plan_bundle(&config, &plan);
     if (err != ESP_OK) {
@@ -129,13 +135,13 @@ static bool is_possible(esp_self_reflasher_bundle_config_t config)
     }
     ESP_LOGI(TAG, "%" PRIu32 " of %" PRIu32 " sectors to write; a power loss is fatal for %" PRIu32 " ms at most",
              plan.sectors_to_write, plan.sectors_total, plan.window_ms_maximum + plan.relocation_ms_maximum);
-    if (on_probation) {
-        ESP_ERROR_CHECK_WITHOUT_ABORT(esp_ota_mark_app_valid_cancel_rollback());
-    }
     if (plan.sectors_to_write == 0) {
         ESP_LOGE(TAG, "the flash holds what the bundle says already, and all the same this app was started");
+        confirmed = false; /* Whatever app is whole has its system. */
+        return false;
     }
-    return plan.sectors_to_write > 0;
+    ESP_ERROR_CHECK_WITHOUT_ABORT(esp_ota_mark_app_valid_cancel_rollback());
+    return true;
 }
 
 /* Returns if it could not be done in several attempts. */
@@ -188,6 +194,7 @@ static bool go_online(esp_self_reflasher_bundle_config_t *config)
 
 void app_main(void)
 {
+    confirmed = is_in_state(ESP_OTA_IMG_VALID);
     const esp_err_t err = esp_self_reflasher_find_cargo(&cargo);
     const bool inside = cargo.bundle.region_size > 0;
     if (err != ESP_OK || (!inside && url() == NULL)) {
