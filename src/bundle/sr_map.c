@@ -120,7 +120,7 @@ uint32_t sr_map_boot_block(const sr_map_t *map)
     return UINT32_MAX;
 }
 
-void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors, uint16_t owned)
+void sr_map_claim_block(sr_map_t *map, const sr_map_reach_t *reach, uint32_t record_sectors, uint16_t owned)
 {
     const uint32_t block = sr_map_boot_block(map);
     if (block == UINT32_MAX) {
@@ -133,7 +133,7 @@ void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors, uint16_t owned)
     }
     const sr_region_t place = {block, SR_BLOCK_SIZE};
     sr_map_mark(map, place, SR_MAP_CLAIMED);
-    if (sr_map_find_free(map, record_sectors + found.extra) == UINT32_MAX) {
+    if (sr_map_find_free(map, reach, record_sectors + found.extra) == UINT32_MAX) {
         sr_map_clear(map, place, SR_MAP_CLAIMED);
     }
 }
@@ -247,22 +247,55 @@ static bool is_free(const sr_map_t *map, uint32_t index, sr_map_flags_t without)
     return (flags & (SR_MAP_BLANK | SR_MAP_RELEASED | SR_MAP_TARGET)) != 0 && (flags & without) == 0;
 }
 
-static uint32_t find_run(const sr_map_t *map, uint32_t sectors, rule_t rule, uint32_t overhead, sr_map_flags_t without)
+/** Free sectors one after the other, which a mark in the first one can claim. */
+typedef struct run {
+    uint32_t first, length;
+    uint32_t limit; /**< Up to here the mark counts. */
+} run_t;
+
+static void begin(run_t *run, const sr_map_t *map, const sr_map_reach_t *reach, uint32_t index)
 {
-    uint32_t run = 0;
+    const uint32_t end =
+        reach != NULL ? reach->end(reach->context, index * SR_SECTOR_SIZE) / SR_SECTOR_SIZE : map->count;
+    run->first = index;
+    run->limit = end > index ? end : index + 1;
+}
+
+/* Adds a sector, if it is free; one that the mark does not reach begins another run, unless the bundle erases it
+ * anyway. */
+static uint32_t extend(run_t *run, const sr_map_t *map, const sr_map_reach_t *reach, uint32_t index,
+                       sr_map_flags_t without)
+{
+    if (!is_free(map, index, without)) {
+        run->length = 0;
+        return 0;
+    }
+    if (run->length == 0) {
+        begin(run, map, reach, index);
+    }
+    while (index >= run->limit && (map->flags[index] & SR_MAP_TARGET) == 0) {
+        begin(run, map, reach, run->limit);
+    }
+    run->length = index + 1 - run->first;
+    return run->length;
+}
+
+static uint32_t find_run(const sr_map_t *map, const sr_map_reach_t *reach, uint32_t sectors, rule_t rule,
+                         uint32_t overhead, sr_map_flags_t without)
+{
+    run_t run = {0};
     for (uint32_t i = 0; i < map->count; i++) {
-        run = is_free(map, i, without) ? run + 1 : 0;
-        if (run >= sectors && may_lie(rule, i + 1 - sectors, sectors, overhead)) {
+        if (extend(&run, map, reach, i, without) >= sectors && may_lie(rule, i + 1 - sectors, sectors, overhead)) {
             return (i + 1 - sectors) * SR_SECTOR_SIZE;
         }
     }
     return UINT32_MAX;
 }
 
-uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors)
+uint32_t sr_map_find_free(const sr_map_t *map, const sr_map_reach_t *reach, uint32_t sectors)
 {
-    const uint32_t best = find_run(map, sectors, ANYWHERE, 0, NEVER_FREE | SR_MAP_NEW_USE);
-    return best != UINT32_MAX ? best : find_run(map, sectors, ANYWHERE, 0, NEVER_FREE);
+    const uint32_t best = find_run(map, reach, sectors, ANYWHERE, 0, NEVER_FREE | SR_MAP_NEW_USE);
+    return best != UINT32_MAX ? best : find_run(map, reach, sectors, ANYWHERE, 0, NEVER_FREE);
 }
 
 /** What may be wrong with a place for a mark, from the best on. */
@@ -301,14 +334,13 @@ uint32_t sr_map_find_mark(const sr_map_t *map, uint32_t below)
     return UINT32_MAX;
 }
 
-sr_region_t sr_map_longest_free(const sr_map_t *map)
+sr_region_t sr_map_longest_free(const sr_map_t *map, const sr_map_reach_t *reach)
 {
-    uint32_t run = 0;
+    run_t run = {0};
     sr_region_t longest = {0, 0};
     for (uint32_t i = 0; i < map->count; i++) {
-        run = is_free(map, i, NEVER_FREE) ? run + 1 : 0;
-        if (run * SR_SECTOR_SIZE > longest.size) {
-            longest = (sr_region_t){(i + 1 - run) * SR_SECTOR_SIZE, run * SR_SECTOR_SIZE};
+        if (extend(&run, map, reach, i, NEVER_FREE) * SR_SECTOR_SIZE > longest.size) {
+            longest = (sr_region_t){run.first * SR_SECTOR_SIZE, run.length * SR_SECTOR_SIZE};
         }
     }
     return longest;
@@ -322,20 +354,21 @@ static uint32_t filled_up(uint32_t data_sectors)
     return rest >= SR_WRITER_WORTH_A_BLOCK ? data_sectors - rest + SR_SECTORS_PER_BLOCK : data_sectors;
 }
 
-uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_are_known, uint32_t *data_sectors)
+uint32_t sr_map_find_record(const sr_map_t *map, const sr_map_reach_t *reach, uint32_t overhead, bool slots_are_known,
+                            uint32_t *data_sectors)
 {
     const sr_map_flags_t without = NEVER_FREE | SR_MAP_NEW_USE;
     uint32_t sectors = *data_sectors;
     uint32_t place = UINT32_MAX;
     if (!slots_are_known) {
-        place = find_run(map, overhead + sectors, CLEAR_OF_TRAILERS, overhead, without);
+        place = find_run(map, reach, overhead + sectors, CLEAR_OF_TRAILERS, overhead, without);
     } else if (filled_up(sectors) >= SR_SECTORS_PER_BLOCK) {
         sectors = filled_up(sectors);
-        place = find_run(map, overhead + sectors, DATA_STARTS_A_BLOCK, overhead, without);
+        place = find_run(map, reach, overhead + sectors, DATA_STARTS_A_BLOCK, overhead, without);
     }
     if (place != UINT32_MAX) {
         *data_sectors = sectors;
         return place;
     }
-    return sr_map_find_free(map, overhead + *data_sectors);
+    return sr_map_find_free(map, reach, overhead + *data_sectors);
 }

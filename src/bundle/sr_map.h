@@ -120,6 +120,16 @@ bool sr_map_block_erase(const sr_map_t *map, uint32_t block);
 uint32_t sr_map_boot_block(const sr_map_t *map);
 
 /**
+ * How far the mark of a record counts: it claims flash of its own partition only. What a power loss leaves of a record
+ * past that is nobody's, and would be in the way for good. So a record goes on past it only in sectors that the bundle
+ * describes.
+ */
+typedef struct sr_map_reach {
+    uint32_t (*end)(void *context, uint32_t address); /**< End of what a mark at an address can claim. */
+    void *context;
+} sr_map_reach_t;
+
+/**
  * Claims the block of sr_map_boot_block() for the commit, if one erase of the whole block is quicker than those of the
  * boot path in it, and none of its sectors has to keep what it holds: each is boot path that must be written, or is to
  * be blank, or is blank and nobody's, or gets content from the bundle, which at most two may. All of them are boot path
@@ -128,7 +138,7 @@ uint32_t sr_map_boot_block(const sr_map_t *map);
  * @param record_sectors Free flash that the record needs. Without it nothing is claimed, because nobody would do that.
  * @param owned Bit N: sector N of the block lies in a partition of the running or of the new system.
  */
-void sr_map_claim_block(sr_map_t *map, uint32_t record_sectors, uint16_t owned);
+void sr_map_claim_block(sr_map_t *map, const sr_map_reach_t *reach, uint32_t record_sectors, uint16_t owned);
 
 /** The claimed block; empty if there is none. */
 sr_region_t sr_map_claimed(const sr_map_t *map);
@@ -147,9 +157,10 @@ void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint
  * Finds flash that is free once the body is written: a run of open sectors that nobody needs, and that are erased now
  * or will be because the bundle wants them blank. Data partitions of the new system only if there is no other: there a
  * record is not taken for one any more once the new table is in place, and what a cut leaves of it is in the way.
+ * @param reach NULL: a mark counts everywhere.
  * @return Address of the first run of @p sectors sectors, or UINT32_MAX.
  */
-uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors);
+uint32_t sr_map_find_free(const sr_map_t *map, const sr_map_reach_t *reach, uint32_t sectors);
 
 /**
  * Finds a sector for the mark of an installation that is not done: erased, needed by nobody, where no record would
@@ -162,7 +173,7 @@ uint32_t sr_map_find_free(const sr_map_t *map, uint32_t sectors);
 uint32_t sr_map_find_mark(const sr_map_t *map, uint32_t below);
 
 /** The longest run that sr_map_find_free() would find, the first of several; empty if there is none. */
-sr_region_t sr_map_longest_free(const sr_map_t *map);
+sr_region_t sr_map_longest_free(const sr_map_t *map, const sr_map_reach_t *reach);
 
 /**
  * Finds a place for a staged record, as sr_map_find_free() does. Its data starts with a block, and fills it up, if that
@@ -173,4 +184,5 @@ sr_region_t sr_map_longest_free(const sr_map_t *map);
  * @param slots_are_known The new system has a partition table of ESP-IDF's.
  * @param[in,out] data_sectors Those that it needs, and those that it takes.
  */
-uint32_t sr_map_find_record(const sr_map_t *map, uint32_t overhead, bool slots_are_known, uint32_t *data_sectors);
+uint32_t sr_map_find_record(const sr_map_t *map, const sr_map_reach_t *reach, uint32_t overhead, bool slots_are_known,
+                            uint32_t *data_sectors);

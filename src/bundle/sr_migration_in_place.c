@@ -72,11 +72,12 @@ void sr_migration_in_place_plan(sr_migration_t *migration)
 {
     esp_self_reflasher_plan_t *plan = migration->plan;
     const extent_t extent = measure(&migration->scan.map);
+    const sr_map_reach_t reach = sr_migration_reach(migration);
     migration->choice.overwrite =
         (sr_region_t){extent.first * SR_SECTOR_SIZE, (extent.end - extent.first) * SR_SECTOR_SIZE};
     migration->choice.overwrite_content = content_size(&extent);
     migration->choice.overwrite_from =
-        sr_map_find_free(&migration->scan.map, record_sectors(migration, migration->choice.overwrite_content));
+        sr_map_find_free(&migration->scan.map, &reach, record_sectors(migration, migration->choice.overwrite_content));
     if (sr_migration_needs_mark(migration)) {
         const uint32_t sectors = record_sectors(migration, migration->choice.overwrite_content);
         migration->choice.mark.address = migration->choice.overwrite_from + (sectors - 1) * SR_SECTOR_SIZE;
@@ -138,7 +139,8 @@ esp_err_t sr_migration_in_place_stage(sr_migration_t *migration)
                            .header = {.sectors = migration->choice.overwrite_content / SR_SECTOR_SIZE}};
     const uint32_t sectors = record_sectors(migration, migration->choice.overwrite_content);
     if (migration->choice.mark.address == SR_NO_ADDRESS) { /* Else it lies where it was planned, with the mark. */
-        migration->choice.overwrite_from = sr_map_find_free(&migration->scan.map, sectors);
+        const sr_map_reach_t reach = sr_migration_reach(migration);
+        migration->choice.overwrite_from = sr_map_find_free(&migration->scan.map, &reach, sectors);
     }
     if (migration->choice.overwrite_from == SR_NO_ADDRESS) {
         return ESP_ERR_INVALID_STATE;

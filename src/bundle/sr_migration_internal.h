@@ -124,6 +124,9 @@ typedef struct sr_migration_room {
  * @param[out] room What that takes. May be NULL. */
 bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address, sr_migration_room_t *room);
 
+/** How far the mark of a record counts, for the search for its place. Valid as long as the migration. */
+sr_map_reach_t sr_migration_reach(const sr_migration_t *migration);
+
 /** Bytes of the manifest and its signature block, as a record carries them. */
 uint32_t sr_migration_manifest_size(const sr_migration_t *migration);
 

@@ -132,7 +132,9 @@ static esp_err_t claim_block(sr_migration_t *migration)
     const esp_err_t err = find_owners(migration, &block);
     if (err == ESP_OK) {
         sr_map_summarize(&migration->scan.map, &migration->input.manifest.bundle, &summary);
-        sr_map_claim_block(&migration->scan.map, SR_RECORD_OVERHEAD + record_sectors(migration, &summary), block.owned);
+        const sr_map_reach_t reach = sr_migration_reach(migration);
+        sr_map_claim_block(&migration->scan.map, &reach, SR_RECORD_OVERHEAD + record_sectors(migration, &summary),
+                           block.owned);
     }
     return err;
 }

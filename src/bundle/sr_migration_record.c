@@ -8,6 +8,7 @@
 #include "format/sr_digest.h"
 #include "format/sr_image.h"
 #include "port/sr_yield.h"
+#include "system/sr_given_up.h"
 #include "system/sr_partition.h"
 
 #include "esp_heap_caps.h"
@@ -103,10 +104,61 @@ uint32_t sr_migration_manifest_size(const sr_migration_t *migration)
     return migration->input.manifest.bundle.manifest_size + SR_BUNDLE_SIGNATURE_SIZE;
 }
 
+/* The place of a record. */
+
+/** What lies around the mark of a record, and in the sectors that it claims. */
+typedef struct cover {
+    const sr_flash_t *flash;
+    sr_region_t record; /**< Only gets smaller. */
+    bool has_app;
+} cover_t;
+
+/* A mark proves nothing: whoever can write 20 bytes somewhere could claim all that follows. So it counts only to the
+ * end of its own partition, or up to the next one if it lies in none: its writer could have written there as well. */
+static void stay_in_partition(void *context, const esp_partition_t *partition)
+{
+    cover_t *cover = context;
+    const sr_region_t place = sr_partition_region(partition);
+    const uint64_t end = (uint64_t)place.address + place.size;
+    const uint32_t mark = cover->record.address;
+    const uint64_t limit = mark < place.address ? place.address : mark < end ? end : UINT64_MAX;
+    const uint64_t claimed_end = (uint64_t)mark + cover->record.size;
+    if (place.size > 0 && limit < claimed_end) {
+        cover->record.size = (uint32_t)(limit - mark) & ~(SR_SECTOR_SIZE - 1u);
+    }
+}
+
+/* What is given up needs no mark. Where the table cannot be searched for want of memory it is as if there were no
+ * partitions: then it may be that what a power loss leaves stays in the way, and a call is refused for it. */
+static uint32_t reach_end(void *context, uint32_t address)
+{
+    const sr_migration_t *migration = context;
+    const sr_bundle_t *bundle = &migration->input.manifest.bundle;
+    cover_t cover = {.record = {address, migration->system.flash.size - address}};
+    if (sr_partition_visit(stay_in_partition, &cover) != ESP_OK) {
+        return migration->system.flash.size;
+    }
+    uint32_t end = address + cover.record.size;
+    for (uint32_t i = 0; i < bundle->given_up_count; i++) {
+        const sr_region_t place = sr_given_up_place(bundle, i);
+        if (end >= place.address && end - place.address < place.size) {
+            end = place.address + place.size;
+            i = UINT32_MAX; /* Another one may begin there. */
+        }
+    }
+    return end;
+}
+
+sr_map_reach_t sr_migration_reach(const sr_migration_t *migration)
+{
+    return (sr_map_reach_t){.end = reach_end, .context = (void *)(uintptr_t)migration};
+}
+
 uint32_t sr_migration_find_place(const sr_migration_t *migration, uint32_t *sectors)
 {
     const bool slots_are_known = migration->input.manifest.bundle.partition_table_offset != SR_BUNDLE_NO_TABLE;
-    return sr_map_find_record(&migration->scan.map, SR_RECORD_OVERHEAD, slots_are_known, sectors);
+    const sr_map_reach_t reach = sr_migration_reach(migration);
+    return sr_map_find_record(&migration->scan.map, &reach, SR_RECORD_OVERHEAD, slots_are_known, sectors);
 }
 
 esp_err_t sr_migration_list_entries(sr_migration_t *migration, bool *data_is_staged)
@@ -307,28 +359,6 @@ static bool nobody_needs(const sr_migration_t *migration, sr_region_t region)
         }
     }
     return true;
-}
-
-/** What lies around the mark of a record, and in the sectors that it claims. */
-typedef struct cover {
-    const sr_flash_t *flash;
-    sr_region_t record; /**< Only gets smaller. */
-    bool has_app;
-} cover_t;
-
-/* A mark proves nothing: whoever can write 20 bytes somewhere could claim all that follows. So it counts only to the
- * end of its own partition, or up to the next one if it lies in none: its writer could have written there as well. */
-static void stay_in_partition(void *context, const esp_partition_t *partition)
-{
-    cover_t *cover = context;
-    const sr_region_t place = sr_partition_region(partition);
-    const uint64_t end = (uint64_t)place.address + place.size;
-    const uint32_t mark = cover->record.address;
-    const uint64_t limit = mark < place.address ? place.address : mark < end ? end : UINT64_MAX;
-    const uint64_t claimed_end = (uint64_t)mark + cover->record.size;
-    if (place.size > 0 && limit < claimed_end) {
-        cover->record.size = (uint32_t)(limit - mark) & ~(SR_SECTOR_SIZE - 1u);
-    }
 }
 
 static void look_at_app(void *context, const esp_partition_t *partition)

@@ -117,9 +117,10 @@ static void change_otadata(sr_migration_t *migration)
 
 static sr_migration_room_t measure_room(sr_migration_t *migration)
 {
+    const sr_map_reach_t reach = sr_migration_reach(migration);
     (void)sr_migration_list_groups(migration, SR_RECORD_DATA);
     return (sr_migration_room_t){(SR_RECORD_OVERHEAD + migration->run.journal.header.sectors) * SR_SECTOR_SIZE,
-                                 sr_map_longest_free(&migration->scan.map)};
+                                 sr_map_longest_free(&migration->scan.map, &reach)};
 }
 
 bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address, sr_migration_room_t *room)
@@ -209,6 +210,7 @@ static sr_relocation_request_t request_of(sr_migration_t *migration)
 {
     const uint32_t flags = migration->config->flags;
     const uint32_t table = migration->system.boot_path.table.address;
+    const sr_map_reach_t reach = sr_migration_reach(migration);
     return (sr_relocation_request_t){
         .system = &migration->system,
         .context = migration,
@@ -218,7 +220,7 @@ static sr_relocation_request_t request_of(sr_migration_t *migration)
         .allows_temporary_table = (flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE) != 0,
         .allows_in_place = (flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE) != 0,
         .in_place_needs = sr_migration_in_place_needs(migration),
-        .longest_free = sr_map_longest_free(&migration->scan.map),
+        .longest_free = sr_map_longest_free(&migration->scan.map, &reach),
         .owner = owner,
         .object = object,
         .may_commit = may_commit,

@@ -132,7 +132,7 @@ static void free_flash_is_blank_or_will_be_and_nobody_needs_it(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         set(0, COUNT, 0);
         flags[17] = cases[i].flags;
-        assert_int_equal(sr_map_find_free(&map, 1), cases[i].is_free ? 17 * SECTOR : UINT32_MAX);
+        assert_int_equal(sr_map_find_free(&map, NULL, 1), cases[i].is_free ? 17 * SECTOR : UINT32_MAX);
     }
 }
 
@@ -142,22 +142,49 @@ static void first_run_that_is_long_enough_is_found(void **state)
     set(3, 2, SR_MAP_BLANK);
     set(10, 4, SR_MAP_BLANK);
     set(COUNT - 6, 6, SR_MAP_BLANK);
-    assert_int_equal(sr_map_find_free(&map, 1), 3 * SECTOR);
-    assert_int_equal(sr_map_find_free(&map, 2), 3 * SECTOR);
-    assert_int_equal(sr_map_find_free(&map, 3), 10 * SECTOR);
-    assert_int_equal(sr_map_find_free(&map, 4), 10 * SECTOR);
-    assert_int_equal(sr_map_find_free(&map, 5), (COUNT - 6) * SECTOR);
-    assert_int_equal(sr_map_find_free(&map, 6), (COUNT - 6) * SECTOR);
-    assert_int_equal(sr_map_find_free(&map, 7), UINT32_MAX);
+    assert_int_equal(sr_map_find_free(&map, NULL, 1), 3 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, NULL, 2), 3 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, NULL, 3), 10 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, NULL, 4), 10 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, NULL, 5), (COUNT - 6) * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, NULL, 6), (COUNT - 6) * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, NULL, 7), UINT32_MAX);
     set(0, COUNT, SR_MAP_BLANK);
-    assert_int_equal(sr_map_find_free(&map, COUNT), 0);
-    assert_int_equal(sr_map_find_free(&map, COUNT + 1), UINT32_MAX);
+    assert_int_equal(sr_map_find_free(&map, NULL, COUNT), 0);
+    assert_int_equal(sr_map_find_free(&map, NULL, COUNT + 1), UINT32_MAX);
+}
+
+/* Partitions end in front of sectors 12 and 20. */
+static uint32_t partition_end(void *context, uint32_t address)
+{
+    (void)context;
+    return address < 12 * SECTOR ? 12 * SECTOR : address < 20 * SECTOR ? 20 * SECTOR : COUNT * SECTOR;
+}
+
+static void record_goes_no_further_than_its_mark_counts(void **state)
+{
+    (void)state;
+    const sr_map_reach_t reach = {.end = partition_end};
+    set(0, COUNT, 0);
+    set(10, 12, SR_MAP_BLANK);
+    assert_int_equal(sr_map_find_free(&map, &reach, 2), 10 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, &reach, 3), 12 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, &reach, 8), 12 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, &reach, 9), UINT32_MAX);
+    assert_int_equal(sr_map_find_free(&map, NULL, 12), 10 * SECTOR);
+    assert_int_equal(sr_map_longest_free(&map, &reach).address, 12 * SECTOR);
+    assert_int_equal(sr_map_longest_free(&map, &reach).size, 8 * SECTOR);
+    /* What the bundle erases anyway is never left in the way. */
+    set(20, 2, SR_MAP_TARGET | SR_MAP_WRONG);
+    assert_int_equal(sr_map_find_free(&map, &reach, 10), 12 * SECTOR);
+    set(22, 1, SR_MAP_BLANK);
+    assert_int_equal(sr_map_find_free(&map, &reach, 11), UINT32_MAX);
 }
 
 static uint32_t find_record(uint32_t data, uint32_t *taken)
 {
     *taken = data;
-    return sr_map_find_record(&map, 2, true, taken) / SECTOR;
+    return sr_map_find_record(&map, NULL, 2, true, taken) / SECTOR;
 }
 
 static void record_fills_a_block_where_erasing_it_is_quicker_then(void **state)
@@ -192,15 +219,15 @@ static void record_stays_clear_of_the_ends_of_slots_that_are_not_known(void **st
     (void)state;
     uint32_t data = 4;
     set(8, COUNT - 8, SR_MAP_BLANK);
-    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 16 * SECTOR);
+    assert_int_equal(sr_map_find_record(&map, NULL, 2, false, &data), 16 * SECTOR);
     assert_int_equal(data, 4);
     data = 10;
-    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 16 * SECTOR);
+    assert_int_equal(sr_map_find_record(&map, NULL, 2, false, &data), 16 * SECTOR);
     data = 11; /* Does not fit in front of one. */
-    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 8 * SECTOR);
+    assert_int_equal(sr_map_find_record(&map, NULL, 2, false, &data), 8 * SECTOR);
     assert_int_equal(data, 11);
     data = 2;
-    assert_int_equal(sr_map_find_record(&map, 2, false, &data), 8 * SECTOR);
+    assert_int_equal(sr_map_find_record(&map, NULL, 2, false, &data), 8 * SECTOR);
 }
 
 /* Block erases. */
@@ -263,7 +290,7 @@ static bool claims_with(sr_map_flags_t other, uint16_t owned)
     set_boot_path();
     flags[31] = other;
     memcpy(before, flags, sizeof(before));
-    sr_map_claim_block(&map, 6, owned);
+    sr_map_claim_block(&map, NULL, 6, owned);
     const sr_region_t claimed = sr_map_claimed(&map);
     if (claimed.size == 0) {
         assert_memory_equal(flags, before, sizeof(before));
@@ -290,9 +317,9 @@ static void closed_sectors(void **state)
         set(16, 16, SR_MAP_TARGET | SR_MAP_WRONG);
         sr_map_mark(&map, (sr_region_t){31 * SECTOR, 1}, reasons[i]);
         assert_int_equal(sr_map_block_erase(&map, SR_BLOCK_SIZE), !now);
-        assert_int_equal(sr_map_find_free(&map, 15), 16 * SECTOR);
-        assert_int_equal(sr_map_find_free(&map, 16), UINT32_MAX);
-        assert_int_equal(sr_map_longest_free(&map).size, 15 * SECTOR);
+        assert_int_equal(sr_map_find_free(&map, NULL, 15), 16 * SECTOR);
+        assert_int_equal(sr_map_find_free(&map, NULL, 16), UINT32_MAX);
+        assert_int_equal(sr_map_longest_free(&map, NULL).size, 15 * SECTOR);
     }
 }
 
@@ -317,8 +344,8 @@ static void released_sectors_are_as_good_as_blank(void **state)
 {
     (void)state;
     set(3, 4, SR_MAP_RELEASED);
-    assert_int_equal(sr_map_find_free(&map, 4), 3 * SECTOR);
-    assert_int_equal(sr_map_find_free(&map, 5), UINT32_MAX);
+    assert_int_equal(sr_map_find_free(&map, NULL, 4), 3 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, NULL, 5), UINT32_MAX);
     assert_true(sr_map_is_blank(SR_MAP_RELEASED));
     assert_true(sr_map_is_blank(SR_MAP_BLANK));
     assert_false(sr_map_is_blank(SR_MAP_TARGET));
@@ -362,33 +389,33 @@ static void block_is_not_claimed_if_it_does_not_pay_or_the_record_has_no_place(v
 {
     (void)state;
     set_boot_path();
-    sr_map_claim_block(&map, 17, 0); /* One more than there is free flash outside of the block. */
+    sr_map_claim_block(&map, NULL, 17, 0); /* One more than there is free flash outside of the block. */
     assert_int_equal(sr_map_claimed(&map).size, 0);
     assert_int_equal(flags[16], SR_MAP_TARGET | SR_MAP_BLANK);
     set_boot_path();
     flags[20] = SR_MAP_TARGET | SR_MAP_BLANK; /* Three erases are quicker than that of the block. */
-    sr_map_claim_block(&map, 5, 0);
+    sr_map_claim_block(&map, NULL, 5, 0);
     assert_int_equal(sr_map_claimed(&map).size, 0);
     set(21, 5, SR_MAP_TARGET | SR_MAP_WRONG); /* Nor does it help that others need one: they can have it before. */
-    sr_map_claim_block(&map, 5, 0);
+    sr_map_claim_block(&map, NULL, 5, 0);
     assert_int_equal(sr_map_claimed(&map).size, 0);
     set_boot_path();
     set(21, 3, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* Too much would wait in RAM. */
-    sr_map_claim_block(&map, 5, 0);
+    sr_map_claim_block(&map, NULL, 5, 0);
     assert_int_equal(sr_map_claimed(&map).size, 0);
     set_boot_path();
     set(21, 2, SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT); /* It has to be staged, too. */
-    sr_map_claim_block(&map, 15, 0);
+    sr_map_claim_block(&map, NULL, 15, 0);
     assert_int_equal(sr_map_claimed(&map).size, 0);
-    sr_map_claim_block(&map, 14, 0);
+    sr_map_claim_block(&map, NULL, 14, 0);
     assert_int_equal(sr_map_claimed(&map).address, SR_BLOCK_SIZE);
     set(0, COUNT, SR_MAP_BLANK);
-    sr_map_claim_block(&map, 2, 0); /* There is no boot path to be written. */
+    sr_map_claim_block(&map, NULL, 2, 0); /* There is no boot path to be written. */
     assert_int_equal(sr_map_claimed(&map).size, 0);
     const uint32_t all = map.count;
     set_boot_path();
     map.count = 31; /* The flash ends inside the block. */
-    sr_map_claim_block(&map, 0, 0);
+    sr_map_claim_block(&map, NULL, 0, 0);
     map.count = all;
     assert_int_equal(sr_map_claimed(&map).size, 0);
 }
@@ -525,7 +552,7 @@ static void summary_has_one_erase_for_a_claimed_block(void **state)
     sr_map_summary_t summary;
     set_boot_path();
     flags[25] = SR_MAP_TARGET | SR_MAP_WRONG;
-    sr_map_claim_block(&map, 6, 0);
+    sr_map_claim_block(&map, NULL, 6, 0);
     sr_map_summarize(&map, &bundle, &summary);
     assert_int_equal(summary.boot_path, 5);
     assert_int_equal(summary.window_typical_ms, ms(BLOCK_US + 4 * 16 * PAGE_US));
@@ -539,17 +566,17 @@ static void summary_has_one_erase_for_a_claimed_block(void **state)
 static void longest_run_is_one_that_is_found(void **state)
 {
     (void)state;
-    assert_int_equal(sr_map_longest_free(&map).size, 0);
+    assert_int_equal(sr_map_longest_free(&map, NULL).size, 0);
     set(3, 4, SR_MAP_BLANK);
     set(10, 6, SR_MAP_TARGET | SR_MAP_NEW_DATA);
     set(20, 20, SR_MAP_TARGET | SR_MAP_CONTENT);
     set(60, 4, SR_MAP_BLANK | SR_MAP_DATA);
     set(40, 6, SR_MAP_TARGET | SR_MAP_NEW_DATA); /* The first of them counts. */
-    const sr_region_t longest = sr_map_longest_free(&map);
+    const sr_region_t longest = sr_map_longest_free(&map, NULL);
     assert_int_equal(longest.address, 10 * SECTOR);
     assert_int_equal(longest.size, 6 * SECTOR);
-    assert_int_equal(sr_map_find_free(&map, 6), 10 * SECTOR);
-    assert_int_equal(sr_map_find_free(&map, 7), UINT32_MAX);
+    assert_int_equal(sr_map_find_free(&map, NULL, 6), 10 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, NULL, 7), UINT32_MAX);
 }
 
 static void times_are_sums_in_milliseconds(void **state)
@@ -607,6 +634,7 @@ int main(void)
         TEST(body_is_what_must_be_written_and_nobody_needs),
         TEST(free_flash_is_blank_or_will_be_and_nobody_needs_it),
         TEST(first_run_that_is_long_enough_is_found),
+        TEST(record_goes_no_further_than_its_mark_counts),
         TEST(place_for_a_mark_is_the_highest_that_costs_nobody_anything),
         TEST(place_for_a_mark_is_found_where_there_is_any),
         TEST(record_fills_a_block_where_erasing_it_is_quicker_then),

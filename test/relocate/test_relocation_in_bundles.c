@@ -655,7 +655,7 @@ static void blank_place_of_another_app_is_room(void **state)
     explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
                         plan.relocation_ms_maximum + plan.window_ms_maximum);
     memset(nor_flash_bytes(flash) + ROOM + 2 * SECTOR, 0, SECTOR);
-    expect_refusal(SLOT(0), "no OTA slot takes");
+    expect_refusal(SLOT(0), "in an OTA slot: none that could be selected");
 }
 
 /* Slot 1 has 128 KiB, of which the target wants the first half: the rest takes the app, whatever it holds. */
@@ -1026,6 +1026,21 @@ static void overwriting_needs_room_and_leave(void **state)
     close_chip();
 }
 
+/* What a power loss leaves of it past the end of its partition would be nobody's, and in the way for good. */
+static void what_is_staged_stays_where_its_mark_counts(void **state)
+{
+    (void)state;
+    sr_partition_table_entry_t entries[8];
+    open_in_place();
+    const unsigned count = small_table(&lone_factory, entries);
+    entries[count] =
+        (sr_partition_table_entry_t){SR_PARTITION_TYPE_APP, SR_PARTITION_APP_TEST, ROOM, 2 * SECTOR, 0, "test"};
+    small_put_table(nor_flash_bytes(flash), entries, count + 1);
+    memset(nor_flash_bytes(flash) + ROOM + 6 * SECTOR, 0, 0x10000 - 6 * SECTOR);
+    pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+    expect_refusal(SMALL_FACTORY, "in place: 4096 bytes missing of 20480 before 0xe6000");
+}
+
 /* Single images. */
 
 /* From the table to the end of the app in the factory partition, with another app; it lies in flash. */
@@ -1263,6 +1278,7 @@ int main(void)
         TEST(what_waits_may_lie_in_both),
         TEST(what_stays_in_front_of_a_blank_end_is_not_erased),
         TEST(overwriting_needs_room_and_leave),
+        TEST(what_is_staged_stays_where_its_mark_counts),
         TEST(app_moves_for_an_image_by_a_temporary_table),
         TEST(that_may_be_cut_outside_its_window),
         TEST(after_a_brownout_the_image_waits),

@@ -153,7 +153,8 @@ static bool is_in_partition(const sr_partition_table_t *table, uint32_t address)
     return false;
 }
 
-/** Adds what is in flash that no partition claims. What is blank there is free anyway. */
+/** Adds flash that no partition claims. What is blank there is free anyway, but what begins in a partition does not go
+ * on into it, unless it is given up. */
 static void add_gaps(search_t *search)
 {
     const trial_t *trial = search->trial;
@@ -165,8 +166,9 @@ static void add_gaps(search_t *search)
             gap = (sr_region_t){gap.size == 0 ? at : gap.address, gap.size + SR_SECTOR_SIZE};
             continue;
         }
-        if (gap.size > 0 && !is_blank(trial->flash, gap)) {
-            add_part(search, (room_part_t){.row.place = gap, .place = gap, .loss = ROOM_NOBODYS});
+        if (gap.size > 0) {
+            const room_loss_t loss = is_blank(trial->flash, gap) ? ROOM_NOTHING : ROOM_NOBODYS;
+            add_part(search, (room_part_t){.row.place = gap, .place = gap, .loss = loss});
         }
         gap.size = 0;
     }
