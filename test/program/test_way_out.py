@@ -225,8 +225,8 @@ class WayOutTest(unittest.TestCase):
         self.assertGreater(room["bytes_missing_still"], 0)
         self.assertIn("before new storage", room["refusal_text_still"])
         missing = f"{room['bytes_missing_still']:,}"
-        self.assertEqual(told["way_out"], "nothing that could be given up makes room: with files, nvs given up, and with "
-                                          f"{TABLE} and {IN_PLACE}, {missing} bytes are missing still")
+        self.assertEqual(told["way_out"], "nothing that could be given up makes room: with 0xd000+0x3000, files, nvs given up, "
+                                          f"and with {TABLE} and {IN_PLACE}, {missing} bytes are missing still")
         self.assertIn("before new storage", told["message"])
         shown = unwrapped(run("diff", self.pack(*words), flash).stdout)
         self.assertIn("way out nothing that could be given up makes room: ", shown)
