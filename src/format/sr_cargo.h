@@ -20,7 +20,7 @@
 #define SR_CARGO_ALIGNMENT    4u        /**< Of the bundle in the cargo, and of the cargo's size. */
 #define SR_CARGO_MAX_SETTINGS 2048u     /**< Bytes. */
 #define SR_CARGO_MAX_NAME     31u       /**< Characters of a setting's name. */
-#define SR_CARGO_MAX_SIZE     0x310000u /**< Of the whole cargo: old bootloaders map a segment in one piece. */
+#define SR_CARGO_MAX_SIZE     0x310000u /**< Of the whole cargo: bootloaders before v3.2.3 map it in one piece. */
 
 /** First in a cargo. Also in each app that has this parser, whose code compares with it: an app without these bytes
  *  would carry a cargo and never look at it. */

@@ -158,6 +158,36 @@ class Program(CourierTest):
         self.assertIn("wifi_ssid: home", text)
         self.assertNotIn("secret!", text)
 
+    def test_inspect_shows_no_secret(self):
+        shown = (("keep", "1"), ("name", "a:b@c"), ("server", "http://h:80/x@y"), ("url", "https://h/x"), ("user", "http://me@h"))
+        hidden = [(name, "secret!") for name in ("api_token", "cert_key", "my_password_2", "public_key_2", "secret_of", "wifi_psk")]
+        content = flash_dumps.with_cargo(self.app.read_bytes(), sorted([*shown, *hidden]), b"")
+        path = self.write("carrier.bin", content)
+        settings = self.run_json(0, "inspect", path)["apps"][0]["cargo"]["settings"]
+        self.assertEqual(settings, {**dict(shown), **{name: "(not shown)" for name, _ in hidden}})
+        self.assertNotIn("secret!", run("inspect", path).stdout)
+
+    def test_inspect_shows_no_password_of_a_url(self):
+        for value, shown in (("http://me:se:c@ret@h:80/x?y=@", "http://me:***@h:80/x?y=@"),
+                             ("https://:secret@h", "https://:***@h"), ("http://me:@h/", "http://me:@h/")):
+            path = self.write("carrier.bin", flash_dumps.with_cargo(self.app.read_bytes(), (("url", value),), b""))
+            self.assertEqual(self.run_json(0, "inspect", path)["apps"][0]["cargo"]["settings"], {"url": shown})
+            self.assertIn(f"url: {shown}\n", run("inspect", path).stdout)
+
+    def test_text_does_not_steer_the_terminal(self):
+        value = "http://h/x\x1b[31m\nfake: line"
+        path = self.write("carrier.bin", flash_dumps.with_cargo(self.app.read_bytes(), (("url", value),), b""))
+        text = run("inspect", path).stdout
+        self.assertIn("url: http://h/x?[31m?fake: line\n", text)
+        self.assertEqual(self.run_json(0, "inspect", path)["apps"][0]["cargo"]["settings"], {"url": value})
+        app = bytearray(flash_dumps.carrier(settings=WITH_WIFI))
+        app[48:55], app[80:87] = b"v\x1b[31m\n", b"n\x1b[32m\n"  # version and name, in the descriptor
+        settings = self.write("settings.json", br'{"wifi_ssid": "\u001b[33m\nfake"}')
+        result = run(*self.by_url(self.write("online.bin", flash_dumps.reseal(app)), "--settings", settings))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("n?[32m? v?[31m?, ", result.stdout)
+        self.assertIn("wifi_ssid: ?[33m?fake\n", result.stdout)
+
     def test_inspect_tells_what_is_wrong(self):
         bundle = bytearray(self.small_bundle().read_bytes())
         unsigned = self.write("unsigned.bin", flash_dumps.with_cargo(self.app.read_bytes(), (), bundle))
@@ -180,6 +210,20 @@ class Program(CourierTest):
         self.assertEqual(self.upload.stat().st_size, flash_dumps.image_at(self.upload.read_bytes(), 0).__len__())
         self.upload.unlink()
         self.assertTrue(self.courier(0, signed, bundle)["was_signed"])
+
+    def test_nothing_but_signatures_is_left_out(self):
+        bundle = self.small_bundle()
+        app = self.app.read_bytes()
+        padded = app.ljust(-(-len(app) // SECTOR) * SECTOR, b"\xff")
+        block = b"\xe7\x02" + flash_dumps.in_use(4)[:1214]
+        v1 = app + bytes(4) + flash_dumps.in_use(4)[:64]
+        sector = (padded + block).ljust(len(padded) + SECTOR, b"\xff")
+        for content in (v1, v1 + b"\xff" * 50, padded + block, padded + 3 * block, padded + 2 * block + b"\xff" * 9999, sector):
+            self.assertTrue(self.courier(0, self.write("signed.bin", content), bundle)["was_signed"])
+            self.upload.unlink()
+        for content in (v1 + b"more", v1 + b"\xff" * 50 + b"\0", padded + block + b"more", padded + block + block[:-1],
+                        padded + 4 * block, padded[:-1] + b"\0" + block, sector + b"more", sector + block):
+            self.assert_refused(3, ("something follows that is no signature",), self.write("signed.bin", content), bundle)
 
     def test_apps_that_cannot_carry(self):
         bundle = self.small_bundle()
@@ -227,14 +271,23 @@ class Program(CourierTest):
                            (b'{"allow_in_place": 1}', "true or false"), (b'{"public_key": "x"}', "--public-key"),
                            (b'{"url": "http://x/"}', "--url"), (b'{"wifi_ssid": 1}', "a text"), (b'{"wifi_ssid": ""}', "1 to 32"),
                            (b'{"wifi_password": "short"}', "8 to 64"), (b'{"wifi_ssid": "' + b"x" * 33 + b'"}', "1 to 32"),
-                           (b'{"wifi_ssid": "home"}', "go with --url"),
+                           (b'{"wifi_ssid": "home"}', "go with --url"), (b'{"wifi_ssid": "caf\xe9"}', "not UTF-8"),
+                           (br'{"wifi_ssid": "home\u0000rest"}', r"\u0000"), (b'{}\n\n"more"', "line 3: not valid JSON"),
+                           (br'{"wifi_password": "12345678\u0000rest"}', r"\u0000"), (b'{"wifi_ssid": "a\0b"}', "a zero byte"),
+                           (br'{"allow_in_place\u0000": true}', r"line 1: \u0000"), (b'{}\0', "a zero byte"),
                            (b'{"allow_in_place": true, "allow_in_place": false}', "twice")):
             self.assert_refused(3, (word,), self.app, bundle, "--settings", self.write("settings.json", text))
         self.assert_refused(3, (), self.app, bundle, "--settings", self.dir / "missing.json")
 
-    def by_url(self, app, *arguments):
+    def test_backslashes_that_escape_no_zero(self):
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))
+        settings = self.write("settings.json", b'\xef\xbb\xbf{"wifi_ssid": "caf\xc3\xa9 \\\\u0000"}\r\n')
+        self.run_json(0, *self.by_url(app, "--settings", settings))
+        self.assertEqual(self.run_json(0, "inspect", self.upload)["apps"][0]["cargo"]["settings"]["wifi_ssid"], r"café \u0000")
+
+    def by_url(self, app, *arguments, url=URL):
         _, public = self.keys()
-        return ("courier", "-o", self.upload, "--app", app, "--url", URL, "--public-key", public, *arguments)
+        return ("courier", "-o", self.upload, "--app", app, "--url", url, "--public-key", public, *arguments)
 
     def test_by_url(self):
         app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))
@@ -268,6 +321,27 @@ class Program(CourierTest):
             for word in words:
                 self.assertIn(word, result.stderr)
             self.assertFalse(self.upload.exists())
+
+    def test_urls(self):
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))
+        settings = self.write("settings.json", b'{"wifi_ssid": "home"}')
+        for url, word in (("http://", "host"), ("http:///x", "host"), ("https://?x", "host"), ("http://:80/x", "host"),
+                          ("http://me:secret@/x", "host"), ("http://h:99999/", "--url: "), ("http://h/a b", "%20"),
+                          ("http://h/x\n", "ASCII"), ("http://h/\x1b[31m", "ASCII"), ("http://caf\u00e9/", "ASCII"), ("http://h/\x7f", "ASCII"),
+                          ("ftp://h/x", "neither http"), ("http:/h/x", "--bundle"), ("", "--bundle")):
+            result = run(*self.by_url(app, "--settings", settings, url=url))
+            self.assertEqual(result.returncode, 2, (url, result.stdout, result.stderr))
+            self.assertIn(word, result.stderr)
+            self.assertNotIn("secret", result.stderr)
+            self.assertFalse(self.upload.exists())
+        for url in ("http://h", "https://h:8443/a%20b?x=1", "http://[fe80::1]:80/x"):
+            self.assertIn(url, run(*self.by_url(app, "--settings", settings, url=url)).stdout)
+            self.upload.unlink()
+        with_password = "http://me:secret@h/system.srb"
+        result = run(*self.by_url(app, "--settings", settings, url=with_password))
+        self.assertIn("fetched from http://me:***@h/system.srb\n", result.stdout)
+        self.assertNotIn("secret", result.stdout + result.stderr)
+        self.assertIn(with_password.encode() + b"\0", self.upload.read_bytes())
 
     def test_settings_that_the_app_does_not_know(self):
         bundle = self.small_bundle()

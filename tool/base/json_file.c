@@ -4,8 +4,11 @@
 #include "tool/base/command.h"
 #include "tool/base/image_file.h"
 #include "tool/base/number.h"
+#include "tool/base/utf8.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static unsigned line_of(const char *text, const char *place)
@@ -17,19 +20,48 @@ static unsigned line_of(const char *text, const char *place)
     return line;
 }
 
+/** What cJSON would take as it is, or cut off without a word. @param[out] at Where. @return NULL: nothing. */
+static const char *find_problem(const char *text, size_t size, const char **at)
+{
+    static const char escaped_zero[] = "\\u0000";
+    for (*at = text; **at != '\0';) {
+        uint32_t code = 0;
+        const size_t length = strncmp(*at, "\\\\", 2) == 0 ? 2 : utf8_decode(*at, &code);
+        if (length == 0) {
+            return "not UTF-8";
+        }
+        if (strncmp(*at, escaped_zero, sizeof(escaped_zero) - 1) == 0) {
+            return "\\u0000 in a text, which would end there";
+        }
+        *at += length;
+    }
+    return *at == text + size ? NULL : "not valid JSON: a zero byte";
+}
+
+static int parse(const char *path, const char *text, size_t size, cJSON **json)
+{
+    const char *at = text;
+    const char *problem = find_problem(text, size, &at);
+    if (problem == NULL) {
+        *json = cJSON_ParseWithOpts(text, &at, true);
+        problem = *json == NULL ? "not valid JSON" : NULL;
+    }
+    return problem == NULL ? STATUS_OK
+                           : complain(STATUS_BAD_INPUT, "%s: line %u: %s", path, line_of(text, at), problem);
+}
+
 int json_file_load(const char *path, cJSON **json)
 {
     image_file_t file;
+    *json = NULL;
     int status = image_file_load(path, &file);
     if (status != STATUS_OK) {
         return status;
     }
-    const char *text = (const char *)file.bytes;
-    const char *stopped = text;
-    *json = cJSON_ParseWithLengthOpts(text, file.size, &stopped, false);
-    if (*json == NULL) {
-        status = complain(STATUS_BAD_INPUT, "%s: line %u: not valid JSON", path, line_of(text, stopped));
-    }
+    char *text = strndup((const char *)file.bytes, file.size);
+    status =
+        text != NULL ? parse(path, text, file.size, json) : complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno));
+    free(text);
     image_file_free(&file);
     return status;
 }

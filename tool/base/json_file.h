@@ -9,7 +9,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Reads a JSON file. @return STATUS_OK, or STATUS_BAD_INPUT after complaining; @p json is freed by the caller. */
+/**
+ * Reads a JSON file: UTF-8, with one value and nothing after it. No text in it has a zero, so none is shorter than it
+ * was written.
+ * @param[out] json Freed by the caller.
+ * @return STATUS_OK, or STATUS_BAD_INPUT after complaining.
+ */
 int json_file_load(const char *path, cJSON **json);
 
 /** A member's text, or NULL if there is no such member or it is no text. */

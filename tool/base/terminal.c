@@ -101,6 +101,13 @@ void terminal_clip(const char *text, unsigned columns)
     free(shown);
 }
 
+void terminal_tame(const char *text)
+{
+    char *shown = strdup(text);
+    fputs(shown != NULL ? utf8_tame(shown) : "", stdout);
+    free(shown);
+}
+
 void terminal_print(terminal_style_t style, const char *text)
 {
     const char *sequence = terminal_style(style);

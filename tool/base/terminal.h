@@ -50,6 +50,9 @@ void terminal_key(const char *key);
 /** Prints text in at most @p columns columns; where it is cut off, an ellipsis says so. */
 void terminal_clip(const char *text, unsigned columns);
 
+/** Prints text of somebody else, from a file or the command line, so that it does not steer the terminal. */
+void terminal_tame(const char *text);
+
 /** Prints @p text in a style. */
 void terminal_print(terminal_style_t style, const char *text);
 

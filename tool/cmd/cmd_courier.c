@@ -11,7 +11,9 @@
 #include "tool/pack/bundle_file.h"
 #include "tool/pack/cargo_settings.h"
 #include "tool/pack/carrier.h"
+#include "tool/pack/web_address.h"
 #include "tool/report/boot_report.h"
+#include "tool/report/cargo_report.h"
 #include "tool/report/contents.h"
 #include "tool/run/upload.h"
 
@@ -46,8 +48,12 @@ typedef struct courier {
 
 static void set_url(courier_arguments_t *arguments, const char *argument, struct argp_state *state)
 {
-    if (strncmp(argument, "http://", 7) != 0 && strncmp(argument, "https://", 8) != 0) {
-        argp_error(state, "--url takes http:// or https://: a file is given as --bundle %s", argument);
+    if (!web_address_is(argument)) {
+        argp_error(state, "--url takes http:// or https://: a file is given as --bundle");
+    }
+    const char *problem = web_address_problem(argument);
+    if (problem != NULL) {
+        argp_error(state, "--url: %s", problem);
     }
     if (strlen(argument) > CARGO_SETTINGS_MAX_URL) {
         argp_error(state, "--url: more than %u bytes", CARGO_SETTINGS_MAX_URL);
@@ -344,7 +350,8 @@ static void print_slot(const courier_arguments_t *arguments, const courier_t *co
         return;
     }
     if (arguments->flash_path != NULL) {
-        printf("%s at 0x%06" PRIx32 ", ", courier->slot.entry.label, courier->slot.entry.address);
+        terminal_tame(courier->slot.entry.label);
+        printf(" at 0x%06" PRIx32 ", ", courier->slot.entry.address);
     }
     printf("%s: %s bytes left\n", number_size(slot, room), number_grouped(slot - courier->upload_size, left));
 }
@@ -352,14 +359,40 @@ static void print_slot(const courier_arguments_t *arguments, const courier_t *co
 /** Those of the file. */
 static void print_settings(const cargo_settings_t *settings)
 {
+    char text[CARGO_VALUE_SIZE];
     for (unsigned i = 0; i < settings->count; i++) {
         const sr_cargo_setting_t *setting = &settings->list[i];
         if (strcmp(setting->name, "public_key") != 0 && strcmp(setting->name, "url") != 0) {
             terminal_key("setting");
-            printf("%s%s%s\n", setting->name, strcmp(setting->name, "wifi_password") == 0 ? "" : ": ",
-                   strcmp(setting->name, "wifi_password") == 0 ? "" : setting->value);
+            printf("%s: ", setting->name);
+            terminal_tame(cargo_value_text(setting, text));
+            putchar('\n');
         }
     }
+}
+
+static void print_app(const carrier_t *carrier)
+{
+    char size[NUMBER_TEXT_SIZE];
+    terminal_key("app");
+    terminal_tame(carrier->desc.project_name);
+    putchar(' ');
+    terminal_tame(carrier->desc.version);
+    printf(", %s bytes\n", number_grouped(carrier->image.length, size));
+}
+
+static void print_bundle(const courier_arguments_t *arguments, const courier_t *courier)
+{
+    char size[NUMBER_TEXT_SIZE];
+    char url[CARGO_VALUE_SIZE];
+    terminal_key("bundle");
+    if (arguments->url == NULL) {
+        printf("%s bytes\n", number_grouped(courier->bundle.bundle.bundle_size, size));
+        return;
+    }
+    fputs("fetched from ", stdout);
+    terminal_tame(cargo_value_text(&(sr_cargo_setting_t){.name = "url", .value = arguments->url}, url));
+    putchar('\n');
 }
 
 static void print_text(const courier_arguments_t *arguments, const courier_t *courier)
@@ -369,15 +402,8 @@ static void print_text(const courier_arguments_t *arguments, const courier_t *co
     terminal_setup();
     printf("%s%s%s: upload for %s, %s bytes\n", terminal_style(STYLE_HEADING), arguments->out_path, terminal_reset(),
            courier->carrier.chip->family, number_grouped(courier->upload_size, text));
-    terminal_key("app");
-    printf("%s %s, %s bytes\n", courier->carrier.desc.project_name, courier->carrier.desc.version,
-           number_grouped(courier->carrier.image.length, text));
-    terminal_key("bundle");
-    if (arguments->url != NULL) {
-        printf("fetched from %s\n", arguments->url);
-    } else {
-        printf("%s bytes\n", number_grouped(courier->bundle.bundle.bundle_size, text));
-    }
+    print_app(&courier->carrier);
+    print_bundle(arguments, courier);
     terminal_key("key");
     printf("%s%s\n", key_id_text(courier->key.id, id),
            arguments->key_path == NULL ? ", made for this upload, which vouches for it" : "");

@@ -8,6 +8,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+/** Of Secure Boot: what a signature takes, and how many blocks a chip looks at. */
+#define SIGNATURE_V1_SIZE  68u
+#define SIGNATURE_V2_SIZE  1216u
+#define SIGNATURE_V2_START 2u /**< Bytes: magic and version. */
+#define SIGNATURE_V2_MOST  3u
+
 static sr_reader_t reader_of(const carrier_t *carrier)
 {
     return sr_reader_memory(carrier->file.bytes, carrier->file.size);
@@ -38,21 +44,46 @@ static int read_image(carrier_t *carrier)
                                             carrier->image.chip_id);
 }
 
+/** Where blank bytes end. */
+static uint32_t skip_blank(const image_file_t *file, uint32_t at)
+{
+    while (at < file->size && file->bytes[at] == 0xFF) {
+        at++;
+    }
+    return at;
+}
+
+/** Where the blocks of Secure Boot V2 end that start here: up to three, each with magic and version of the first. */
+static uint32_t skip_blocks(const image_file_t *file, uint32_t first)
+{
+    uint32_t at = first;
+    for (unsigned i = 0; i < SIGNATURE_V2_MOST && file->size - at >= SIGNATURE_V2_SIZE; i++) {
+        if (memcmp(file->bytes + at, file->bytes + first, SIGNATURE_V2_START) != 0) {
+            break;
+        }
+        at += SIGNATURE_V2_SIZE;
+    }
+    return at;
+}
+
 /** Signatures belong to the old bytes, blank padding to nobody: anything else would be lost without a word. */
 static int check_rest(carrier_t *carrier)
 {
     const sr_reader_t reader = reader_of(carrier);
-    const uint32_t length = carrier->image.length;
-    carrier->was_signed = sr_image_has_signature_block(&reader, &carrier->image, SR_IMAGE_SECURE_BOOT_OFF);
-    for (uint32_t at = length; at < carrier->file.size && !carrier->was_signed; at++) {
-        if (carrier->file.bytes[at] != 0xFF) {
-            return complain(STATUS_BAD_INPUT,
-                            "%s: the app ends at offset 0x%" PRIx32 ", and something follows that is no signature: "
-                            "a merged image? The app alone is needed here",
-                            carrier->file.path, length);
-        }
+    const image_file_t *file = &carrier->file;
+    const bool has_v1 = sr_image_has_signature_block(&reader, &carrier->image, SR_IMAGE_SECURE_BOOT_V1);
+    const bool has_v2 = sr_image_has_signature_block(&reader, &carrier->image, SR_IMAGE_SECURE_BOOT_V2);
+    uint32_t at = skip_blank(file, carrier->image.length + (has_v1 ? SIGNATURE_V1_SIZE : 0));
+    if (has_v2 && at == sr_region_align_up(carrier->image.length, SR_SECTOR_SIZE)) {
+        at = skip_blank(file, skip_blocks(file, at));
     }
-    return STATUS_OK;
+    carrier->was_signed = has_v1 || has_v2;
+    return at == file->size
+               ? STATUS_OK
+               : complain(STATUS_BAD_INPUT,
+                          "%s: the app ends at offset 0x%" PRIx32 ", and at 0x%" PRIx32 " something follows that is no "
+                          "signature: a merged image? The app alone is needed here",
+                          file->path, carrier->image.length, at);
 }
 
 static bool has_parser(const carrier_t *carrier)

@@ -50,6 +50,32 @@ static const char *resolve(CURLU *handle, const char *base, const char *referenc
     }
 }
 
+/** A client on a device sends a URL as it is: nothing in it may need encoding. */
+static bool is_plain(const char *url)
+{
+    while (*url > ' ' && *url < 0x7F) {
+        url++;
+    }
+    return *url == '\0';
+}
+
+const char *web_address_problem(const char *url)
+{
+    if (strncmp(url, "http://", strlen("http://")) != 0 && strncmp(url, "https://", strlen("https://")) != 0) {
+        return "begins with neither http:// nor https://";
+    }
+    if (!is_plain(url)) {
+        return "only visible characters of ASCII are sent: others are written as %XX, a space as %20";
+    }
+    if (strcspn(strchr(url, '/') + 2, "/?#") == 0) { // curl would take http:///x for http://x
+        return curl_url_strerror(CURLUE_NO_HOST);
+    }
+    CURLU *handle = curl_url();
+    const CURLUcode code = handle != NULL ? curl_url_set(handle, CURLUPART_URL, url, 0) : CURLUE_OUT_OF_MEMORY;
+    curl_url_cleanup(handle);
+    return code == CURLUE_OK ? NULL : curl_url_strerror(code);
+}
+
 const char *web_address_resolve(const char *base, const char *reference, char **url)
 {
     CURLU *handle = curl_url();

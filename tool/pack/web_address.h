@@ -13,6 +13,12 @@ bool web_address_is(const char *text);
 bool web_address_is_https(const char *url);
 
 /**
+ * Tells why a URL is none that a client on a device can be given: http or https, with a host, in ASCII.
+ * @return NULL, or the problem.
+ */
+const char *web_address_problem(const char *url);
+
+/**
  * Finds what a reference means in a file that has a URL itself, as a browser does: spaces are encoded, a fragment
  * is dropped.
  * @param base URL of that file; NULL: @p reference is a whole URL.

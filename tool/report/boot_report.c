@@ -6,8 +6,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const char *outcome_words(boot_outcome_t outcome)
 {
@@ -25,9 +23,9 @@ void boot_report_print(const boot_result_t *result, const char *app_name)
 {
     terminal_print(boot_succeeds(result) ? STYLE_GOOD : STYLE_BAD, outcome_words(result->outcome));
     if (boot_succeeds(result)) {
-        char *name = strdup(app_name);
-        printf(": %s at 0x%" PRIx32, name != NULL ? utf8_tame(name) : "", result->app_offset);
-        free(name);
+        fputs(": ", stdout);
+        terminal_tame(app_name);
+        printf(" at 0x%" PRIx32, result->app_offset);
     }
     fputs("\n  ", stdout);
     terminal_wrap(result->reason, 2, 2);

@@ -33,20 +33,50 @@ cargo_info_t cargo_info(const uint8_t *app, uint32_t room, const sr_image_t *ima
     return info;
 }
 
-/** What is shown of a setting: a key by its id, and no password. @param out For an id. */
-static const char *value_text(const sr_cargo_setting_t *setting, char out[KEY_ID_TEXT_SIZE])
+static bool is_secret(const char *name)
 {
-    static const char password[] = "password";
+    static const char *const words[] = {"password", "psk", "secret", "token", "key"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strstr(name, words[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** The password of a URL, between the first ':' and the last '@' of what stands in front of its path. Other values have
+ *  none. @param[out] length Of the password; 0: there is none. */
+static const char *find_password(const char *value, int *length)
+{
+    const char *scheme = strstr(value, "://");
+    const char *authority = scheme != NULL ? scheme + strlen("://") : value;
+    const char *colon = authority + strcspn(authority, ":/?#");
+    const char *at = authority + strcspn(authority, "/?#");
+    while (at > colon && *at != '@') {
+        at--;
+    }
+    *length = scheme != NULL && at > colon ? (int)(at - colon - 1) : 0;
+    return colon + 1;
+}
+
+const char *cargo_value_text(const sr_cargo_setting_t *setting, char out[CARGO_VALUE_SIZE])
+{
     sr_signature_public_key_t key;
-    const size_t length = strlen(setting->name);
-    if (length >= sizeof(password) - 1 && strcmp(setting->name + length - (sizeof(password) - 1), password) == 0) {
+    int length = 0;
+    if (strcmp(setting->name, PUBLIC_KEY) == 0) {
+        return sr_signature_public_key_read(setting->value, &key) == SR_BUNDLE_OK ? key_id_text(key.id, out)
+                                                                                  : "not a key on P-256";
+    }
+    if (is_secret(setting->name)) {
         return HIDDEN;
     }
-    if (strcmp(setting->name, PUBLIC_KEY) != 0) {
+    const char *password = find_password(setting->value, &length);
+    if (length == 0) {
         return setting->value;
     }
-    return sr_signature_public_key_read(setting->value, &key) == SR_BUNDLE_OK ? key_id_text(key.id, out)
-                                                                              : "not a key on P-256";
+    (void)snprintf(out, CARGO_VALUE_SIZE, "%.*s***%s", (int)(password - setting->value), setting->value,
+                   password + length);
+    return out;
 }
 
 static void print_bundle(const cargo_info_t *info)
@@ -69,7 +99,7 @@ static void print_bundle(const cargo_info_t *info)
 void cargo_report_print(const cargo_info_t *info)
 {
     sr_cargo_setting_t setting;
-    char id[KEY_ID_TEXT_SIZE];
+    char text[CARGO_VALUE_SIZE];
     if (info->status == SR_CARGO_NONE) {
         return;
     }
@@ -82,7 +112,9 @@ void cargo_report_print(const cargo_info_t *info)
     print_bundle(info);
     for (uint32_t at = 0; sr_cargo_next_setting(info->settings, info->cargo.settings.size, &at, &setting);) {
         terminal_key("setting");
-        printf("%s: %s\n", setting.name, value_text(&setting, id));
+        printf("%s: ", setting.name);
+        terminal_tame(cargo_value_text(&setting, text));
+        putchar('\n');
     }
 }
 
@@ -109,7 +141,7 @@ static cJSON *bundle_json(const cargo_info_t *info)
 cJSON *cargo_report_json(const cargo_info_t *info)
 {
     sr_cargo_setting_t setting;
-    char id[KEY_ID_TEXT_SIZE];
+    char text[CARGO_VALUE_SIZE];
     if (info->status == SR_CARGO_NONE) {
         return cJSON_CreateNull();
     }
@@ -118,7 +150,7 @@ cJSON *cargo_report_json(const cargo_info_t *info)
     cJSON *settings = cJSON_AddObjectToObject(json, "settings");
     for (uint32_t at = 0; info->status == SR_CARGO_OK &&
                           sr_cargo_next_setting(info->settings, info->cargo.settings.size, &at, &setting);) {
-        cJSON_AddStringToObject(settings, setting.name, value_text(&setting, id));
+        cJSON_AddStringToObject(settings, setting.name, cargo_value_text(&setting, text));
     }
     cJSON_AddItemToObject(json, "bundle", info->bundle != NULL ? bundle_json(info) : cJSON_CreateNull());
     return json;

@@ -18,6 +18,14 @@ typedef struct cargo_info {
     sr_bundle_status_t trust; /**< Of the bundle, by the key in the settings. */
 } cargo_info_t;
 
+#define CARGO_VALUE_SIZE (SR_CARGO_MAX_SETTINGS + 16u)
+
+/**
+ * What is shown of a setting: a key by its id, a URL without its password, and of what is secret by its name nothing.
+ * @return @p out, with bytes as they are in the setting.
+ */
+const char *cargo_value_text(const sr_cargo_setting_t *setting, char out[CARGO_VALUE_SIZE]);
+
 /** Looks for the cargo of an app. @param app Its first byte. @param image As it was parsed there, from @p room bytes.
  */
 cargo_info_t cargo_info(const uint8_t *app, uint32_t room, const sr_image_t *image);

@@ -3,11 +3,8 @@
 
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
-#include "tool/base/utf8.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define DIGEST_TEXT_SIZE (2 * SR_SHA256_SIZE + 1)
 
@@ -23,11 +20,10 @@ static void print_file(const fetched_file_t *file)
 {
     char size[NUMBER_TEXT_SIZE];
     char digest[DIGEST_TEXT_SIZE];
-    char *url = strdup(file->url); // the name of a host may be any characters
-    printf("  %s, %s bytes%s\n", url != NULL ? utf8_tame(url) : "", number_grouped(file->size, size),
-           file->was_there ? ", from the cache" : "");
+    fputs("  ", stdout);
+    terminal_tame(file->url); // the name of a host may be any characters
+    printf(", %s bytes%s\n", number_grouped(file->size, size), file->was_there ? ", from the cache" : "");
     printf("    SHA-256 %s\n", digest_text(file, digest));
-    free(url);
 }
 
 void fetch_report_print(const fetch_cache_t *cache)
