@@ -62,7 +62,9 @@ static int check_folder(const fetch_cache_t *cache, const char *folder)
         free(path);
         return complain_errno(folder);
     }
-    const bool own = S_ISDIR(status.st_mode) && (access(path, F_OK) == 0 || is_empty(folder));
+    // asked once more at the end: the other pack may have put its tag there meanwhile
+    const bool own =
+        S_ISDIR(status.st_mode) && (access(path, F_OK) == 0 || is_empty(folder) || access(path, F_OK) == 0);
     free(path);
     if (!own) {
         return complain(STATUS_BAD_INPUT,
