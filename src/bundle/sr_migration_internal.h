@@ -121,7 +121,7 @@ typedef struct sr_migration_room {
 
 /** True if all that the commit writes can be staged, whatever is in otadata by then, also once the running app lies at
  * @p address; UINT32_MAX: it stays where it is. Changes no flash, but the list of entries.
- * @param[out] room What that takes. May be NULL. */
+ * @param[out] room If not: what that takes, and what there is. May be NULL. */
 bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address, sr_migration_room_t *room);
 
 /** How far the mark of a record counts, for the search for its place. Valid as long as the migration. */

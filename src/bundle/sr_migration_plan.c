@@ -322,7 +322,7 @@ static void mark_gaps(sr_map_t *map, sr_region_t app, bool encryption)
 }
 
 /* Tells the map where the new system will have its data. Without a table it has none, or none that can be known. */
-static esp_err_t mark_new_data(sr_migration_t *migration)
+static void mark_new_data(sr_migration_t *migration)
 {
     const sr_partition_table_t *table = sr_migration_new_table(migration);
     const bool encryption = migration->system.flash.encryption;
@@ -344,7 +344,6 @@ static esp_err_t mark_new_data(sr_migration_t *migration)
         }
     }
     migration->scan.new_data_is_known = count > 0;
-    return ESP_OK;
 }
 
 /* Over HTTP the app would have to be fetched twice to be read as a whole before anything is changed. Its header is
@@ -421,9 +420,7 @@ static esp_err_t check_all(sr_migration_t *migration)
         err = sr_migration_keep(migration);
     }
     if (err == ESP_OK) {
-        err = mark_new_data(migration);
-    }
-    if (err == ESP_OK) {
+        mark_new_data(migration);
         err = sr_migration_find_relocation(migration);
         err = err == ESP_OK ? sr_migration_check_start(migration) : err;
         fill_plan(migration); /* By now it is known which sectors stay as they are. */

@@ -135,15 +135,15 @@ bool sr_migration_stages_beside(sr_migration_t *migration, uint32_t address, sr_
     }
     sr_map_mark(map, app, SR_MAP_RUNNING_APP);
     change_otadata(migration);
-    if (room != NULL) {
+    const bool fits = sr_migration_list_entries(migration, &data_is_staged) == ESP_OK && data_is_staged;
+    if (!fits && room != NULL) {
         *room = measure_room(migration);
     }
-    const esp_err_t err = sr_migration_list_entries(migration, &data_is_staged);
     for (uint32_t i = 0; i < used.size / SR_SECTOR_SIZE; i++) {
         sr_map_put(map, used.address + i * SR_SECTOR_SIZE, otadata[i]);
     }
     sr_map_clear(map, app, SR_MAP_RUNNING_APP);
-    return err == ESP_OK && data_is_staged;
+    return fits;
 }
 
 /* The table tells whether data has moved, so once it has, no other one may come; and what still moves is staged beside
