@@ -12,7 +12,7 @@
 
 /** Moves whose source is known: those that are left to do. */
 typedef struct sr_moves {
-    uint32_t count; /**< At most SR_BUNDLE_MAX_MOVES. */
+    uint32_t count; /**< NVS that gets smaller takes one for each run of its pages: sr_nvs_max_moves(). */
     struct sr_move {
         sr_region_t source;      /**< Whole sectors, not more than the destination's; empty: nothing goes there. */
         sr_region_t destination; /**< After the content it is to be blank. */

@@ -95,7 +95,7 @@ static void add_method(words_t *words, const sr_relocation_request_t *request, c
     if (proposal->method->name == NULL) {
         return;
     }
-    add(words, "%s", proposal->method->name);
+    add(words, "; %s", proposal->method->name);
     if (proposal->missing != UINT32_MAX) {
         add(words, ": %" PRIu32 " bytes missing", proposal->missing);
     }

@@ -71,7 +71,7 @@ typedef struct sr_relocation {
 
 /** One method. */
 struct sr_relocation_method {
-    const char *name;                     /**< In a refusal: "; with a temporary table"; NULL: it has no words there. */
+    const char *name;                     /**< In a refusal: "with a temporary table"; NULL: it has no words there. */
     esp_self_reflasher_relocation_t kind; /**< As the plan tells it. */
     unsigned room;                        /**< What each sector must be that the copy goes to: SR_RELOCATION_ROOM_... */
     bool restarts;                        /**< The app starts again from the copy, and goes on there. */

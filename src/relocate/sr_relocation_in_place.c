@@ -50,7 +50,7 @@ static esp_err_t execute(const sr_relocation_request_t *request, const sr_reloca
 }
 
 const sr_relocation_method_t sr_relocation_in_place = {
-    .name = "; in place",
+    .name = "in place",
     .kind = ESP_SELF_REFLASHER_RELOCATION_IN_PLACE,
     .propose = propose,
     .why_not = why_not,

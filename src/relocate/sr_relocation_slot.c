@@ -138,7 +138,7 @@ const sr_relocation_method_t sr_relocation_slot = {
 };
 
 const sr_relocation_method_t sr_relocation_slot_over_blanks = {
-    .name = "; in an OTA slot",
+    .name = "in an OTA slot",
     .kind = ESP_SELF_REFLASHER_RELOCATION_SLOT,
     .room = SR_RELOCATION_ROOM_OVERWRITABLE,
     .restarts = true,

@@ -379,7 +379,7 @@ static esp_err_t execute(const sr_relocation_request_t *request, const sr_reloca
 #endif
 
 const sr_relocation_method_t sr_relocation_temporary_table = {
-    .name = "; with a temporary table",
+    .name = "with a temporary table",
     .kind = ESP_SELF_REFLASHER_RELOCATION_TEMPORARY_TABLE,
     .room = SR_RELOCATION_ROOM_OVERWRITABLE | SR_RELOCATION_ROOM_LASTING,
     .restarts = true,
