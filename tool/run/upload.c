@@ -15,16 +15,11 @@
 
 static const sr_partition_table_entry_t *find_number(const sr_partition_table_t *table, unsigned number)
 {
-    for (unsigned i = 0; i < table->count; i++) {
-        const sr_partition_table_entry_t *entry = &table->entries[i];
-        if (entry->type == SR_PARTITION_TYPE_APP && entry->subtype == SR_PARTITION_APP_OTA_0 + number) {
-            return entry;
-        }
-    }
-    return NULL;
+    return sr_partition_table_find(table, SR_PARTITION_TYPE_APP, (uint8_t)(SR_PARTITION_APP_OTA_0 + number));
 }
 
-/** ESP-IDF counts slots up to the first number that is not there. */
+/** An app counts slots up to the first number that is not there; the bootloader counts all: what
+ * sr_partition_table_ota_slots() tells. */
 static uint32_t count_slots(const sr_partition_table_t *table)
 {
     uint32_t count = 0;
