@@ -267,8 +267,7 @@ static const struct argp_option options[] = {
      "Make room: what the old system has in this region may be overwritten from the first moment on", 3},
     {"old-layout", KEY_OLD_LAYOUT, "FILE", 0,
      "Dump of the old flash, or its partition table: check that what moves is there and fits, and that what is given "
-     "up is "
-     "there; with a dump, tell what data is lost",
+     "up is there; with a dump, tell what data is lost",
      3},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0,
      "Place of the partition table afterwards, or 'none'; default: 0x8000, and none for MCUboot", 3},
@@ -321,6 +320,20 @@ static int read_inputs(const pack_arguments_t *arguments, const char *ca, inputs
         status = complain(STATUS_USAGE, "no chip given: --chip CHIP is needed without --build-dir or --manifest");
     }
     return status;
+}
+
+/** Reads what --old-layout names, which has a partition table. */
+static int read_old(const char *path, image_file_t *old)
+{
+    sr_partition_table_t table;
+    const int status = image_file_load(path, old);
+    return status == STATUS_OK ? moves_read_table(old, &table) : status;
+}
+
+/** The system that is replaced; NULL: not known. */
+static const image_file_t *old_system(const inputs_t *inputs)
+{
+    return inputs->old.bytes != NULL ? &inputs->old : NULL;
 }
 
 /** Settings on the command line take precedence over those of an input. */
@@ -425,8 +438,8 @@ static int check_not_kept(const pack_arguments_t *arguments, const pack_result_t
 }
 
 /** Applies --move. Where data moves to, the bundle describes nothing. */
-static int set_moves(const pack_arguments_t *arguments, pack_result_t *result, flash_layout_t *layout,
-                     pack_moves_t *moves)
+static int set_moves(const pack_arguments_t *arguments, const image_file_t *old, pack_result_t *result,
+                     flash_layout_t *layout, pack_moves_t *moves)
 {
     int status = STATUS_OK;
     for (size_t i = 0; i < arguments->word_count && status == STATUS_OK; i++) {
@@ -435,7 +448,7 @@ static int set_moves(const pack_arguments_t *arguments, pack_result_t *result, f
         }
     }
     if (status == STATUS_OK && moves->count != 0) {
-        status = pack_moves_check(moves, result, arguments->old_path);
+        status = pack_moves_check(moves, result, old);
     }
     for (unsigned i = 0; i < moves->count && status == STATUS_OK; i++) {
         status = check_not_kept(arguments, result, moves->list[i].destination);
@@ -528,7 +541,7 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
         status = set_regions(arguments, result, *layout);
     }
     if (status == STATUS_OK) {
-        status = set_moves(arguments, result, *layout, moves);
+        status = set_moves(arguments, old_system(inputs), result, *layout, moves);
     }
     if (status == STATUS_OK) {
         settle_otadata(arguments, result, moves, *layout);
@@ -548,8 +561,8 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
 }
 
 /** Reads --give-up, in which names are those of the old system's table. */
-static int find_given_up(const pack_arguments_t *arguments, const pack_result_t *result, sr_bundle_given_up_t *list,
-                         unsigned *count)
+static int find_given_up(const pack_arguments_t *arguments, const image_file_t *old, const pack_result_t *result,
+                         sr_bundle_given_up_t *list, unsigned *count)
 {
     int status = STATUS_OK;
     for (size_t i = 0; i < arguments->word_count && status == STATUS_OK; i++) {
@@ -566,15 +579,15 @@ static int find_given_up(const pack_arguments_t *arguments, const pack_result_t 
     if (status == STATUS_OK && *count != 0) {
         status = pack_given_up_check(list, *count, result);
     }
-    return status == STATUS_OK && *count != 0 ? pack_given_up_check_old(list, *count, arguments->old_path) : status;
+    return status == STATUS_OK && *count != 0 ? pack_given_up_check_old(list, *count, old) : status;
 }
 
-static int write_bundle(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves,
-                        uint8_t **bytes, size_t *size)
+static int write_bundle(const pack_arguments_t *arguments, const image_file_t *old, const pack_result_t *result,
+                        const pack_moves_t *moves, uint8_t **bytes, size_t *size)
 {
     sr_bundle_given_up_t given_up[SR_BUNDLE_MAX_GIVEN_UP];
     unsigned given_up_count = 0;
-    const int read = find_given_up(arguments, result, given_up, &given_up_count);
+    const int read = find_given_up(arguments, old, result, given_up, &given_up_count);
     if (read != STATUS_OK) {
         return read;
     }
@@ -612,43 +625,30 @@ static int print_json(const bundle_file_t *bundle, const fetch_cache_t *cache)
     return STATUS_OK;
 }
 
-static int report(const pack_arguments_t *arguments, const image_file_t *file, const fetch_cache_t *cache)
+static int report(const pack_arguments_t *arguments, const inputs_t *inputs, const image_file_t *file)
 {
     bundle_file_t bundle;
     int status = bundle_file_open(file, &bundle);
     if (status == STATUS_OK && arguments->json) {
-        status = print_json(&bundle, cache);
+        status = print_json(&bundle, &inputs->cache);
     } else if (status == STATUS_OK) {
         status = bundle_report_print(&bundle);
-        fetch_report_print(cache);
+        fetch_report_print(&inputs->cache);
     }
-    if (status == STATUS_OK && arguments->old_path != NULL) {
-        data_losses_warn(&bundle, arguments->old_path);
-    }
-    return status;
-}
-
-/** What --old-layout names has a partition table. */
-static int check_old_layout(const pack_arguments_t *arguments)
-{
-    image_file_t old;
-    sr_partition_table_t table;
-    int status = arguments->old_path != NULL ? image_file_load(arguments->old_path, &old) : STATUS_OK;
-    if (arguments->old_path != NULL && status == STATUS_OK) {
-        status = moves_read_table(&old, &table);
-        image_file_free(&old);
+    if (status == STATUS_OK && old_system(inputs) != NULL) {
+        data_losses_warn(&bundle, old_system(inputs));
     }
     return status;
 }
 
-static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *result, const pack_moves_t *moves,
-                       const fetch_cache_t *cache)
+static int make_bundle(const pack_arguments_t *arguments, const inputs_t *inputs, const pack_result_t *result,
+                       const pack_moves_t *moves)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
     int status = pack_result_check(result, arguments->skip);
     if (status == STATUS_OK) {
-        status = write_bundle(arguments, result, moves, &bytes, &size);
+        status = write_bundle(arguments, old_system(inputs), result, moves, &bytes, &size);
     }
     if (status != STATUS_OK) {
         return status;
@@ -661,7 +661,7 @@ static int make_bundle(const pack_arguments_t *arguments, const pack_result_t *r
         status = output_file_write(arguments->out_path, file.bytes, file.size);
     }
     if (status == STATUS_OK) {
-        status = report(arguments, &file, cache);
+        status = report(arguments, inputs, &file);
     }
     image_file_free(&file);
     return status;
@@ -677,14 +677,14 @@ static int pack(const pack_arguments_t *arguments, const char *ca)
     if (status == STATUS_OK) {
         status = output_file_check(arguments->out_path);
     }
-    if (status == STATUS_OK) {
-        status = check_old_layout(arguments);
+    if (status == STATUS_OK && arguments->old_path != NULL) {
+        status = read_old(arguments->old_path, &inputs.old);
     }
     if (status == STATUS_OK) {
         status = lay_out(arguments, &inputs, &layout, &result, &moves);
     }
     if (status == STATUS_OK) {
-        status = make_bundle(arguments, &result, &moves, &inputs.cache);
+        status = make_bundle(arguments, &inputs, &result, &moves);
     }
     if (status != STATUS_OK && status != STATUS_USAGE && inputs.cache.was_used) {
         complain(STATUS_OK,
@@ -694,6 +694,7 @@ static int pack(const pack_arguments_t *arguments, const char *ca)
     flash_layout_free(layout);
     flash_parts_free(&inputs.parts);
     fetch_cache_free(&inputs.cache);
+    image_file_free(&inputs.old);
     return status;
 }
 

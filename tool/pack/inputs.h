@@ -7,6 +7,7 @@
 #pragma once
 
 #include "format/sr_chip.h"
+#include "tool/base/image_file.h"
 #include "tool/pack/fetch_cache.h"
 #include "tool/pack/flash_parts.h"
 #include "tool/pack/flash_settings.h"
@@ -21,6 +22,7 @@ typedef struct inputs {
     uint32_t partition_table;  /**< Offset, as given by an input; 0: not given. */
     bool fix_offsets;          /**< Take 32.768 in a manifest as 32768. */
     fetch_cache_t cache;       /**< For what a manifest names by URL. */
+    image_file_t old;          /**< The system that is replaced, a dump or its partition table; no bytes: not known. */
 } inputs_t;
 
 /** One file. */

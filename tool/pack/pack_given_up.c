@@ -151,21 +151,16 @@ static int warn_of_all(const sr_bundle_given_up_t *list, unsigned count)
                           names.text);
 }
 
-int pack_given_up_check_old(const sr_bundle_given_up_t *list, unsigned count, const char *old_path)
+int pack_given_up_check_old(const sr_bundle_given_up_t *list, unsigned count, const image_file_t *old)
 {
-    if (old_path == NULL) {
+    if (old == NULL) {
         return warn_of_all(list, count);
     }
-    image_file_t old;
     sr_partition_table_t table;
-    int status = image_file_load(old_path, &old);
-    if (status == STATUS_OK) {
-        status = moves_read_table(&old, &table);
-    }
+    int status = moves_read_table(old, &table);
     for (unsigned i = 0; i < count && status == STATUS_OK; i++) {
-        status = check_row(&list[i], &table, old_path);
+        status = check_row(&list[i], &table, old->path);
     }
-    image_file_free(&old);
     return status;
 }
 

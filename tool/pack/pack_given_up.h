@@ -22,11 +22,11 @@ int pack_given_up_check(const sr_bundle_given_up_t *list, unsigned count, const 
 
 /**
  * Checks what is given up against the old system, and tells where it lies there.
- * @param old_path Its dump or partition table; NULL: not known, which is told.
+ * @param old Its dump or partition table; NULL: not known, which is told.
  * @return STATUS_OK; or after complaining STATUS_USAGE if it has no such partition, STATUS_NO if the chip would refuse
  * it, or STATUS_BAD_INPUT.
  */
-int pack_given_up_check_old(const sr_bundle_given_up_t *list, unsigned count, const char *old_path);
+int pack_given_up_check_old(const sr_bundle_given_up_t *list, unsigned count, const image_file_t *old);
 
 /** Warns of labels that a dump has no partition for: the chip ignores them. Not once the bundle's system is there. */
 void pack_given_up_warn(const sr_bundle_t *bundle, const image_file_t *flash, uint32_t partition_table);

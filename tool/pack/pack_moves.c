@@ -267,26 +267,20 @@ static void warn_of_unknown(const pack_moves_t *moves)
     }
 }
 
-int pack_moves_check(const pack_moves_t *moves, const pack_result_t *result, const char *old_path)
+int pack_moves_check(const pack_moves_t *moves, const pack_result_t *result, const image_file_t *old)
 {
     if (!is_packed(result, result->chip->bootloader_offset) && !is_packed(result, result->table_offset)) {
         return complain(STATUS_USAGE, "data moves with a new bootloader or partition table, and neither is packed");
     }
-    int status = check_pairs(moves);
+    const int status = check_pairs(moves);
     if (status != STATUS_OK) {
         return status;
     }
-    if (old_path == NULL) {
+    if (old == NULL) {
         warn_of_unknown(moves);
         return STATUS_OK;
     }
-    image_file_t old;
-    status = image_file_load(old_path, &old);
-    if (status == STATUS_OK) {
-        status = check_old(moves, result, &old);
-    }
-    image_file_free(&old);
-    return status;
+    return check_old(moves, result, old);
 }
 
 uint32_t pack_moves_end(const pack_moves_t *moves)

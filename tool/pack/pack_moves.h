@@ -22,10 +22,10 @@ int pack_moves_add(pack_moves_t *moves, const char *word, const pack_result_t *r
 
 /**
  * Checks all moves together, and against the old system, and tells on stderr what moves from where.
- * @param old_path Dump of the old flash, or its partition table; NULL: not known.
+ * @param old Dump of the old flash, or its partition table; NULL: not known.
  * @return STATUS_OK; STATUS_NO, STATUS_USAGE or STATUS_BAD_INPUT after complaining.
  */
-int pack_moves_check(const pack_moves_t *moves, const pack_result_t *result, const char *old_path);
+int pack_moves_check(const pack_moves_t *moves, const pack_result_t *result, const image_file_t *old);
 
 /** End of the last source or destination of a move. */
 uint32_t pack_moves_end(const pack_moves_t *moves);

@@ -84,26 +84,21 @@ void data_losses_of_bundle(const sr_bundle_t *bundle, const image_file_t *before
     data_losses_find(&old_side, &new_side, &given_up, losses);
 }
 
-void data_losses_warn(const bundle_file_t *bundle, const char *old_path)
+void data_losses_warn(const bundle_file_t *bundle, const image_file_t *old)
 {
-    image_file_t old;
     image_file_t after;
     moves_t moves;
     data_losses_t losses = {0};
     char text[DATA_LOSS_TEXT_SIZE];
-    if (image_file_load(old_path, &old) != STATUS_OK) {
-        return;
-    }
-    if (old.size >= bundle->bundle.min_flash_size) {
-        if (moves_apply(bundle, &old, &after, &moves) == STATUS_OK) {
-            data_losses_of_bundle(&bundle->bundle, &old, &after, &losses);
+    if (old->size >= bundle->bundle.min_flash_size) {
+        if (moves_apply(bundle, old, &after, &moves) == STATUS_OK) {
+            data_losses_of_bundle(&bundle->bundle, old, &after, &losses);
         }
         image_file_free(&after);
     }
     for (unsigned i = 0; i < losses.count; i++) {
         complain(STATUS_OK, "warning: data is lost: %s", data_loss_text(&losses.list[i], text));
     }
-    image_file_free(&old);
 }
 
 const char *data_loss_text(const data_loss_t *loss, char out[DATA_LOSS_TEXT_SIZE])

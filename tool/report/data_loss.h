@@ -48,9 +48,9 @@ void data_losses_of_bundle(const sr_bundle_t *bundle, const image_file_t *before
 
 /**
  * Warns of each, on stderr.
- * @param old_path Dump of the old system's flash; a table alone, or one too small, tells nothing.
+ * @param old Dump of the old system's flash; a table alone, or one too small, tells nothing.
  */
-void data_losses_warn(const bundle_file_t *bundle, const char *old_path);
+void data_losses_warn(const bundle_file_t *bundle, const image_file_t *old);
 
 #define DATA_LOSS_TEXT_SIZE 200
 
