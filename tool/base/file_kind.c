@@ -3,7 +3,6 @@
 
 #include "format/sr_bundle.h"
 #include "tool/base/command.h"
-#include "tool/base/content_kind.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -33,22 +32,27 @@ static bool is_bundle(const image_file_t *file)
     return file->size >= sizeof(sr_bundle_magic) && memcmp(file->bytes, sr_bundle_magic, sizeof(sr_bundle_magic)) == 0;
 }
 
-const char *file_kind_mistaken(const image_file_t *file)
+const char *file_kind_mistaken_given(const image_file_t *file, content_kind_t content)
 {
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (file->size >= kinds[i].length && memcmp(file->bytes, kinds[i].magic, kinds[i].length) == 0) {
             return kinds[i].what;
         }
     }
-    content_t content;
-    content_kind_find(file->bytes, file->size, NULL, SR_PARTITION_TABLE_OFFSET, &content);
-    if (content_kind_mistaken(content.kind) != NULL) {
-        return content_kind_mistaken(content.kind);
+    if (content_kind_mistaken(content) != NULL) {
+        return content_kind_mistaken(content);
     }
     if (is_bundle(file)) {
         return "is a bundle: inspect, extract and simulate --bundle take it";
     }
     return NULL;
+}
+
+const char *file_kind_mistaken(const image_file_t *file)
+{
+    content_t content;
+    content_kind_find(file->bytes, file->size, NULL, SR_PARTITION_TABLE_OFFSET, &content);
+    return file_kind_mistaken_given(file, content.kind);
 }
 
 bool file_kind_mistaken_for_bundle(const image_file_t *file)

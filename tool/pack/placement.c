@@ -2,9 +2,7 @@
 #include "tool/pack/placement.h"
 
 #include "format/sr_boot_choice.h"
-#include "format/sr_bytes.h"
 #include "format/sr_image.h"
-#include "format/sr_otadata.h"
 #include "format/sr_reader.h"
 #include "tool/base/command.h"
 #include "tool/base/content_kind.h"
@@ -24,6 +22,7 @@ static const uint32_t bases[] = {0, 0x1000, 0x2000};
 typedef struct placement {
     const flash_part_t *part;
     content_t content;
+    const char *mistaken; /**< What it is instead of an image; NULL: it may be one. */
     const pack_result_t *result;
 } placement_t;
 
@@ -228,12 +227,12 @@ static int check_mistaken(const placement_t *what)
         file_kind_warn(file);
         return STATUS_OK;
     }
-    return complain(STATUS_NO, "%s %s" ANYWAY, file->path, file_kind_mistaken(file));
+    return complain(STATUS_NO, "%s %s" ANYWAY, file->path, what->mistaken);
 }
 
 static int check_part(const placement_t *what)
 {
-    if (file_kind_mistaken(&what->part->file) != NULL) {
+    if (what->mistaken != NULL) {
         return check_mistaken(what);
     }
     if (what->content.kind == CONTENT_KIND_TABLE) {
@@ -255,6 +254,7 @@ int placement_check(const flash_parts_t *parts, const pack_result_t *result)
         placement_t what = {.part = &parts->list[i], .result = result};
         const image_file_t *file = &what.part->file;
         content_kind_find(file->bytes, file->size, NULL, SR_PARTITION_TABLE_OFFSET, &what.content);
+        what.mistaken = file_kind_mistaken_given(file, what.content.kind);
         const int status = check_part(&what);
         if (status != STATUS_OK) {
             return status;
