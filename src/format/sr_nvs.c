@@ -4,17 +4,9 @@
 #include "format/sr_bytes.h"
 #include "format/sr_crc32.h"
 
-#include <stdbool.h>
-
 #define PIECE_SIZE 256u
 
-/** A page: its header, two bits for each entry's state, and the entries. */
-#define AT_VERSION    8u
-#define AT_STATES     32u
-#define AT_ENTRIES    64u
-#define ENTRY_SIZE    32u
-#define ENTRIES       126u
-#define STATE_WRITTEN 2u
+#define AT_VERSION 8u
 
 /** Versions count down; what they have in common is all that counts here. */
 #define VERSION_1 0xFFu
@@ -43,26 +35,25 @@ static int is_blank(const sr_reader_t *flash, uint32_t page, bool *blank)
     return error;
 }
 
-static bool begins_an_item(const uint8_t entry[ENTRY_SIZE])
+static bool begins_an_item(const uint8_t entry[SR_NVS_ENTRY_SIZE])
 {
     const uint32_t crc = sr_crc32(UINT32_MAX, entry, AT_CRC);
-    return sr_crc32(crc, entry + AT_REST, ENTRY_SIZE - AT_REST) == sr_bytes_get_le32(entry + AT_CRC);
+    return sr_crc32(crc, entry + AT_REST, SR_NVS_ENTRY_SIZE - AT_REST) == sr_bytes_get_le32(entry + AT_CRC);
 }
 
 /* Nothing in a page says that it is encrypted. But it is not if one of its entries can be read, and if it has none,
  * nothing depends on its place. */
 static int is_bound(const sr_reader_t *flash, uint32_t page, bool *bound)
 {
-    uint8_t head[AT_ENTRIES] = {0};
-    uint8_t entry[ENTRY_SIZE];
+    uint8_t head[SR_NVS_AT_ENTRIES] = {0};
+    uint8_t entry[SR_NVS_ENTRY_SIZE];
     bool written = false;
     bool plain = false;
     int error = read(flash, page, head, sizeof(head));
-    for (uint32_t i = 0; i < ENTRIES && error == 0 && !plain; i++) {
-        const uint32_t states = head[AT_STATES + i / 4];
-        if ((states >> (i % 4 * 2) & 3u) == STATE_WRITTEN) {
+    for (uint32_t i = 0; i < SR_NVS_ENTRIES && error == 0 && !plain; i++) {
+        if (sr_nvs_is_written(head, i)) {
             written = true;
-            error = read(flash, page + AT_ENTRIES + i * ENTRY_SIZE, entry, sizeof(entry));
+            error = read(flash, page + SR_NVS_AT_ENTRIES + i * SR_NVS_ENTRY_SIZE, entry, sizeof(entry));
             plain = error == 0 && begins_an_item(entry);
         }
     }

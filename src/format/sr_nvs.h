@@ -12,9 +12,22 @@
 #include "format/sr_reader.h"
 #include "format/sr_region.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SR_NVS_MIN_PAGES 3u /**< What ESP-IDF wants a partition to have that is written to. */
+
+/** A page: its header, two bits for each entry's state, and the entries. nvs_page.hpp in ESP-IDF's nvs_flash. */
+#define SR_NVS_AT_STATES  32u
+#define SR_NVS_AT_ENTRIES 64u
+#define SR_NVS_ENTRIES    126u
+#define SR_NVS_ENTRY_SIZE 32u
+
+/** True if an entry is in use. @param page The header and the states at least. @param entry Below SR_NVS_ENTRIES. */
+static inline bool sr_nvs_is_written(const uint8_t *page, uint32_t entry)
+{
+    return ((uint32_t)page[SR_NVS_AT_STATES + entry / 4] >> (entry % 4 * 2) & 3u) == 2;
+}
 
 /** Whether the pages of a partition fit a smaller one. */
 typedef enum sr_nvs_status {

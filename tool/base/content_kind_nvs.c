@@ -3,20 +3,15 @@
 #include "tool/base/content_kind_finders.h"
 
 #include "format/sr_bytes.h"
+#include "format/sr_crc32.h"
+#include "format/sr_nvs.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
-#define PAGE_SIZE     4096u
 #define PAGE_HEADER   4u  /**< From here on the checksum counts, */
 #define PAGE_CHECKSUM 28u /**< up to here, where it is stored. */
-#define PAGE_BITMAP   32u /**< Two bits for each entry. */
-#define PAGE_ENTRIES  64u
-#define ENTRY_SIZE    32u
-#define ENTRY_COUNT   126u
-#define ENTRY_WRITTEN 2u
 #define TYPE_U8       0x01u
 #define KEY_OFFSET    8u
 #define KEY_SIZE      16u
@@ -33,7 +28,7 @@ static bool is_page(const uint8_t *page)
 {
     const uint32_t state = sr_bytes_get_le32(page);
     const bool known = state == 0xFFFFFFFE || state == 0xFFFFFFFC || state == 0xFFFFFFF8 || state == 0xFFFFFFF0;
-    return known && crc32(0xFFFFFFFF, page + PAGE_HEADER, PAGE_CHECKSUM - PAGE_HEADER) ==
+    return known && sr_crc32(UINT32_MAX, page + PAGE_HEADER, PAGE_CHECKSUM - PAGE_HEADER) ==
                         sr_bytes_get_le32(page + PAGE_CHECKSUM);
 }
 
@@ -51,14 +46,15 @@ static void note_namespace(const uint8_t *entry, nvs_pages_t *pages)
 /** Names of namespaces are entries of namespace 0. Where NVS is encrypted, no entry looks like one. */
 static void find_namespaces(const uint8_t *page, nvs_pages_t *pages)
 {
-    for (uint32_t i = 0; i < ENTRY_COUNT;) {
-        const uint8_t *entry = page + PAGE_ENTRIES + (size_t)i * ENTRY_SIZE;
-        const bool written = ((uint32_t)page[PAGE_BITMAP + i / 4] >> (i % 4 * 2) & 3u) == ENTRY_WRITTEN;
+    for (uint32_t i = 0; i < SR_NVS_ENTRIES;) {
+        const uint8_t *entry = page + SR_NVS_AT_ENTRIES + (size_t)i * SR_NVS_ENTRY_SIZE;
+        const bool written = sr_nvs_is_written(page, i);
         const bool names = written && entry[0] == 0 && entry[1] == TYPE_U8 && entry[2] == 1;
         if (names) {
             note_namespace(entry, pages);
         }
-        const uint32_t span = written && entry[2] > 0 && entry[2] <= ENTRY_COUNT ? entry[2] : 1; // else not one of NVS
+        const uint32_t span =
+            written && entry[2] > 0 && entry[2] <= SR_NVS_ENTRIES ? entry[2] : 1; // else not one of NVS
         i += span;
     }
 }
@@ -66,11 +62,11 @@ static void find_namespaces(const uint8_t *page, nvs_pages_t *pages)
 bool content_kind_nvs(const content_kind_input_t *input, content_t *content)
 {
     nvs_pages_t pages = {0};
-    for (uint32_t at = 0; at + PAGE_SIZE <= input->size; at += PAGE_SIZE, pages.pages++) {
+    for (uint32_t at = 0; at + SR_SECTOR_SIZE <= input->size; at += SR_SECTOR_SIZE, pages.pages++) {
         if (is_page(input->bytes + at)) {
             pages.used++;
             find_namespaces(input->bytes + at, &pages);
-        } else if (!content_kind_is_blank(input, at, PAGE_SIZE)) {
+        } else if (!content_kind_is_blank(input, at, SR_SECTOR_SIZE)) {
             pages.damaged++;
         }
     }
