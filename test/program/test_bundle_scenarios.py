@@ -14,14 +14,15 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
+import cases
 import flash_dumps
 import runner
 import servers
 
-PROGRAM, DEMO_IMAGES = sys.argv[1:3]
+DEMO_IMAGES = sys.argv[2]
+run = cases.run
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
 SECTOR = flash_dumps.SECTOR
 FLASH_SIZE = flash_dumps.FLASH_SIZE
@@ -37,39 +38,20 @@ VENV = os.environ.get("SELF_REFLASHER_VENV")
 ESPTOOL = shutil.which("esptool", path=f"{VENV}/bin" if VENV else None)
 
 
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
-
-
 def sectors(content):
     return [content[at:at + SECTOR] for at in range(0, len(content), SECTOR)]
 
 
-class BundleTest(unittest.TestCase):
+class BundleTest(cases.InOneFolder):
     @classmethod
     def setUpClass(cls):
         if not FIXTURES.exists():
             raise unittest.SkipTest("no fixtures")
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.dir = pathlib.Path(cls.folder.name)
+        super().setUpClass()
         cls.root = cls.dir / "served"
         cls.root.mkdir()
         cls.key, cls.public_key = cls.dir / "key.pem", cls.dir / "public.pem"
         assert run("keygen", "--out", cls.key, "--public", cls.public_key).returncode == 0
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    def write(self, name, content):
-        path = self.dir / name
-        path.write_bytes(content)
-        return path
-
-    def run_json(self, status, *arguments):
-        result = run(*arguments, "--json")
-        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
-        return json.loads(result.stdout)
 
     def pack(self, name, *arguments):
         """A signed bundle in the served folder."""

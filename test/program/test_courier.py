@@ -15,14 +15,15 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
+import cases
 import flash_dumps
 import runner
 import servers
 
-PROGRAM, COURIER, COURIER_BY_URL, DEMO_IMAGES = sys.argv[1:5]
+COURIER, COURIER_BY_URL, DEMO_IMAGES = sys.argv[2:5]
+run = cases.run
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[5])
 SECTOR = flash_dumps.SECTOR
 WLED_0_14_4 = flash_dumps.WLED_0_14_4
@@ -39,26 +40,10 @@ VENV = os.environ.get("SELF_REFLASHER_VENV")
 ESPTOOL = shutil.which("esptool", path=f"{VENV}/bin" if VENV else None)
 
 
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
-
-
-class CourierTest(unittest.TestCase):
+class CourierTest(cases.InOwnFolder):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.dir = pathlib.Path(folder.name)
+        super().setUp()
         self.upload = self.dir / "upload.bin"
-
-    def write(self, name, content):
-        path = self.dir / name
-        path.write_bytes(content)
-        return path
-
-    def run_json(self, status, *arguments):
-        result = run(*arguments, "--json")
-        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
-        return json.loads(result.stdout)
 
     def keys(self):
         key, public = self.dir / "key.pem", self.dir / "public.pem"

@@ -8,15 +8,13 @@ import hashlib
 import json
 import os
 import pathlib
-import subprocess
 import sys
-import tempfile
 import unittest
 
+import cases
 import flash_dumps
 import runner
 
-PROGRAM, DEMO_IMAGES = sys.argv[1:3]
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
 MEMBERS = {"operations", "states", "outcomes", "window_ms", "window_lower_bound_ms", "failures"}
 BLANK_ENTRY = b"\xff" * 32
@@ -35,7 +33,7 @@ def fewer(words):
 
 def run(*arguments):
     words = [*map(str, arguments)]
-    return subprocess.run([PROGRAM, *(fewer(words) if SAMPLES else words)], capture_output=True, text=True, timeout=900, check=False)
+    return cases.run(*(fewer(words) if SAMPLES else words), timeout=900)
 
 
 def renamed_nvs(table):
@@ -44,22 +42,11 @@ def renamed_nvs(table):
     return (entries + MD5_ENTRY + hashlib.md5(entries).digest()).ljust(0xC00, b"\xff")
 
 
-class ExploreTest(unittest.TestCase):
+class ExploreTest(cases.InDemoFolder):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.dir = pathlib.Path(cls.folder.name)
-        subprocess.run([DEMO_IMAGES, cls.dir], check=True, stdout=subprocess.DEVNULL)
+        super().setUpClass()
         cls.flash = cls.dir / "old-flash.bin"
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    def write(self, name, content):
-        path = self.dir / name
-        path.write_bytes(content)
-        return path
 
     def pack(self, name, *arguments):
         path = self.dir / name

@@ -8,13 +8,11 @@ usage: test_fetch.py PROGRAM DEMO_IMAGES
 """
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import pathlib
-import pty
-import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -24,25 +22,17 @@ import time
 import unittest
 import urllib.parse
 
+import cases
 import runner
 import servers
 
-PROGRAM, DEMO_IMAGES = map(os.path.abspath, sys.argv[1:3])
-ENVIRONMENT = {**{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}, "LC_ALL": "C.UTF-8"}
+DEMO_IMAGES = os.path.abspath(sys.argv[2])
+run = functools.partial(cases.run, timeout=120)
 TAG = "CACHEDIR.TAG"
 MIB = 1 << 20
 
 
-def run(*arguments, limit=None):
-    """Runs the program; with a limit, no file may grow beyond it."""
-    def restrict():
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False,
-                          env=ENVIRONMENT, preexec_fn=restrict)
-
-
-class FetchTest(unittest.TestCase):
+class FetchTest(cases.InOwnFolder):
     @classmethod
     def setUpClass(cls):
         cls.common = tempfile.TemporaryDirectory()
@@ -58,9 +48,7 @@ class FetchTest(unittest.TestCase):
         cls.common.cleanup()
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.dir = pathlib.Path(folder.name)
+        super().setUp()
         self.root = self.dir / "root"
         self.root.mkdir()
         for name, (_, content) in self.files.items():
@@ -329,7 +317,7 @@ class Cache(FetchTest):
         manifest = self.manifest((server.url("table.bin"), 0x8000), (server.url("slow/app.bin?ms=100&n=1000"), 0x210000))
         for number in (signal.SIGTERM, signal.SIGKILL):
             asked = len(server.paths())
-            with subprocess.Popen([PROGRAM, "pack", "-o", self.out, "--manifest", manifest], env=ENVIRONMENT,
+            with subprocess.Popen([cases.PROGRAM, "pack", "-o", self.out, "--manifest", manifest], env=cases.ENVIRONMENT,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
                 while process.poll() is None and not any("slow" in path for path in server.paths()[asked:]):
                     time.sleep(.05)
@@ -460,20 +448,8 @@ class Servers(FetchTest):
 class Terminal(FetchTest):
     def show(self, *arguments):
         """All that it shows on a terminal."""
-        leader, follower = pty.openpty()
-        environment = {**ENVIRONMENT, "TERM": "xterm"}
-        environment.pop("NO_COLOR", None)
-        with subprocess.Popen([PROGRAM, "pack", "-o", self.out, *map(str, arguments)], stdout=follower, stderr=follower,
-                              stdin=follower, env=environment) as process:
-            os.close(follower)
-            shown = b""
-            try:
-                while part := os.read(leader, 65536):
-                    shown += part
-            except OSError:  # Linux: the other end is closed
-                pass
-            self.assertEqual(process.wait(30), 0, shown)
-        os.close(leader)
+        status, shown = cases.run_on_terminal("pack", "-o", self.out, *arguments, streams=("stdin", "stdout", "stderr"))
+        self.assertEqual(status, 0, shown)
         return shown.decode()
 
     def test_bar(self):

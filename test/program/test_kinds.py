@@ -12,15 +12,12 @@ import json
 import os
 import pathlib
 import struct
-import subprocess
 import sys
-import tempfile
-import unittest
 import zlib
 
+import cases
 import runner
 
-PROGRAM, DEMO_IMAGES = sys.argv[1:3]
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
 SECTOR = 4096
 CHIPS = {"esp32": 0x1C5F21B0, "esp32s2": 0xBFDD4EEE, "esp32s3": 0xC47E5767, "esp32c2": 0x2B88D29C, "esp32c3": 0xD42BA06C,
@@ -107,21 +104,14 @@ def esp8266(magic=0xE9, entry_point=0x4010F000, segment=0x4010F000):
     return struct.pack("<BBBBIII", magic, 1, 0, 0x40, entry_point, segment, 256) + bytes(range(256)) + bytes(64)
 
 
-class KindsTest(unittest.TestCase):
+class KindsTest(cases.InDemoFolder):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.dir = pathlib.Path(cls.folder.name)
-        subprocess.run([DEMO_IMAGES, cls.dir], check=True, stdout=subprocess.DEVNULL)
+        super().setUpClass()
         cls.flash = (cls.dir / "old-flash.bin").read_bytes()
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
     def run_program(self, *arguments):
-        return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False,
-                              env={**os.environ, "LC_ALL": "C.UTF-8"}, errors="surrogateescape")
+        return cases.run(*arguments, errors="surrogateescape")
 
     def write(self, content, name="file.bin"):
         path = self.dir / name

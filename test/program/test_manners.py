@@ -5,14 +5,13 @@
 usage: test_manners.py PROGRAM DEMO_IMAGES ROOT
 """
 import errno
+import functools
 import gzip
 import http.server
 import json
 import os
 import pathlib
-import pty
 import re
-import resource
 import shutil
 import signal
 import socket
@@ -22,33 +21,24 @@ import sys
 import tempfile
 import threading
 import time
-import unittest
 
+import cases
 import flash_dumps
 import runner
 import servers
 
-PROGRAM, DEMO_IMAGES = (os.path.abspath(path) for path in sys.argv[1:3])
+DEMO_IMAGES = os.path.abspath(sys.argv[2])
+PROGRAM = cases.PROGRAM
+run = functools.partial(cases.run, timeout=120)
 ROOT = pathlib.Path(sys.argv[3])
-UTF8 = {"LC_ALL": "C.UTF-8"}
 TABLE, SECTOR = 0x8000, 0x1000
-
-
-def run(*arguments, cwd=None, limit=None, environment=None, **how):
-    """Runs the program; with a limit, no file may grow beyond it."""
-    def restrict():
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    how.setdefault("stdout", subprocess.PIPE)
-    return subprocess.run([PROGRAM, *map(str, arguments)], stderr=subprocess.PIPE, text=True, timeout=120, cwd=cwd,
-                          env={**os.environ, **UTF8, **(environment or {})}, check=False, preexec_fn=restrict, **how)
 
 
 def openssl(*arguments):
     subprocess.run(["openssl", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-class MannersTest(unittest.TestCase):
+class MannersTest(cases.InOwnFolder):
     @classmethod
     def setUpClass(cls):
         cls.common = tempfile.TemporaryDirectory()
@@ -66,9 +56,7 @@ class MannersTest(unittest.TestCase):
         cls.common.cleanup()
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.dir = pathlib.Path(folder.name)
+        super().setUp()
         self.flash = self.copy("old-flash.bin", "dump.bin")
         self.bundle = self.copy("system.srb")
         self.key = self.copy("key.pem")
@@ -79,11 +67,6 @@ class MannersTest(unittest.TestCase):
     def copy(self, name, to=None):
         shutil.copy(self.shared / name, self.dir / (to or name))
         return self.dir / (to or name)
-
-    def write(self, name, content):
-        path = self.dir / name
-        path.write_bytes(content)
-        return path
 
     def contents(self):
         return {path.name: path.read_bytes() for path in self.dir.iterdir() if path.is_file()}
@@ -345,23 +328,8 @@ class Streams(MannersTest):
 
     def interrupt_on_a_terminal(self, word, *arguments):
         """All that it shows until it is interrupted, after this word."""
-        leader, follower = pty.openpty()
-        environment = {**os.environ, **UTF8, "TERM": "xterm"}
-        environment.pop("NO_COLOR", None)
-        with subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=follower, stderr=follower, stdin=follower,
-                              env=environment, start_new_session=True) as process:
-            os.close(follower)
-            shown = b""
-            while word not in shown:
-                shown += os.read(leader, 65536)
-            os.killpg(process.pid, signal.SIGINT)
-            try:
-                while part := os.read(leader, 65536):
-                    shown += part
-            except OSError:  # Linux: the other end is closed
-                pass
-            self.assertEqual(process.wait(30), -signal.SIGINT)
-        os.close(leader)
+        status, shown = cases.run_on_terminal(*arguments, streams=("stdin", "stdout", "stderr"), interrupt_after=word)
+        self.assertEqual(status, -signal.SIGINT)
         return shown
 
     def test_interrupted_terminal(self):

@@ -19,22 +19,18 @@ import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import unittest
 import zlib
 
+import cases
 import flash_dumps
 import runner
 
-PROGRAM, DEMO_IMAGES = map(os.path.abspath, sys.argv[1:3])
+run = cases.run
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
 SECTOR = 0x1000
 BLANK = b"\xff" * SECTOR
 MIB = 1 << 20
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
 
 
 def openssl(*arguments):
@@ -124,12 +120,10 @@ def der_signature(rs):
     return bytes([0x30, len(numbers)]) + numbers
 
 
-class PackTest(unittest.TestCase):
+class PackTest(cases.InDemoFolder):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.dir = pathlib.Path(cls.folder.name)
-        subprocess.run([DEMO_IMAGES, cls.dir], check=True, stdout=subprocess.DEVNULL)
+        super().setUpClass()
         cls.flash = cls.dir / "old-flash.bin"
         cls.mcuboot = cls.dir / "mcuboot.bin"
         cls.slot = cls.dir / "app_upd.bin"
@@ -148,11 +142,7 @@ class PackTest(unittest.TestCase):
         cls.key, cls.public_key = cls.dir / "key.pem", cls.dir / "public.pem"
         cls.other_key, cls.other_public_key = cls.dir / "other.pem", cls.dir / "other-public.pem"
         for key, public in ((cls.key, cls.public_key), (cls.other_key, cls.other_public_key)):
-            subprocess.run([PROGRAM, "keygen", "-o", key, "--public", public], check=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
+            assert run("keygen", "-o", key, "--public", public).returncode == 0
 
     @classmethod
     def write(cls, name, content):
@@ -160,11 +150,6 @@ class PackTest(unittest.TestCase):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
         return path
-
-    def run_json(self, status, *arguments):
-        result = run(*arguments, "--json")
-        self.assertEqual(result.returncode, status, result.stderr)
-        return json.loads(result.stdout)
 
     def pack(self, *arguments, chip="esp32", warns=False):
         """Packs, and has the bundle checked by the second reader. Gives its path and the report."""
@@ -184,13 +169,6 @@ class PackTest(unittest.TestCase):
         result = run("extract", bundle, "-o", out, *arguments)
         self.assertEqual(result.returncode, 0, result.stderr)
         return out.read_bytes()
-
-    def assert_fails(self, status, words, *arguments):
-        result = run(*arguments)
-        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
-        self.assertEqual(result.stdout, "")
-        for word in words:
-            self.assertIn(word, result.stderr)
 
     def assert_not_packed(self, status, words, *arguments, chip="esp32"):
         out = self.dir / "refused.srb"
@@ -568,7 +546,7 @@ include(@INCLUDE@)
 @CALL@
 """
 
-    def build(self, call, tool=PROGRAM):
+    def build(self, call, tool=cases.PROGRAM):
         """Configures and builds. Gives the exit status, all output, and the build folder."""
         shutil.rmtree(self.dir / "project", ignore_errors=True)
         include = pathlib.Path(__file__).resolve().parent.parent.parent / "project_include.cmake"

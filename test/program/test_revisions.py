@@ -6,18 +6,13 @@ usage: test_revisions.py PROGRAM
 """
 import hashlib
 import json
-import os
-import pathlib
 import struct
-import subprocess
 import sys
-import tempfile
-import unittest
 import zlib
 
+import cases
 import runner
 
-PROGRAM = os.path.abspath(sys.argv[1])
 SIZE = 1 << 20
 TABLE, OTADATA, SLOTS, SLOT_SIZE = 0x8000, 0xE000, (0x20000, 0x40000), 0x20000
 # name: chip id, bootloader offset, RAM for the app's code, for the bootloader's code and data
@@ -75,19 +70,7 @@ def otadata(sequence):
     return struct.pack("<I20sII", sequence, b"\xff" * 20, 0xFFFFFFFF, crc)
 
 
-class Revisions(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.dir = pathlib.Path(folder.name)
-
-    def write(self, name, content):
-        (self.dir / name).write_bytes(content)
-        return self.dir / name
-
-    def run_tool(self, *arguments):
-        return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
-
+class Revisions(cases.InOwnFolder):
     def dump(self, chip, revision=0):
         """A chip that runs version 1 from the first slot."""
         flash = bytearray(b"\xff" * SIZE)
@@ -101,12 +84,12 @@ class Revisions(unittest.TestCase):
         parts = ((CHIPS[chip][1], bootloader(chip, 2, of_bootloader)), (TABLE, table()), (OTADATA, otadata(2)),
                  (SLOTS[1], app(chip, 2, of_app, most)))
         inputs = [item for at, part in parts for item in (hex(at), self.write(f"part-{at:x}.bin", part))]
-        result = self.run_tool("pack", "--chip", chip, "--out", self.dir / "b.srb", *inputs)
+        result = cases.run("pack", "--chip", chip, "--out", self.dir / "b.srb", *inputs)
         self.assertEqual(result.returncode, 0, result.stderr)
         return "--bundle", self.dir / "b.srb", "--allow-unsigned"
 
     def simulate(self, chip, flash, bundle, *arguments):
-        result = self.run_tool("simulate", "--chip", chip, "-f", flash, *bundle, *arguments, "--json")
+        result = cases.run("simulate", "--chip", chip, "-f", flash, *bundle, *arguments, "--json")
         return result.returncode, json.loads(result.stdout), result.stdout + result.stderr
 
     def test_revision_left_out_meets_every_demand(self):
@@ -127,12 +110,12 @@ class Revisions(unittest.TestCase):
                 self.assertEqual((status, answer["boot"]["app_offset"]), (0, SLOTS[0]), text)
                 status, _, text = self.simulate(chip, flash, step, "--revision", "v0.2")
                 self.assertEqual(status, 1, text)
-                told = self.run_tool("simulate", "--chip", chip, "-f", flash, *step, "--revision", "0.2").stdout
+                told = cases.run("simulate", "--chip", chip, "-f", flash, *step, "--revision", "0.2").stdout
                 self.assertRegex(" ".join(told.split()), "at least revision v0.3 .* this one is v0.2")
 
     def test_explore(self):
         flash, bundle = self.dump("esp32c3"), self.bundle("esp32c3", 3, 3)
-        result = self.run_tool("explore", "--chip", "esp32c3", "-f", flash, *bundle, "--sample", 6, "--torn", 1, "--json")
+        result = cases.run("explore", "--chip", "esp32c3", "-f", flash, *bundle, "--sample", 6, "--torn", 1, "--json")
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
     def test_a_chip_that_is_too_old_is_told_in_the_words_of_its_makers(self):
@@ -152,9 +135,9 @@ class Revisions(unittest.TestCase):
                 self.assertEqual(status, 1, text)
                 self.assertIn("this one is v0.0", text)
                 asking = self.dump(chip, 3)
-                self.assertEqual(self.run_tool("boot", "--chip", chip, asking).returncode, 0)
-                self.assertEqual(self.run_tool("boot", "--chip", chip, "--revision", "0.0", asking).returncode, 1)
-                self.assertEqual(self.run_tool("boot", "--chip", chip, "--revision", "0.3", asking).returncode, 0)
+                self.assertEqual(cases.run("boot", "--chip", chip, asking).returncode, 0)
+                self.assertEqual(cases.run("boot", "--chip", chip, "--revision", "0.0", asking).returncode, 1)
+                self.assertEqual(cases.run("boot", "--chip", chip, "--revision", "0.3", asking).returncode, 0)
 
     def test_an_app_that_is_for_older_chips(self):
         flash, bundle = self.dump("esp32c3"), self.bundle("esp32c3", 3, 3, most=99)

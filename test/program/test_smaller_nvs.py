@@ -5,21 +5,17 @@ by ESP-IDF's description of the format.
 
 usage: test_smaller_nvs.py PROGRAM DEMO_IMAGES
 """
-import hashlib
 import itertools
 import json
-import os
-import pathlib
 import struct
-import subprocess
 import sys
-import tempfile
-import unittest
 import zlib
 
+import cases
+import flash_dumps
 import runner
 
-PROGRAM, DEMO_IMAGES = map(os.path.abspath, sys.argv[1:3])
+run = cases.run
 PAGE = 0x1000
 BLANK = b"\xff" * PAGE
 ENTRIES = 126
@@ -87,26 +83,14 @@ def read_nvs(partition):
     return found, pages.count(BLANK)
 
 
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
-
-
-def partition_table(*rows):
-    table = b"".join(struct.pack("<2sBBII16sI", b"\xaa\x50", kind, subtype, address, size, label.encode(), 0)
-                     for label, kind, subtype, address, size in rows)
-    return table + b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(table).digest()
-
-
-class SmallerNvs(unittest.TestCase):
+class SmallerNvs(cases.InDemoFolder):
     """The demo's system, and a table with an NVS of three pages in place of four, which otadata needs a page of."""
     TABLES = {"in its place": (OLD, 0xC000), "past the apps": (0x3F0000, 0xB000)}
     CONTENT = {"wifi": {"ssid": b"home\0", "channel": 11}, "app": {"blob": bytes(range(256)) * 20, "count": 3}}
 
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.dir = pathlib.Path(cls.folder.name)
-        subprocess.run([DEMO_IMAGES, cls.dir], check=True, stdout=subprocess.DEVNULL)
+        super().setUpClass()
         cls.old = cls.dir.joinpath("old-flash.bin").read_bytes()
         blob = cls.CONTENT["app"]["blob"]
         cls.first = page(4, [item(0, U8, "wifi", b"\x01"), item(0, U8, "app", b"\x02"), with_data(1, STRING, "ssid", b"home\0"),
@@ -114,15 +98,6 @@ class SmallerNvs(unittest.TestCase):
         cls.second = page(5, [with_data(2, BLOB_DATA, "blob", blob[3000:], 1),
                               item(2, BLOB_INDEX, "blob", struct.pack("<IBBH", len(blob), 2, 0, 0xFFFF)),
                               item(2, U8, "count", b"\x03")], ACTIVE)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    def write(self, name, content):
-        path = self.dir / name
-        path.write_bytes(content)
-        return path
 
     def flash(self, *pages):
         """The old system's dump, with these pages in its NVS."""
@@ -132,11 +107,11 @@ class SmallerNvs(unittest.TestCase):
 
     def pack(self, place, *old_layout, status=0, kind=(1, 2)):
         nvs, otadata = self.TABLES[place]
-        rows = [("nvs", *kind, nvs, 3 * PAGE), ("otadata", 1, 0, otadata, 0x2000), ("ota_1", 0, 0x11, 0x10000, 0x100000),
-                ("ota_0", 0, 0x10, 0x210000, 0x1E0000)]
+        rows = [(b"nvs", *kind, nvs, 3 * PAGE), (b"otadata", 1, 0, otadata, 0x2000), (b"ota_1", 0, 0x11, 0x10000, 0x100000),
+                (b"ota_0", 0, 0x10, 0x210000, 0x1E0000)]
         out = self.dir / "out.srb"
         out.unlink(missing_ok=True)
-        table = self.write("table.bin", partition_table(*rows))
+        table = self.write("table.bin", flash_dumps.table(rows)[:0xC00])
         result = run("pack", "-o", out, "-c", "esp32", "0x1000", self.write("boot.bin", self.old[0x1000:0x8000].rstrip(b"\xff")),
                      "0x8000", table, hex(otadata), self.write("otadata.bin", self.old[0xD000:0xF000]), "0x210000",
                      self.write("app.bin", self.old[0x210000:].rstrip(b"\xff")), "--move", "nvs", *old_layout)
@@ -214,9 +189,9 @@ class SmallerNvs(unittest.TestCase):
 
     def test_a_file_system_does_not_get_smaller(self):
         content = bytearray(self.flash(self.first, BLANK, BLANK, BLANK).read_bytes())
-        rows = [("nvs", 1, 0x82, OLD, OLD_PAGES * PAGE), ("otadata", 1, 0, 0xD000, 0x2000),
-                ("ota_0", 0, 0x10, 0x10000, 0x100000), ("ota_1", 0, 0x11, 0x210000, 0x1F0000)]
-        content[0x8000:0x8C00] = partition_table(*rows).ljust(0xC00, b"\xff")
+        rows = [(b"nvs", 1, 0x82, OLD, OLD_PAGES * PAGE), (b"otadata", 1, 0, 0xD000, 0x2000),
+                (b"ota_0", 0, 0x10, 0x10000, 0x100000), (b"ota_1", 0, 0x11, 0x210000, 0x1F0000)]
+        content[0x8000:0x8C00] = flash_dumps.table(rows)[:0xC00]
         flash = self.write("files.bin", bytes(content))
         told = self.pack("in its place", "--old-layout", flash, status=1, kind=(1, 0x82))[1]
         self.assertIn("nvs: 16 KiB do not fit the 12 KiB of its new place; only NVS can get smaller: keep the size of this, "

@@ -10,81 +10,38 @@ import http.server
 import json
 import os
 import pathlib
-import pty
 import struct
-import subprocess
 import sys
-import tempfile
 import threading
 import unicodedata
-import unittest
 
+import cases
 import flash_dumps
 import runner
 
-PROGRAM, DEMO_IMAGES = sys.argv[1:3]
+run = cases.run
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
 ORACLE = pathlib.Path(os.environ.get("SELF_REFLASHER_ORACLE") or sys.argv[4])
 FLASH_SIZE = 4 << 20
 SIMULATE_MEMBERS = {"flash_ms", "erases", "programs", "sectors_written", "bytes_downloaded", "window_ms", "peak_heap",
                     "boot", "result"}
-UTF8 = {"LC_ALL": "C.UTF-8"}
-
-
-def run(*arguments, environment=None, text=True):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=text, timeout=300,
-                          env={**os.environ, **UTF8, **(environment or {})}, check=False)
 
 
 def run_on_terminal(*arguments):
-    """Output on a pseudo terminal."""
-    leader, follower = pty.openpty()
-    environment = {**os.environ, **UTF8, "TERM": "xterm"}
-    environment.pop("NO_COLOR", None)
-    with subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=follower, env=environment) as process:
-        os.close(follower)
-        parts = []
-        try:
-            while part := os.read(leader, 65536):
-                parts.append(part)
-        except OSError:  # Linux: the other end is closed
-            pass
-    os.close(leader)
-    return process.returncode, b"".join(parts).decode()
+    """Output alone on a pseudo terminal."""
+    status, shown = cases.run_on_terminal(*arguments)
+    return status, shown.decode()
 
 
-class ToolTest(unittest.TestCase):
+class ToolTest(cases.InDemoFolder):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.dir = pathlib.Path(cls.folder.name)
-        subprocess.run([DEMO_IMAGES, cls.dir], check=True, stdout=subprocess.DEVNULL)
+        super().setUpClass()
         cls.flash = cls.dir / "old-flash.bin"
         cls.embedded = cls.dir / "embedded-flash.bin"
         cls.mcuboot = cls.dir / "mcuboot.bin"
         cls.app = cls.dir / "app_upd.bin"
         cls.merged = cls.dir / "app_upd.merged.bin"
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    def write(self, name, content):
-        path = self.dir / name
-        path.write_bytes(content)
-        return path
-
-    def run_json(self, status, *arguments):
-        result = run(*arguments, "--json")
-        self.assertEqual(result.returncode, status, result.stderr)
-        return json.loads(result.stdout)
-
-    def assert_fails(self, status, words, *arguments):
-        result = run(*arguments)
-        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
-        self.assertEqual(result.stdout, "")
-        for word in words:
-            self.assertIn(word, result.stderr)
 
 
 class Usage(ToolTest):

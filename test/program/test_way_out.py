@@ -4,30 +4,24 @@
 
 usage: test_way_out.py PROGRAM DEMO_IMAGES FIXTURES
 """
-import hashlib
 import json
 import os
 import pathlib
 import re
-import subprocess
 import sys
-import tempfile
 import unittest
 
+import cases
 import flash_dumps
 import runner
 
-PROGRAM, DEMO_IMAGES = sys.argv[1:3]
+run = cases.run
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[3])
 SECTOR = flash_dumps.SECTOR
 TABLE, IN_PLACE = "--allow-temporary-table", "--allow-in-place"
 NVS = (b"nvs", 1, 2, 0x9000, 0x4000)
 FACTORY = (b"factory", 0, 0, 0x10000, 0x100000)
 END = 0x400000
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
 
 
 def filled(size, seed=5):
@@ -38,25 +32,14 @@ def unwrapped(text):
     return re.sub(r"\s+", " ", text)
 
 
-class WayOutTest(unittest.TestCase):
+class WayOutTest(cases.InDemoFolder):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.dir = pathlib.Path(cls.folder.name)
-        subprocess.run([DEMO_IMAGES, cls.dir], check=True, stdout=subprocess.DEVNULL)
+        super().setUpClass()
         cls.key, cls.public = cls.dir / "key.pem", cls.dir / "public.pem"
         assert run("keygen", "--out", cls.key, "--public", cls.public).returncode == 0
         idf = (cls.dir / "old-flash.bin").read_bytes()
         cls.loader, cls.app = idf[0x1000:0x8000].rstrip(b"\xff"), flash_dumps.image_at(idf, 0x210000)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    def write(self, name, content):
-        path = self.dir / name
-        path.write_bytes(content)
-        return path
 
     def device(self, rows, *parts):
         """A single app at 0x10000, with NVS in use and more parts."""
