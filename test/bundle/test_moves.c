@@ -13,6 +13,7 @@
 #include "sim/explore/explore.h"
 #include "self_reflasher_bundle.h"
 #include "test/support/support_nvs.h"
+#include "test/support/support_record.h"
 #include "test/support/support_small.h"
 
 #include "format/sr_digest.h"
@@ -903,16 +904,7 @@ static bool source_is_gone(void)
 
 static bool has_record(void)
 {
-    uint32_t sectors;
-    sr_record_header_t header;
-    for (uint32_t at = 0; at < SMALL_FLASH_SIZE; at += SECTOR) {
-        const uint8_t *bytes = nor_flash_view(flash) + at;
-        if (sr_record_read_mark(bytes, at, SMALL_FLASH_SIZE, &sectors) && sectors > 0 &&
-            sr_record_read_header(bytes + SECTOR, sectors, &header) == SR_RECORD_OK) {
-            return true;
-        }
-    }
-    return false;
+    return record_is_somewhere(nor_flash_view(flash), SMALL_FLASH_SIZE);
 }
 
 /** The first operation with which something becomes true; shared with the process that writes. */

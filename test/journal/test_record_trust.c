@@ -1106,16 +1106,7 @@ static void kill(uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 
 static bool has_record(void)
 {
-    uint32_t sectors = 0;
-    sr_record_header_t header;
-    for (uint32_t at = 0; at < SMALL_FLASH_SIZE; at += SECTOR) {
-        const uint8_t *bytes = nor_flash_view(flash) + at;
-        if (sr_record_read_mark(bytes, at, SMALL_FLASH_SIZE, &sectors) && sectors > 0 &&
-            sr_record_read_header(bytes + SECTOR, sectors, &header) == SR_RECORD_OK) {
-            return true;
-        }
-    }
-    return false;
+    return record_is_somewhere(nor_flash_view(flash), SMALL_FLASH_SIZE);
 }
 
 /* A sector of data that is dead, or forbidden, or one of the bootloader that is: as long as the old boot path is whole,

@@ -306,14 +306,9 @@ static void record_in_a_data_partition_is_ignored(void **state)
     expect_ignored();
 }
 
-/* True if the record at RECORD is sealed. */
 static bool is_sealed(void)
 {
-    uint32_t sectors = 0;
-    sr_record_header_t header;
-    const uint8_t *at = nor_flash_view(flash) + RECORD;
-    return sr_record_read_mark(at, RECORD, SMALL_FLASH_SIZE, &sectors) && sectors > 0 &&
-           sr_record_read_header(at + SECTOR, sectors, &header) == SR_RECORD_OK;
+    return record_is_sealed(nor_flash_view(flash), SMALL_FLASH_SIZE, RECORD);
 }
 
 /* Failures. */

@@ -356,14 +356,14 @@ static void explore_without_window(void)
 }
 
 /* The announced window is not shorter than the real one. */
-static void explore_with_window(uint32_t typical_ms, uint32_t maximum_ms)
+static void explore_with_window(const esp_self_reflasher_plan_t *plan)
 {
     explore_result_t result;
     explore(&result);
     assert_true(result.outcomes[EXPLORE_DOES_NOT_BOOT] > 0);
     assert_true(result.window_typical_us > 0);
-    assert_true(result.window_typical_us <= typical_ms * 1000u);
-    assert_true(result.window_maximum_us <= maximum_ms * 1000u);
+    assert_true(result.window_typical_us <= (plan->relocation_ms_typical + plan->window_ms_typical) * 1000u);
+    assert_true(result.window_maximum_us <= (plan->relocation_ms_maximum + plan->window_ms_maximum) * 1000u);
     explore_result_free(&result);
 }
 
@@ -613,8 +613,7 @@ static void temporary_table_may_be_cut(void **state)
     open_lone_factory();
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
     const esp_self_reflasher_plan_t plan = plan_at(SMALL_FACTORY);
-    explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
-                        plan.relocation_ms_maximum + plan.window_ms_maximum);
+    explore_with_window(&plan);
     close_chip();
 }
 
@@ -629,8 +628,7 @@ static void temporary_table_with_otadata_may_be_cut(void **state)
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
     const esp_self_reflasher_plan_t plan = plan_at(SLOT(0));
     assert_in_range(plan.relocation_ms_typical, 45, 60); /* Writing the table back is in the window in any case. */
-    explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
-                        plan.relocation_ms_maximum + plan.window_ms_maximum);
+    explore_with_window(&plan);
     close_chip();
 }
 
@@ -652,8 +650,7 @@ static void blank_place_of_another_app_is_room(void **state)
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
     const esp_self_reflasher_plan_t plan = plan_at(SLOT(0));
     assert_int_equal(plan.relocate_to, ROOM);
-    explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
-                        plan.relocation_ms_maximum + plan.window_ms_maximum);
+    explore_with_window(&plan);
     memset(nor_flash_bytes(flash) + ROOM + 2 * SECTOR, 0, SECTOR);
     expect_refusal(SLOT(0), "in an OTA slot: none that could be selected");
 }
@@ -706,8 +703,7 @@ static void what_shall_be_blank_is_room(void **state)
     assert_int_equal(job->err, ESP_OK);
     assert_target(before, SLOT(3));
     memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
-    explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
-                        plan.relocation_ms_maximum + plan.window_ms_maximum);
+    explore_with_window(&plan);
     free(before);
     close_chip();
 }
@@ -914,14 +910,12 @@ static void overwriting_may_be_cut_outside_its_window(void **state)
     open_in_place();
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
     esp_self_reflasher_plan_t plan = plan_at(SMALL_FACTORY);
-    explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
-                        plan.relocation_ms_maximum + plan.window_ms_maximum);
+    explore_with_window(&plan);
     close_chip();
     open_whole_system();
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
     plan = plan_at(SLOT(0));
-    explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
-                        plan.relocation_ms_maximum + plan.window_ms_maximum);
+    explore_with_window(&plan);
     close_chip();
 }
 
@@ -979,8 +973,7 @@ static void what_waits_may_lie_in_both(void **state)
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
     const esp_self_reflasher_plan_t plan = plan_at(SMALL_FACTORY);
     assert_int_equal(plan.staging_address, SMALL_FACTORY + SMALL_APP_SIZE);
-    explore_with_window(plan.relocation_ms_typical + plan.window_ms_typical,
-                        plan.relocation_ms_maximum + plan.window_ms_maximum);
+    explore_with_window(&plan);
     close_chip();
 }
 

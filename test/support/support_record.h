@@ -115,3 +115,23 @@ static inline void record_put(record_t *record, uint8_t *flash, uint32_t address
         memcpy(at + SR_SECTOR_SIZE, record->list, SR_SECTOR_SIZE);
     }
 }
+
+/** True if a sealed record begins there. */
+static inline bool record_is_sealed(const uint8_t *flash, uint32_t size, uint32_t address)
+{
+    uint32_t sectors = 0;
+    sr_record_header_t header;
+    return sr_record_read_mark(flash + address, address, size, &sectors) && sectors > 0 &&
+           sr_record_read_header(flash + address + SR_SECTOR_SIZE, sectors, &header) == SR_RECORD_OK;
+}
+
+/** True if one begins anywhere. */
+static inline bool record_is_somewhere(const uint8_t *flash, uint32_t size)
+{
+    for (uint32_t at = 0; at < size; at += SR_SECTOR_SIZE) {
+        if (record_is_sealed(flash, size, at)) {
+            return true;
+        }
+    }
+    return false;
+}
