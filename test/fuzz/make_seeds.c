@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
 static uint8_t bytes[0x4000];
 
@@ -292,11 +291,9 @@ static void make_kinds(const char *folder)
     memcpy(bytes + 54, "FAT", 3);
     memcpy(bytes + 510, "\x55\xaa", 2);
     save(folder, "fuzz_content_kind", "fat", bytes, SR_SECTOR_SIZE);
-    memset(bytes, 0xFF, sizeof(bytes));
-    memcpy(bytes, "\xfe\xff\xff\xff\0\0\0\0\xfe", 9);
-    sr_bytes_put_le32(bytes + 28, (uint32_t)crc32(UINT32_MAX, bytes + 4, 24));
-    memcpy(bytes + 32, "\xfe", 1);
-    memcpy(bytes + 64, "\0\1\1\xff\0\0\0\0wifi\0\0\0\0", 16);
+    nvs_page(bytes, NVS_ACTIVE, 0);
+    memcpy(nvs_entry(bytes, 0), "\0\1\1\xff\0\0\0\0wifi\0\0\0\0", 16);
+    nvs_mark(bytes, 0, 2);
     save(folder, "fuzz_content_kind", "nvs", bytes, SR_SECTOR_SIZE);
     memset(bytes, 0, 512);
     memcpy(bytes, "UF2\n\x57\x51\x5d\x9e\0\x20", 10);
