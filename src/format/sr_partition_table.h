@@ -77,6 +77,13 @@ const sr_partition_table_entry_t *sr_partition_table_find(const sr_partition_tab
 /** First entry with this label, or NULL. */
 const sr_partition_table_entry_t *sr_partition_table_find_label(const sr_partition_table_t *table, const char *label);
 
+/** True for what a boot reads besides an app: otadata, the bootloader, a table. */
+static inline bool sr_partition_table_is_boot_path(const sr_partition_table_entry_t *entry)
+{
+    return entry->type == SR_PARTITION_TYPE_BOOTLOADER || entry->type == SR_PARTITION_TYPE_TABLE ||
+           (entry->type == SR_PARTITION_TYPE_DATA && entry->subtype == SR_PARTITION_DATA_OTA);
+}
+
 /**
  * Number of OTA app slots as the bootloader counts them: entries with an OTA subtype. Look up each slot before its use:
  * in a table that skips a number, one of the slots 0 ... count - 1 does not exist.

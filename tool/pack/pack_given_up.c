@@ -86,18 +86,11 @@ static int find_place(const sr_bundle_given_up_t *row, const sr_partition_table_
     return STATUS_OK;
 }
 
-/** Otadata, and what a table may name since ESP-IDF 5.4. */
-static bool is_booted_from(const sr_partition_table_entry_t *partition)
-{
-    return partition->type == SR_PARTITION_TYPE_BOOTLOADER || partition->type == SR_PARTITION_TYPE_TABLE ||
-           (partition->type == SR_PARTITION_TYPE_DATA && partition->subtype == SR_PARTITION_DATA_OTA);
-}
-
 static int check_place(sr_region_t place, const sr_partition_table_t *table, const char *path)
 {
     for (unsigned i = 0; i < table->count; i++) {
         const sr_partition_table_entry_t *partition = &table->entries[i];
-        if (is_booted_from(partition) &&
+        if (sr_partition_table_is_boot_path(partition) &&
             sr_region_overlaps(place, (sr_region_t){partition->address, partition->size})) {
             return complain(STATUS_NO, "--give-up: the chip boots from '%s' at 0x%06" PRIx32 " of %s", partition->label,
                             partition->address, path);

@@ -55,9 +55,7 @@ void data_losses_find(const data_loss_side_t *old, const data_loss_side_t *fresh
     losses->count = 0;
     for (unsigned i = 0; i < old->table->count; i++) {
         const sr_partition_table_entry_t *partition = &old->table->entries[i];
-        if (partition->type == SR_PARTITION_TYPE_APP || partition->type == SR_PARTITION_TYPE_BOOTLOADER ||
-            partition->type == SR_PARTITION_TYPE_TABLE ||
-            (partition->type == SR_PARTITION_TYPE_DATA && partition->subtype == SR_PARTITION_DATA_OTA)) {
+        if (partition->type == SR_PARTITION_TYPE_APP || sr_partition_table_is_boot_path(partition)) {
             continue;
         }
         data_loss_t loss = compare(old, fresh, partition);

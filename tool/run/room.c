@@ -117,9 +117,8 @@ static bool is_on_boot_path(const search_t *search, const sr_partition_table_ent
     const sr_region_t front = {0, chip->partition_table + SR_SECTOR_SIZE};
     const sr_region_t recovery = {chip->recovery, chip->recovery != 0 ? SR_SECTOR_SIZE : 0};
     const sr_region_t place = {entry->address, entry->size};
-    return entry->type == SR_PARTITION_TYPE_BOOTLOADER || entry->type == SR_PARTITION_TYPE_TABLE ||
-           (entry->type == SR_PARTITION_TYPE_DATA && entry->subtype == SR_PARTITION_DATA_OTA) ||
-           sr_region_overlaps(front, place) || sr_region_overlaps(recovery, place);
+    return sr_partition_table_is_boot_path(entry) || sr_region_overlaps(front, place) ||
+           sr_region_overlaps(recovery, place);
 }
 
 /** Adds a partition, unless the chip boots from it, or a bundle has no words for it. */
