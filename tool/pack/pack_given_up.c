@@ -5,6 +5,7 @@
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
+#include "tool/base/text.h"
 #include "tool/pack/flash_layout.h"
 #include "tool/pack/moves.h"
 
@@ -114,23 +115,18 @@ static int check_row(const sr_bundle_given_up_t *row, const sr_partition_table_t
     return status;
 }
 
-/** All labels that are asked for, as far as there is room. */
-typedef struct names {
-    char text[256];
-    size_t used;
-} names_t;
+#define NAMES_SIZE 256u
 
-static void add_name(names_t *names, const char *label)
+/** Lists a label, as far as there is room. */
+static void add_name(text_t *names, const char *label)
 {
-    if (names->used < sizeof(names->text)) {
-        names->used += (size_t)snprintf(names->text + names->used, sizeof(names->text) - names->used, "%s%s",
-                                        names->used == 0 ? "" : ", ", label);
-    }
+    text_add(names, "%s%s", names->used == 0 ? "" : ", ", label);
 }
 
 static int warn_of_all(const sr_bundle_given_up_t *list, unsigned count)
 {
-    names_t names = {.used = 0};
+    char list_of_names[NAMES_SIZE];
+    text_t names = {.buffer = list_of_names, .size = sizeof(list_of_names)};
     for (unsigned i = 0; i < count; i++) {
         if (list[i].label[0] != '\0') {
             add_name(&names, list[i].label);
@@ -141,7 +137,7 @@ static int warn_of_all(const sr_bundle_given_up_t *list, unsigned count)
                : complain(STATUS_OK,
                           "warning: without --old-layout nobody checks that the old system has what is given "
                           "up: %s",
-                          names.text);
+                          names.buffer);
 }
 
 int pack_given_up_check_old(const sr_bundle_given_up_t *list, unsigned count, const image_file_t *old)
@@ -186,7 +182,8 @@ static bool is_replaced(const sr_bundle_t *bundle, const image_file_t *flash, ui
 
 void pack_given_up_warn(const sr_bundle_t *bundle, const image_file_t *flash, uint32_t partition_table)
 {
-    names_t names = {.used = 0};
+    char list_of_names[NAMES_SIZE];
+    text_t names = {.buffer = list_of_names, .size = sizeof(list_of_names)};
     sr_partition_table_t table;
     char has[TABLE_LABELS_SIZE];
     chip_read_table(flash->bytes, flash->size, partition_table, &table);
@@ -198,6 +195,6 @@ void pack_given_up_warn(const sr_bundle_t *bundle, const image_file_t *flash, ui
     }
     if (names.used != 0 && !is_replaced(bundle, flash, partition_table)) {
         complain(STATUS_OK, "warning: %s has no partition of that name, which the bundle gives up: %s (%s)",
-                 flash->path, names.text, table_labels(&table, has));
+                 flash->path, names.buffer, table_labels(&table, has));
     }
 }

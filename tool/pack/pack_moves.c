@@ -3,6 +3,7 @@
 
 #include "tool/base/command.h"
 #include "tool/base/number.h"
+#include "tool/base/text.h"
 #include "tool/pack/moves.h"
 
 #include <inttypes.h>
@@ -253,17 +254,16 @@ static int check_old(const pack_moves_t *moves, const pack_result_t *result, con
 
 static void warn_of_unknown(const pack_moves_t *moves)
 {
-    char names[SR_BUNDLE_MAX_MOVES * (SR_BUNDLE_LABEL_SIZE + 2) + 1] = "";
-    size_t used = 0;
+    char list[SR_BUNDLE_MAX_MOVES * (SR_BUNDLE_LABEL_SIZE + 2) + 1];
+    text_t names = {.buffer = list, .size = sizeof(list)};
     for (unsigned i = 0; i < moves->count; i++) {
         if (moves->list[i].label[0] != '\0') {
-            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used == 0 ? "" : ", ",
-                                     moves->list[i].label);
+            text_add(&names, "%s%s", names.used == 0 ? "" : ", ", moves->list[i].label);
         }
     }
-    if (used != 0) {
+    if (names.used != 0) {
         complain(STATUS_OK, "warning: without --old-layout only the chip can check that these are there and fit: %s",
-                 names);
+                 list);
     }
 }
 

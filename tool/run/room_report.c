@@ -3,10 +3,10 @@
 
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
+#include "tool/base/text.h"
 #include "tool/base/way_out.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #define TABLE    ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE
@@ -16,24 +16,6 @@
 #define IN_PLACE_OPTION "--allow-in-place"
 
 #define PART_TEXT_SIZE 32u
-
-/** A text that grows; what has no room in it is dropped. */
-typedef struct words {
-    char *text;
-    size_t used;
-} words_t;
-
-static void add(words_t *words, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void add(words_t *words, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    const int length = vsnprintf(words->text + words->used, ROOM_TEXT_SIZE - words->used, format, arguments);
-    va_end(arguments);
-    const size_t left = ROOM_TEXT_SIZE - words->used - 1;
-    words->used += length < 0 ? 0 : (size_t)length < left ? (size_t)length : left;
-}
 
 /** As pack takes it. */
 static const char *part_text(const room_part_t *part, char out[PART_TEXT_SIZE])
@@ -77,7 +59,7 @@ static uint64_t bytes_freed(const room_way_t *way)
     return bytes;
 }
 
-static void add_losses(words_t *words, const room_way_t *way)
+static void add_losses(text_t *words, const room_way_t *way)
 {
     char part[PART_TEXT_SIZE];
     const char *before = "; lost: ";
@@ -85,83 +67,84 @@ static void add_losses(words_t *words, const room_way_t *way)
     for (unsigned i = 0; i < way->count; i++) {
         const room_loss_t loss = way->parts[i].loss;
         if (loss != ROOM_NOTHING) {
-            add(words, "%s%s %s", before, loss_text(loss), part_text(&way->parts[i], part));
+            text_add(words, "%s%s %s", before, loss_text(loss), part_text(&way->parts[i], part));
             before = ", ";
         }
         must_do_without |= loss >= ROOM_DATA;
     }
     if (way->count > 0 && before[0] == ';') {
-        add(words, "; lost: nothing, as far as this flash tells");
+        text_add(words, "; lost: nothing, as far as this flash tells");
     }
-    add(words, "%s", must_do_without ? "; the running app must do without, also after a restart" : "");
+    text_add(words, "%s", must_do_without ? "; the running app must do without, also after a restart" : "");
 }
 
-static void add_options(words_t *words, uint32_t flags)
+static void add_options(text_t *words, uint32_t flags)
 {
-    add(words, "%s%s%s", (flags & TABLE) != 0 ? TABLE_OPTION : "",
-        (flags & TABLE) != 0 && (flags & IN_PLACE) != 0 ? " and " : "", (flags & IN_PLACE) != 0 ? IN_PLACE_OPTION : "");
+    text_add(words, "%s%s%s", (flags & TABLE) != 0 ? TABLE_OPTION : "",
+             (flags & TABLE) != 0 && (flags & IN_PLACE) != 0 ? " and " : "",
+             (flags & IN_PLACE) != 0 ? IN_PLACE_OPTION : "");
 }
 
-static void add_way(words_t *words, const room_way_t *way)
+static void add_way(text_t *words, const room_way_t *way)
 {
     char size[NUMBER_TEXT_SIZE];
     char part[PART_TEXT_SIZE];
-    add(words, "%s", way->count > 0 ? "pack" : "");
+    text_add(words, "%s", way->count > 0 ? "pack" : "");
     for (unsigned i = 0; i < way->count; i++) {
-        add(words, " --give-up %s", part_text(&way->parts[i], part));
+        text_add(words, " --give-up %s", part_text(&way->parts[i], part));
     }
-    add(words, "%s", way->count > 0 && way->flags != 0 ? ", then " : "");
+    text_add(words, "%s", way->count > 0 && way->flags != 0 ? ", then " : "");
     add_options(words, way->flags);
-    add(words, ": ");
+    text_add(words, ": ");
     if (way->count > 0) {
-        add(words, "frees %s, ", number_size(bytes_freed(way), size));
+        text_add(words, "frees %s, ", number_size(bytes_freed(way), size));
     }
-    add(words, "enough, with a window of %.3f s", (double)way->window.typical_us / 1e6);
+    text_add(words, "enough, with a window of %.3f s", (double)way->window.typical_us / 1e6);
     add_losses(words, way);
 }
 
 /** All that was tried together, in vain. */
-static void add_most(words_t *words, const room_way_t *most)
+static void add_most(text_t *words, const room_way_t *most)
 {
     char part[PART_TEXT_SIZE];
     const char *before = "with ";
     for (unsigned i = 0; i < most->count; i++) {
-        add(words, "%s%s", before, part_text(&most->parts[i], part));
+        text_add(words, "%s%s", before, part_text(&most->parts[i], part));
         before = ", ";
     }
     if (most->count > 0) {
-        add(words, " given up, ");
+        text_add(words, " given up, ");
     }
     if (most->flags != 0) {
-        add(words, "%s", most->count > 0 ? "and with " : "with ");
+        text_add(words, "%s", most->count > 0 ? "and with " : "with ");
         add_options(words, most->flags);
-        add(words, ", ");
+        text_add(words, ", ");
     }
 }
 
 /** That there is none. */
-static void add_none(words_t *words, const room_t *room)
+static void add_none(text_t *words, const room_t *room)
 {
     char number[NUMBER_TEXT_SIZE];
     if (!room->has_bundle) {
-        add(words, "none by options of the app alone; --bundle FILE finds out what pack --give-up could do");
+        text_add(words, "none by options of the app alone; --bundle FILE finds out what pack --give-up could do");
         return;
     }
-    add(words, "nothing that could be given up makes room: ");
+    text_add(words, "nothing that could be given up makes room: ");
     add_most(words, &room->most);
     if (room->missing > 0) {
-        add(words, "%s bytes are missing still", number_grouped(room->missing, number));
+        text_add(words, "%s bytes are missing still", number_grouped(room->missing, number));
     } else {
-        add(words, "it is refused still: %s", room->why);
+        text_add(words, "it is refused still: %s", room->why);
     }
     if (room->refusal == ESP_SELF_REFLASHER_REFUSED_NO_ROOM) {
-        add(words, "; %s", way_out_of_refusal(room->refusal));
+        text_add(words, "; %s", way_out_of_refusal(room->refusal));
     }
 }
 
 const char *room_text(const room_t *room, unsigned index, char out[ROOM_TEXT_SIZE])
 {
-    words_t words = {.text = out};
+    text_t words = {.buffer = out, .size = ROOM_TEXT_SIZE};
     out[0] = '\0';
     if (room->count > 0) {
         add_way(&words, &room->ways[index]);
