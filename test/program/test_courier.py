@@ -7,6 +7,7 @@ time in flash_dumps.py. The stories go from published firmware to published firm
 
 usage: test_courier.py PROGRAM COURIER COURIER_BY_URL DEMO_IMAGES FIXTURES
 """
+import itertools
 import json
 import os
 import pathlib
@@ -391,6 +392,46 @@ def merge_bin(folder, *parts):
     return content.ljust(-(-len(content) // SECTOR) * SECTOR, b"\xff")
 
 
+class Devices(CourierTest):
+    """Devices as they are found: none of these is a special case for who uploads."""
+
+    def setUp(self):
+        super().setUp()
+        subprocess.run([DEMO_IMAGES, self.dir], check=True, stdout=subprocess.DEVNULL)
+        content = (self.dir / "old-flash.bin").read_bytes()
+        self.loader, self.old_app = content[0x1000:0x8000].rstrip(b"\xff"), flash_dumps.image_at(content, 0x210000)
+        self.app = self.write("app.bin", flash_dumps.carrier())
+
+    def test_otadata_of_every_kind_and_the_table_elsewhere(self):
+        """Blank, broken, half written; on the chip that the layout is for, and on a larger one."""
+        noise = random.Random(3).randbytes(2 * SECTOR)
+        good = flash_dumps.otadata(2)
+        kinds = {"blank": b"\xff" * 2 * SECTOR, "noise": noise, "zero": bytes(2 * SECTOR), "one entry": good,
+                 "half": good[:SECTOR] + noise[:SECTOR]}
+        new = flash_dumps.tiny_app("2.0")
+        for table in (0x8000, 0xA000):
+            rows = ((b"nvs", 1, 2, table + 0x1000, 0x4000), (b"otadata", 1, 0, table + 0x5000, 0x2000),
+                    (b"app0", 0, 0x10, 0x20000, 0x100000), (b"app1", 0, 0x11, 0x120000, 0x100000))
+            inputs = ((0x1000, self.loader), (table, flash_dumps.table(rows)), (table + 0x5000, flash_dumps.otadata(1)), (0x20000, new))
+            bundle = self.dir / "system.srb"
+            self.run_json(0, "pack", "-o", bundle, "--chip", "esp32", "--partition-table", hex(table),
+                          *(word for at, part in inputs for word in (hex(at), self.write(f"{at:x}.bin", part))))
+            for (kind, otadata), size in itertools.product(kinds.items(), (4 << 20, 8 << 20)):
+                with self.subTest(table=hex(table), otadata=kind, size=size):
+                    parts = (*inputs[:2], (table + 0x1000, flash_dumps.in_use(1)), (table + 0x5000, otadata), (0x20000, self.old_app),
+                             (0x120000, self.old_app))
+                    flash = self.write("dump.bin", flash_dumps.flash(*parts, size=size))
+                    running = self.run_json(0, "boot", flash)["app_offset"]
+                    told = self.courier(0, self.app, bundle, "--flash", flash)
+                    self.assertEqual({running, told["slot_offset"]}, {0x20000, 0x120000})
+                    out = self.dir / "after.bin"
+                    answer = self.run_json(0, "simulate", "--flash", flash, "--upload", self.upload, "--out", out)
+                    self.assertEqual((answer["result"], answer["boot"]["app_offset"]), ("ESP_OK", 0x20000))
+                    after = out.read_bytes()
+                    self.assertEqual(after[0x20000:0x20000 + len(new)], new)
+                    self.assertEqual(after[table:table + 0x5000], flash.read_bytes()[table:table + 0x5000])
+
+
 @unittest.skipUnless(FIXTURES.exists(), "no fixtures")
 @unittest.skipIf(ESPTOOL is None, "no esptool")
 class Stories(CourierTest):
@@ -620,6 +661,54 @@ class Stories(CourierTest):
         result = run("explore", "--flash", flash, "--upload", self.upload, "--sample", "1")
         self.assertEqual(result.returncode, 3, result.stderr)
         self.assertIn("carries no bundle", result.stderr)
+
+    def serve_without_the_key(self, root):
+        """All that a server can hand out besides the bundle: by name, what is no bundle of this key."""
+        other = self.dir / "other.pem"
+        self.assertEqual(run("keygen", "-o", other, "--public", self.dir / "other-public.pem").returncode, 0)
+        system = ("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")
+        signed = self.pack(*system, "--sign", self.keys()[0]).read_bytes()
+        changed, manifest = bytearray(signed), bytearray(signed)
+        changed[len(changed) // 2] ^= 1
+        manifest[0x58] ^= 1  # of a region
+        root.mkdir()
+        for name, content in (("good.srb", signed), ("changed.srb", changed), ("manifest.srb", manifest), ("app.srb", self.app.read_bytes()),
+                              ("unsigned.srb", self.pack(*system).read_bytes()), ("short.srb", signed[:len(signed) // 2]),
+                              ("others.srb", self.pack(*system, "--sign", other, "--sequence", "9").read_bytes())):
+            (root / name).write_bytes(content)
+
+    def test_server_without_the_key(self):
+        """Whatever a server or a redirect hands out, nothing is written but what selects the old app. Behind a manifest that is signed,
+        sectors may come that it describes, and nothing else."""
+        _, public = self.keys()
+        self.serve_without_the_key(self.dir / "served")
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_WIFI))
+        settings = self.write("settings.json", b'{"wifi_ssid": "home"}')
+        image = (FIXTURES / flash_dumps.ESPHOME).read_bytes()
+        image = image.ljust(-(-len(image) // SECTOR) * SECTOR, b"\xff")
+        known = {image[at:at + SECTOR] for at in range(0, len(image), SECTOR)} | {b"\xff" * SECTOR}
+        with servers.Moody(self.dir / "served") as server:
+            for path, boots in (("unsigned.srb", SLOTS[0]), ("others.srb", SLOTS[0]), ("manifest.srb", SLOTS[0]), ("app.srb", SLOTS[0]),
+                                ("redirect?to=/others.srb", SLOTS[0]), ("redirect?to=/unsigned.srb", SLOTS[0]),
+                                ("redirect-loop", SLOTS[0]), ("gone.srb", SLOTS[0]), ("short.srb", SLOTS[1]),
+                                ("changed.srb", SLOTS[1]), ("redirect?to=/good.srb", 0x10000)):
+                with self.subTest(path=path):
+                    self.run_json(0, "courier", "-o", self.upload, "--app", app, "--url", server.url(path), "--public-key", public,
+                                  "--settings", settings)
+                    stored = flash_dumps.uploaded(wled(0), self.upload.read_bytes(), SLOTS[1], 2)
+                    after, _ = self.run_device(self.write("stored.bin", stored), COURIER_BY_URL)
+                    self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], boots)
+                    if path.endswith("good.srb"):
+                        self.assert_same(after[0x10000:], image[0x10000:])
+                    elif boots == SLOTS[0]:
+                        self.assertEqual(after[:0xE000] + after[0x10000:], stored[:0xE000] + stored[0x10000:])
+                    else:  # it keeps trying, from where it is
+                        self.assert_same(after[:0xE000], stored[:0xE000])
+                        self.assert_same(after[SLOTS[1]:SLOTS[1] + app.stat().st_size], self.upload.read_bytes()[:app.stat().st_size])
+                        strange = [after[at:at + SECTOR] for at in range(0x10000, len(after), SECTOR)
+                                   if after[at:at + SECTOR] not in known | {stored[at:at + SECTOR]}]
+                        self.assertEqual(len(strange), 1)  # the mark of an installation: docs/bundle-format.md
+                        self.assertEqual((strange[0][:8], strange[0][24:]), (b"SRTODO\r\n", b"\xff" * (SECTOR - 24)))
 
     def test_new_app_is_not_taken_for_the_old_one(self):
         """The server fails in the middle, and is gone later, when the new app is whole where the old one was, and its system is not
