@@ -824,6 +824,10 @@ class Stories(CourierTest):
             self.assertIn("would not start from slot app1", result.stderr)
         result = run("simulate", "--flash", flash, "--upload", self.write("cut.bin", content[:-1000]))
         self.assertEqual(result.returncode, 1, result.stderr)
+        result = run("simulate", "--flash", flash, "--upload", bundle)
+        self.assertEqual(result.returncode, 3, result.stderr)
+        self.assertIn(f"{bundle} is a bundle", result.stderr)
+        self.assertIn("what the courier command makes is needed", result.stderr)
 
     def test_slots_that_are_not_there(self):
         bundle = self.small_bundle()

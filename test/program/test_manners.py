@@ -583,6 +583,8 @@ class Words(MannersTest):
                 self.assertIn(word, " ".join(result.stdout.split()))
             for arguments in (*(() if described else (("inspect", path),)), ("boot", path), ("simulate", "-f", path, "0", path),
                               ("diff", path, self.flash), ("verify", path, "--public-key", self.public),
+                              ("simulate", "-f", self.flash, "--upload", path), ("courier", "--app", path, "--bundle", self.bundle,
+                                                                                 "-o", self.dir / "out"),
                               ("simulate", "-f", self.flash, "--bundle", path, "--public-key", self.public)):
                 with self.subTest(file=name, command=arguments[0]):
                     self.assert_fails(3, [name, word], *arguments)

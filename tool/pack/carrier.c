@@ -27,7 +27,7 @@ static int read_image(carrier_t *carrier)
     if (status == SR_IMAGE_OK) {
         status = sr_image_verify(&reader, &carrier->image, NULL);
     }
-    const char *mistaken = status == SR_IMAGE_BAD_MAGIC ? file_kind_mistaken(&carrier->file) : NULL;
+    const char *mistaken = status != SR_IMAGE_OK ? file_kind_mistaken(&carrier->file) : NULL;
     if (mistaken != NULL) {
         return complain(STATUS_BAD_INPUT, "%s %s; an app is needed here", path, mistaken);
     }

@@ -5,6 +5,7 @@
 #include "format/sr_image.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
+#include "tool/base/file_kind.h"
 #include "tool/base/key_file.h"
 #include "tool/base/number.h"
 #include "tool/pack/pack_given_up.h"
@@ -416,6 +417,11 @@ static int take_upload(const migration_options_t *options, migration_input_t *in
     migration_t *migration = &input->migration;
     const uint32_t running = migration->running_app != UINT32_MAX ? migration->running_app : input->boot.app_offset;
     int status = image_file_load(options->upload_path, &input->upload);
+    const char *mistaken = status == STATUS_OK ? file_kind_mistaken(&input->upload) : NULL;
+    if (mistaken != NULL) {
+        return complain(STATUS_BAD_INPUT, "%s %s; what the courier command makes is needed here", options->upload_path,
+                        mistaken);
+    }
     if (status == STATUS_OK) {
         status = upload_find_slot(&input->flash, migration->chip.partition_table, running, &input->slot);
     }
