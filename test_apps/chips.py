@@ -19,7 +19,7 @@ START = r"test: app (\w+) at (0x[0-9a-f]+),"
 
 def url_at(server, path):
     """Of test/program/http_server.py."""
-    return f"http://{HOST}:{server.port}/{path}"
+    return f"http{'s' if server.ca else ''}://{HOST}:{server.port}/{path}"
 
 
 class Chip:

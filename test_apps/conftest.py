@@ -63,11 +63,20 @@ def chip(request, old, target_name, tmp_path):
     chip.lose_power()
 
 
+def serve(folder, tls=None):
+    folder.mkdir()
+    with servers.Moody(folder, tls) as server:
+        server.served = folder
+        yield server
+
+
 @pytest.fixture
 def server(tmp_path):
     """Serves the folder `served`."""
-    served = tmp_path / "served"
-    served.mkdir()
-    with servers.Moody(served) as moody:
-        moody.served = served
-        yield moody
+    yield from serve(tmp_path / "served")
+
+
+@pytest.fixture
+def tls_server(tmp_path):
+    """The same, with a certificate for 127.0.0.1."""
+    yield from serve(tmp_path / "tls_served", tmp_path / "tls")

@@ -29,13 +29,12 @@ def app_of(build):
     return next(build.glob("migration.bin")).read_bytes()
 
 
-def job(call, public_key=None, **lines):
+def job(call, **lines):
     """What main.c does at each start."""
-    text = "".join(f"{name}={value}\n" for name, value in {"call": call, **lines}.items())
-    if public_key is not None:
-        text += f"public_key={public_key}"
-    assert len(text) < SECTOR
-    return text.encode().ljust(SECTOR, b"\0")
+    escaped = {name: str(value).replace("\n", "\\n") for name, value in {"call": call, **lines}.items()}
+    text = "".join(f"{name}={value}\n" for name, value in escaped.items()).encode()
+    assert len(text) < SECTOR - 2
+    return text.ljust(SECTOR, b"\0")
 
 
 def old_system(build, what_to_do, *more, second_slot=False, single_app=False):

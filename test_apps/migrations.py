@@ -37,7 +37,8 @@ class Maker:
     def embedded(self, bundle, job, *more, **where):
         """The bundle lies in free flash."""
         content = bundle.read_bytes()
-        what_to_do = flashes.job("bundle", self.program.public_key, source=f"{flashes.CARGO:#x}+{len(content):#x}", **job)
+        source = f"{flashes.CARGO:#x}+{len(content):#x}"
+        what_to_do = flashes.job("bundle", public_key=self.program.public_key, source=source, **job)
         return flashes.old_system(self.old, what_to_do, (flashes.CARGO, content), *more, **where)
 
     def from_the_second_slot(self):
@@ -59,5 +60,6 @@ class Maker:
 
     def by_http(self, server, path="system.srb", **where):
         (server.served / "system.srb").write_bytes(self.bundle.read_bytes())
-        what_to_do = flashes.job("bundle", self.program.public_key, url=chips.url_at(server, path))
+        tls = {"certificate": server.ca.read_text(), "common_name": "127.0.0.1"} if server.ca else {}
+        what_to_do = flashes.job("bundle", public_key=self.program.public_key, url=chips.url_at(server, path), **tls)
         return Migration(flashes.old_system(self.old, what_to_do, **where), self.bundle)

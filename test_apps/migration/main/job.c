@@ -7,23 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char LAST_NAME[] = "public_key=";
+static void split(char *text)
+{
+    char *out = text;
+    for (const char *in = text; *in != '\0'; in++) {
+        const bool escaped = in[0] == '\\' && in[1] == 'n';
+        *out++ = *in == '\n' ? '\0' : escaped ? '\n' : *in;
+        in += escaped;
+    }
+    *out++ = '\0';
+    *out = '\0'; /* at most where the text ended: its last line has an end, too */
+}
 
 esp_err_t job_read(job_t *job)
 {
-    const esp_err_t err = esp_flash_read(NULL, job->text, CONFIG_TEST_JOB_ADDRESS, sizeof(job->text));
-    if (err != ESP_OK) {
-        return err;
+    const esp_err_t err = esp_flash_read(NULL, job->text, CONFIG_TEST_JOB_ADDRESS, sizeof(job->text) - 2);
+    if (err == ESP_OK) {
+        split(job->text);
     }
-    job->text[sizeof(job->text) - 1] = '\0';
-    for (char *c = job->text; *c != '\0' && strncmp(c, LAST_NAME, strlen(LAST_NAME)) != 0; c++) {
-        c += strcspn(c, "\n");
-        if (*c == '\0') {
-            break;
-        }
-        *c = '\0';
-    }
-    return ESP_OK;
+    return err;
 }
 
 const char *job_value(const job_t *job, const char *name)

@@ -10,12 +10,12 @@
 #include <stdbool.h>
 
 typedef struct {
-    char text[4096]; /* lines end with '\0' here */
+    char text[4096]; /* lines end with '\0' here, and those of a value with '\n' */
 } job_t;
 
 esp_err_t job_read(job_t *job);
 
-/** @return the value, or NULL if the job has none of that name. The one of "public_key" is the rest of the text. */
+/** @return the value, or NULL if the job has none of that name. */
 const char *job_value(const job_t *job, const char *name);
 
 bool job_is(const job_t *job, const char *name, const char *value);

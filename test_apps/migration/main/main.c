@@ -126,7 +126,12 @@ static void job_task(void *unused)
     ESP_ERROR_CHECK_WITHOUT_ABORT(resume());
 
     const esp_http_client_config_t http = {
-        .url = job_value(&s_job, "url"), .keep_alive_enable = true, .timeout_ms = 5000};
+        .url = job_value(&s_job, "url"),
+        .cert_pem = job_value(&s_job, "certificate"),
+        .common_name = job_value(&s_job, "common_name"),
+        .keep_alive_enable = true,
+        .timeout_ms = 5000,
+    };
     if (http.url != NULL) {
         go_online();
     }
