@@ -75,8 +75,10 @@ struct esp_http_client {
     int64_t content_length;
     bool chunked;
     int64_t body_bytes; /* Taken of the present response. */
-    char *location;     /* NULL: the response had none. */
-    char *challenge;    /* Its WWW-Authenticate. */
+    char *early; /* What came of the body together with the headers: read first. A closed connection leaves it. */
+    size_t early_length;
+    char *location;  /* NULL: the response had none. */
+    char *challenge; /* Its WWW-Authenticate. */
 };
 
 static void dispatch(esp_http_client_handle_t client, esp_http_client_event_t event)
@@ -262,6 +264,13 @@ static void close_connection(esp_http_client_handle_t client)
     }
 }
 
+static void drop_early_bytes(esp_http_client_handle_t client)
+{
+    free(client->early);
+    client->early = NULL;
+    client->early_length = 0;
+}
+
 static esp_err_t change_url(esp_http_client_handle_t client, const char *text)
 {
     CURLU *url = parse_url(client->url, text);
@@ -281,6 +290,7 @@ static esp_err_t change_url(esp_http_client_handle_t client, const char *text)
             remove_header(client, "Host");
         }
         if (!same_host || !same_part(previous, url, CURLUPART_PORT)) {
+            drop_early_bytes(client);
             close_connection(client);
         }
         curl_url_cleanup(previous);
@@ -411,6 +421,7 @@ esp_err_t esp_http_client_cleanup(esp_http_client_handle_t client)
     while (client->headers != NULL) {
         remove_header(client, client->headers->key);
     }
+    drop_early_bytes(client);
     free(client->username);
     free(client->password);
     free(client->common_name);
@@ -673,9 +684,33 @@ static bool tell_header(esp_http_client_handle_t client, const char *line)
     return good;
 }
 
+static bool body_is_there(const http_transfer_t *transfer)
+{
+    return transfer->body_end != 0;
+}
+
 static bool headers_are_there(const http_transfer_t *transfer)
 {
     return transfer->headers_complete;
+}
+
+/* Body bytes that are there already, behind what an earlier response has left. */
+static bool keep_early_bytes(esp_http_client_handle_t client)
+{
+    if (!body_is_there(client->transfer)) {
+        return true;
+    }
+    char *early = realloc(client->early, client->early_length + (size_t)client->buffer_size);
+    if (early == NULL) {
+        return false;
+    }
+    const size_t got = http_transfer_take(client->transfer, early + client->early_length, (size_t)client->buffer_size);
+    client->early = early;
+    client->body_bytes += (int64_t)got;
+    dispatch(client, (esp_http_client_event_t){
+                         .event_id = HTTP_EVENT_ON_DATA, .data = early + client->early_length, .data_len = (int)got});
+    client->early_length += got;
+    return true;
 }
 
 static int64_t fetch_headers(esp_http_client_handle_t client)
@@ -701,6 +736,9 @@ static int64_t fetch_headers(esp_http_client_handle_t client)
         if (!tell_header(client, line->data)) {
             return ESP_FAIL;
         }
+    }
+    if (!keep_early_bytes(client)) {
+        return ESP_FAIL;
     }
     return client->content_length > 0 ? client->content_length : 0;
 }
@@ -743,11 +781,6 @@ bool esp_http_client_is_complete_data_received(esp_http_client_handle_t client)
     return is_complete(client);
 }
 
-static bool body_is_there(const http_transfer_t *transfer)
-{
-    return transfer->body_end != 0;
-}
-
 /* Body bytes as one read from the socket would give them; 0 if there are no more. @return false after a timeout */
 static bool read_some(esp_http_client_handle_t client, char *buffer, size_t len, size_t *got)
 {
@@ -768,9 +801,20 @@ static bool read_some(esp_http_client_handle_t client, char *buffer, size_t len,
     return true;
 }
 
+static int take_early_bytes(esp_http_client_handle_t client, char *buffer, int len)
+{
+    const size_t taken = client->early_length < (size_t)len ? client->early_length : (size_t)len;
+    if (taken != 0) {
+        memcpy(buffer, client->early, taken);
+        client->early_length -= taken;
+        memmove(client->early, client->early + taken, client->early_length);
+    }
+    return (int)taken;
+}
+
 static int read_body(esp_http_client_handle_t client, char *buffer, int len)
 {
-    int total = 0;
+    int total = take_early_bytes(client, buffer, len);
     while (total < len && client->phase == PHASE_BODY && !is_complete(client)) {
         size_t got;
         if (!read_some(client, buffer + total, (size_t)(len - total), &got)) {
@@ -968,6 +1012,7 @@ static esp_err_t perform_one(esp_http_client_handle_t client)
         return err;
     }
     drain(client);
+    drop_early_bytes(client);
     dispatch_plain(client, HTTP_EVENT_ON_FINISH);
     if (!client->transfer->keep_alive) {
         close_connection(client);

@@ -15,6 +15,7 @@
 #define DEFAULT_TIMEOUT_MS    5000 /**< As in esp_http_client. */
 #define SLACK_MS              20   /**< A wait may end a tick early. */
 #define SCHEME_SIZE           12   /**< Longer ones are cut off: none of those is https. */
+#define DROP_SIZE             64   /**< Bytes read at once of what is not wanted; they are on the stack. */
 
 static const char *TAG = "self_reflasher";
 
@@ -80,6 +81,7 @@ static esp_err_t tell_too_slow(const sr_http_t *http)
 static esp_err_t make_client(sr_http_t *http)
 {
     http->redirected = false;
+    http->early = 0;
     http->client = esp_http_client_init(http->config);
     return http->client != NULL ? ESP_OK : ESP_ERR_NO_MEM;
 }
@@ -94,9 +96,25 @@ esp_err_t sr_http_open(sr_http_t *http)
     return err == ESP_OK && esp_timer_create(&timer, &http->timer) != ESP_OK ? ESP_ERR_NO_MEM : err;
 }
 
+/* What came of a body together with its headers waits in the client, at most a buffer of it. Closing the connection
+ * does not drop it: it would be taken for the start of the next body. It is read first, so nothing waits here for more.
+ */
+static void drop_early_bytes(sr_http_t *http)
+{
+    char unwanted[DROP_SIZE];
+    int read = 1;
+    (void)esp_http_client_set_timeout_ms(http->client, 0);
+    while (http->early > 0 && read > 0) {
+        read = esp_http_client_read(http->client, unwanted, http->early < DROP_SIZE ? (int)http->early : DROP_SIZE);
+        http->early -= read > 0 ? (uint32_t)read : 0;
+    }
+    http->early = 0;
+}
+
 void sr_http_disconnect(sr_http_t *http)
 {
     if (http->client != NULL) {
+        drop_early_bytes(http);
         (void)esp_http_client_close(http->client);
     }
 }
@@ -217,6 +235,7 @@ static esp_err_t request_once(sr_http_t *http, sr_http_answer_t *answer)
         return ESP_ERR_HTTP_FETCH_HEADER;
     }
     note_progress(http);
+    http->early = (uint32_t)limit(http->config->buffer_size, DEFAULT_HTTP_BUF_SIZE);
     /* 0 stands for a chunked body and for one without a length. An empty body is noticed when it has been read. */
     answer->length = announced > 0 ? announced : -1;
     answer->status = esp_http_client_get_status_code(http->client);
@@ -254,6 +273,7 @@ esp_err_t sr_http_request(sr_http_t *http, sr_http_answer_t *answer)
         if (err != ESP_OK || answer->status == 200 || answer->status == 206) {
             return err;
         }
+        drop_early_bytes(http);
         err = go_on(http, answer->status, &redirects, &authorizations);
         if (err != ESP_OK) {
             return err;
@@ -268,6 +288,7 @@ esp_err_t sr_http_read(sr_http_t *http, void *out, uint32_t length, uint32_t *go
     const int read = esp_http_client_read(http->client, out, (int)length);
     stop_waiting(http);
     *got = read > 0 ? (uint32_t)read : 0;
+    http->early -= *got < http->early ? *got : http->early;
     http->progress += *got;
     if (http->progress >= SR_HTTP_PROGRESS) {
         note_progress(http);

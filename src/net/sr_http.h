@@ -34,6 +34,7 @@ typedef struct sr_http {
     bool redirected;   /**< The client's URL is not the first one any more. */
     int64_t waited_us; /**< Time spent waiting for the server since the last progress. */
     uint32_t progress; /**< Bytes of the body since then. */
+    uint32_t early;    /**< At most so many bytes of the body may wait in the client since the headers came. */
 } sr_http_t;
 
 /** An answer whose body waits to be read with sr_http_read(). */

@@ -117,16 +117,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_body(b"not found\n", 404)
             return None
 
-    def send_head(self, status, **headers):
+    def send_head(self, status, *, and_body=b"", **headers):
+        """@param and_body What is sent in one piece with it."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), str(value))
-        self.end_headers()
+        self._headers_buffer += [b"\r\n", and_body]  # as end_headers() does, without a body
+        self.flush_headers()
 
     def send_body(self, body, status=200, **headers):
-        self.send_head(status, Content_Length=len(body), **headers)
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.send_head(status, and_body=body if self.command != "HEAD" else b"", Content_Length=len(body), **headers)
 
     def reset(self):
         """Ends the connection by a TCP reset: what the client has not read yet is lost."""

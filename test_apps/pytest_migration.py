@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Migrations on ESP-IDF itself, each from an old system to its end, and what the flash holds then."""
+import pytest
+
+import chips
+import flashes
+
+OF_ESP_IDF = {"http": 12 << 10, "https": 60 << 10}  # bytes of heap for client, TCP and TLS
+
+
+def check(chip, program, migration, *places):
+    """The new system starts, finds nothing left to do, and has the flash that simulator and bundle say.
+    @param places Where the old app runs, one after the other; None: somewhere in free flash."""
+    chip.start(migration.flash)
+    for place in places:
+        chip.expect_start("old", place)
+    chip.expect_start(migration.name, flashes.NEW_APP)
+    chip.expect("test: plan to write 0,")
+    chip.expect_result()
+    after = chip.flash()
+    simulated = program.simulate_bundle(migration.flash, migration.bundle, *migration.options)
+    assert flashes.different_sectors(after, flashes.after_first_start(simulated, migration.otadata)) == []
+    assert migration.is_done(after, program)
+
+
+def test_bundle_in_flash_from_the_second_slot(chip, program, maker):
+    check(chip, program, maker.from_the_second_slot(), flashes.SLOT_1)
+
+
+def test_bundle_in_flash_with_the_app_in_the_way(chip, program, maker):
+    check(chip, program, maker.in_the_way(), flashes.SLOT_0, flashes.SLOT_1)
+
+
+def test_moved_nvs(chip, program, maker):
+    check(chip, program, maker.with_moved_nvs(), flashes.SLOT_0, flashes.SLOT_1)
+    flash = chip.flash()
+    moved = slice(flashes.NEW_NVS, flashes.NEW_NVS + flashes.NVS[4])
+    assert flash[moved] == maker.with_moved_nvs().flash[flashes.NVS[3]:][:flashes.NVS[4]]
+
+
+def test_single_app_by_a_temporary_table(chip, program, maker):
+    check(chip, program, maker.by_a_temporary_table(), flashes.SLOT_0, None)
+
+
+def test_single_app_in_place(chip, program, maker):
+    check(chip, program, maker.in_place(), flashes.SLOT_0)
+
+
+@pytest.mark.emulator
+def test_bundle_by_http_with_the_app_in_the_way(chip, program, maker, server):
+    check(chip, program, maker.by_http(server), flashes.SLOT_0, flashes.SLOT_1)
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("path", ("system.srb", "norange/system.srb", "redirect?to=/system.srb", "flaky/system.srb?fail=3",
+                                  "busy/system.srb?every=3"))
+def test_bundle_by_http(chip, program, maker, server, path):
+    """From servers as they are: test/program/http_server.py says what is wrong with each."""
+    check(chip, program, maker.by_http(server, path, second_slot=True), flashes.SLOT_1)
+
+
+def test_image_in_flash_with_the_app_in_the_way(chip, program, old, new):
+    """The original's way: bootloader, table and app as one image."""
+    image, destination = flashes.merged(new), "0x0+0xc0000"
+    source = f"{flashes.CARGO:#x}+{len(image):#x}"
+    flash = flashes.old_system(old, flashes.job("copy", source=source, destination=destination), (flashes.CARGO, image))
+    chip.start(flash)
+    chip.expect_start("old", flashes.SLOT_0)
+    chip.expect_start("old", flashes.SLOT_1)
+    chip.expect_result()
+    after = chip.flash()
+    expected = program.simulate(flash, destination, f"flash:{source}", "--new-partition-table", hex(flashes.NEW_TABLE))
+    assert flashes.different_sectors(after, expected) == []
+    chip.start(after)
+    chip.expect_start("new", flashes.NEW_APP)
+
+
+@pytest.mark.emulator
+def test_image_by_http(chip, program, old, server):
+    """A bootloader, which writes its own name into the log."""
+    image, destination = program.write("bootloader.bin", flashes.marked_bootloader(old)), "0x0+0x8000"
+    (server.served / "bootloader.bin").write_bytes(image.read_bytes())
+    url = chips.url_at(server, "bootloader.bin")
+    flash = flashes.old_system(old, flashes.job("download", url=url, destination=destination))
+    chip.start(flash)
+    chip.expect("2nd stage bootloader")
+    chip.expect_result()
+    after = chip.flash()
+    assert flashes.different_sectors(after, program.simulate(flash, destination, image)) == []
+    chip.start(after)
+    chip.expect("2nd stage BOOTLOADER")
+    chip.expect_start("old", flashes.SLOT_0)
+    chip.expect_result()
+
+
+@pytest.mark.emulator
+def test_bundle_by_https(chip, program, maker, tls_server):
+    check(chip, program, maker.by_http(tls_server, second_slot=True), flashes.SLOT_1)
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("scheme", ("http", "https"))
+def test_figures_are_those_of_the_documents(request, chip, maker, scheme):
+    """Stack and heap that docs/integration.md says to suffice; what ESP-IDF takes for connections comes on top."""
+    server = request.getfixturevalue({"http": "server", "https": "tls_server"}[scheme])
+    chip.start(maker.by_http(server, second_slot=True).flash)
+    chip.expect_start("old", flashes.SLOT_1)
+    figures = chip.figures()
+    print(f"\n{scheme}: {figures}", flush=True)
+    assert figures["stack"] <= 4096
+    assert figures["heap before"] - figures["heap least"] <= (48 << 10) + OF_ESP_IDF[scheme]
