@@ -58,7 +58,7 @@ static esp_err_t in_encrypted_partition(uint32_t address, bool *encrypted)
 
 static esp_err_t find_out(const sr_flash_t *flash, uint32_t address, bool *encrypted)
 {
-    *encrypted = flash->encryption && lies_before_partitions(address);
+    *encrypted = flash->encryption && (flash->everywhere || lies_before_partitions(address));
     return flash->encryption && !*encrypted ? in_encrypted_partition(address, encrypted) : ESP_OK;
 }
 

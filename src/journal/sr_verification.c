@@ -23,14 +23,27 @@ static bool is_in(sr_region_t region, uint32_t address)
     return sr_region_overlaps(region, (sr_region_t){address, SR_SECTOR_SIZE});
 }
 
-static esp_err_t digest_of(sr_verification_t *verification, uint32_t address, uint8_t digest[SR_SHA256_SIZE])
+static esp_err_t digest_of(sr_verification_t *verification, const sr_flash_t *flash, uint32_t address,
+                           uint8_t digest[SR_SHA256_SIZE])
 {
     sr_yield(SR_SECTOR_SIZE);
-    const esp_err_t err = sr_flash_read(&verification->system->flash, address, verification->scratch, SR_SECTOR_SIZE);
+    const esp_err_t err = sr_flash_read(flash, address, verification->scratch, SR_SECTOR_SIZE);
     if (err != ESP_OK) {
         return err;
     }
     return sr_digest(verification->scratch, SR_SECTOR_SIZE, digest) ? ESP_OK : ESP_FAIL;
+}
+
+/* Where the chip decrypts what it reads, erased cells do not read as blank: the commit writes 0xFF there. */
+static esp_err_t is_blank(sr_verification_t *verification, uint32_t address, bool *blank)
+{
+    const sr_writer_sector_t sector = {.address = address, .used = SR_SECTOR_SIZE, .data = verification->scratch};
+    sr_writer_comparison_t comparison = {0};
+    sr_yield(SR_SECTOR_SIZE);
+    memset(sector.data, 0xFF, SR_SECTOR_SIZE);
+    const esp_err_t err = sr_writer_compare(verification->writer, &sector, &comparison);
+    *blank = comparison.right;
+    return err;
 }
 
 /* Compares a sector of the flash with half a SHA-256; NULL: is it blank? */
@@ -38,10 +51,9 @@ static esp_err_t is_right(sr_verification_t *verification, uint32_t address, con
 {
     uint8_t digest[SR_SHA256_SIZE];
     if (wanted == NULL) {
-        sr_yield(SR_SECTOR_SIZE);
-        return sr_writer_is_blank(verification->writer, address, right);
+        return is_blank(verification, address, right);
     }
-    const esp_err_t err = digest_of(verification, address, digest);
+    const esp_err_t err = digest_of(verification, &verification->system->flash, address, digest);
     *right = err == ESP_OK && memcmp(digest, wanted, SR_BUNDLE_DIGEST_SIZE) == 0;
     return err;
 }
@@ -110,8 +122,8 @@ static esp_err_t load_manifest(sr_verification_t *verification, sr_record_status
     const bool unsigned_ok = (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) != 0;
     const sr_region_t place = {sr_journal_manifest_address(verification->journal),
                                verification->journal->header.manifest_size};
-    esp_err_t err = sr_manifest_load_record(&verification->manifest, &verification->system->flash, place,
-                                            config->public_key, unsigned_ok);
+    const sr_flash_t record = sr_journal_flash(verification->journal);
+    esp_err_t err = sr_manifest_load_record(&verification->manifest, &record, place, config->public_key, unsigned_ok);
     if (err == ESP_ERR_SELF_REFLASHER_REFUSED) {
         (void)snprintf(verification->reason, sizeof(verification->reason), "%s",
                        sr_bundle_status_text(verification->manifest.status));
@@ -209,11 +221,12 @@ static esp_err_t confirm_entry(sr_verification_t *verification, const sr_record_
     sr_sha256_t sha;
     esp_err_t err = ESP_OK;
     const bool moves = sr_record_moves_to(&verification->manifest.bundle, entry->address);
+    const sr_flash_t record = sr_journal_flash(verification->journal);
     *confirmed = true;
     sr_sha256_start(&sha);
     for (uint32_t i = 0; i < entry->sectors && err == ESP_OK && *confirmed; i++) {
         const uint32_t data_index = entry->data_index + i;
-        err = digest_of(verification, sr_journal_data_address(verification->journal, data_index), digest);
+        err = digest_of(verification, &record, sr_journal_data_address(verification->journal, data_index), digest);
         sr_sha256_update(&sha, verification->scratch, SR_SECTOR_SIZE);
         memcpy(verification->journal->digests + data_index * SR_BUNDLE_DIGEST_SIZE, digest, SR_BUNDLE_DIGEST_SIZE);
         const uint8_t *wanted = signed_digest(verification, entry->address + i * SR_SECTOR_SIZE);
@@ -537,7 +550,9 @@ static esp_err_t check_sector(sr_verification_t *verification, uint32_t address,
         *right = false;
         return ESP_OK;
     }
-    return is_right(verification, address, digest, right);
+    const esp_err_t err = is_right(verification, address, digest, right);
+    /* Where nobody reads it, what was to be blank was erased; whether the app has such a gap, its own digest tells. */
+    return err == ESP_OK && !*right && digest == NULL ? sr_writer_is_blank(verification->writer, address, right) : err;
 }
 
 static esp_err_t check_region(sr_verification_t *verification, const sr_bundle_region_t *region,
@@ -607,8 +622,8 @@ static esp_err_t read_piece(sr_verification_t *verification, uint32_t address, u
         index < SR_RECORD_MAX_ENTRIES ? sr_journal_entry(journal, index) : (sr_record_entry_t){.blank = true};
     if (!entry.blank) {
         const uint32_t data_index = entry.data_index + (sector - entry.address) / SR_SECTOR_SIZE;
-        return sr_flash_read(journal->flash, sr_journal_data_address(journal, data_index) + (address - sector), out,
-                             length);
+        const sr_flash_t record = sr_journal_flash(journal);
+        return sr_flash_read(&record, sr_journal_data_address(journal, data_index) + (address - sector), out, length);
     }
     if (entry.sectors > 0 || sr_bundle_want(&verification->manifest.bundle, sector, NULL) == SR_BUNDLE_BLANK) {
         memset(out, 0xFF, length);
