@@ -9,6 +9,7 @@
 
 #include "format/sr_chip.h"
 #include "format/sr_image.h"
+#include "sim/efuse/efuse_set.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +39,7 @@ typedef struct boot_chip {
     sr_chip_efuses_t efuses; /**< What the eFuses demand of images. A block revision of 0 means not known: every
                              image's demand counts as met. The bootloader is assumed to check an app's secure version,
                              as one with CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK does: no file tells. */
+    efuse_set_t burnt;       /**< What is burnt for Flash Encryption and Secure Boot. */
 } boot_chip_t;
 
 /** A range of flash that executes, and a digest of its bytes. */

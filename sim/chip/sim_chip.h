@@ -22,8 +22,6 @@ typedef struct sim_config {
     uint32_t running_app;  /**< Flash offset of the app that runs; sim_run() finds it by booting if UINT32_MAX. */
     bool recovered;        /**< The recovery bootloader started that app; sim_run() finds out by booting. */
     bool flash_encryption; /**< esp_flash_encryption_enabled(); a scramble by key and address stands for AES. */
-    bool secure_boot;      /**< Secure Boot V2 is on: esp_secure_boot_enabled(). */
-    bool secure_boot_v1;   /**< Secure Boot V1 is on; only the ESP32 has it. */
     bool before_v5_2;      /**< The app was built with an ESP-IDF before v5.2, whose flash driver takes no notice of the
                                 flag `readonly` of a partition. */
     uint32_t heap_limit;   /**< Bytes that heap_caps_malloc() gives out at most; 0: 200 KiB. */

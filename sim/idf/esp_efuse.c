@@ -39,10 +39,10 @@ static uint32_t value_of(const esp_efuse_desc_t *field)
         return (1u << efuses->bootloader_version) - 1u;
     }
     if (field == &secure_boot_v1) {
-        return config->secure_boot_v1;
+        return chip->burnt.secure_boot_v1;
     }
     if (field == &secure_boot_v2) {
-        return config->secure_boot;
+        return chip->burnt.secure_boot_v2;
     }
     return field == &block_major        ? efuses->block_revision / 100u
            : field == &block_minor      ? efuses->block_revision % 100u

@@ -204,7 +204,8 @@ bool esp_flash_encryption_enabled(void)
 bool esp_secure_boot_enabled(void)
 {
     sim_flash_code(__func__);
-    return sim_state.config.secure_boot || sim_state.config.secure_boot_v1;
+    const efuse_set_t *burnt = &sim_state.config.chip.burnt;
+    return burnt->secure_boot_v1 || burnt->secure_boot_v2;
 }
 
 /* Bytes of this process from an address on, up to the end of what is mapped: read through the kernel, because it is not

@@ -159,10 +159,9 @@ static void call_app_main(void *unused)
 
 static sim_config_t chip_config(void)
 {
-    return (sim_config_t){.chip = {.chip = sr_chip_by_name("esp32")},
+    return (sim_config_t){.chip = {.chip = sr_chip_by_name("esp32"), .burnt.secure_boot_v2 = job->secure_boot},
                           .flash = flash,
                           .running_app = UINT32_MAX,
-                          .secure_boot = job->secure_boot,
                           .flash_encryption = job->flash_encryption,
                           .quiet = true};
 }

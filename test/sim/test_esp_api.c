@@ -357,8 +357,8 @@ static void the_chip_tells_what_it_is(void **state)
     assert_int_equal(info.revision, 300);
     assert_int_equal(CONFIG_BOOTLOADER_OFFSET_IN_FLASH, 0x1000);
     assert_false(esp_secure_boot_enabled());
-    fixture->config.chip = (boot_chip_t){.chip = sr_chip_by_name("esp32c5"), .revision = 102};
-    fixture->config.secure_boot = true;
+    fixture->config.chip =
+        (boot_chip_t){.chip = sr_chip_by_name("esp32c5"), .revision = 102, .burnt.secure_boot_v2 = true};
     attach_again(fixture);
     esp_chip_info(&info);
     assert_int_equal(info.model, CHIP_ESP32C5);

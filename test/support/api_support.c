@@ -164,12 +164,13 @@ void api_chip_open(api_chip_t *chip, const api_options_t *options)
     }
     *chip = (api_chip_t){.flash = flash,
                          .before = malloc(size),
-                         .config = {.chip = {.chip = sr_chip_by_name("esp32"), .efuses = options->efuses},
+                         .config = {.chip = {.chip = sr_chip_by_name("esp32"),
+                                             .efuses = options->efuses,
+                                             .burnt = {.secure_boot_v1 = options->secure_boot_v1,
+                                                       .secure_boot_v2 = options->secure_boot}},
                                     .flash = flash,
                                     .running_app = running_app,
                                     .flash_encryption = options->flash_encryption,
-                                    .secure_boot = options->secure_boot,
-                                    .secure_boot_v1 = options->secure_boot_v1,
                                     .before_v5_2 = options->before_v5_2,
                                     .heap_limit = options->heap_limit,
                                     .quiet = !options->logs}};
