@@ -19,6 +19,7 @@ set(SR_FORMAT_SOURCES
     src/format/sr_partition_table.c
     src/format/sr_reader.c
     src/format/sr_record.c
+    src/format/sr_secure_boot.c
     src/format/sr_sha256.c
     src/format/sr_signature.c)
 

@@ -501,6 +501,11 @@ void contents_free(contents_t *contents)
     }
 }
 
+sr_reader_t contents_reader(const contents_t *contents, const esp_image_info_t *info)
+{
+    return window(contents, info->address, info->room);
+}
+
 const sr_partition_table_entry_t *contents_selected_slot(const contents_t *contents, const sr_otadata_entry_t *entry)
 {
     unsigned slots = sr_partition_table_ota_slots(&contents->table);

@@ -119,6 +119,9 @@ contents_t *contents_of_flash(const uint8_t *flash, uint32_t size, const boot_ch
 
 void contents_free(contents_t *contents);
 
+/** Window that starts with an image. */
+sr_reader_t contents_reader(const contents_t *contents, const esp_image_info_t *info);
+
 /** Which of the OTA slots this otadata entry selects, or NULL. */
 const sr_partition_table_entry_t *contents_selected_slot(const contents_t *contents, const sr_otadata_entry_t *entry);
 

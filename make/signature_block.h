@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Writes signature blocks of Secure Boot V2 with keys and signatures that are none: for whatever looks at digests
+ * alone.
+ */
+#pragma once
+
+#include "format/sr_secure_boot.h"
+#include "make/image_writer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct signature_block {
+    sr_secure_boot_scheme_t scheme;
+    uint8_t key;      /**< Number of the key: other bytes for each. */
+    bool torn;        /**< Its last page is missing, with the CRC. */
+    bool other_image; /**< Its digest is that of another image. */
+} signature_block_t;
+
+/**
+ * Pads an image to whole sectors, and appends a sector with blocks.
+ * @param[in,out] length Bytes of the image, then with the sector.
+ * @param count Up to SR_SECURE_BOOT_MAX_BLOCKS.
+ */
+image_write_status_t signature_block_append(uint8_t *image, size_t *length, size_t capacity,
+                                            const signature_block_t *blocks, unsigned count);
+
+/** The digest of a block's key, as eFuses hold it. @return false if the crypto library failed. */
+bool signature_block_key(const signature_block_t *block, uint8_t digest[SR_SHA256_SIZE]);
