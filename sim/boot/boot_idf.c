@@ -168,11 +168,12 @@ static bool no_sequence(const sr_otadata_entry_t *entry)
     return entry->sequence == UINT32_MAX || entry->crc != sr_otadata_crc(entry->sequence);
 }
 
-/** Erases a sector of otadata and programs an entry. Flash is programmed in words: elsewhere the entry stays erased. */
+/** Erases a sector of otadata and programs an entry. Flash is programmed in words, or encrypted in units: elsewhere the
+ *  entry stays erased. */
 static void write_entry(boot_t *boot, uint32_t address, const uint8_t raw[SR_OTADATA_ENTRY_SIZE])
 {
     boot_erase(boot, address, 1);
-    if (sr_region_is_aligned(address, 4)) {
+    if (sr_region_is_aligned(address, boot->cipher != NULL ? BOOT_ENCRYPTION_UNIT : 4)) {
         boot_program(boot, address, raw, SR_OTADATA_ENTRY_SIZE);
     }
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Chips that encrypt their flash, or have Secure Boot on: what is blank in a bundle or in an image reads as blank, and
- * what cannot be known to be right is refused before the first erase. A scramble stands for AES: with it, too, erased
- * cells do not read as blank.
+ * what cannot be known to be right is refused before the first erase.
  */
 #include "test/support/api_support.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/support/support_chip.h"
+#include "test/support/support_cipher.h"
 
 #include "esp_flash.h"
 #include "esp_flash_internal.h"
@@ -435,26 +436,13 @@ static void waiting_is_told_from_idling(void **state)
     assert_int_equal(fixture->report.last_end, SIM_END_PANIC);
 }
 
-static void scrambling_twice_gives_the_plain_bytes(void **state)
-{
-    (void)state;
-    uint8_t data[256], plain[256] = {0};
-    memcpy(data, plain, sizeof(data));
-    sim_scramble(0x1230, data, sizeof(data));
-    assert_memory_not_equal(data, plain, 16);
-    assert_memory_not_equal(data, data + 16, 16);
-    sim_scramble(0x1230, data, 100);
-    sim_scramble(0x1230 + 100, data + 100, sizeof(data) - 100);
-    assert_memory_equal(data, plain, sizeof(data));
-}
-
 static void an_encrypted_chip_boots_and_runs(void **state)
 {
     fixture_t *fixture = *state;
     chip_put_app(fixture->flash, CHIP_SLOT_1, "2.0", NULL, 0);
-    sim_scramble(0, nor_flash_bytes(fixture->flash), CHIP_FLASH_SIZE);
+    support_encrypt(nor_flash_bytes(fixture->flash), 0, CHIP_FLASH_SIZE);
     assert_false(sim_run(&fixture->config, app_selects_slot_1, 5, &fixture->report));
-    fixture->config.flash_encryption = true;
+    fixture->config.chip.cipher = support_cipher();
     assert_true(sim_run(&fixture->config, app_selects_slot_1, 5, &fixture->report));
     assert_true(fixture->report.other_app);
     assert_int_equal(fixture->report.after.app_offset, CHIP_SLOT_1);
@@ -481,7 +469,6 @@ int main(void)
         TEST(only_the_flash_driver_and_rom_work_without_os),
         TEST(tasks_take_turns_after_the_main_task),
         TEST(waiting_is_told_from_idling),
-        TEST(scrambling_twice_gives_the_plain_bytes),
         TEST(an_encrypted_chip_boots_and_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
