@@ -50,6 +50,7 @@ set(SR_ENGINE_SOURCES
     src/preflight/sr_preflight_chip.c
     src/preflight/sr_preflight_demands.c
     src/preflight/sr_preflight_flash.c
+    src/preflight/sr_preflight_signature.c
     src/preflight/sr_preflight_table.c
     src/recovery/sr_recovery.c
     src/relocate/sr_app_copy.c

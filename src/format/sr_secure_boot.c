@@ -132,6 +132,12 @@ sr_secure_boot_status_t sr_secure_boot_compare(const sr_reader_t *reader, const 
     }
 }
 
+sr_secure_boot_keys_t sr_secure_boot_no_keys(const sr_chip_t *chip)
+{
+    return (sr_secure_boot_keys_t){.count = chip->one_boot_key ? 1 : SR_SECURE_BOOT_MAX_BLOCKS,
+                                   .digest_size = chip->half_boot_key ? SR_SHA256_SIZE / 2 : SR_SHA256_SIZE};
+}
+
 sr_secure_boot_status_t sr_secure_boot_find_key(const sr_secure_boot_keys_t *keys, const uint8_t digest[SR_SHA256_SIZE])
 {
     sr_secure_boot_status_t status = SR_SECURE_BOOT_OTHER_KEY;

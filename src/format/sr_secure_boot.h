@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Signature blocks of Secure Boot V2, and whether a chip's keys are behind one.
+ * Signature blocks of Secure Boot V2, and whether one is by a key of the chip.
  *
  * Format: ESP-IDF's documentation, "Secure Boot V2", "Signature Block Format"; espsecure of esptool. An image is padded
  * to a multiple of 4 KiB; in the next sector lie up to three blocks of 1216 bytes, little-endian:
@@ -17,6 +17,7 @@
  */
 #pragma once
 
+#include "format/sr_chip.h"
 #include "format/sr_image.h"
 #include "format/sr_reader.h"
 #include "format/sr_sha256.h"
@@ -105,6 +106,9 @@ sr_secure_boot_status_t sr_secure_boot_compare(const sr_reader_t *reader, const 
 sr_secure_boot_status_t sr_secure_boot_check(const sr_reader_t *reader, const sr_image_t *image,
                                              const sr_secure_boot_keys_t *keys, bool whole,
                                              sr_secure_boot_result_t *result);
+
+/** What a chip can have, of which nothing is burnt yet. */
+sr_secure_boot_keys_t sr_secure_boot_no_keys(const sr_chip_t *chip);
 
 /** Tells whether a key is among those of a chip. @return SR_SECURE_BOOT_OK, OTHER_KEY or REVOKED_KEY. */
 sr_secure_boot_status_t sr_secure_boot_find_key(const sr_secure_boot_keys_t *keys,

@@ -663,7 +663,9 @@ static esp_err_t check_result(sr_verification_t *verification, sr_record_status_
         .workspace = verification->scratch};
     const esp_err_t err = sr_preflight_chip_check(&verdict, verification->config->skip_checks, false, false, &failed,
                                                   verification->reason, sizeof(verification->reason));
-    const bool passed = err == ESP_OK && failed == 0 && sr_preflight_chip_is_signed(&verdict);
+    const bool passed =
+        err == ESP_OK && failed == 0 &&
+        sr_preflight_chip_check_signatures(&verdict, false, false, verification->reason, sizeof(verification->reason));
     *status = err == ESP_OK && !passed ? SR_RECORD_REFUSED : SR_RECORD_OK;
     return err == ESP_OK ? verification->read_err : err; /* A read error is no fault of the record. */
 }

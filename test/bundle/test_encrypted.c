@@ -380,13 +380,13 @@ static void secure_boot_of_version_2(void **state)
         if (signed_ones == 3) {
             expect_planned();
         } else {
-            expect_refused("need signature blocks");
+            expect_refused("carries no signature block");
         }
         write_bundle(regions, 1, SR_BUNDLE_NO_TABLE); /* Whatever the app is then, the bootloader knows. */
         if ((signed_ones & 1) != 0) {
             expect_planned();
         } else {
-            expect_refused("need signature blocks");
+            expect_refused("carries no signature block");
         }
         api_image_free(&loader);
         api_image_free(&app);
@@ -413,7 +413,7 @@ static void secure_boot_of_version_1(void **state)
             write_bundle(regions, 3, API_TABLE);
             expect_refused("0x0 would change");
         } else {
-            expect_refused("needs a signature");
+            expect_refused("Secure Boot V1 is on, and the app at 0x10000 carries no signature block");
         }
         api_image_free(&app);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The signature of Secure Boot behind an ESP image: which kind, by which keys, and whether it is of that image. Whether
+ * The signature of Secure Boot that comes with an ESP image: which kind, by which keys, and whether it is of that image. Whether
  * it is good only who verifies it can tell.
  */
 #pragma once
