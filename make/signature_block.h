@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * Writes signature blocks of Secure Boot V2 with keys and signatures that are none: for whatever looks at digests
- * alone.
+ * Writes signature blocks of Secure Boot V2, as espsecure does; also with keys and signatures that are none, for
+ * whatever looks at digests alone.
  */
 #pragma once
 
@@ -14,10 +14,15 @@
 
 typedef struct signature_block {
     sr_secure_boot_scheme_t scheme;
-    uint8_t key;      /**< Number of the key: other bytes for each. */
+    uint8_t key;      /**< Number of a key that is none: other bytes for each. */
+    uint32_t private; /**< From signature_block_new_key(); 0: the one that is none. */
     bool torn;        /**< Its last page is missing, with the CRC. */
     bool other_image; /**< Its digest is that of another image. */
+    bool forged;      /**< Intact, and the signature is wrong. */
 } signature_block_t;
+
+/** Makes a key, which lasts as long as the program. @return 0 if the crypto library failed. */
+uint32_t signature_block_new_key(sr_secure_boot_scheme_t scheme);
 
 /**
  * Pads an image to whole sectors, and appends a sector with blocks.

@@ -6,6 +6,7 @@
 #include "format/sr_otadata.h"
 #include "format/sr_partition_table.h"
 #include "format/sr_region.h"
+#include "sim/boot/boot_signature.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -509,7 +510,11 @@ static load_result_t load_app(const boot_t *boot, app_t *app)
             return result;
         }
     }
+    char why[BOOT_SIGNATURE_WHY_SIZE];
     fault = end_fault(boot, app);
+    if (fault == NULL && !boot_signature_good(boot, app->partition.offset, app->length, why)) {
+        fault = why;
+    }
     return fault != NULL ? refuse(app, REFUSED, fault) : LOADED;
 }
 
@@ -531,7 +536,10 @@ static bool try_app(boot_t *boot, const layout_t *layout, const selection_t *sel
     app_t app = {.partition = partition};
     load_result_t result = load_app(boot, &app);
     if (result == REFUSED) {
-        memcpy(why, app.why, sizeof(app.why));
+        // That a slot is empty says less than what is wrong with an app.
+        if (why[0] == '\0' || app.header[0] == SR_IMAGE_MAGIC) {
+            memcpy(why, app.why, sizeof(app.why));
+        }
         return false;
     }
     if (result == LOADED && app.doubt == NULL && index > FACTORY && selection->write_sequence) {

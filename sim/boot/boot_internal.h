@@ -39,6 +39,7 @@ typedef struct boot {
     uint32_t table_offset;
     uint32_t recovery; /**< Offset of the recovery bootloader; 0: none. */
     sr_chip_efuses_t efuses;
+    const efuse_set_t *burnt; /**< For Secure Boot. */
     bool rollback;
     const uint8_t *flash;
     uint8_t *writable; /**< The same memory as `flash`, or what is to take its place before the first write. */

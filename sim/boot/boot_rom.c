@@ -3,6 +3,7 @@
 
 #include "format/sr_bytes.h"
 #include "format/sr_region.h"
+#include "sim/boot/boot_signature.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -176,6 +177,17 @@ static bool version_fits(boot_t *boot)
     return true;
 }
 
+/** Secure Boot V2. Version 1 compares a digest that is keyed with what nobody can read: it is not modelled. */
+static bool signature_fits(boot_t *boot)
+{
+    char why[BOOT_SIGNATURE_WHY_SIZE];
+    if (boot_signature_good(boot, boot->loader.offset, boot->loader.length, why)) {
+        return true;
+    }
+    boot_end(boot, BOOT_ROM_REJECTS, "Secure Boot V2: the bootloader at 0x%" PRIx32 " %s", boot->loader.offset, why);
+    return false;
+}
+
 /** Loads the bootloader at @p offset and checks its checksum; ends the boot if that fails. */
 static load_outcome_t load(boot_t *boot, uint32_t offset)
 {
@@ -202,7 +214,7 @@ static load_outcome_t load(boot_t *boot, uint32_t offset)
     if (loader->header[HASH_APPENDED] != 0) {
         loader->length += SR_SHA256_SIZE; // part of the image, although this ROM never reads it
     }
-    if (!version_fits(boot)) {
+    if (!version_fits(boot) || !signature_fits(boot)) {
         return NOT_LOADED;
     }
     boot_code_t *code = &boot->result->bootloader;

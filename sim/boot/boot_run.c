@@ -323,6 +323,7 @@ const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uin
         .rollback = chip->rollback,
         .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
         .efuses = chip->efuses,
+        .burnt = &chip->burnt,
         .flash = flash,
         .writable = aside,
         .size = size,

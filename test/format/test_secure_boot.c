@@ -60,7 +60,8 @@ static void each_scheme_is_read(void **state)
     static const char *const names[] = {"RSA-3072", "ECDSA P-192", "ECDSA P-256", "ECDSA P-384"};
     for (unsigned scheme = 0; scheme < 4; scheme++) {
         const signature_block_t wanted = {.scheme = (sr_secure_boot_scheme_t)scheme, .key = 7};
-        uint8_t key[SR_SHA256_SIZE], digest[SR_SHA256_SIZE];
+        uint8_t key[SR_SHA256_SIZE], digest[SR_SECURE_BOOT_MAX_DIGEST];
+        const bool wide = scheme == SR_SECURE_BOOT_ECDSA_P384;
         const sr_reader_t reader = make(&wanted, 1);
         sr_secure_boot_block_t block;
         assert_int_equal(sr_secure_boot_read(&reader, &image, 0, &block), SR_SECURE_BOOT_OK);
@@ -68,9 +69,9 @@ static void each_scheme_is_read(void **state)
         assert_string_equal(sr_secure_boot_scheme_name(block.scheme), names[scheme]);
         assert_true(signature_block_key(&wanted, key));
         assert_memory_equal(block.key_digest, key, sizeof(key));
-        library_digest(PSA_ALG_SHA_256, file, sector, digest);
-        assert_memory_equal(block.image_digest, digest, sizeof(digest));
-        assert_int_equal(block.image_digest_size, scheme == SR_SECURE_BOOT_ECDSA_P384 ? 48 : 32);
+        library_digest(wide ? PSA_ALG_SHA_384 : PSA_ALG_SHA_256, file, sector, digest);
+        assert_int_equal(block.image_digest_size, wide ? 48 : 32);
+        assert_memory_equal(block.image_digest, digest, block.image_digest_size);
         assert_int_equal(sr_secure_boot_compare(&reader, &image, &block), SR_SECURE_BOOT_OK);
         assert_int_equal(sr_secure_boot_read(&reader, &image, 1, &block), SR_SECURE_BOOT_NO_BLOCK);
     }
