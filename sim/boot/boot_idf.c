@@ -60,6 +60,7 @@ typedef struct app {
     uint32_t length; // as far as the image has been read
     uint8_t checksum;
     bool entry_found;
+    bool empty;        // there is no image
     const char *doubt; // why it is not known whether the bootloader loads it; NULL: it is known
     char why[100];
 } app_t;
@@ -498,6 +499,7 @@ static load_result_t load_app(const boot_t *boot, app_t *app)
         return refuse(app, REFUSED, PAST_REACH);
     }
     boot_read(boot, app->partition.offset, app->header, HEADER_SIZE);
+    app->empty = app->header[0] != SR_IMAGE_MAGIC;
     const char *fault = header_fault(boot, app);
     if (fault != NULL) {
         return refuse(app, REFUSED, fault);
@@ -537,7 +539,7 @@ static bool try_app(boot_t *boot, const layout_t *layout, const selection_t *sel
     load_result_t result = load_app(boot, &app);
     if (result == REFUSED) {
         // That a slot is empty says less than what is wrong with an app.
-        if (why[0] == '\0' || app.header[0] == SR_IMAGE_MAGIC) {
+        if (why[0] == '\0' || !app.empty) {
             memcpy(why, app.why, sizeof(app.why));
         }
         return false;
