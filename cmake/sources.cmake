@@ -32,6 +32,7 @@ set(SR_ENGINE_SOURCES
     src/flash/sr_boot_path_buffer.c
     src/flash/sr_copy.c
     src/flash/sr_flash.c
+    src/flash/sr_flash_layout.c
     src/flash/sr_flash_size.c
     src/flash/sr_flash_reader.c
     src/flash/sr_writer.c

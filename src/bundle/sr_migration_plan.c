@@ -333,7 +333,7 @@ static void mark_new_data(sr_migration_t *migration)
         }
         if (table->entries[i].type != SR_PARTITION_TYPE_APP) {
             sr_map_mark(&migration->scan.map, region, SR_MAP_NEW_DATA);
-            if (encryption && sr_flash_encrypts(&migration->system.flash, region.address)) {
+            if (encryption && sr_flash_encrypts(&migration->target, region.address)) {
                 sr_map_mark(&migration->scan.map, region, SR_MAP_CLOSED_THEN);
             }
         } else {
@@ -423,7 +423,13 @@ static esp_err_t check_all(sr_migration_t *migration)
         err = sr_migration_keep(migration);
     }
     if (err == ESP_OK) {
+        err = sr_migration_adopt_layout(migration);
+    }
+    if (err == ESP_OK) {
         mark_new_data(migration);
+        err = sr_migration_check_kept(migration);
+    }
+    if (err == ESP_OK) {
         err = sr_migration_find_relocation(migration);
         err = err == ESP_OK ? sr_migration_check_start(migration) : err;
         fill_plan(migration); /* By now it is known which sectors stay as they are. */

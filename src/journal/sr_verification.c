@@ -4,6 +4,7 @@
 #include "flash/sr_flash_reader.h"
 #include "format/sr_digest.h"
 #include "format/sr_nvs.h"
+#include "format/sr_partition_table.h"
 #include "journal/sr_install_mark.h"
 #include "port/sr_yield.h"
 #include "preflight/sr_admit.h"
@@ -53,7 +54,7 @@ static esp_err_t is_right(sr_verification_t *verification, uint32_t address, con
     if (wanted == NULL) {
         return is_blank(verification, address, right);
     }
-    const esp_err_t err = digest_of(verification, &verification->system->flash, address, digest);
+    const esp_err_t err = digest_of(verification, &verification->target, address, digest);
     *right = err == ESP_OK && memcmp(digest, wanted, SR_BUNDLE_DIGEST_SIZE) == 0;
     return err;
 }
@@ -182,21 +183,21 @@ static esp_err_t check_list(sr_verification_t *verification, sr_record_status_t 
     return ESP_OK;
 }
 
-/* As in a plan: the table says which regions are encrypted, and what moves would have to be encrypted again; and with
- * Secure Boot V1 nobody can tell whether the ROM takes another bootloader. */
+/* As in a plan: with Secure Boot V1 nobody can tell whether the ROM takes another bootloader; and where flash is
+ * encrypted, the table stays at its place. */
 static esp_err_t check_security(sr_verification_t *verification, sr_record_status_t *status)
 {
     const char *forbidden = NULL;
     const sr_region_t v1 = sr_preflight_chip_v1_place(verification->system);
+    const uint32_t table = verification->manifest.bundle.partition_table_offset;
     for (uint32_t i = 0; i < verification->journal->header.count && forbidden == NULL; i++) {
         const sr_record_entry_t entry = sr_journal_entry(verification->journal, i);
-        const bool encrypted = verification->system->flash.encryption;
-        if (encrypted &&
-            (entry.group == SR_RECORD_TABLE || sr_record_moves_to(&verification->manifest.bundle, entry.address))) {
-            forbidden = "flash encryption is on";
-        } else if (sr_region_overlaps(v1, (sr_region_t){entry.address, entry.sectors * SR_SECTOR_SIZE})) {
+        if (sr_region_overlaps(v1, (sr_region_t){entry.address, entry.sectors * SR_SECTOR_SIZE})) {
             forbidden = "Secure Boot V1 is on";
         }
+    }
+    if (verification->system->flash.encryption && table != verification->system->boot_path.table.address) {
+        forbidden = "flash encryption is on";
     }
     if (forbidden != NULL) {
         (void)snprintf(verification->reason, sizeof(verification->reason), "%s", forbidden);
@@ -629,7 +630,7 @@ static esp_err_t read_piece(sr_verification_t *verification, uint32_t address, u
         memset(out, 0xFF, length);
         return ESP_OK;
     }
-    return sr_flash_read(journal->flash, address, out, length);
+    return sr_flash_read(&verification->target, address, out, length);
 }
 
 static int target_read(void *context, uint32_t address, void *buffer, size_t length)
@@ -650,6 +651,28 @@ static int target_read(void *context, uint32_t address, void *buffer, size_t len
         length -= step;
     }
     return 0;
+}
+
+/* A table that comes with the record says what the new system encrypts. Its digest was right. */
+static esp_err_t find_layout(sr_verification_t *verification, sr_record_status_t *status)
+{
+    const sr_journal_t *journal = verification->journal;
+    const uint32_t table_offset = verification->manifest.bundle.partition_table_offset;
+    sr_partition_table_t *table = (sr_partition_table_t *)verification->scratch;
+    if (!verification->system->flash.encryption ||
+        sr_record_entry_at(journal->list, journal->header.count, table_offset) == SR_RECORD_MAX_ENTRIES) {
+        return ESP_OK;
+    }
+    sr_reader_window_t window;
+    const sr_reader_t flash = {.context = verification, .read = target_read, .size = verification->system->flash.size};
+    const sr_reader_t reader = sr_reader_window(&window, &flash, table_offset, SR_PARTITION_TABLE_SIZE);
+    if (sr_partition_table_parse(&reader, 0, table) != SR_PARTITION_TABLE_OK) {
+        *status = SR_RECORD_REFUSED;
+        return verification->read_err;
+    }
+    verification->layout = sr_flash_layout_of(table, table_offset + SR_SECTOR_SIZE);
+    verification->target.layout = verification->layout;
+    return verification->layout != NULL ? ESP_OK : ESP_ERR_NO_MEM;
 }
 
 /* A record with a good signature may still be another board's. */
@@ -676,9 +699,9 @@ esp_err_t sr_verification_check(sr_verification_t *verification, sr_record_statu
     static const struct {
         esp_err_t (*prove)(sr_verification_t *verification, sr_record_status_t *status);
     } steps[] = {
-        {check_seal},  {load_list},  {check_app},      {load_manifest}, {check_place},      {check_device},
-        {find_mark},   {check_list}, {check_security}, {confirm_data},  {spares_what_runs}, {check_read_only},
-        {check_moves}, {check_rest}, {check_mark},     {check_result},
+        {check_seal},      {load_list},   {check_app},      {load_manifest}, {check_place},  {check_device},
+        {find_mark},       {check_list},  {check_security}, {confirm_data},  {find_layout},  {spares_what_runs},
+        {check_read_only}, {check_moves}, {check_rest},     {check_mark},    {check_result},
     };
     esp_err_t err = ESP_OK;
     *status = SR_RECORD_OK;
