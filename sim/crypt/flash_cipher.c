@@ -108,6 +108,11 @@ void flash_cipher_delete(flash_cipher_t *cipher)
     }
 }
 
+flash_cipher_scheme_t flash_cipher_scheme(const flash_cipher_t *cipher)
+{
+    return cipher->scheme;
+}
+
 unsigned flash_cipher_serial(const flash_cipher_t *cipher)
 {
     return cipher->serial;
