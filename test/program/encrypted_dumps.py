@@ -113,9 +113,7 @@ def summary(name, burn, folder):
     fuses = folder / "virtual.fuses"
     fuses.unlink(missing_ok=True)
     espefuse = (python(), "-m", "espefuse", "--chip", name, "--virt", "--path-efuse-file", str(fuses), "--do-not-confirm")
-    runs = [list(map(str, words)) for words in burn] or [[]]
-    runs[-1] += ["summary", "--format", "json"]
-    for words in runs:
+    for words in (*(map(str, words) for words in burn), ("summary", "--format", "json")):
         done = subprocess.run([*espefuse, *words], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise AssertionError(done.stdout + done.stderr)

@@ -8,9 +8,11 @@ DUMMY_IMAGES is the folder in which test_image_writer left one flash for each ch
 import json
 import os
 import pathlib
+import struct
 import sys
 import tempfile
 import unittest
+import zlib
 
 import cases
 import encrypted_dumps
@@ -246,7 +248,9 @@ class Refused(Encrypted):
         chip = encrypted_dumps.CHIPS[0]
         folder = self.folder(chip)
         cells = bytearray((folder / "cells.bin").read_bytes())
-        cells[0x9000:0xA000] = bytes.fromhex("feffffff00000000fe") + b"\xff" * 19 + bytes(4) + b"\xff" * (0x1000 - 32)
+        header = struct.pack("<IB19s", 0, 0xFE, b"\xff" * 19)
+        page = b"\xfe\xff\xff\xff" + header + struct.pack("<I", zlib.crc32(header, 0xFFFFFFFF))
+        cells[0x9000:0xA000] = page.ljust(0x1000, b"\xff")
         shown = self.run_json(0, "inspect", self.write("nvs.bin", bytes(cells)))
         self.assertIn({"offset": 0x9000, "size": 0x1000, "content": "nvs"}, shown["stretches"])
 
