@@ -126,3 +126,16 @@ def as_of_version_4(text):
     for field in fields.values():
         del field["raw_value"]
     return 'espefuse.py v4.8.1\nConnecting....\n\n=== Run "summary" command ===\n' + json.dumps(fields, indent=4) + "\n\n"
+
+
+def make_system(chip, folder, dummy_images, pack):
+    """Into a folder: the plain dump of a device, the encrypted one, the key, and a bundle with a new bootloader and app.
+    @param pack Runs the program with these arguments."""
+    folder.mkdir()
+    for name, data in (("plain.bin", plain(chip, dummy_images)), ("key", chip.key),
+                       ("loader.bin", bootloaders(chip, dummy_images)[1]), ("table.bin", flash_dumps.table(ROWS)[:0xC00]),
+                       ("otadata.bin", flash_dumps.otadata(2)), ("app.bin", app(chip, "2.0"))):
+        (folder / name).write_bytes(data)
+    encrypt(chip, folder / "plain.bin", folder / "key", folder / "cells.bin")
+    pack("pack", "-o", folder / "new.srb", "--chip", chip.name, hex(chip.bootloader), folder / "loader.bin", hex(TABLE),
+         folder / "table.bin", hex(OTADATA), folder / "otadata.bin", hex(SLOTS[1]), folder / "app.bin")

@@ -36,24 +36,15 @@ class Encrypted(cases.InOneFolder):
             unittest.addModuleCleanup(folder.cleanup)
             Encrypted.made = pathlib.Path(folder.name)
             for chip in encrypted_dumps.CHIPS:
-                cls.make(chip)
+                encrypted_dumps.make_system(chip, cls.folder(chip), DUMMY_IMAGES, cls.pack)
 
     @classmethod
     def folder(cls, chip):
         return cls.made / f"{chip.name}-{len(chip.key)}"
 
-    @classmethod
-    def make(cls, chip):
-        folder = cls.folder(chip)
-        folder.mkdir()
-        loader = encrypted_dumps.bootloaders(chip, DUMMY_IMAGES)[1]
-        for name, data in (("plain.bin", encrypted_dumps.plain(chip, DUMMY_IMAGES)), ("key", chip.key), ("loader.bin", loader),
-                           ("table.bin", flash_dumps.table(encrypted_dumps.ROWS)[:0xC00]), ("otadata.bin", flash_dumps.otadata(2)),
-                           ("app.bin", encrypted_dumps.app(chip, "2.0"))):
-            (folder / name).write_bytes(data)
-        encrypted_dumps.encrypt(chip, folder / "plain.bin", folder / "key", folder / "cells.bin")
-        result = cases.run("pack", "-o", folder / "new.srb", "--chip", chip.name, hex(chip.bootloader), folder / "loader.bin",
-                           "0x8000", folder / "table.bin", "0xd000", folder / "otadata.bin", "0x30000", folder / "app.bin")
+    @staticmethod
+    def pack(*arguments):
+        result = cases.run(*arguments)
         if result.returncode != 0:
             raise AssertionError(result.stderr)
 
