@@ -156,7 +156,7 @@ static void next_tweak(uint8_t tweak[BLOCK])
     for (unsigned i = BLOCK - 1; i > 0; i--) {
         tweak[i] = (uint8_t)(tweak[i] << 1 | tweak[i - 1] >> 7);
     }
-    tweak[0] = (uint8_t)(tweak[0] << 1 ^ (top != 0 ? POLYNOMIAL : 0));
+    tweak[0] = (uint8_t)(((unsigned)tweak[0] << 1) ^ (top != 0 ? POLYNOMIAL : 0));
 }
 
 /** XTS: the last block of a unit is the first for the chip. */

@@ -104,6 +104,18 @@ class Opened(Encrypted):
             self.assertEqual(diff["sectors_wrong"], answer["plan"]["sectors_to_write"])
             self.assertEqual(self.run_json(0, "diff", folder / "new.srb", after, *options)["sectors_wrong"], 0)
 
+    def test_mcuboot_is_not_known(self):
+        chip = encrypted_dumps.CHIPS[0]
+        folder = self.folder(chip)
+        loader = bytearray((folder / "loader.bin").read_bytes())
+        loader[-100:-84] = bytes.fromhex("77c295f360d2ef7f3552500f2cb67980")  # the magic of its trailers
+        dump = bytearray((folder / "plain.bin").read_bytes())
+        dump[chip.bootloader:chip.bootloader + len(loader)] = flash_dumps.reseal(loader)
+        encrypted_dumps.encrypt(chip, self.write("mcuboot.bin", bytes(dump)), folder / "key", self.dir / "cells.bin")
+        boot = self.run_json(3, "boot", self.dir / "cells.bin", "--flash-key", folder / "key")
+        self.assertEqual(boot["outcome"], "not_known")
+        self.assertIn("MCUboot on a chip that encrypts its flash", boot["reason"])
+
     def test_an_upload_is_stored_encrypted(self):
         chip = encrypted_dumps.CHIPS[2]
         folder = self.folder(chip)

@@ -2,6 +2,10 @@
 #include "test/support/support_chip.h"
 #include "test/support/support_cipher.h"
 
+#include "format/sr_otadata.h"
+#include "make/image_writer.h"
+#include "sim/boot/boot_plain.h"
+
 #include "esp_flash.h"
 #include "esp_flash_internal.h"
 #include "esp_heap_caps.h"
@@ -16,6 +20,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -448,6 +453,35 @@ static void an_encrypted_chip_boots_and_runs(void **state)
     assert_int_equal(fixture->report.after.app_offset, CHIP_SLOT_1);
 }
 
+/* What the bootloader itself writes is encrypted, too. */
+static void an_encrypted_chip_keeps_its_otadata(void **state)
+{
+    fixture_t *fixture = *state;
+    uint8_t *flash = nor_flash_bytes(fixture->flash);
+    uint8_t *plain = malloc(CHIP_FLASH_SIZE);
+    sr_otadata_t otadata;
+    boot_result_t result;
+    assert_non_null(plain);
+    image_write_otadata(1, SR_OTA_NEW, flash + CHIP_OTADATA);
+    support_encrypt(flash, 0, CHIP_FLASH_SIZE);
+    fixture->config.chip.cipher = support_cipher();
+    fixture->config.chip.rollback = true;
+    boot_run(&fixture->config.chip, flash, CHIP_FLASH_SIZE, NULL, NULL, &result);
+    assert_int_equal(result.outcome, BOOT_BOOTS);
+    assert_true(result.flash_changed);
+    boot_plain_view(&fixture->config.chip, flash, CHIP_FLASH_SIZE, plain);
+    const sr_reader_t reader = sr_reader_memory(plain + CHIP_OTADATA, 2 * SR_SECTOR_SIZE);
+    assert_int_equal(sr_otadata_read(&reader, &otadata), 0);
+    assert_int_equal(sr_otadata_active(&otadata), 0);
+    assert_int_equal(otadata.entries[0].state, SR_OTA_PENDING_VERIFY);
+    /* The app that did not confirm itself is not started again: the entry is read back, and written once more. */
+    boot_run(&fixture->config.chip, flash, CHIP_FLASH_SIZE, NULL, NULL, &result);
+    boot_plain_view(&fixture->config.chip, flash, CHIP_FLASH_SIZE, plain);
+    assert_int_equal(sr_otadata_read(&reader, &otadata), 0);
+    assert_int_equal(otadata.entries[0].state, SR_OTA_ABORTED);
+    free(plain);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -470,6 +504,7 @@ int main(void)
         TEST(tasks_take_turns_after_the_main_task),
         TEST(waiting_is_told_from_idling),
         TEST(an_encrypted_chip_boots_and_runs),
+        TEST(an_encrypted_chip_keeps_its_otadata),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
