@@ -41,7 +41,7 @@ static void set_changes(flash_cipher_t *cipher, uint8_t crypt_config)
 {
     static const unsigned parts[] = {0, 67, 132, 195, 256};
     for (unsigned part = 0; part < 4; part++) {
-        const unsigned length = (crypt_config >> part & 1u) != 0 ? parts[part + 1] - parts[part] : 0;
+        const unsigned length = ((unsigned)crypt_config >> part & 1u) != 0 ? parts[part + 1] - parts[part] : 0;
         const unsigned rounds = length / BIT_COUNT * BIT_COUNT;
         for (unsigned i = 0; i < length; i++) {
             const unsigned bit = i < rounds ? BIT_COUNT - 1 - i % BIT_COUNT : length - 1 - i;
