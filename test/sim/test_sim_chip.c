@@ -453,6 +453,48 @@ static void an_encrypted_chip_boots_and_runs(void **state)
     assert_int_equal(fixture->report.after.app_offset, CHIP_SLOT_1);
 }
 
+/* Each part of the boot path in the clear, and erased: the answer has the words of the chip. */
+static void what_is_not_encrypted_is_nonsense(void **state)
+{
+    static const struct {
+        uint32_t address;
+        uint32_t other; /* Made the same. */
+        const char *what;
+    } parts[] = {
+        {0x1000, 0x1000, "the bootloader at 0x1000"},
+        {SR_PARTITION_TABLE_OFFSET, SR_PARTITION_TABLE_OFFSET, "the partition table at 0x8000"},
+        {CHIP_SLOT_0, CHIP_SLOT_1, "app at 0x1"},
+    };
+    fixture_t *fixture = *state;
+    uint8_t *flash = nor_flash_bytes(fixture->flash);
+    uint8_t plain[SR_SECTOR_SIZE];
+    uint8_t cells[SR_SECTOR_SIZE];
+    boot_result_t result;
+    support_encrypt(flash, 0, CHIP_FLASH_SIZE);
+    fixture->config.chip.cipher = support_cipher();
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        uint8_t *sector = flash + parts[i].address;
+        memcpy(cells, sector, sizeof(cells));
+        flash_cipher_read(support_cipher(), flash, parts[i].address, plain, sizeof(plain));
+        const struct {
+            const char *words;
+            uint8_t bytes[2];
+        } cases[] = {{"is not encrypted, and the chip decrypts it to nonsense", {plain[0], plain[1]}},
+                     {"is erased, and the chip decrypts that to nonsense", {0xFF, 0xFF}},
+                     {"decrypts to nonsense", {(uint8_t)(cells[0] ^ 1), cells[1]}}};
+        for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+            memcpy(sector, cases[k].bytes, sizeof(cases[k].bytes));
+            memcpy(flash + parts[i].other, cases[k].bytes, sizeof(cases[k].bytes));
+            boot_run(&fixture->config.chip, flash, CHIP_FLASH_SIZE, NULL, NULL, &result);
+            assert_true(result.outcome == BOOT_ROM_REJECTS || result.outcome == BOOT_BOOTLOADER_REJECTS);
+            if (strstr(result.reason, parts[i].what) == NULL || strstr(result.reason, cases[k].words) == NULL) {
+                fail_msg("%s, %s: %s", parts[i].what, cases[k].words, result.reason);
+            }
+        }
+        memcpy(sector, cells, sizeof(cells));
+    }
+}
+
 /* What the bootloader itself writes is encrypted, too. */
 static void an_encrypted_chip_keeps_its_otadata(void **state)
 {
@@ -504,6 +546,7 @@ int main(void)
         TEST(tasks_take_turns_after_the_main_task),
         TEST(waiting_is_told_from_idling),
         TEST(an_encrypted_chip_boots_and_runs),
+        TEST(what_is_not_encrypted_is_nonsense),
         TEST(an_encrypted_chip_keeps_its_otadata),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
