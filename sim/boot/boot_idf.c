@@ -126,6 +126,10 @@ static int verify_table(boot_t *boot, const uint8_t *table)
             md5_seen = true;
         } else if (magic == 0xFFFF && entry[2] == 0xFF && entry[3] == 0xFF) {
             return (int)i - (md5_seen ? 1 : 0);
+        } else if (boot->cipher != NULL && i == 0) {
+            boot_end(boot, BOOT_BOOTLOADER_REJECTS, "the partition table at 0x%" PRIx32 " %s", boot->table_offset,
+                     boot_magic_fault(boot, boot->table_offset, ENTRY_MAGIC & 0xFF));
+            return -1;
         } else {
             boot_end(boot, BOOT_BOOTLOADER_REJECTS, "partition table: entry %u has the magic 0x%04x", i, magic);
             return -1;
@@ -449,7 +453,7 @@ static load_result_t read_segment(const boot_t *boot, app_t *app, bool first)
 static const char *header_fault(const boot_t *boot, const app_t *app)
 {
     if (app->header[0] != SR_IMAGE_MAGIC) {
-        return "invalid magic byte";
+        return boot_magic_fault(boot, app->partition.offset, SR_IMAGE_MAGIC);
     }
     if (sr_bytes_get_le16(app->header + CHIP_ID) != boot->chip->image_chip_id) {
         return "built for another chip";

@@ -65,6 +65,9 @@ void boot_read(const boot_t *boot, uint32_t address, void *out, uint32_t length)
 void boot_traced(const boot_t *boot, uint32_t address, uint32_t length);
 /** SHA-256 over a range of flash; reports the read. False if the crypto library failed. */
 bool boot_digest(const boot_t *boot, uint32_t address, uint32_t length, uint8_t sha256[SR_SHA256_SIZE]);
+/** What to say of a place where something starts with another byte than it must: in the words of the cipher, if the
+ * chip encrypts. @param magic The byte that it must start with. */
+const char *boot_magic_fault(const boot_t *boot, uint32_t address, uint8_t magic);
 /** XOR over a range of flash. */
 uint8_t boot_xor(const boot_t *boot, uint32_t address, uint32_t length);
 /** Erases the sectors that hold the range. */

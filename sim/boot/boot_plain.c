@@ -82,3 +82,75 @@ void boot_plain_view(const boot_chip_t *chip, const uint8_t *flash, uint32_t siz
         }
     }
 }
+
+/** Where the chip encrypts, and what is left erased of that. */
+typedef struct kind {
+    bool encrypted;
+    uint64_t image_end; /**< In a slot: blank sectors from here on are erased. UINT64_MAX elsewhere. */
+} kind_t;
+
+/** @param view In which images are looked for. */
+static kind_t kind_of(const sr_partition_table_t *table, uint32_t table_offset, const uint8_t *view, uint32_t size,
+                      uint32_t address)
+{
+    for (unsigned i = 0; i < table->count; i++) {
+        const sr_partition_table_entry_t *entry = &table->entries[i];
+        if (!sr_region_overlaps((sr_region_t){entry->address, entry->size}, (sr_region_t){address, 1}) ||
+            !boot_plain_encrypts(entry)) {
+            continue;
+        }
+        sr_image_t image;
+        const sr_reader_t reader = sr_reader_memory(view + entry->address, size - entry->address);
+        const bool is_slot = entry->type == SR_PARTITION_TYPE_APP;
+        const bool found = is_slot && sr_image_parse(&reader, &image) == SR_IMAGE_OK;
+        return (kind_t){true, is_slot ? entry->address + (found ? (uint64_t)image.length : 0) : UINT64_MAX};
+    }
+    return (kind_t){address < table_offset + SR_SECTOR_SIZE, UINT64_MAX};
+}
+
+void boot_plain_show_noise(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, sr_region_t region,
+                           uint8_t *view)
+{
+    sr_partition_table_t table;
+    uint32_t offset = 0;
+    if (chip->cipher == NULL) {
+        return;
+    }
+    (void)read_table(chip, flash, size, &offset, &table);
+    for (uint32_t at = region.address; at < region.address + region.size && at < size; at += SR_SECTOR_SIZE) {
+        const kind_t kind = kind_of(&table, offset, view, size, at);
+        if (kind.encrypted && kind.image_end == UINT64_MAX) {
+            memcpy(view + at, boot_plain(chip, flash, size, at, SR_SECTOR_SIZE), SR_SECTOR_SIZE);
+        }
+    }
+}
+
+static bool is_blank(const uint8_t *sector)
+{
+    return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1u) == 0;
+}
+
+static void write_sector(const boot_chip_t *chip, kind_t kind, uint32_t address, const uint8_t *after, uint8_t *cells)
+{
+    memcpy(cells, after, SR_SECTOR_SIZE);
+    if (kind.encrypted && (!is_blank(after) || address < kind.image_end)) {
+        flash_cipher_encrypt(chip->cipher, address, cells, SR_SECTOR_SIZE);
+    }
+}
+
+void boot_plain_write(const boot_chip_t *chip, const uint8_t *before, const uint8_t *after, uint32_t size,
+                      uint8_t *cells)
+{
+    sr_partition_table_t table = {0};
+    uint32_t offset = 0;
+    if (chip->cipher != NULL) {
+        (void)read_table(chip, cells, size, &offset, &table);
+    }
+    for (uint32_t at = 0; at < size; at += SR_SECTOR_SIZE) {
+        if (memcmp(before + at, after + at, SR_SECTOR_SIZE) == 0) {
+            continue;
+        }
+        const kind_t kind = chip->cipher != NULL ? kind_of(&table, offset, after, size, at) : (kind_t){0};
+        write_sector(chip, kind, at, after + at, cells + at);
+    }
+}

@@ -72,6 +72,11 @@ static uint32_t load_segments(boot_t *boot, uint8_t *checksum)
 static bool header_fits(boot_t *boot)
 {
     const uint8_t *header = boot->loader.header;
+    if (boot->cipher != NULL && header[0] != SR_IMAGE_MAGIC) {
+        boot_end(boot, BOOT_ROM_REJECTS, "the bootloader at 0x%" PRIx32 " %s", boot->loader.offset,
+                 boot_magic_fault(boot, boot->loader.offset, SR_IMAGE_MAGIC));
+        return false;
+    }
     if (header[0] != SR_IMAGE_MAGIC || header[1] > BOOT_ROM_MAX_SEGMENTS) {
         boot_end(boot, BOOT_ROM_REJECTS, "invalid bootloader header 0x%08" PRIx32 " at 0x%" PRIx32,
                  sr_bytes_get_le32(header), boot->loader.offset);

@@ -95,6 +95,17 @@ bool boot_digest(const boot_t *boot, uint32_t address, uint32_t length, uint8_t 
     return sr_sha256_finish(&sha, sha256) == 0;
 }
 
+const char *boot_magic_fault(const boot_t *boot, uint32_t address, uint8_t magic)
+{
+    const uint8_t cell = boot->flash[address % boot->size];
+    if (boot->cipher == NULL) {
+        return "invalid magic byte";
+    }
+    return cell == magic  ? "is not encrypted, and the chip decrypts it to nonsense"
+           : cell == 0xFF ? "is erased, and the chip decrypts that to nonsense"
+                          : "decrypts to nonsense";
+}
+
 /* Eight at a time: this is done to whole apps, at each boot. */
 static uint8_t xor_bytes(const uint8_t *bytes, uint32_t length)
 {

@@ -41,7 +41,7 @@ static void set_changes(flash_cipher_t *cipher, uint8_t crypt_config)
 {
     static const unsigned parts[] = {0, 67, 132, 195, 256};
     for (unsigned part = 0; part < 4; part++) {
-        const unsigned length = (crypt_config >> part & 1u) != 0 ? parts[part + 1] - parts[part] : 0;
+        const unsigned length = ((unsigned)crypt_config >> part & 1u) != 0 ? parts[part + 1] - parts[part] : 0;
         const unsigned rounds = length / BIT_COUNT * BIT_COUNT;
         for (unsigned i = 0; i < length; i++) {
             const unsigned bit = i < rounds ? BIT_COUNT - 1 - i % BIT_COUNT : length - 1 - i;
@@ -108,6 +108,11 @@ void flash_cipher_delete(flash_cipher_t *cipher)
     }
 }
 
+flash_cipher_scheme_t flash_cipher_scheme(const flash_cipher_t *cipher)
+{
+    return cipher->scheme;
+}
+
 unsigned flash_cipher_serial(const flash_cipher_t *cipher)
 {
     return cipher->serial;
@@ -151,7 +156,7 @@ static void next_tweak(uint8_t tweak[BLOCK])
     for (unsigned i = BLOCK - 1; i > 0; i--) {
         tweak[i] = (uint8_t)(tweak[i] << 1 | tweak[i - 1] >> 7);
     }
-    tweak[0] = (uint8_t)(tweak[0] << 1 ^ (top != 0 ? POLYNOMIAL : 0));
+    tweak[0] = (uint8_t)(((unsigned)tweak[0] << 1) ^ (top != 0 ? POLYNOMIAL : 0));
 }
 
 /** XTS: the last block of a unit is the first for the chip. */

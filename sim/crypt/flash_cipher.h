@@ -33,6 +33,8 @@ flash_cipher_t *flash_cipher_new(flash_cipher_scheme_t scheme, const uint8_t *ke
 /** Forgets the key, too. */
 void flash_cipher_delete(flash_cipher_t *cipher);
 
+flash_cipher_scheme_t flash_cipher_scheme(const flash_cipher_t *cipher);
+
 /** A number that no other cipher of this process and its children has. */
 unsigned flash_cipher_serial(const flash_cipher_t *cipher);
 

@@ -6,6 +6,7 @@
 #include "tool/report/cargo_report.h"
 #include "tool/report/contents_names.h"
 #include "tool/report/dump_extent.h"
+#include "tool/report/encrypted_report.h"
 #include "tool/report/signature_report.h"
 #include "tool/report/table_problem.h"
 
@@ -178,6 +179,7 @@ cJSON *contents_report_json(const contents_t *contents, const char *path)
     cJSON_AddNumberToObject(json, "offset", contents->present.address);
     cJSON_AddNumberToObject(json, "size", contents->present.size);
     cJSON_AddStringToObject(json, "chip", contents->chip.chip != NULL ? contents->chip.chip->name : "");
+    cJSON_AddItemToObject(json, "encryption", encrypted_report_opened_json(contents));
     cJSON_AddItemToObject(json, "bootloader",
                           contents->bootloader.present ? bootloader_json(contents) : cJSON_CreateNull());
     cJSON_AddItemToObject(json, "partition_table", contents->table_present ? table_json(contents) : cJSON_CreateNull());

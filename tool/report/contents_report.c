@@ -9,6 +9,7 @@
 #include "tool/report/cargo_report.h"
 #include "tool/report/contents_names.h"
 #include "tool/report/dump_extent.h"
+#include "tool/report/encrypted_report.h"
 #include "tool/report/flash_map.h"
 #include "tool/report/signature_report.h"
 #include "tool/report/table_problem.h"
@@ -250,6 +251,7 @@ static void print_title(const contents_t *contents, const char *path)
         printf(", from 0x%" PRIx32 " on", contents->present.address);
     }
     putchar('\n');
+    encrypted_report_print_opened(contents);
 }
 
 void contents_report_print(const contents_t *contents, const char *path)
