@@ -19,6 +19,7 @@ set(SR_FORMAT_SOURCES
     src/format/sr_partition_table.c
     src/format/sr_reader.c
     src/format/sr_record.c
+    src/format/sr_secure_boot.c
     src/format/sr_sha256.c
     src/format/sr_signature.c)
 
@@ -31,6 +32,7 @@ set(SR_ENGINE_SOURCES
     src/flash/sr_boot_path_buffer.c
     src/flash/sr_copy.c
     src/flash/sr_flash.c
+    src/flash/sr_flash_layout.c
     src/flash/sr_flash_size.c
     src/flash/sr_flash_reader.c
     src/flash/sr_writer.c
@@ -49,6 +51,7 @@ set(SR_ENGINE_SOURCES
     src/preflight/sr_preflight_chip.c
     src/preflight/sr_preflight_demands.c
     src/preflight/sr_preflight_flash.c
+    src/preflight/sr_preflight_signature.c
     src/preflight/sr_preflight_table.c
     src/recovery/sr_recovery.c
     src/relocate/sr_app_copy.c

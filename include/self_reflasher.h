@@ -69,7 +69,7 @@ typedef void (*esp_self_reflasher_progress_cb_t)(void *user_ctx, esp_self_reflas
 
 /** Do not check what the flash would boot by. Left out are the checks that the bootloader's place would hold an intact
  *  bootloader for this chip and its revision, whose header says a flash that is large enough for the partition table;
- *  and, with Secure Boot on, that the image carries a signature block. What `sha256`, the regions and flash encryption
+ *  and, with Secure Boot on, that the image is signed for this chip. What `sha256`, the regions and flash encryption
  *  demand is checked all the same, and so is that a recovery bootloader that started the chip stays as it is. */
 #define ESP_SELF_REFLASHER_FLAG_SKIP_IMAGE_CHECK (1u << 0)
 
@@ -192,7 +192,7 @@ esp_err_t esp_self_reflasher_init(const esp_self_reflasher_config_t *config, esp
  *  - ESP_ERR_SELF_REFLASHER_FLASH_SIZE: the bootloader's header says a smaller flash than the partition table needs
  *  - ESP_ERR_SELF_REFLASHER_REVISION: anti-rollback forbids the bootloader, or it does not run on this revision of the
  *    chip
- *  - ESP_ERR_SELF_REFLASHER_NOT_SIGNED: Secure Boot is on, and the image carries no signature block
+ *  - ESP_ERR_SELF_REFLASHER_NOT_SIGNED: Secure Boot is on, and the image is not signed for this chip
  *  - ESP_ERR_NOT_SUPPORTED: the chip encrypts its flash, and the partition table would change; or this component does
  *    not know the chip; or CONFIG_SELF_REFLASHER_HTTP is off
  *  - ESP_ERR_SELF_REFLASHER_VERIFY: staging holds something else than was written, after all retries
@@ -296,7 +296,7 @@ esp_err_t esp_self_reflasher_deinit(esp_self_reflasher_handle_t handle);
  *  - ESP_ERR_SELF_REFLASHER_FLASH_SIZE: the bootloader's header says a smaller flash than the partition table needs
  *  - ESP_ERR_SELF_REFLASHER_REVISION: anti-rollback forbids the bootloader, or it does not run on this revision of the
  *    chip
- *  - ESP_ERR_SELF_REFLASHER_NOT_SIGNED: Secure Boot is on, and the image carries no signature block
+ *  - ESP_ERR_SELF_REFLASHER_NOT_SIGNED: Secure Boot is on, and the image is not signed for this chip
  *  - ESP_ERR_SELF_REFLASHER_RUNNING_APP: the destination covers the running app, nothing takes it, and
  *    CONFIG_SELF_REFLASHER_OVERWRITE_RUNNING_APP is off; the log tells how many bytes of free flash are missing
  *  - ESP_ERR_NOT_SUPPORTED: the chip encrypts its flash, and the partition table would change, or the destination

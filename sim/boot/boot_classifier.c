@@ -2,6 +2,7 @@
 #include "sim/boot/boot_classifier.h"
 
 #include "format/sr_region.h"
+#include "sim/boot/boot_plain.h"
 #include "sim/nor/flash_buffer.h"
 
 #include <stdlib.h>
@@ -33,7 +34,8 @@ static uint8_t *boot_system(boot_classifier_t *classifier, const uint8_t *flash,
     const boot_code_t *code = &system->bootloader;
     uint8_t *loader = malloc(code->length + 1u);
     if (loader != NULL && boot_succeeds(system)) {
-        memcpy(loader, booted + code->address, code->length);
+        memcpy(loader, boot_plain(classifier->chip, booted, classifier->size, code->address, code->length),
+               code->length);
     }
     return loader;
 }
@@ -77,7 +79,7 @@ static bool holds_loader_at(const boot_classifier_t *classifier, const uint8_t *
                             uint32_t length, const uint8_t *loader)
 {
     return sr_region_fits((sr_region_t){address, length}, classifier->size) &&
-           memcmp(flash + address, loader, length) == 0;
+           memcmp(boot_plain(classifier->chip, flash, classifier->size, address, length), loader, length) == 0;
 }
 
 /** A cheap test that settles most states in the middle of a rewrite: true if this bootloader is there at all. */

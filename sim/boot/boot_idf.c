@@ -6,6 +6,7 @@
 #include "format/sr_otadata.h"
 #include "format/sr_partition_table.h"
 #include "format/sr_region.h"
+#include "sim/boot/boot_signature.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -59,6 +60,7 @@ typedef struct app {
     uint32_t length; // as far as the image has been read
     uint8_t checksum;
     bool entry_found;
+    bool empty;        // there is no image
     const char *doubt; // why it is not known whether the bootloader loads it; NULL: it is known
     char why[100];
 } app_t;
@@ -124,6 +126,10 @@ static int verify_table(boot_t *boot, const uint8_t *table)
             md5_seen = true;
         } else if (magic == 0xFFFF && entry[2] == 0xFF && entry[3] == 0xFF) {
             return (int)i - (md5_seen ? 1 : 0);
+        } else if (boot->cipher != NULL && i == 0) {
+            boot_end(boot, BOOT_BOOTLOADER_REJECTS, "the partition table at 0x%" PRIx32 " %s", boot->table_offset,
+                     boot_magic_fault(boot, boot->table_offset, ENTRY_MAGIC & 0xFF));
+            return -1;
         } else {
             boot_end(boot, BOOT_BOOTLOADER_REJECTS, "partition table: entry %u has the magic 0x%04x", i, magic);
             return -1;
@@ -168,11 +174,12 @@ static bool no_sequence(const sr_otadata_entry_t *entry)
     return entry->sequence == UINT32_MAX || entry->crc != sr_otadata_crc(entry->sequence);
 }
 
-/** Erases a sector of otadata and programs an entry. Flash is programmed in words: elsewhere the entry stays erased. */
+/** Erases a sector of otadata and programs an entry. Flash is programmed in words, or encrypted in units: elsewhere the
+ *  entry stays erased. */
 static void write_entry(boot_t *boot, uint32_t address, const uint8_t raw[SR_OTADATA_ENTRY_SIZE])
 {
     boot_erase(boot, address, 1);
-    if (sr_region_is_aligned(address, 4)) {
+    if (sr_region_is_aligned(address, boot->cipher != NULL ? BOOT_ENCRYPTION_UNIT : 4)) {
         boot_program(boot, address, raw, SR_OTADATA_ENTRY_SIZE);
     }
 }
@@ -446,7 +453,7 @@ static load_result_t read_segment(const boot_t *boot, app_t *app, bool first)
 static const char *header_fault(const boot_t *boot, const app_t *app)
 {
     if (app->header[0] != SR_IMAGE_MAGIC) {
-        return "invalid magic byte";
+        return boot_magic_fault(boot, app->partition.offset, SR_IMAGE_MAGIC);
     }
     if (sr_bytes_get_le16(app->header + CHIP_ID) != boot->chip->image_chip_id) {
         return "built for another chip";
@@ -496,6 +503,7 @@ static load_result_t load_app(const boot_t *boot, app_t *app)
         return refuse(app, REFUSED, PAST_REACH);
     }
     boot_read(boot, app->partition.offset, app->header, HEADER_SIZE);
+    app->empty = app->header[0] != SR_IMAGE_MAGIC;
     const char *fault = header_fault(boot, app);
     if (fault != NULL) {
         return refuse(app, REFUSED, fault);
@@ -508,7 +516,11 @@ static load_result_t load_app(const boot_t *boot, app_t *app)
             return result;
         }
     }
+    char why[BOOT_SIGNATURE_WHY_SIZE];
     fault = end_fault(boot, app);
+    if (fault == NULL && !boot_signature_good(boot, app->partition.offset, app->length, why)) {
+        fault = why;
+    }
     return fault != NULL ? refuse(app, REFUSED, fault) : LOADED;
 }
 
@@ -530,7 +542,10 @@ static bool try_app(boot_t *boot, const layout_t *layout, const selection_t *sel
     app_t app = {.partition = partition};
     load_result_t result = load_app(boot, &app);
     if (result == REFUSED) {
-        memcpy(why, app.why, sizeof(app.why));
+        // That a slot is empty says less than what is wrong with an app.
+        if (why[0] == '\0' || !app.empty) {
+            memcpy(why, app.why, sizeof(app.why));
+        }
         return false;
     }
     if (result == LOADED && app.doubt == NULL && index > FACTORY && selection->write_sequence) {

@@ -15,6 +15,8 @@ typedef struct boot_segment {
 
 #define BOOT_ROM_MAX_SEGMENTS 32u
 
+#define BOOT_ENCRYPTION_UNIT 32u /**< What a bootloader writes encrypted. */
+
 /** A second-stage bootloader that the ROM has loaded. */
 typedef struct boot_loader {
     uint32_t offset, length; /**< In flash; the length includes an appended digest. */
@@ -31,11 +33,13 @@ typedef struct boot_loader {
 typedef struct boot {
     const sr_chip_t *chip;
     const boot_memory_t *memory;
+    const flash_cipher_t *cipher; /**< NULL: the flash is not encrypted. */
     uint16_t revision;
     bool any_revision; /**< The chip's revision is not known: every image's demand counts as met. */
     uint32_t table_offset;
     uint32_t recovery; /**< Offset of the recovery bootloader; 0: none. */
     sr_chip_efuses_t efuses;
+    const efuse_set_t *burnt; /**< For Secure Boot. */
     bool rollback;
     const uint8_t *flash;
     uint8_t *writable; /**< The same memory as `flash`, or what is to take its place before the first write. */
@@ -50,8 +54,8 @@ typedef struct boot {
 uint32_t boot_rom_stack(const boot_t *boot);
 
 /**
- * A piece of flash, as far as it is contiguous. Addresses past the end wrap: the chip ignores address bits that it
- * does not have.
+ * A piece of flash, as far as it is contiguous, decrypted if the chip encrypts: as its cache shows all of flash.
+ * Addresses past the end wrap: the chip ignores address bits that it does not have.
  * @param[in,out] length Wanted; not more than that is returned, and at least 1 byte.
  */
 const uint8_t *boot_view(const boot_t *boot, uint32_t address, uint32_t *length);
@@ -61,11 +65,15 @@ void boot_read(const boot_t *boot, uint32_t address, void *out, uint32_t length)
 void boot_traced(const boot_t *boot, uint32_t address, uint32_t length);
 /** SHA-256 over a range of flash; reports the read. False if the crypto library failed. */
 bool boot_digest(const boot_t *boot, uint32_t address, uint32_t length, uint8_t sha256[SR_SHA256_SIZE]);
+/** What to say of a place where something starts with another byte than it must: in the words of the cipher, if the
+ * chip encrypts. @param magic The byte that it must start with. */
+const char *boot_magic_fault(const boot_t *boot, uint32_t address, uint8_t magic);
 /** XOR over a range of flash. */
 uint8_t boot_xor(const boot_t *boot, uint32_t address, uint32_t length);
 /** Erases the sectors that hold the range. */
 void boot_erase(boot_t *boot, uint32_t address, uint32_t length);
-/** Programs: only clears bits. */
+/** Programs: only clears bits. Encrypts if the chip does; then address and length are multiples of
+ * BOOT_ENCRYPTION_UNIT. */
 void boot_program(boot_t *boot, uint32_t address, const void *data, uint32_t length);
 
 /** Sets outcome and reason; the reason is cut to what fits. */

@@ -9,6 +9,8 @@
 
 #include "format/sr_chip.h"
 #include "format/sr_image.h"
+#include "sim/crypt/flash_cipher.h"
+#include "sim/efuse/efuse_set.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,9 +37,11 @@ typedef struct boot_chip {
     bool rollback;                      /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
     uint32_t recovery; /**< Offset of the recovery bootloader as burnt into the eFuse, a multiple of 0x1000; 0: not
                             burnt. Means nothing where boot_rom_knows_recovery() says no. */
-    sr_chip_efuses_t efuses; /**< What the eFuses demand of images. A block revision of 0 means not known: every
-                             image's demand counts as met. The bootloader is assumed to check an app's secure version,
-                             as one with CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK does: no file tells. */
+    sr_chip_efuses_t efuses;      /**< What the eFuses demand of images. A block revision of 0 means not known: every
+                                  image's demand counts as met. The bootloader is assumed to check an app's secure version,
+                                  as one with CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK does: no file tells. */
+    efuse_set_t burnt;            /**< What is burnt for Flash Encryption and Secure Boot. */
+    const flash_cipher_t *cipher; /**< The chip encrypts its flash with this; NULL: it does not. */
 } boot_chip_t;
 
 /** A range of flash that executes, and a digest of its bytes. */

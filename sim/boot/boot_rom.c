@@ -3,6 +3,7 @@
 
 #include "format/sr_bytes.h"
 #include "format/sr_region.h"
+#include "sim/boot/boot_signature.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -71,6 +72,11 @@ static uint32_t load_segments(boot_t *boot, uint8_t *checksum)
 static bool header_fits(boot_t *boot)
 {
     const uint8_t *header = boot->loader.header;
+    if (boot->cipher != NULL && header[0] != SR_IMAGE_MAGIC) {
+        boot_end(boot, BOOT_ROM_REJECTS, "the bootloader at 0x%" PRIx32 " %s", boot->loader.offset,
+                 boot_magic_fault(boot, boot->loader.offset, SR_IMAGE_MAGIC));
+        return false;
+    }
     if (header[0] != SR_IMAGE_MAGIC || header[1] > BOOT_ROM_MAX_SEGMENTS) {
         boot_end(boot, BOOT_ROM_REJECTS, "invalid bootloader header 0x%08" PRIx32 " at 0x%" PRIx32,
                  sr_bytes_get_le32(header), boot->loader.offset);
@@ -176,6 +182,17 @@ static bool version_fits(boot_t *boot)
     return true;
 }
 
+/** Secure Boot V2. Version 1 compares a digest that is keyed with what nobody can read: it is not modelled. */
+static bool signature_fits(boot_t *boot)
+{
+    char why[BOOT_SIGNATURE_WHY_SIZE];
+    if (boot_signature_good(boot, boot->loader.offset, boot->loader.length, why)) {
+        return true;
+    }
+    boot_end(boot, BOOT_ROM_REJECTS, "Secure Boot V2: the bootloader at 0x%" PRIx32 " %s", boot->loader.offset, why);
+    return false;
+}
+
 /** Loads the bootloader at @p offset and checks its checksum; ends the boot if that fails. */
 static load_outcome_t load(boot_t *boot, uint32_t offset)
 {
@@ -202,7 +219,7 @@ static load_outcome_t load(boot_t *boot, uint32_t offset)
     if (loader->header[HASH_APPENDED] != 0) {
         loader->length += SR_SHA256_SIZE; // part of the image, although this ROM never reads it
     }
-    if (!version_fits(boot)) {
+    if (!version_fits(boot) || !signature_fits(boot)) {
         return NOT_LOADED;
     }
     boot_code_t *code = &boot->result->bootloader;

@@ -7,7 +7,9 @@
 #include "format/sr_partition_table.h"
 #include "format/sr_reader.h"
 #include "format/sr_region.h"
+#include "sim/boot/boot_plain.h"
 #include "sim/boot/digest_memo.h"
+#include "sim/crypt/plain_memo.h"
 #include "sim/nor/flash_buffer.h"
 
 #include <stdarg.h>
@@ -18,7 +20,8 @@
 #define CHIP_ID        12u  // offsets in the image header
 #define MIN_REVISION   15u
 #define DESC_MAGIC     0x50u
-#define DESC_VERSION   8u // offset of the ESP-IDF version in a bootloader's descriptor
+#define LOADER_ROOM    0x100000u // more than any chip has RAM for
+#define DESC_VERSION   8u        // offset of the ESP-IDF version in a bootloader's descriptor
 
 bool boot_rom_knows_recovery(const boot_chip_t *chip)
 {
@@ -44,7 +47,8 @@ const uint8_t *boot_view(const boot_t *boot, uint32_t address, uint32_t *length)
     if (*length > boot->size - start) {
         *length = boot->size - start;
     }
-    return boot->flash + start;
+    return boot->cipher != NULL ? plain_memo(boot->cipher, boot->flash, boot->size, start, *length)
+                                : boot->flash + start;
 }
 
 void boot_traced(const boot_t *boot, uint32_t address, uint32_t length)
@@ -89,6 +93,17 @@ bool boot_digest(const boot_t *boot, uint32_t address, uint32_t length, uint8_t 
         length -= part;
     }
     return sr_sha256_finish(&sha, sha256) == 0;
+}
+
+const char *boot_magic_fault(const boot_t *boot, uint32_t address, uint8_t magic)
+{
+    const uint8_t cell = boot->flash[address % boot->size];
+    if (boot->cipher == NULL) {
+        return "invalid magic byte";
+    }
+    return cell == magic  ? "is not encrypted, and the chip decrypts it to nonsense"
+           : cell == 0xFF ? "is erased, and the chip decrypts that to nonsense"
+                          : "decrypts to nonsense";
 }
 
 /* Eight at a time: this is done to whole apps, at each boot. */
@@ -139,23 +154,35 @@ void boot_erase(boot_t *boot, uint32_t address, uint32_t length)
     uint32_t first = address / SR_SECTOR_SIZE * SR_SECTOR_SIZE;
     uint32_t sectors = (uint32_t)(((uint64_t)address + length - first + SR_SECTOR_SIZE - 1) / SR_SECTOR_SIZE);
     for (uint32_t i = 0; i < sectors; i++) {
-        uint32_t part = SR_SECTOR_SIZE;
-        uint8_t *sector = flash + (boot_view(boot, first + i * SR_SECTOR_SIZE, &part) - boot->flash);
-        for (uint32_t k = 0; k < part; k++) {
+        uint8_t *sector = flash + (first + i * SR_SECTOR_SIZE) % boot->size;
+        for (uint32_t k = 0; k < SR_SECTOR_SIZE; k++) {
             boot->result->flash_changed |= sector[k] != 0xFF;
             sector[k] = 0xFF;
         }
     }
 }
 
-void boot_program(boot_t *boot, uint32_t address, const void *data, uint32_t length)
+static void program_cells(boot_t *boot, uint32_t address, const uint8_t *bytes, uint32_t length)
 {
     uint8_t *flash = writable(boot);
-    const uint8_t *bytes = data;
     for (uint32_t i = 0; i < length; i++) {
         uint8_t *cell = &flash[(address + i) % boot->size];
         boot->result->flash_changed |= (uint8_t)(*cell & bytes[i]) != *cell;
         *cell &= bytes[i];
+    }
+}
+
+void boot_program(boot_t *boot, uint32_t address, const void *data, uint32_t length)
+{
+    if (boot->cipher == NULL) {
+        program_cells(boot, address, data, length);
+        return;
+    }
+    for (uint32_t at = 0; at < length; at += BOOT_ENCRYPTION_UNIT) {
+        uint8_t unit[BOOT_ENCRYPTION_UNIT];
+        memcpy(unit, (const uint8_t *)data + at, sizeof(unit));
+        flash_cipher_encrypt(boot->cipher, (address + at) % boot->size, unit, sizeof(unit));
+        program_cells(boot, address + at, unit, sizeof(unit));
     }
 }
 
@@ -265,9 +292,11 @@ uint32_t boot_table_offset(const boot_chip_t *chip, const uint8_t *flash, uint32
     memcpy(loader, chip->old_loader, sizeof(loader));
     if (chip->new_partition_table != 0 && start < size) {
         sr_image_t image;
-        const sr_reader_t reader = sr_reader_memory(flash + start, size - start);
+        const uint32_t room = size - start < LOADER_ROOM ? size - start : LOADER_ROOM;
+        const uint8_t *bytes = boot_plain(chip, flash, size, start, room);
+        const sr_reader_t reader = sr_reader_memory(bytes, room);
         if (sr_image_parse(&reader, &image) == SR_IMAGE_OK) {
-            (void)digest_memo(flash + start, image.length, loader);
+            (void)digest_memo(bytes, image.length, loader);
         }
     }
     return table_offset_of(chip, loader);
@@ -283,6 +312,10 @@ static void enter_loader(boot_t *boot)
     } else if (!boot_revision_fits(boot, boot->loader.header, false)) {
         boot_end(boot, BOOT_BOOTLOADER_REJECTS, "the bootloader's header asks for a newer chip than revision v%u.%u",
                  boot->revision / 100u, boot->revision % 100u);
+    } else if (mcuboot && boot->cipher != NULL) {
+        boot_end(boot, BOOT_NOT_KNOWN,
+                 "MCUboot on a chip that encrypts its flash: its slots are laid out in another way, "
+                 "which is not modelled");
     } else if (mcuboot) {
         boot_mcuboot(boot);
     } else {
@@ -297,9 +330,11 @@ const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uin
     boot_t boot = {
         .chip = chip->chip,
         .memory = chip->chip != NULL ? boot_memory_of(chip->chip->image_chip_id) : NULL,
+        .cipher = chip->cipher,
         .rollback = chip->rollback,
         .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
         .efuses = chip->efuses,
+        .burnt = &chip->burnt,
         .flash = flash,
         .writable = aside,
         .size = size,

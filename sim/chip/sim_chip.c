@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "sim/chip/sim_mapping.h"
 #include "sim/chip/sim_state.h"
 
 #include "format/sr_bytes.h"
 #include "format/sr_image.h"
 #include "format/sr_md5.h"
+#include "sim/boot/boot_plain.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,25 +27,21 @@ sim_state_t sim_state = {.counters = &unattached_counters};
 
 esp_flash_t *esp_flash_default_chip = &sim_state.main_flash;
 
-void sim_scramble(uint32_t address, void *data, size_t length)
+void sim_read_plain(uint32_t address, void *out, size_t length)
 {
-    uint8_t *bytes = data;
-    for (size_t i = 0; i < length; i++) {
-        const uint32_t place = address + (uint32_t)i;
-        uint32_t key = (place / 4 + 0x5EED5EEDu) * 0x9E3779B1u;
-        key = (key ^ (key >> 15)) * 0x85EBCA77u;
-        bytes[i] ^= (uint8_t)(key >> (place % 4 * 8));
+    const uint8_t *flash = nor_flash_view(sim_state.config.flash);
+    const flash_cipher_t *cipher = sim_state.config.chip.cipher;
+    if (cipher == NULL) {
+        memcpy(out, flash + address, length);
+    } else {
+        flash_cipher_read(cipher, flash, address, out, length);
     }
 }
 
 static int window_read(void *context, uint32_t offset, void *buffer, size_t length)
 {
     const sim_window_t *window = context;
-    const uint32_t address = window->address + offset;
-    memcpy(buffer, nor_flash_view(sim_state.config.flash) + address, length);
-    if (sim_state.config.flash_encryption) {
-        sim_scramble(address, buffer, length);
-    }
+    sim_read_plain(window->address + offset, buffer, length);
     return 0;
 }
 
@@ -111,16 +109,6 @@ static uint32_t flash_size_in_use(const sim_config_t *config)
     return told < physical ? told : physical;
 }
 
-/* The rule of ESP-IDF's partition API: some partitions are encrypted whatever their flag says. */
-static bool is_encrypted(const sim_config_t *config, const esp_partition_t *partition, uint32_t flags)
-{
-    const bool always = partition->type != ESP_PARTITION_TYPE_DATA ||
-                        partition->subtype == ESP_PARTITION_SUBTYPE_DATA_OTA ||
-                        partition->subtype == ESP_PARTITION_SUBTYPE_DATA_NVS_KEYS;
-    const bool known_type = partition->type <= ESP_PARTITION_TYPE_PARTITION_TABLE;
-    return config->flash_encryption && ((known_type && always) || (flags & SR_PARTITION_FLAG_ENCRYPTED) != 0);
-}
-
 static void add_partition(const sim_config_t *config, const uint8_t raw[SR_PARTITION_ENTRY_SIZE])
 {
     const uint32_t flags = sr_bytes_get_le32(raw + ENTRY_FLAGS);
@@ -134,7 +122,8 @@ static void add_partition(const sim_config_t *config, const uint8_t raw[SR_PARTI
         .erase_size = SR_SECTOR_SIZE,
         .readonly = !config->before_v5_2 && (flags & SR_PARTITION_FLAG_READ_ONLY) != 0,
     };
-    partition->encrypted = is_encrypted(config, partition, flags);
+    const sr_partition_table_entry_t entry = {.type = raw[ENTRY_TYPE], .subtype = raw[ENTRY_SUBTYPE], .flags = flags};
+    partition->encrypted = config->chip.cipher != NULL && boot_plain_encrypts(&entry);
     memcpy(partition->label, raw + ENTRY_LABEL, sizeof(partition->label) - 1);
 }
 
@@ -239,6 +228,7 @@ void sim_chip_detach(void)
         free(sim_state.sector_changed);
         sim_counters_delete(sim_state.counters);
     }
+    sim_mapping_delete_all();
     sim_state = (sim_state_t){.counters = &unattached_counters};
 }
 
@@ -254,6 +244,7 @@ static bool sector_differs(uint32_t sector)
 
 void sim_flash_changed(uint32_t address, uint32_t length)
 {
+    sim_mapping_update(address, length);
     const uint32_t first = sim_state.app.address & ~(SR_SECTOR_SIZE - 1u);
     const uint32_t begin = address & ~(SR_SECTOR_SIZE - 1u);
     for (uint32_t sector = begin; sector < address + length; sector += SR_SECTOR_SIZE) {

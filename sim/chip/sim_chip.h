@@ -17,18 +17,15 @@
 #include <stdint.h>
 
 typedef struct sim_config {
-    boot_chip_t chip;      /**< Kind and revision. */
-    nor_flash_t *flash;    /**< Owned by the caller. */
-    uint32_t running_app;  /**< Flash offset of the app that runs; sim_run() finds it by booting if UINT32_MAX. */
-    bool recovered;        /**< The recovery bootloader started that app; sim_run() finds out by booting. */
-    bool flash_encryption; /**< esp_flash_encryption_enabled(); a scramble by key and address stands for AES. */
-    bool secure_boot;      /**< Secure Boot V2 is on: esp_secure_boot_enabled(). */
-    bool secure_boot_v1;   /**< Secure Boot V1 is on; only the ESP32 has it. */
-    bool before_v5_2;      /**< The app was built with an ESP-IDF before v5.2, whose flash driver takes no notice of the
-                                flag `readonly` of a partition. */
-    uint32_t heap_limit;   /**< Bytes that heap_caps_malloc() gives out at most; 0: 200 KiB. */
-    bool after_brownout;   /**< The first boot of a run comes after a brownout, not after power-on. */
-    bool quiet;            /**< No ESP_LOG output. */
+    boot_chip_t chip;     /**< Kind and revision. */
+    nor_flash_t *flash;   /**< Owned by the caller. */
+    uint32_t running_app; /**< Flash offset of the app that runs; sim_run() finds it by booting if UINT32_MAX. */
+    bool recovered;       /**< The recovery bootloader started that app; sim_run() finds out by booting. */
+    bool before_v5_2;     /**< The app was built with an ESP-IDF before v5.2, whose flash driver takes no notice of the
+                               flag `readonly` of a partition. */
+    uint32_t heap_limit;  /**< Bytes that heap_caps_malloc() gives out at most; 0: 200 KiB. */
+    bool after_brownout;  /**< The first boot of a run comes after a brownout, not after power-on. */
+    bool quiet;           /**< No ESP_LOG output. */
     /** May be NULL. sim_run() asks before each boot but the first; true: there it ends. */
     bool (*stop)(void *context);
     void *stop_context;
@@ -57,9 +54,6 @@ sim_counters_t *sim_counters(void);
 
 /** The heap_caps_malloc() with this number, counted from 1 and from now on, gives NULL; 0: none does. */
 void sim_heap_fail_at(uint32_t number);
-
-/** What stands for AES: turns plain bytes at this flash address into what an encrypted flash holds, and back again. */
-void sim_scramble(uint32_t address, void *data, size_t length);
 
 /** Why a boot of the app ended. */
 typedef enum sim_end {

@@ -3,6 +3,8 @@
 
 #include "format/sr_digest.h"
 #include "format/sr_image.h"
+#include "format/sr_reader.h"
+#include "sim/boot/boot_plain.h"
 #include "sim/nor/flash_buffer.h"
 
 #include <errno.h>
@@ -98,13 +100,6 @@ sim_end_t sim_call(void (*body)(void *context), void *context)
     return child < 0 ? SIM_END_PANIC : wait_for(child);
 }
 
-static void scramble_all(const sim_config_t *config, uint8_t *bytes)
-{
-    if (config->flash_encryption) {
-        sim_scramble(0, bytes, nor_flash_size(config->flash));
-    }
-}
-
 /* Memory that each boot needs for a moment, kept because there are so many of them. Not shared with other processes,
  * which run boots of their own. */
 static uint8_t *boot_buffer(uint32_t size)
@@ -128,14 +123,7 @@ static const uint8_t *boot_aside(const sim_config_t *config, boot_result_t *resu
     const uint32_t size = nor_flash_size(config->flash);
     const uint8_t *flash = nor_flash_view(config->flash);
     uint8_t *copy = boot_buffer(size);
-    if (copy == NULL || !config->flash_encryption) {
-        return copy != NULL ? boot_run_aside(&config->chip, flash, copy, size, NULL, NULL, result) : NULL;
-    }
-    flash_buffer_copy(copy, flash, size);
-    scramble_all(config, copy);
-    boot_run(&config->chip, copy, size, NULL, NULL, result);
-    scramble_all(config, copy);
-    return copy;
+    return copy != NULL ? boot_run_aside(&config->chip, flash, copy, size, NULL, NULL, result) : NULL;
 }
 
 static bool same_app(const boot_code_t *a, const boot_code_t *b)
@@ -143,29 +131,20 @@ static bool same_app(const boot_code_t *a, const boot_code_t *b)
     return a->length == b->length && memcmp(a->sha256, b->sha256, sizeof(a->sha256)) == 0;
 }
 
-static int read_memory(void *context, uint32_t offset, void *buffer, size_t length)
-{
-    memcpy(buffer, (const uint8_t *)context + offset, length);
-    return 0;
-}
-
 /* The image at an offset, as the boot model describes one that boots; of length 0 if there is none. */
 static boot_code_t image_at(const sim_config_t *config, uint32_t address)
 {
     boot_code_t code = {.address = address};
     const uint32_t size = nor_flash_size(config->flash);
-    uint8_t *plain = address < size ? malloc(size) : NULL;
-    if (plain == NULL) {
+    if (address >= size) {
         return code;
     }
-    memcpy(plain, nor_flash_view(config->flash), size);
-    scramble_all(config, plain);
     sr_image_t image;
-    const sr_reader_t reader = {.context = plain + address, .read = read_memory, .size = size - address};
-    if (sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_digest(plain + address, image.length, code.sha256)) {
+    const uint8_t *plain = boot_plain(&config->chip, nor_flash_view(config->flash), size, address, size - address);
+    const sr_reader_t reader = sr_reader_memory(plain, size - address);
+    if (sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_digest(plain, image.length, code.sha256)) {
         code.length = image.length;
     }
-    free(plain);
     return code;
 }
 

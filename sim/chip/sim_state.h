@@ -51,6 +51,9 @@ void sim_flash_changed(uint32_t address, uint32_t length);
 /** Panics if the task watchdog was not fed for too long. Called when time has passed. */
 void sim_watch(void);
 
+/** Reads flash as the chip's cache shows it: decrypted if the chip encrypts its flash. */
+void sim_read_plain(uint32_t address, void *out, size_t length);
+
 /** Counts bytes that were read, inflated or received: work that the chip does without waiting for anything. */
 void sim_work(size_t bytes);
 

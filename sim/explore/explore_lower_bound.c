@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/explore/explore_internal.h"
 
+#include "sim/boot/boot_plain.h"
 #include "sim/nor/flash_buffer.h"
 
 #include <stdlib.h>
@@ -57,14 +58,15 @@ static bool page_counts(const change_t *change, uint32_t address, uint8_t group)
     return group != EXPLORE_BOOTLOADER || address < code->address + code->length;
 }
 
-static uint32_t pages_to_program(const change_t *change, uint32_t sector)
+/** All of the boot path is encrypted where the chip encrypts: a page takes several programs then. */
+static uint32_t programs_needed(const change_t *change, uint32_t sector)
 {
     const uint32_t start = sector * SR_SECTOR_SIZE;
     uint32_t pages = 0;
     for (uint32_t at = start; at < start + SR_SECTOR_SIZE; at += SR_PAGE_SIZE) {
         pages += !is_blank(change->final + at, SR_PAGE_SIZE) && page_counts(change, at, change->group_of[sector]);
     }
-    return pages;
+    return pages * (SR_PAGE_SIZE / boot_plain_unit(&change->config->chip));
 }
 
 static bool is_written(const change_t *change, uint32_t sector, uint8_t groups)
@@ -108,7 +110,7 @@ static void add_erases(const change_t *change, uint32_t first, uint8_t groups, l
             erases += needs_erase(change, i * SR_SECTOR_SIZE);
         } else {
             whole = whole && may_be_erased(change, i);
-            again += change->prepared[i] ? pages_to_program(change, i) : 0;
+            again += change->prepared[i] ? programs_needed(change, i) : 0;
         }
     }
     const lower_bound_time_t one_by_one = {(uint64_t)erases * timing->sector_erase_typical_us,
@@ -130,9 +132,9 @@ static lower_bound_time_t time_of(const change_t *change, uint8_t groups)
             add_erases(change, i, groups, &time);
         }
         if (is_written(change, i, groups)) {
-            const uint32_t pages = pages_to_program(change, i);
-            time.typical_us += (uint64_t)pages * timing->page_program_typical_us;
-            time.maximum_us += (uint64_t)pages * timing->page_program_maximum_us;
+            const uint32_t programs = programs_needed(change, i);
+            time.typical_us += (uint64_t)programs * timing->page_program_typical_us;
+            time.maximum_us += (uint64_t)programs * timing->page_program_maximum_us;
         }
     }
     return time;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/explore/explore_internal.h"
 
-#include "sim/nor/flash_buffer.h"
 #include "format/sr_partition_table.h"
+#include "sim/boot/boot_plain.h"
+#include "sim/nor/flash_buffer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,12 +28,6 @@ static void trace(void *context, uint32_t address, uint32_t length)
     mark_sectors(read->flags, read->count, address, length, 1);
 }
 
-static int view_read(void *context, uint32_t offset, void *buffer, size_t length)
-{
-    memcpy(buffer, (const uint8_t *)context + offset, length);
-    return 0;
-}
-
 static void mark_otadata(const sr_partition_table_t *table, const sectors_read_t *read, uint8_t *sectors)
 {
     for (unsigned i = 0; i < table->count; i++) {
@@ -52,27 +47,23 @@ static void mark_otadata(const sr_partition_table_t *table, const sectors_read_t
 static void mark_decision(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, const sectors_read_t *read,
                           uint8_t *sectors)
 {
-    const uint32_t offset = boot_table_offset(chip, flash, size);
+    sr_partition_table_t table;
+    uint32_t offset = 0;
+    const bool intact = boot_plain_table(chip, flash, size, &offset, &table);
     if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, size) || !read->flags[offset / SR_SECTOR_SIZE]) {
         return;
     }
     sectors[offset / SR_SECTOR_SIZE] |= EXPLORE_TABLE;
-    const sr_reader_t reader = {
-        .context = (void *)(uintptr_t)(flash + offset), .read = view_read, .size = SR_SECTOR_SIZE};
-    sr_partition_table_t table;
-    if (sr_partition_table_parse(&reader, size, &table) == SR_PARTITION_TABLE_OK) {
+    if (intact) {
         mark_otadata(&table, read, sectors);
     }
 }
 
 static bool lies_in_partition(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, sr_region_t place)
 {
-    const uint32_t offset = boot_table_offset(chip, flash, size);
-    const sr_reader_t reader = {
-        .context = (void *)(uintptr_t)(flash + offset), .read = view_read, .size = SR_SECTOR_SIZE};
     sr_partition_table_t table;
-    if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, size) ||
-        sr_partition_table_parse(&reader, size, &table) != SR_PARTITION_TABLE_OK) {
+    uint32_t offset = 0;
+    if (!boot_plain_table(chip, flash, size, &offset, &table)) {
         return false;
     }
     for (unsigned i = 0; i < table.count; i++) {
@@ -101,6 +92,14 @@ static bool boots_with(const explore_config_t *config, const uint8_t *flash, con
     return boot_succeeds(&boot);
 }
 
+/** True if the same bootloader lies at this offset, too. */
+static bool holds_copy(const explore_config_t *config, const uint8_t *flash, uint32_t offset, const boot_code_t *loader)
+{
+    const uint8_t *copy = boot_plain(&config->chip, flash, config->size, offset, loader->length);
+    return memcmp(copy, boot_plain(&config->chip, flash, config->size, loader->address, loader->length),
+                  loader->length) == 0;
+}
+
 bool explore_has_recovery(const explore_config_t *config, const uint8_t *flash, const boot_code_t *loader,
                           const uint8_t *final, const boot_code_t *new_loader)
 {
@@ -112,8 +111,7 @@ bool explore_has_recovery(const explore_config_t *config, const uint8_t *flash, 
         return false;
     }
     const bool has_new = sr_region_fits((sr_region_t){offset, new_loader->length}, config->size) &&
-                         memcmp(final + offset, final + new_loader->address, new_loader->length) == 0 &&
-                         boots_with(config, flash, final, new_loader);
+                         holds_copy(config, final, offset, new_loader) && boots_with(config, flash, final, new_loader);
     for (unsigned i = 0; i < config->target_count; i++) {
         if (sr_region_overlaps(place, config->targets[i]) && !has_new) {
             return false;

@@ -2,6 +2,7 @@
 #include "sim/explore/explore_internal.h"
 
 #include "format/sr_partition_table.h"
+#include "sim/boot/boot_plain.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,23 +21,16 @@ static void set_all(uint8_t *role, uint32_t size, uint64_t address, uint64_t len
     }
 }
 
-static int view_read(void *context, uint32_t offset, void *buffer, size_t length)
-{
-    memcpy(buffer, (const uint8_t *)context + offset, length);
-    return 0;
-}
-
 /** Even if blank: nothing may be left in front of the partitions or in data partitions. */
 static void keep_data(const explore_config_t *config, const uint8_t *flash, uint8_t *role)
 {
-    const uint32_t offset = boot_table_offset(&config->chip, flash, config->size);
     sr_partition_table_t table;
-    if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, config->size)) {
-        return;
+    uint32_t offset = 0;
+    const bool intact = boot_plain_table(&config->chip, flash, config->size, &offset, &table);
+    if (sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, config->size)) {
+        set_all(role, config->size, 0, (uint64_t)offset + SR_SECTOR_SIZE, EXPLORE_ROLE_KEPT);
     }
-    const sr_reader_t reader = {.context = (void *)(flash + offset), .read = view_read, .size = SR_SECTOR_SIZE};
-    set_all(role, config->size, 0, (uint64_t)offset + SR_SECTOR_SIZE, EXPLORE_ROLE_KEPT);
-    if (sr_partition_table_parse(&reader, config->size, &table) != SR_PARTITION_TABLE_OK) {
+    if (!intact) {
         return;
     }
     for (unsigned i = 0; i < table.count; i++) {
@@ -63,13 +57,9 @@ static void free_used(const explore_config_t *config, const explore_trace_t *tra
 /** Marks the sectors that a partition of this flash's table has. */
 static void mark_owned(const explore_config_t *config, const uint8_t *flash, uint8_t *owned)
 {
-    const uint32_t offset = boot_table_offset(&config->chip, flash, config->size);
     sr_partition_table_t table;
-    if (!sr_region_fits((sr_region_t){offset, SR_SECTOR_SIZE}, config->size)) {
-        return;
-    }
-    const sr_reader_t reader = {.context = (void *)(flash + offset), .read = view_read, .size = SR_SECTOR_SIZE};
-    if (sr_partition_table_parse(&reader, config->size, &table) == SR_PARTITION_TABLE_OK) {
+    uint32_t offset = 0;
+    if (boot_plain_table(&config->chip, flash, config->size, &offset, &table)) {
         for (unsigned i = 0; i < table.count; i++) {
             set_all(owned, config->size, table.entries[i].address, table.entries[i].size, 1);
         }

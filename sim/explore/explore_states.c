@@ -2,7 +2,7 @@
 #include "sim/explore/explore_internal.h"
 
 #include "format/sr_partition_table.h"
-#include "format/sr_reader.h"
+#include "sim/boot/boot_plain.h"
 #include "sim/nor/flash_buffer.h"
 
 #include <inttypes.h>
@@ -188,11 +188,9 @@ static void look_at_new(worker_t *worker, const uint8_t *flash, rest_t rest, boo
 static bool table_has_md5(const worker_t *worker, const uint8_t *flash)
 {
     const explore_config_t *config = worker->config;
-    const uint32_t offset = boot_table_offset(&config->chip, flash, config->size);
-    const sr_reader_t reader = sr_reader_memory(flash + offset, SR_PARTITION_TABLE_SIZE);
     sr_partition_table_t table;
-    return sr_region_fits((sr_region_t){offset, SR_PARTITION_TABLE_SIZE}, config->size) &&
-           sr_partition_table_parse(&reader, config->size, &table) == SR_PARTITION_TABLE_OK && table.has_md5;
+    uint32_t offset = 0;
+    return boot_plain_table(&config->chip, flash, config->size, &offset, &table) && table.has_md5;
 }
 
 /** Bootloaders take a table that was torn between two entries, before its MD5. An app's ESP-IDF takes it for none, and

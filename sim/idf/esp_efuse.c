@@ -39,10 +39,10 @@ static uint32_t value_of(const esp_efuse_desc_t *field)
         return (1u << efuses->bootloader_version) - 1u;
     }
     if (field == &secure_boot_v1) {
-        return config->secure_boot_v1;
+        return chip->burnt.secure_boot_v1;
     }
     if (field == &secure_boot_v2) {
-        return config->secure_boot;
+        return chip->burnt.secure_boot_v2;
     }
     return field == &block_major        ? efuses->block_revision / 100u
            : field == &block_minor      ? efuses->block_revision % 100u
@@ -75,4 +75,40 @@ bool esp_efuse_read_field_bit(const esp_efuse_desc_t *field[])
 int esp_efuse_get_field_size(const esp_efuse_desc_t *field[])
 {
     return field[0]->bit_count;
+}
+
+bool esp_efuse_find_purpose(esp_efuse_purpose_t purpose, esp_efuse_block_t *block)
+{
+    sim_flash_code(__func__);
+    const efuse_set_t *burnt = &sim_state.config.chip.burnt;
+    const efuse_purpose_t wanted =
+        (efuse_purpose_t)(EFUSE_PURPOSE_DIGEST_0 + (purpose - ESP_EFUSE_KEY_PURPOSE_SECURE_BOOT_DIGEST0));
+    const efuse_key_t *key = efuse_set_key(burnt, wanted);
+    if (key != NULL && block != NULL) {
+        *block = (esp_efuse_block_t)(EFUSE_BLK_KEY0 + (key - burnt->keys));
+    }
+    return key != NULL;
+}
+
+esp_err_t esp_efuse_read_block(esp_efuse_block_t blk, void *dst_key, size_t offset_in_bits, size_t size_bits)
+{
+    sim_flash_code(__func__);
+    const size_t first = offset_in_bits / 8;
+    const size_t count = size_bits / 8;
+    if (dst_key == NULL || blk < EFUSE_BLK_KEY0 || blk >= EFUSE_BLK_KEY_MAX || count == 0 || first > EFUSE_KEY_SIZE ||
+        count > EFUSE_KEY_SIZE - first) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    const efuse_key_t *key = &sim_state.config.chip.burnt.keys[blk - EFUSE_BLK_KEY0];
+    memset(dst_key, 0, count);
+    if (key->readable) {
+        memcpy(dst_key, key->bytes + first, count);
+    }
+    return ESP_OK;
+}
+
+bool esp_efuse_get_digest_revoke(unsigned num_digest)
+{
+    sim_flash_code(__func__);
+    return num_digest < EFUSE_DIGEST_COUNT && sim_state.config.chip.burnt.revoked[num_digest];
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "sim/boot/boot_plain.h"
+#include "sim/chip/sim_mapping.h"
 #include "sim/chip/sim_state.h"
 
 #include "esp_flash_encrypt.h"
@@ -12,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PIECE 4096u
+#define PIECE    4096u
+#define MOST_ROW 64u
 
 /* The driver itself is in RAM, but with the OS running the next tick may enter a task whose code is gone. */
 static void check_caller(const char *function)
@@ -124,6 +127,19 @@ esp_err_t esp_flash_write(esp_flash_t *chip, const void *buffer, uint32_t addres
     return to_esp_err(status, address);
 }
 
+/* The hardware encrypts one row at a time, aligned to its size, and each is a program of its own. A row that begins or
+ * ends with 16 bytes alone leaves the other ones as they are: the ESP32 programs those once more with what they hold.
+ */
+static uint32_t row_at(uint32_t address, uint32_t length)
+{
+    for (uint32_t row = boot_plain_unit(&sim_state.config.chip); row > FLASH_CIPHER_BLOCK; row /= 2) {
+        if (address % row == 0 && length >= row) {
+            return row;
+        }
+    }
+    return FLASH_CIPHER_BLOCK;
+}
+
 esp_err_t esp_flash_write_encrypted(esp_flash_t *chip, uint32_t address, const void *buffer, uint32_t length)
 {
     check_caller(__func__);
@@ -133,16 +149,16 @@ esp_err_t esp_flash_write_encrypted(esp_flash_t *chip, uint32_t address, const v
     if (length % 16 != 0) {
         return ESP_ERR_INVALID_SIZE;
     }
-    if (!sim_state.config.flash_encryption) {
+    const flash_cipher_t *cipher = sim_state.config.chip.cipher;
+    if (cipher == NULL) {
         return ESP_ERR_NOT_SUPPORTED;
     }
-    const uint8_t *plain = buffer;
     for (uint32_t done = 0; done < length;) {
-        uint8_t piece[PIECE];
-        const uint32_t here = length - done < PIECE ? length - done : PIECE;
-        memcpy(piece, plain + done, here);
-        sim_scramble(address + done, piece, here);
-        const esp_err_t err = esp_flash_write(chip, piece, address + done, here);
+        uint8_t row[MOST_ROW];
+        const uint32_t here = row_at(address + done, length - done);
+        memcpy(row, (const uint8_t *)buffer + done, here);
+        flash_cipher_encrypt(cipher, address + done, row, here);
+        const esp_err_t err = esp_flash_write(chip, row, address + done, here);
         if (err != ESP_OK) {
             return err;
         }
@@ -169,8 +185,8 @@ esp_err_t esp_flash_read_encrypted(esp_flash_t *chip, uint32_t address, void *ou
     }
     sim_work(length);
     const nor_status_t status = nor_read(sim_state.config.flash, address, out_buffer, length);
-    if (status == NOR_OK && sim_state.config.flash_encryption) {
-        sim_scramble(address, out_buffer, length);
+    if (status == NOR_OK) {
+        sim_read_plain(address, out_buffer, length);
     }
     return to_esp_err(status, address);
 }
@@ -198,13 +214,14 @@ esp_err_t esp_flash_app_enable_os_functions(esp_flash_t *chip)
 bool esp_flash_encryption_enabled(void)
 {
     sim_flash_code(__func__);
-    return sim_state.config.flash_encryption;
+    return sim_state.config.chip.cipher != NULL;
 }
 
 bool esp_secure_boot_enabled(void)
 {
     sim_flash_code(__func__);
-    return sim_state.config.secure_boot || sim_state.config.secure_boot_v1;
+    const efuse_set_t *burnt = &sim_state.config.chip.burnt;
+    return burnt->secure_boot_v1 || burnt->secure_boot_v2;
 }
 
 /* Bytes of this process from an address on, up to the end of what is mapped: read through the kernel, because it is not
@@ -256,18 +273,13 @@ esp_err_t spi_flash_mmap(size_t src_addr, size_t size, spi_flash_mmap_memory_t m
     if (src_addr > sim_state.rom_size || size > sim_state.rom_size - src_addr) {
         return ESP_ERR_INVALID_SIZE;
     }
-    if (sim_state.config.flash_encryption) {
-        return ESP_ERR_NOT_SUPPORTED;
-    }
-    *out_ptr = nor_flash_view(sim_state.config.flash) + src_addr;
-    *out_handle = 1;
-    return ESP_OK;
+    return sim_mapping_new((uint32_t)src_addr, (uint32_t)size, out_ptr, out_handle) ? ESP_OK : ESP_ERR_NO_MEM;
 }
 
 void spi_flash_munmap(spi_flash_mmap_handle_t handle)
 {
     sim_flash_code(__func__);
-    (void)handle;
+    sim_mapping_delete(handle);
 }
 
 size_t spi_flash_cache2phys(const void *cached)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "sim/chip/sim_mapping.h"
 #include "sim/chip/sim_state.h"
 
 #include "esp_image_format.h"
@@ -91,7 +92,7 @@ const esp_partition_t *esp_partition_verify(const esp_partition_t *partition)
 static int read_flash(void *context, uint32_t offset, void *buffer, size_t length)
 {
     const esp_partition_t *partition = context;
-    return sim_state.config.flash_encryption && partition->type == ESP_PARTITION_TYPE_APP
+    return sim_state.config.chip.cipher != NULL && partition->type == ESP_PARTITION_TYPE_APP
                ? esp_flash_read_encrypted(NULL, partition->address + offset, buffer, (uint32_t)length)
                : esp_flash_read(NULL, buffer, partition->address + offset, (uint32_t)length);
 }
@@ -144,18 +145,14 @@ esp_err_t esp_partition_mmap(const esp_partition_t *partition, size_t offset, si
     if (err != ESP_OK) {
         return err;
     }
-    if (partition->encrypted) {
-        return ESP_ERR_NOT_SUPPORTED;
-    }
-    *out_ptr = nor_flash_view(sim_state.config.flash) + partition->address + offset;
-    *out_handle = 1;
-    return ESP_OK;
+    return sim_mapping_new(partition->address + (uint32_t)offset, (uint32_t)size, out_ptr, out_handle) ? ESP_OK
+                                                                                                       : ESP_ERR_NO_MEM;
 }
 
 void esp_partition_munmap(esp_partition_mmap_handle_t handle)
 {
     sim_flash_code(__func__);
-    (void)handle;
+    sim_mapping_delete(handle);
 }
 
 static esp_err_t check_writable(const esp_partition_t *partition, size_t offset, size_t size)

@@ -128,7 +128,8 @@ static esp_err_t allocate(sr_migration_t *migration)
     }
     migration->run.journal =
         (sr_journal_t){.flash = &migration->system.flash, .address = SR_NO_ADDRESS, .list = migration->buffers->list};
-    migration->writer = (sr_writer_t){.flash = &migration->system.flash,
+    migration->target = migration->system.flash;
+    migration->writer = (sr_writer_t){.flash = &migration->target,
                                       .readback = migration->buffers->readback,
                                       .attempts = SR_WRITER_ATTEMPTS,
                                       .yield = sr_yield};
@@ -181,6 +182,8 @@ void sr_migration_close(sr_migration_t *migration)
     heap_caps_free(migration->scan.moves.list);
     heap_caps_free(migration->scan.map.flags);
     heap_caps_free(migration->buffers);
+    heap_caps_free(migration->layout);
+    migration->layout = NULL;
     migration->run.journal.digests = NULL;
     migration->scan.moves = (sr_moves_t){0};
     migration->scan.map.flags = NULL;

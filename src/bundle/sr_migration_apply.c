@@ -148,6 +148,7 @@ static esp_err_t commit(sr_migration_t *migration)
 {
     const bool staged = migration->run.journal.address != SR_NO_ADDRESS;
     sr_commit_t work = {.journal = &migration->run.journal,
+                        .flash = &migration->target,
                         .fetch = staged ? fetch_from_stage : sr_migration_fetch,
                         .fetch_context = migration,
                         .scratch = migration->buffers->scratch,
@@ -278,6 +279,7 @@ static esp_err_t ask(const sr_migration_t *migration)
 static esp_err_t overwrite_with(sr_migration_t *migration, sr_copy_workspace_t *workspace)
 {
     sr_commit_t work = {.journal = &migration->run.journal,
+                        .flash = &migration->target,
                         .fetch = sr_migration_fetch,
                         .fetch_context = migration,
                         .scratch = migration->buffers->scratch,

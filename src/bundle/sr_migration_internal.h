@@ -158,9 +158,17 @@ bool sr_migration_leaves_alone(void *context, sr_region_t room);
  * record. Changes no flash. @return ESP_OK, also without one; or ESP_ERR_SELF_REFLASHER_REFUSED */
 esp_err_t sr_migration_find_recovery(sr_migration_t *migration);
 
-/** Refuses what the new system would take for encrypted and today's system does not, or the other way round.
+/** With flash encryption: refuses a system without a table, or with one elsewhere.
  *  @return ESP_OK or ESP_ERR_SELF_REFLASHER_REFUSED */
 esp_err_t sr_migration_check_encryption(sr_migration_t *migration);
+
+/** With flash encryption: what the bundle wants is from here on compared and written as its own table says, if that is
+ * another one. @return ESP_OK, ESP_ERR_SELF_REFLASHER_REFUSED, ESP_ERR_NO_MEM, or an error of source or flash. */
+esp_err_t sr_migration_adopt_layout(sr_migration_t *migration);
+
+/** With flash encryption: refuses data that stays and that the new system would take for encrypted while today's does
+ * not, or the other way round. @return ESP_OK or ESP_ERR_SELF_REFLASHER_REFUSED */
+esp_err_t sr_migration_check_kept(sr_migration_t *migration);
 
 /** Tells whether the chip decrypts a sector that is to be blank when it reads it: then erased cells will not do, and
  * 0xFF must be written like any other content. @return ESP_OK or ESP_ERR_NO_MEM */

@@ -225,10 +225,6 @@ esp_err_t sr_migration_find_moves(sr_migration_t *migration)
     if (migration->input.manifest.bundle.move_count == 0 || migration->scan.installed || !boot_path_is_old(migration)) {
         return ESP_OK;
     }
-    if (migration->system.flash.encryption) {
-        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
-                                   "flash encryption is on: data cannot be moved");
-    }
     const esp_err_t err = count_moves(migration, &count);
     if (err != ESP_OK) {
         return err;

@@ -294,16 +294,13 @@ static esp_err_t check_digest_of_v1(sr_migration_t *migration)
     return ESP_OK;
 }
 
-static esp_err_t check_signatures(sr_migration_t *migration)
+static esp_err_t check_signatures(sr_migration_t *migration, bool app_follows, bool app_alone)
 {
+    char text[sizeof(migration->plan->refusal_text)];
     const sr_preflight_chip_t verdict = verdict_of(migration, NULL);
-    const esp_err_t err = check_digest_of_v1(migration);
-    return err != ESP_OK || sr_preflight_chip_is_signed(&verdict)
-               ? err
-               : sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
-                                     migration->system.secure_boot == SR_IMAGE_SECURE_BOOT_V1
-                                         ? "Secure Boot V1 is on: the app needs a signature"
-                                         : "Secure Boot is on: bootloader and app need signature blocks");
+    return sr_preflight_chip_check_signatures(&verdict, app_follows, app_alone, text, sizeof(text))
+               ? ESP_OK
+               : sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY, "%s", text);
 }
 
 /* Blank sectors in front of content are part of the app. */
@@ -336,7 +333,7 @@ static void mark_new_data(sr_migration_t *migration)
         }
         if (table->entries[i].type != SR_PARTITION_TYPE_APP) {
             sr_map_mark(&migration->scan.map, region, SR_MAP_NEW_DATA);
-            if (encryption && sr_flash_encrypts(&migration->system.flash, region.address)) {
+            if (encryption && sr_flash_encrypts(&migration->target, region.address)) {
                 sr_map_mark(&migration->scan.map, region, SR_MAP_CLOSED_THEN);
             }
         } else {
@@ -372,8 +369,11 @@ esp_err_t sr_migration_check_app(sr_migration_t *migration)
         return ESP_OK;
     }
     sr_preflight_start_t start;
-    return unless_unreadable(migration,
-                             check_result(migration, migration->config->skip_checks | others, false, true, &start));
+    esp_err_t err = check_result(migration, migration->config->skip_checks | others, false, true, &start);
+    if (err == ESP_OK) {
+        err = check_signatures(migration, false, true);
+    }
+    return unless_unreadable(migration, err);
 }
 
 /* What is left to do, and what the result would be. */
@@ -385,7 +385,10 @@ static esp_err_t check_work(sr_migration_t *migration)
         err = check_otadata(migration, &start);
     }
     if (err == ESP_OK) {
-        err = check_signatures(migration);
+        err = check_digest_of_v1(migration);
+    }
+    if (err == ESP_OK) {
+        err = check_signatures(migration, app_follows(migration), false);
     }
     if (err == ESP_OK && migration->choice.overwrite.size == 0) {
         err = sr_migration_find_recovery(migration);
@@ -420,7 +423,13 @@ static esp_err_t check_all(sr_migration_t *migration)
         err = sr_migration_keep(migration);
     }
     if (err == ESP_OK) {
+        err = sr_migration_adopt_layout(migration);
+    }
+    if (err == ESP_OK) {
         mark_new_data(migration);
+        err = sr_migration_check_kept(migration);
+    }
+    if (err == ESP_OK) {
         err = sr_migration_find_relocation(migration);
         err = err == ESP_OK ? sr_migration_check_start(migration) : err;
         fill_plan(migration); /* By now it is known which sectors stay as they are. */

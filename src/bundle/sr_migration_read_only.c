@@ -32,14 +32,31 @@ static void look_for_closed(void *context, const esp_partition_t *partition)
     }
 }
 
-/* A run after a power loss goes by the table that is in flash by then. Where flash is encrypted that is today's. */
+static bool has_otadata_to_write(const sr_migration_t *migration, sr_region_t region, uint32_t *address)
+{
+    const uint64_t end = (uint64_t)region.address + region.size;
+    for (uint64_t at = region.address; at < end && at < migration->system.flash.size; at += SR_SECTOR_SIZE) {
+        sr_record_group_t group;
+        *address = (uint32_t)at;
+        if (sr_migration_group_of(migration, *address, &group) && group == SR_RECORD_OTADATA) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A run after a power loss goes by the table that is in flash by then. */
 static esp_err_t check_new_otadata(sr_migration_t *migration)
 {
-    for (uint32_t i = 0; i < migration->scan.map.count && !migration->system.flash.encryption; i++) {
-        sr_record_group_t group;
-        const uint32_t address = i * SR_SECTOR_SIZE;
-        if ((sr_map_at(&migration->scan.map, address) & SR_MAP_CLOSED_THEN) != 0 &&
-            sr_migration_group_of(migration, address, &group) && group == SR_RECORD_OTADATA) {
+    const uint32_t now = migration->system.boot_path.table.address;
+    const bool other_table = (sr_map_at(&migration->scan.map, now) & SR_MAP_WRONG) != 0;
+    const sr_partition_table_t *table =
+        SR_PARTITION_READ_ONLY_COUNTS && other_table ? sr_migration_new_table(migration) : NULL;
+    for (uint8_t i = 0; table != NULL && i < table->count; i++) {
+        const sr_region_t region = {table->entries[i].address, table->entries[i].size};
+        uint32_t address;
+        if ((table->entries[i].flags & SR_PARTITION_FLAG_READ_ONLY) != 0 &&
+            has_otadata_to_write(migration, region, &address)) {
             return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_READ_ONLY,
                                        "otadata at 0x%" PRIx32 " is flagged readonly in the bundle's own table: with "
                                        "that table in place it could not be written any more after a power loss",

@@ -40,7 +40,7 @@ static esp_err_t has_digest(sr_migration_t *migration, uint32_t address, uint32_
 {
     uint8_t digest[SR_SHA256_SIZE];
     uint8_t *sector = migration->buffers->scratch;
-    const esp_err_t err = sr_flash_read(&migration->system.flash, address, sector, SR_SECTOR_SIZE);
+    const esp_err_t err = sr_flash_read(&migration->target, address, sector, SR_SECTOR_SIZE);
     *right =
         err == ESP_OK && sr_digest(sector, SR_SECTOR_SIZE, digest) &&
         memcmp(digest, sr_bundle_digest(&migration->input.manifest.bundle, digest_index), SR_BUNDLE_DIGEST_SIZE) == 0;

@@ -102,7 +102,7 @@ static esp_err_t read_piece(sr_migration_t *migration, uint32_t address, uint8_t
     const uint32_t sector = address - offset;
     uint8_t *data = NULL;
     if ((sr_map_at(&migration->scan.map, sector) & SR_MAP_WRONG) == 0) {
-        return sr_flash_read(&migration->system.flash, address, out, length);
+        return sr_flash_read(&migration->target, address, out, length);
     }
     const sr_moves_wanted_t wanted = sr_migration_wanted(migration, sector);
     if (wanted.kind == SR_MOVES_WANTED_MOVED) {

@@ -58,7 +58,11 @@ static esp_err_t in_encrypted_partition(uint32_t address, bool *encrypted)
 
 static esp_err_t find_out(const sr_flash_t *flash, uint32_t address, bool *encrypted)
 {
-    *encrypted = flash->encryption && lies_before_partitions(address);
+    if (flash->encryption && flash->layout != NULL) {
+        *encrypted = flash->everywhere || sr_flash_layout_encrypts(flash->layout, address);
+        return ESP_OK;
+    }
+    *encrypted = flash->encryption && (flash->everywhere || lies_before_partitions(address));
     return flash->encryption && !*encrypted ? in_encrypted_partition(address, encrypted) : ESP_OK;
 }
 

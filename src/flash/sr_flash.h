@@ -11,6 +11,8 @@
  */
 #pragma once
 
+#include "flash/sr_flash_layout.h"
+
 #include "esp_err.h"
 
 #include <stdbool.h>
@@ -20,8 +22,12 @@
 #define SR_FLASH_ENCRYPTION_UNIT 32u
 
 typedef struct sr_flash {
-    uint32_t size;      /**< Bytes that the flash driver gives access to. */
-    bool encryption;    /**< The chip encrypts its flash: some regions, see sr_flash_encrypts(). */
+    uint32_t size;   /**< Bytes that the flash driver gives access to. */
+    bool encryption; /**< The chip encrypts its flash: some regions, see sr_flash_encrypts(). */
+    bool everywhere; /**< If so, every address counts as encrypted, whatever the table says. For what is put into
+                        free flash: whoever reads the chip must not find it in the clear. */
+    /** The table that says what is encrypted; NULL: the one that the running app was started with. */
+    const sr_flash_layout_t *layout;
     void (*feed)(void); /**< Called before each operation, for the task watchdog; NULL: it does not watch
                            this task, or code in flash must not run any more. */
 } sr_flash_t;
@@ -33,8 +39,9 @@ typedef struct sr_flash {
 esp_err_t sr_flash_open(sr_flash_t *flash);
 
 /** True if the chip decrypts what it executes or reads at this address: bootloader, partition table, app partitions,
- *  otadata, NVS keys, and partitions flagged `encrypted`, all by the table that the running app was started with. True
- * also if there is no memory to find out: then read and write fail. */
+ *  otadata, NVS keys, and partitions flagged `encrypted`, all by the table that the running app was started with, or by
+ * flash->layout; or everything, if flash->everywhere. True also if there is no memory to find out: then read and write
+ * fail. */
 bool sr_flash_encrypts(const sr_flash_t *flash, uint32_t address);
 
 /** Reads plaintext. @return ESP_OK, ESP_ERR_NO_MEM with flash encryption, or the error of esp_flash. */

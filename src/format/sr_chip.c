@@ -12,14 +12,16 @@
  * SOC_SPI_MEM_SUPPORT_CACHE_32BIT_ADDR_MAP. Clocks: CONFIG_ESPTOOLPY_FLASHFREQ of each chip; the ROM of the ESP32-C6
  * goes wrong with code 0xF, so tools write 0 also for 80 MHz. Revisions that know a recovery bootloader: comments in
  * sdkconfig.ci.recovery_bootloader.* of ESP-IDF's examples/system/ota/partitions_ota. Secure versions in the ROM:
- * SOC_BOOTLOADER_ANTI_ROLLBACK_SUPPORTED. */
+ * SOC_BOOTLOADER_ANTI_ROLLBACK_SUPPORTED. Keys of Secure Boot V2: SOC_EFUSE_SECURE_BOOT_KEY_DIGESTS,
+ * SECURE_BOOT_NUM_BLOCKS and ESP_SECURE_BOOT_KEY_DIGEST_LEN. */
 static const sr_chip_t chips[] = {
     {.name = "esp32",
      .family = "ESP32",
      .image_chip_id = 0x0000,
      .bootloader_offset = 0x1000,
      .last_size_code = KNOWS_16_MIB,
-     .flash_clock_khz = 80000},
+     .flash_clock_khz = 80000,
+     .one_boot_key = true},
     {.name = "esp32s2",
      .family = "ESP32-S2",
      .image_chip_id = 0x0002,
@@ -50,7 +52,9 @@ static const sr_chip_t chips[] = {
      .bootloader_offset = 0x0,
      .last_size_code = KNOWS_16_MIB,
      .flash_clock_khz = 60000,
-     .has_block_revision = true},
+     .has_block_revision = true,
+     .one_boot_key = true,
+     .half_boot_key = true},
     {.name = "esp32c6",
      .family = "ESP32-C6",
      .image_chip_id = 0x000D,

@@ -193,6 +193,14 @@ const sr_partition_table_entry_t *sr_partition_table_find_label(const sr_partiti
     return NULL;
 }
 
+bool sr_partition_table_encrypts(const sr_partition_table_entry_t *entry)
+{
+    const bool data = entry->type == SR_PARTITION_TYPE_DATA;
+    return (entry->flags & SR_PARTITION_FLAG_ENCRYPTED) != 0 || entry->type == SR_PARTITION_TYPE_APP ||
+           sr_partition_table_is_boot_path(entry) ||
+           (data && (entry->subtype == SR_PARTITION_DATA_NVS_KEYS || entry->subtype == SR_PARTITION_DATA_TEE_OTA));
+}
+
 unsigned sr_partition_table_ota_slots(const sr_partition_table_t *table)
 {
     unsigned slots = 0;

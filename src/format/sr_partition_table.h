@@ -30,6 +30,7 @@
 #define SR_PARTITION_DATA_PHY        0x01u
 #define SR_PARTITION_DATA_NVS        0x02u
 #define SR_PARTITION_DATA_NVS_KEYS   0x04u
+#define SR_PARTITION_DATA_TEE_OTA    0x90u
 #define SR_PARTITION_FLAG_ENCRYPTED  0x1u
 #define SR_PARTITION_FLAG_READ_ONLY  0x2u /**< Since ESP-IDF 5.2 the flash driver obeys it. */
 
@@ -83,6 +84,10 @@ static inline bool sr_partition_table_is_boot_path(const sr_partition_table_entr
     return entry->type == SR_PARTITION_TYPE_BOOTLOADER || entry->type == SR_PARTITION_TYPE_TABLE ||
            (entry->type == SR_PARTITION_TYPE_DATA && entry->subtype == SR_PARTITION_DATA_OTA);
 }
+
+/** True for what a chip that encrypts its flash encrypts: apps and the rest of the boot path, otadata, keys of NVS, and
+ * what has the flag. */
+bool sr_partition_table_encrypts(const sr_partition_table_entry_t *entry);
 
 /**
  * Number of OTA app slots as the bootloader counts them: entries with an OTA subtype. Look up each slot before its use:

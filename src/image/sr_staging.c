@@ -124,7 +124,7 @@ static esp_err_t flush(sr_staging_t *staging)
         sr_image_check_detail_t detail;
         const sr_chip_t *chip = staging->system->chip;
         err = sr_transfer_refusal(sr_image_check_start(sector.data, used, staging->destination, chip, &detail), &detail,
-                                  chip);
+                                  staging->system);
     }
     if (err == ESP_OK) {
         err = put(staging, &sector);

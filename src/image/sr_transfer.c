@@ -5,6 +5,7 @@
 #include "flash/sr_flash_reader.h"
 #include "format/sr_reader.h"
 #include "port/sr_yield.h"
+#include "preflight/sr_preflight_signature.h"
 #include "preflight/sr_preflight.h"
 #include "recovery/sr_recovery.h"
 
@@ -25,8 +26,10 @@ void sr_transfer_progress(const esp_self_reflasher_config_t *config, esp_self_re
 }
 
 esp_err_t sr_transfer_refusal(sr_image_check_status_t status, const sr_image_check_detail_t *detail,
-                              const sr_chip_t *chip)
+                              const sr_system_t *system)
 {
+    const sr_chip_t *chip = system->chip;
+    char why[SR_PREFLIGHT_SIGNATURE_TEXT_SIZE];
     switch (status) {
     case SR_IMAGE_CHECK_OK:
         return ESP_OK;
@@ -48,7 +51,8 @@ esp_err_t sr_transfer_refusal(sr_image_check_status_t status, const sr_image_che
         ESP_LOGE(TAG, "refused: bootloader for 0x%" PRIx32 " has a wrong SHA-256", chip->bootloader_offset);
         return ESP_ERR_SELF_REFLASHER_DIGEST;
     case SR_IMAGE_CHECK_NOT_SIGNED:
-        ESP_LOGE(TAG, "refused: Secure Boot is on, and the image carries no signature block");
+        ESP_LOGE(TAG, "refused: Secure Boot is on, and the image %s",
+                 sr_preflight_signature_text(&system->keys, &detail->signature, why));
         return ESP_ERR_SELF_REFLASHER_NOT_SIGNED;
     case SR_IMAGE_CHECK_KEYED:
         ESP_LOGE(TAG, "refused: Secure Boot V1 is on, and whether the ROM takes another bootloader cannot be checked");
@@ -137,7 +141,8 @@ esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
                                     .destination = transfer->destination,
                                     .chip = system->chip,
                                     .bootloader = system->boot_path.bootloader,
-                                    .secure_boot = system->secure_boot};
+                                    .secure_boot = system->secure_boot,
+                                    .keys = &system->keys};
     sr_image_check_detail_t detail = {0};
     sr_image_check_status_t status = SR_IMAGE_CHECK_OK;
 
@@ -155,7 +160,7 @@ esp_err_t sr_transfer_check(const sr_transfer_t *transfer)
     }
     sr_transfer_progress(transfer->config, ESP_SELF_REFLASHER_PHASE_CHECK, transfer->length, transfer->length);
     if (status != SR_IMAGE_CHECK_OK) {
-        return sr_transfer_refusal(status, &detail, system->chip);
+        return sr_transfer_refusal(status, &detail, system);
     }
     sr_reader_overlay_t overlay = {.flash = &flash, .image = &image, .destination = transfer->destination};
     const sr_reader_t after = sr_reader_overlay(&overlay);

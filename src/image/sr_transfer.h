@@ -22,7 +22,7 @@ typedef struct sr_transfer {
 
 /** Logs a refusal with its numbers and translates it. @return ESP_OK for SR_IMAGE_CHECK_OK. */
 esp_err_t sr_transfer_refusal(sr_image_check_status_t status, const sr_image_check_detail_t *detail,
-                              const sr_chip_t *chip);
+                              const sr_system_t *system);
 
 /**
  * Checks the image where it lies: its SHA-256 if the config has one, and what the boot path will be. Changes nothing.

@@ -8,7 +8,7 @@
 /* A blank sector that the chip decrypts is written like content: erased cells read as something else there. */
 static uint32_t used_of(const sr_commit_t *commit, const sr_record_entry_t *entry, uint32_t address)
 {
-    return entry->blank && !sr_flash_encrypts(commit->journal->flash, address) ? 0 : SR_SECTOR_SIZE;
+    return entry->blank && !sr_flash_encrypts(commit->flash, address) ? 0 : SR_SECTOR_SIZE;
 }
 
 static esp_err_t hold_entry(sr_commit_t *commit, const sr_record_entry_t *entry)
@@ -61,7 +61,7 @@ uint32_t sr_commit_boot_path_sectors(const sr_commit_t *commit)
 
 static esp_err_t put_data(sr_commit_t *commit, sr_writer_t *writer, const sr_record_entry_t *entry)
 {
-    if (entry->blank && !sr_flash_encrypts(commit->journal->flash, entry->address)) {
+    if (entry->blank && !sr_flash_encrypts(commit->flash, entry->address)) {
         return sr_writer_clear(writer, entry->address, entry->sectors, commit->scratch);
     }
     esp_err_t err = ESP_OK;
@@ -81,10 +81,8 @@ static esp_err_t put_data(sr_commit_t *commit, sr_writer_t *writer, const sr_rec
 
 static esp_err_t put_all_data(sr_commit_t *commit)
 {
-    sr_writer_t writer = {.flash = commit->journal->flash,
-                          .readback = commit->readback,
-                          .attempts = SR_WRITER_ATTEMPTS,
-                          .yield = sr_yield};
+    sr_writer_t writer = {
+        .flash = commit->flash, .readback = commit->readback, .attempts = SR_WRITER_ATTEMPTS, .yield = sr_yield};
     esp_err_t err = ESP_OK;
     for (uint32_t i = 0; i < commit->journal->header.count && err == ESP_OK; i++) {
         const sr_record_entry_t entry = sr_journal_entry(commit->journal, i);
@@ -101,7 +99,7 @@ esp_err_t sr_commit_execute(sr_commit_t *commit)
     esp_err_t err = put_all_data(commit);
     if (err == ESP_OK) {
         sr_writer_t writer = {
-            .flash = commit->journal->flash, .readback = commit->readback, .attempts = SR_BOOT_PATH_BUFFER_ATTEMPTS};
+            .flash = commit->flash, .readback = commit->readback, .attempts = SR_BOOT_PATH_BUFFER_ATTEMPTS};
         err = sr_boot_path_buffer_put(&commit->buffer, &writer);
         commit->failed_address = writer.failed_address;
     }

@@ -23,6 +23,7 @@ typedef esp_err_t (*sr_commit_fetch_t)(void *context, const sr_record_entry_t *e
 
 typedef struct sr_commit {
     const sr_journal_t *journal; /**< List of entries, in RAM. */
+    const sr_flash_t *flash;     /**< As the new system encrypts it. */
     sr_commit_fetch_t fetch;
     void *fetch_context;
     uint8_t *scratch;  /**< SR_SECTOR_SIZE bytes of internal RAM. */

@@ -77,10 +77,28 @@ static uint32_t list_address(const sr_journal_t *journal)
     return journal->address + SR_SECTOR_SIZE;
 }
 
-static esp_err_t put(sr_writer_t *writer, uint32_t address, uint8_t *data, uint32_t used)
+sr_flash_t sr_journal_flash(const sr_journal_t *journal)
+{
+    sr_flash_t flash = *journal->flash;
+    flash.everywhere = true;
+    return flash;
+}
+
+static esp_err_t read(const sr_journal_t *journal, uint32_t address, void *out, uint32_t length)
+{
+    const sr_flash_t flash = sr_journal_flash(journal);
+    return sr_flash_read(&flash, address, out, length);
+}
+
+static esp_err_t put(const sr_journal_t *journal, sr_writer_t *writer, uint32_t address, uint8_t *data, uint32_t used)
 {
     const sr_writer_sector_t sector = {.address = address, .used = used, .data = data};
-    return sr_writer_put(writer, &sector);
+    const sr_flash_t *targets = writer->flash;
+    const sr_flash_t flash = sr_journal_flash(journal);
+    writer->flash = &flash;
+    const esp_err_t err = sr_writer_put(writer, &sector);
+    writer->flash = targets;
+    return err;
 }
 
 esp_err_t sr_journal_open(sr_journal_t *journal, sr_writer_t *writer, uint32_t address, uint8_t *scratch)
@@ -88,7 +106,7 @@ esp_err_t sr_journal_open(sr_journal_t *journal, sr_writer_t *writer, uint32_t a
     journal->address = address;
     memset(scratch, 0xFF, SR_SECTOR_SIZE);
     sr_record_write_mark(scratch, journal->header.sectors);
-    return put(writer, address, scratch, SR_RECORD_MARK_SIZE);
+    return put(journal, writer, address, scratch, SR_RECORD_MARK_SIZE);
 }
 
 esp_err_t sr_journal_put_manifest(const sr_journal_t *journal, sr_writer_t *writer, const uint8_t *manifest,
@@ -100,14 +118,14 @@ esp_err_t sr_journal_put_manifest(const sr_journal_t *journal, sr_writer_t *writ
         const uint32_t used = size - offset < SR_SECTOR_SIZE ? size - offset : SR_SECTOR_SIZE;
         memset(scratch, 0xFF, SR_SECTOR_SIZE);
         memcpy(scratch, manifest + offset, used);
-        err = put(writer, sr_journal_manifest_address(journal) + offset, scratch, used);
+        err = put(journal, writer, sr_journal_manifest_address(journal) + offset, scratch, used);
     }
     return err;
 }
 
 esp_err_t sr_journal_put(const sr_journal_t *journal, sr_writer_t *writer, uint32_t data_index, uint8_t *data)
 {
-    return put(writer, sr_journal_data_address(journal, data_index), data, SR_SECTOR_SIZE);
+    return put(journal, writer, sr_journal_data_address(journal, data_index), data, SR_SECTOR_SIZE);
 }
 
 esp_err_t sr_journal_clear_fill(const sr_journal_t *journal, sr_writer_t *writer, uint8_t *scratch)
@@ -116,7 +134,7 @@ esp_err_t sr_journal_clear_fill(const sr_journal_t *journal, sr_writer_t *writer
     esp_err_t err = ESP_OK;
     memset(scratch, 0xFF, SR_SECTOR_SIZE);
     for (uint32_t i = 0; used + i < journal->header.sectors && err == ESP_OK; i++) {
-        err = put(writer, sr_journal_data_address(journal, journal->data_sectors + i), scratch, 0);
+        err = put(journal, writer, sr_journal_data_address(journal, journal->data_sectors + i), scratch, 0);
     }
     return err;
 }
@@ -126,7 +144,7 @@ esp_err_t sr_journal_seal(sr_journal_t *journal, sr_writer_t *writer)
     if (!sr_record_write_header(journal->list, &journal->header)) {
         return ESP_FAIL;
     }
-    return put(writer, list_address(journal), journal->list, SR_SECTOR_SIZE);
+    return put(journal, writer, list_address(journal), journal->list, SR_SECTOR_SIZE);
 }
 
 esp_err_t sr_journal_find(sr_journal_t *journal)
@@ -134,7 +152,7 @@ esp_err_t sr_journal_find(sr_journal_t *journal)
     for (uint32_t address = journal->address; address < journal->flash->size; address += SR_SECTOR_SIZE) {
         uint8_t mark[SR_RECORD_MARK_SIZE];
         uint32_t sectors;
-        const esp_err_t err = sr_flash_read(journal->flash, address, mark, sizeof(mark));
+        const esp_err_t err = read(journal, address, mark, sizeof(mark));
         if (err != ESP_OK) {
             return err;
         }
@@ -150,7 +168,7 @@ esp_err_t sr_journal_find(sr_journal_t *journal)
 esp_err_t sr_journal_load(sr_journal_t *journal, sr_record_status_t *status)
 {
     sr_record_header_t header;
-    const esp_err_t err = sr_flash_read(journal->flash, list_address(journal), journal->list, SR_SECTOR_SIZE);
+    const esp_err_t err = read(journal, list_address(journal), journal->list, SR_SECTOR_SIZE);
     if (err != ESP_OK) {
         return err;
     }
@@ -166,8 +184,7 @@ esp_err_t sr_journal_read(const sr_journal_t *journal, const sr_record_entry_t *
     uint8_t digest[SR_SHA256_SIZE];
     const uint32_t data_index = entry->data_index + index;
     const uint8_t *wanted = journal->digests + data_index * SR_BUNDLE_DIGEST_SIZE;
-    const esp_err_t err =
-        sr_flash_read(journal->flash, sr_journal_data_address(journal, data_index), data, SR_SECTOR_SIZE);
+    const esp_err_t err = read(journal, sr_journal_data_address(journal, data_index), data, SR_SECTOR_SIZE);
     if (err != ESP_OK) {
         return err;
     }
@@ -196,25 +213,25 @@ esp_err_t sr_journal_digest_first_part(const sr_journal_t *journal, uint8_t *scr
     return err == ESP_OK && !hashed ? ESP_FAIL : err;
 }
 
-static esp_err_t erase(sr_writer_t *writer, uint32_t address, uint8_t *scratch)
+static esp_err_t erase(const sr_journal_t *journal, sr_writer_t *writer, uint32_t address, uint8_t *scratch)
 {
     memset(scratch, 0xFF, SR_SECTOR_SIZE);
-    return put(writer, address, scratch, 0);
+    return put(journal, writer, address, scratch, 0);
 }
 
 esp_err_t sr_journal_discard(const sr_journal_t *journal, sr_writer_t *writer, uint8_t *scratch)
 {
     if (journal->header.sectors == 0) {
-        return erase(writer, journal->address, scratch);
+        return erase(journal, writer, journal->address, scratch);
     }
-    const esp_err_t err = erase(writer, list_address(journal), scratch);
+    const esp_err_t err = erase(journal, writer, list_address(journal), scratch);
     if (err != ESP_OK) {
-        const bool gone = erase(writer, journal->address, scratch) == ESP_OK ||
+        const bool gone = erase(journal, writer, journal->address, scratch) == ESP_OK ||
                           (journal->header.manifest_size > 0 &&
-                           erase(writer, sr_journal_manifest_address(journal), scratch) == ESP_OK);
+                           erase(journal, writer, sr_journal_manifest_address(journal), scratch) == ESP_OK);
         return gone ? ESP_OK : err;
     }
     const esp_err_t rest =
         sr_writer_clear(writer, sr_journal_manifest_address(journal), journal->header.sectors, scratch);
-    return rest == ESP_OK ? erase(writer, journal->address, scratch) : rest;
+    return rest == ESP_OK ? erase(journal, writer, journal->address, scratch) : rest;
 }

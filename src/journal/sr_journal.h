@@ -9,6 +9,8 @@
  * up. The list ends in the seal, a SHA-256 over the rest of it; it is written last and erased first. The seal tells a
  * whole record from one that was cut short, and nothing else: sr_record.h says what may be believed.
  *
+ * Where the chip encrypts its flash, all of the record is encrypted, wherever it lies.
+ *
  * Byte by byte: docs/record-format.md.
  */
 #pragma once
@@ -59,6 +61,10 @@ void sr_journal_set_digest(sr_journal_t *journal, uint32_t index, const uint8_t 
 
 /** The whole record in flash. */
 sr_region_t sr_journal_place(const sr_journal_t *journal);
+
+/** The flash as the record is read and written: not in the clear, wherever it lies, if the chip encrypts its flash.
+ * journal->flash is for all else. */
+sr_flash_t sr_journal_flash(const sr_journal_t *journal);
 
 /** Flash address of the manifest, with its signature block right after it. */
 uint32_t sr_journal_manifest_address(const sr_journal_t *journal);

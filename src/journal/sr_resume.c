@@ -42,6 +42,9 @@ static void free_proof(resume_t *resume)
 {
     heap_caps_free(resume->journal.digests);
     heap_caps_free(resume->verification.moves.list);
+    heap_caps_free(resume->verification.layout);
+    resume->verification.layout = NULL;
+    resume->verification.target = resume->system.flash;
     resume->journal.digests = NULL;
     resume->verification.moves = (sr_moves_t){0};
 }
@@ -83,6 +86,7 @@ static esp_err_t find_record(resume_t *resume)
 static esp_err_t commit(resume_t *resume)
 {
     sr_commit_t commit = {.journal = &resume->journal,
+                          .flash = &resume->verification.target,
                           .fetch = fetch,
                           .fetch_context = resume,
                           .scratch = resume->scratch,
@@ -173,12 +177,13 @@ static esp_err_t run(resume_t *resume, const esp_self_reflasher_bundle_config_t 
     }
     sr_flash_size_extend(&resume->system.flash); /* The record may lie past what today's bootloader knows of. */
     resume->journal = (sr_journal_t){.flash = &resume->system.flash, .list = resume->list};
-    resume->writer = (sr_writer_t){.flash = &resume->system.flash,
+    resume->writer = (sr_writer_t){.flash = &resume->verification.target,
                                    .readback = resume->readback,
                                    .attempts = SR_WRITER_ATTEMPTS,
                                    .yield = sr_yield};
     resume->verification = (sr_verification_t){.config = config,
                                                .system = &resume->system,
+                                               .target = resume->system.flash,
                                                .journal = &resume->journal,
                                                .writer = &resume->writer,
                                                .scratch = resume->scratch};

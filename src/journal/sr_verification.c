@@ -4,6 +4,7 @@
 #include "flash/sr_flash_reader.h"
 #include "format/sr_digest.h"
 #include "format/sr_nvs.h"
+#include "format/sr_partition_table.h"
 #include "journal/sr_install_mark.h"
 #include "port/sr_yield.h"
 #include "preflight/sr_admit.h"
@@ -23,14 +24,27 @@ static bool is_in(sr_region_t region, uint32_t address)
     return sr_region_overlaps(region, (sr_region_t){address, SR_SECTOR_SIZE});
 }
 
-static esp_err_t digest_of(sr_verification_t *verification, uint32_t address, uint8_t digest[SR_SHA256_SIZE])
+static esp_err_t digest_of(sr_verification_t *verification, const sr_flash_t *flash, uint32_t address,
+                           uint8_t digest[SR_SHA256_SIZE])
 {
     sr_yield(SR_SECTOR_SIZE);
-    const esp_err_t err = sr_flash_read(&verification->system->flash, address, verification->scratch, SR_SECTOR_SIZE);
+    const esp_err_t err = sr_flash_read(flash, address, verification->scratch, SR_SECTOR_SIZE);
     if (err != ESP_OK) {
         return err;
     }
     return sr_digest(verification->scratch, SR_SECTOR_SIZE, digest) ? ESP_OK : ESP_FAIL;
+}
+
+/* Where the chip decrypts what it reads, erased cells do not read as blank: the commit writes 0xFF there. */
+static esp_err_t is_blank(sr_verification_t *verification, uint32_t address, bool *blank)
+{
+    const sr_writer_sector_t sector = {.address = address, .used = SR_SECTOR_SIZE, .data = verification->scratch};
+    sr_writer_comparison_t comparison = {0};
+    sr_yield(SR_SECTOR_SIZE);
+    memset(sector.data, 0xFF, SR_SECTOR_SIZE);
+    const esp_err_t err = sr_writer_compare(verification->writer, &sector, &comparison);
+    *blank = comparison.right;
+    return err;
 }
 
 /* Compares a sector of the flash with half a SHA-256; NULL: is it blank? */
@@ -38,10 +52,9 @@ static esp_err_t is_right(sr_verification_t *verification, uint32_t address, con
 {
     uint8_t digest[SR_SHA256_SIZE];
     if (wanted == NULL) {
-        sr_yield(SR_SECTOR_SIZE);
-        return sr_writer_is_blank(verification->writer, address, right);
+        return is_blank(verification, address, right);
     }
-    const esp_err_t err = digest_of(verification, address, digest);
+    const esp_err_t err = digest_of(verification, &verification->target, address, digest);
     *right = err == ESP_OK && memcmp(digest, wanted, SR_BUNDLE_DIGEST_SIZE) == 0;
     return err;
 }
@@ -110,8 +123,8 @@ static esp_err_t load_manifest(sr_verification_t *verification, sr_record_status
     const bool unsigned_ok = (config->flags & ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED) != 0;
     const sr_region_t place = {sr_journal_manifest_address(verification->journal),
                                verification->journal->header.manifest_size};
-    esp_err_t err = sr_manifest_load_record(&verification->manifest, &verification->system->flash, place,
-                                            config->public_key, unsigned_ok);
+    const sr_flash_t record = sr_journal_flash(verification->journal);
+    esp_err_t err = sr_manifest_load_record(&verification->manifest, &record, place, config->public_key, unsigned_ok);
     if (err == ESP_ERR_SELF_REFLASHER_REFUSED) {
         (void)snprintf(verification->reason, sizeof(verification->reason), "%s",
                        sr_bundle_status_text(verification->manifest.status));
@@ -170,21 +183,21 @@ static esp_err_t check_list(sr_verification_t *verification, sr_record_status_t 
     return ESP_OK;
 }
 
-/* As in a plan: the table says which regions are encrypted, and what moves would have to be encrypted again; and with
- * Secure Boot V1 nobody can tell whether the ROM takes another bootloader. */
+/* As in a plan: with Secure Boot V1 nobody can tell whether the ROM takes another bootloader; and where flash is
+ * encrypted, the table stays at its place. */
 static esp_err_t check_security(sr_verification_t *verification, sr_record_status_t *status)
 {
     const char *forbidden = NULL;
     const sr_region_t v1 = sr_preflight_chip_v1_place(verification->system);
+    const uint32_t table = verification->manifest.bundle.partition_table_offset;
     for (uint32_t i = 0; i < verification->journal->header.count && forbidden == NULL; i++) {
         const sr_record_entry_t entry = sr_journal_entry(verification->journal, i);
-        const bool encrypted = verification->system->flash.encryption;
-        if (encrypted &&
-            (entry.group == SR_RECORD_TABLE || sr_record_moves_to(&verification->manifest.bundle, entry.address))) {
-            forbidden = "flash encryption is on";
-        } else if (sr_region_overlaps(v1, (sr_region_t){entry.address, entry.sectors * SR_SECTOR_SIZE})) {
+        if (sr_region_overlaps(v1, (sr_region_t){entry.address, entry.sectors * SR_SECTOR_SIZE})) {
             forbidden = "Secure Boot V1 is on";
         }
+    }
+    if (verification->system->flash.encryption && table != verification->system->boot_path.table.address) {
+        forbidden = "flash encryption is on";
     }
     if (forbidden != NULL) {
         (void)snprintf(verification->reason, sizeof(verification->reason), "%s", forbidden);
@@ -209,11 +222,12 @@ static esp_err_t confirm_entry(sr_verification_t *verification, const sr_record_
     sr_sha256_t sha;
     esp_err_t err = ESP_OK;
     const bool moves = sr_record_moves_to(&verification->manifest.bundle, entry->address);
+    const sr_flash_t record = sr_journal_flash(verification->journal);
     *confirmed = true;
     sr_sha256_start(&sha);
     for (uint32_t i = 0; i < entry->sectors && err == ESP_OK && *confirmed; i++) {
         const uint32_t data_index = entry->data_index + i;
-        err = digest_of(verification, sr_journal_data_address(verification->journal, data_index), digest);
+        err = digest_of(verification, &record, sr_journal_data_address(verification->journal, data_index), digest);
         sr_sha256_update(&sha, verification->scratch, SR_SECTOR_SIZE);
         memcpy(verification->journal->digests + data_index * SR_BUNDLE_DIGEST_SIZE, digest, SR_BUNDLE_DIGEST_SIZE);
         const uint8_t *wanted = signed_digest(verification, entry->address + i * SR_SECTOR_SIZE);
@@ -537,7 +551,9 @@ static esp_err_t check_sector(sr_verification_t *verification, uint32_t address,
         *right = false;
         return ESP_OK;
     }
-    return is_right(verification, address, digest, right);
+    const esp_err_t err = is_right(verification, address, digest, right);
+    /* Where nobody reads it, what was to be blank was erased; whether the app has such a gap, its own digest tells. */
+    return err == ESP_OK && !*right && digest == NULL ? sr_writer_is_blank(verification->writer, address, right) : err;
 }
 
 static esp_err_t check_region(sr_verification_t *verification, const sr_bundle_region_t *region,
@@ -607,14 +623,14 @@ static esp_err_t read_piece(sr_verification_t *verification, uint32_t address, u
         index < SR_RECORD_MAX_ENTRIES ? sr_journal_entry(journal, index) : (sr_record_entry_t){.blank = true};
     if (!entry.blank) {
         const uint32_t data_index = entry.data_index + (sector - entry.address) / SR_SECTOR_SIZE;
-        return sr_flash_read(journal->flash, sr_journal_data_address(journal, data_index) + (address - sector), out,
-                             length);
+        const sr_flash_t record = sr_journal_flash(journal);
+        return sr_flash_read(&record, sr_journal_data_address(journal, data_index) + (address - sector), out, length);
     }
     if (entry.sectors > 0 || sr_bundle_want(&verification->manifest.bundle, sector, NULL) == SR_BUNDLE_BLANK) {
         memset(out, 0xFF, length);
         return ESP_OK;
     }
-    return sr_flash_read(journal->flash, address, out, length);
+    return sr_flash_read(&verification->target, address, out, length);
 }
 
 static int target_read(void *context, uint32_t address, void *buffer, size_t length)
@@ -637,6 +653,28 @@ static int target_read(void *context, uint32_t address, void *buffer, size_t len
     return 0;
 }
 
+/* A table that comes with the record says what the new system encrypts. Its digest was right. */
+static esp_err_t find_layout(sr_verification_t *verification, sr_record_status_t *status)
+{
+    const sr_journal_t *journal = verification->journal;
+    const uint32_t table_offset = verification->manifest.bundle.partition_table_offset;
+    sr_partition_table_t *table = (sr_partition_table_t *)verification->scratch;
+    if (!verification->system->flash.encryption ||
+        sr_record_entry_at(journal->list, journal->header.count, table_offset) == SR_RECORD_MAX_ENTRIES) {
+        return ESP_OK;
+    }
+    sr_reader_window_t window;
+    const sr_reader_t flash = {.context = verification, .read = target_read, .size = verification->system->flash.size};
+    const sr_reader_t reader = sr_reader_window(&window, &flash, table_offset, SR_PARTITION_TABLE_SIZE);
+    if (sr_partition_table_parse(&reader, 0, table) != SR_PARTITION_TABLE_OK) {
+        *status = SR_RECORD_REFUSED;
+        return verification->read_err;
+    }
+    verification->layout = sr_flash_layout_of(table, table_offset + SR_SECTOR_SIZE);
+    verification->target.layout = verification->layout;
+    return verification->layout != NULL ? ESP_OK : ESP_ERR_NO_MEM;
+}
+
 /* A record with a good signature may still be another board's. */
 static esp_err_t check_result(sr_verification_t *verification, sr_record_status_t *status)
 {
@@ -648,7 +686,9 @@ static esp_err_t check_result(sr_verification_t *verification, sr_record_status_
         .workspace = verification->scratch};
     const esp_err_t err = sr_preflight_chip_check(&verdict, verification->config->skip_checks, false, false, &failed,
                                                   verification->reason, sizeof(verification->reason));
-    const bool passed = err == ESP_OK && failed == 0 && sr_preflight_chip_is_signed(&verdict);
+    const bool passed =
+        err == ESP_OK && failed == 0 &&
+        sr_preflight_chip_check_signatures(&verdict, false, false, verification->reason, sizeof(verification->reason));
     *status = err == ESP_OK && !passed ? SR_RECORD_REFUSED : SR_RECORD_OK;
     return err == ESP_OK ? verification->read_err : err; /* A read error is no fault of the record. */
 }
@@ -659,9 +699,9 @@ esp_err_t sr_verification_check(sr_verification_t *verification, sr_record_statu
     static const struct {
         esp_err_t (*prove)(sr_verification_t *verification, sr_record_status_t *status);
     } steps[] = {
-        {check_seal},  {load_list},  {check_app},      {load_manifest}, {check_place},      {check_device},
-        {find_mark},   {check_list}, {check_security}, {confirm_data},  {spares_what_runs}, {check_read_only},
-        {check_moves}, {check_rest}, {check_mark},     {check_result},
+        {check_seal},      {load_list},   {check_app},      {load_manifest}, {check_place},  {check_device},
+        {find_mark},       {check_list},  {check_security}, {confirm_data},  {find_layout},  {spares_what_runs},
+        {check_read_only}, {check_moves}, {check_rest},     {check_mark},    {check_result},
     };
     esp_err_t err = ESP_OK;
     *status = SR_RECORD_OK;

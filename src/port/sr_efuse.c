@@ -10,6 +10,8 @@
 #include "sdkconfig.h"
 #include "soc/soc_caps.h"
 
+#include <string.h>
+
 /* Only headers for the ESP32 name these two, and only those lack the others. */
 #ifdef SOC_SECURE_BOOT_V1
 sr_image_secure_boot_t sr_efuse_secure_boot(const sr_chip_t *chip)
@@ -29,6 +31,38 @@ sr_image_secure_boot_t sr_efuse_secure_boot(const sr_chip_t *chip)
     return esp_secure_boot_enabled() ? SR_IMAGE_SECURE_BOOT_V2 : SR_IMAGE_SECURE_BOOT_OFF;
 }
 #endif
+
+/* A block that is not burnt is zero, and so is one that software cannot read. */
+static void read_key(sr_secure_boot_key_t *key, esp_efuse_block_t block, size_t first_bit, size_t bits)
+{
+    static const uint8_t nothing[SR_SHA256_SIZE];
+    key->burnt = esp_efuse_read_block(block, key->digest, first_bit, bits) == ESP_OK &&
+                 memcmp(key->digest, nothing, sizeof(nothing)) != 0;
+}
+
+/* ESP-IDF's esp_secure_boot_read_key_digests() does the same, but leaves out what is revoked, and is not there in
+ * builds for an ESP32 of any revision. */
+sr_secure_boot_keys_t sr_efuse_keys(const sr_chip_t *chip)
+{
+    sr_secure_boot_keys_t keys = sr_secure_boot_no_keys(chip);
+#if SOC_SUPPORT_SECURE_BOOT_REVOKE_KEY
+    static const esp_efuse_purpose_t purposes[SR_SECURE_BOOT_MAX_BLOCKS] = {ESP_EFUSE_KEY_PURPOSE_SECURE_BOOT_DIGEST0,
+                                                                            ESP_EFUSE_KEY_PURPOSE_SECURE_BOOT_DIGEST1,
+                                                                            ESP_EFUSE_KEY_PURPOSE_SECURE_BOOT_DIGEST2};
+    for (unsigned i = 0; i < keys.count; i++) {
+        esp_efuse_block_t block;
+        if (esp_efuse_find_purpose(purposes[i], &block)) {
+            read_key(&keys.list[i], block, 0, 8u * keys.digest_size);
+            keys.list[i].revoked = esp_efuse_get_digest_revoke(i);
+        }
+    }
+#elif CONFIG_IDF_TARGET_ESP32C2
+    read_key(&keys.list[0], EFUSE_BLK_KEY0, 128, 128); /* The other half is for flash encryption. */
+#else
+    read_key(&keys.list[0], EFUSE_BLK2, 0, 256);
+#endif
+    return keys;
+}
 
 static uint32_t read_field(const esp_efuse_desc_t *field[])
 {

@@ -6,6 +6,7 @@
 
 #include "format/sr_chip.h"
 #include "format/sr_image.h"
+#include "format/sr_secure_boot.h"
 
 #include "sdkconfig.h"
 #include "soc/soc_caps.h"
@@ -22,6 +23,9 @@
 
 /** Which Secure Boot is on, by the eFuses: what the running app was built for does not count. */
 sr_image_secure_boot_t sr_efuse_secure_boot(const sr_chip_t *chip);
+
+/** The key digests of Secure Boot V2 that are burnt. */
+sr_secure_boot_keys_t sr_efuse_keys(const sr_chip_t *chip);
 
 /** What the eFuses demand of images. */
 sr_chip_efuses_t sr_efuse_read(const sr_chip_t *chip);

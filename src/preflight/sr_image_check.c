@@ -4,6 +4,7 @@
 #include "format/sr_digest.h"
 #include "format/sr_mcuboot.h"
 #include "format/sr_reader.h"
+#include "preflight/sr_preflight_signature.h"
 
 #include <string.h>
 
@@ -50,7 +51,8 @@ static bool touches_bootloader(const sr_image_check_t *check)
 
 /* A block past the end of the image does not count: it signs the bootloader that runs today. Only where the image
  * brings no more than the start of the bootloader does the rest of it stay, with its block. */
-static bool has_signature(const sr_image_check_t *check, const sr_reader_t *result, const sr_image_t *image)
+static bool is_signed(const sr_image_check_t *check, const sr_reader_t *result, const sr_image_t *image,
+                      sr_secure_boot_result_t *signature)
 {
     const uint32_t offset = check->chip->bootloader_offset;
     const uint64_t image_end = (uint64_t)check->destination.address + check->image->size;
@@ -58,7 +60,20 @@ static bool has_signature(const sr_image_check_t *check, const sr_reader_t *resu
     sr_reader_window_t window;
     const sr_reader_t reader =
         sr_reader_window(&window, result, offset, whole ? (uint32_t)(image_end - offset) : UINT32_MAX);
-    return sr_image_has_signature_block(&reader, image, check->secure_boot);
+    return sr_preflight_signature_check(&reader, image, check->secure_boot, check->keys, true, signature);
+}
+
+/* What cannot be read or hashed says nothing about the image. */
+static sr_image_check_status_t not_signed(const sr_image_check_detail_t *detail)
+{
+    switch (detail->signature.status) {
+    case SR_SECURE_BOOT_READ_FAILED:
+        return SR_IMAGE_CHECK_READ_FAILED;
+    case SR_SECURE_BOOT_CRYPTO_FAILED:
+        return SR_IMAGE_CHECK_CRYPTO_FAILED;
+    default:
+        return SR_IMAGE_CHECK_NOT_SIGNED;
+    }
 }
 
 /* The flash as it will be is what counts: an image may bring the bootloader in its middle, or only a part of it. */
@@ -79,25 +94,26 @@ static sr_image_check_status_t check_bootloader(const sr_image_check_t *check, s
     if (detail->image_status == SR_IMAGE_OK) {
         detail->image_status = sr_image_verify(&reader, &image, NULL);
     }
-    if (detail->image_status == SR_IMAGE_OK && check->secure_boot && !has_signature(check, &result, &image)) {
-        return SR_IMAGE_CHECK_NOT_SIGNED;
+    if (detail->image_status == SR_IMAGE_OK && !is_signed(check, &result, &image, &detail->signature)) {
+        return not_signed(detail);
     }
     return from_image_status(detail->image_status);
 }
 
 /* With Secure Boot on, an image that is not a bootloader must at least be a signed app of one of the two formats. */
-static sr_image_check_status_t check_signed(const sr_image_check_t *check)
+static sr_image_check_status_t check_signed(const sr_image_check_t *check, sr_image_check_detail_t *detail)
 {
     sr_image_t image;
+    detail->signature = (sr_secure_boot_result_t){.status = SR_SECURE_BOOT_NO_BLOCK};
     if (sr_image_parse(check->image, &image) == SR_IMAGE_OK &&
-        sr_image_has_signature_block(check->image, &image, check->secure_boot)) {
+        sr_preflight_signature_check(check->image, &image, check->secure_boot, check->keys, true, &detail->signature)) {
         return SR_IMAGE_CHECK_OK;
     }
     sr_mcuboot_image_t mcuboot;
     if (sr_mcuboot_parse(check->image, &mcuboot) == SR_MCUBOOT_OK && mcuboot.has_signature) {
         return SR_IMAGE_CHECK_OK;
     }
-    return SR_IMAGE_CHECK_NOT_SIGNED;
+    return not_signed(detail);
 }
 
 sr_image_check_status_t sr_image_check_image(const sr_image_check_t *check, sr_image_check_detail_t *detail)
@@ -111,7 +127,7 @@ sr_image_check_status_t sr_image_check_image(const sr_image_check_t *check, sr_i
     if (touches_bootloader(check)) {
         return check_bootloader(check, detail);
     }
-    return check->secure_boot ? check_signed(check) : SR_IMAGE_CHECK_OK;
+    return check->secure_boot ? check_signed(check, detail) : SR_IMAGE_CHECK_OK;
 }
 
 sr_image_check_status_t sr_image_check_start(const uint8_t *start, uint32_t length, sr_region_t destination,

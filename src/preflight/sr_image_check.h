@@ -9,6 +9,7 @@
 #include "format/sr_image.h"
 #include "format/sr_reader.h"
 #include "format/sr_region.h"
+#include "format/sr_secure_boot.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,7 +23,7 @@ typedef enum sr_image_check_status {
     SR_IMAGE_CHECK_WRONG_CHIP,     /**< It would hold one for another chip, see `chip_id`. */
     SR_IMAGE_CHECK_CHECKSUM,
     SR_IMAGE_CHECK_DIGEST,
-    SR_IMAGE_CHECK_NOT_SIGNED, /**< Secure Boot is on and the image carries no signature block. */
+    SR_IMAGE_CHECK_NOT_SIGNED, /**< Secure Boot is on and the image is not signed for it, see `signature`. */
     SR_IMAGE_CHECK_KEYED, /**< Secure Boot V1 is on and the image is for the bootloader's place or that of its digest.
                            */
 } sr_image_check_status_t;
@@ -35,12 +36,14 @@ typedef struct sr_image_check {
     const sr_chip_t *chip;
     sr_region_t bootloader; /**< Sectors of the bootloader that runs today, from sr_boot_path_find(). */
     sr_image_secure_boot_t secure_boot;
+    const sr_secure_boot_keys_t *keys; /**< Of the chip; with version 2 only. */
 } sr_image_check_t;
 
 /** The numbers of a refusal. */
 typedef struct sr_image_check_detail {
-    sr_image_status_t image_status; /**< For NOT_BOOTLOADER. */
-    uint16_t chip_id;               /**< For WRONG_CHIP: the one in the image. */
+    sr_image_status_t image_status;    /**< For NOT_BOOTLOADER. */
+    uint16_t chip_id;                  /**< For WRONG_CHIP: the one in the image. */
+    sr_secure_boot_result_t signature; /**< For NOT_SIGNED. */
 } sr_image_check_detail_t;
 
 /**
@@ -54,8 +57,8 @@ sr_image_check_status_t sr_image_check_sha256(const sr_reader_t *image, const ui
  *
  * If the destination touches the bootloader that runs today or the place where the chip looks for one, the flash as it
  * will be must hold an intact bootloader for this chip there. With Secure Boot on, that bootloader or else the image
- * itself must carry a signature block. With version 1, the ROM compares the bootloader with a digest that nobody else
- * can check, so no bootloader passes.
+ * itself must carry a signature, see sr_preflight_signature_check(). With version 1, the ROM compares the bootloader
+ * with a digest that nobody else can check, so no bootloader passes.
  *
  * @param[out] detail Filled for a refusal.
  * @return one of sr_image_check_status_t, SHA256 excepted.

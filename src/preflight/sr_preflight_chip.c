@@ -6,9 +6,13 @@
 #include "format/sr_bundle.h"
 #include "format/sr_reader.h"
 #include "preflight/sr_preflight.h"
+#include "preflight/sr_preflight_signature.h"
 
 #include "esp_chip_info.h"
 #include "esp_flash.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 /* The bootloader of today; false if it is not intact, as after a power loss in the middle of it. */
 static bool read_todays_bootloader(const sr_system_t *system, sr_image_t *image)
@@ -50,15 +54,6 @@ esp_err_t sr_preflight_chip_check(const sr_preflight_chip_t *verdict, uint32_t s
     return ESP_OK;
 }
 
-/* The ROM and the bootloader will check whose signature it is. */
-static bool is_signed(const sr_reader_t *flash, sr_region_t place, sr_image_secure_boot_t secure_boot)
-{
-    sr_image_t image;
-    sr_reader_window_t window;
-    const sr_reader_t reader = sr_reader_window(&window, flash, place.address, place.size);
-    return sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_image_has_signature_block(&reader, &image, secure_boot);
-}
-
 /* The app that ESP-IDF's bootloader will choose; empty if it cannot be told. */
 static sr_region_t chosen_app(const sr_preflight_chip_t *verdict)
 {
@@ -71,17 +66,46 @@ static sr_region_t chosen_app(const sr_preflight_chip_t *verdict)
     return (sr_region_t){choice.app->address, choice.app->size};
 }
 
-bool sr_preflight_chip_is_signed(const sr_preflight_chip_t *verdict)
+/** What is being asked about. */
+typedef struct part {
+    const char *what;
+    sr_region_t place;
+    bool whole;
+} part_t;
+
+static bool check_part(const sr_preflight_chip_t *verdict, const part_t *part, char *text, size_t text_size)
 {
     const sr_system_t *system = verdict->system;
-    const sr_image_secure_boot_t secure_boot = system->secure_boot;
-    if (secure_boot == SR_IMAGE_SECURE_BOOT_OFF) {
+    char why[SR_PREFLIGHT_SIGNATURE_TEXT_SIZE];
+    sr_image_t image;
+    sr_secure_boot_result_t result = {.status = SR_SECURE_BOOT_NO_BLOCK};
+    sr_reader_window_t window;
+    const sr_reader_t reader = sr_reader_window(&window, &verdict->flash, part->place.address, part->place.size);
+    if (sr_image_parse(&reader, &image) == SR_IMAGE_OK &&
+        sr_preflight_signature_check(&reader, &image, system->secure_boot, &system->keys, part->whole, &result)) {
         return true;
     }
-    const sr_region_t bootloader = {system->chip->bootloader_offset, UINT32_MAX};
-    return (secure_boot == SR_IMAGE_SECURE_BOOT_V1 || is_signed(&verdict->flash, bootloader, secure_boot)) &&
-           (verdict->table_offset == SR_BUNDLE_NO_TABLE ||
-            is_signed(&verdict->flash, chosen_app(verdict), secure_boot));
+    (void)snprintf(text, text_size, "Secure Boot %s is on, and the %s at 0x%" PRIx32 " %s",
+                   system->secure_boot == SR_IMAGE_SECURE_BOOT_V1 ? "V1" : "V2", part->what, part->place.address,
+                   sr_preflight_signature_text(&system->keys, &result, why));
+    return false;
+}
+
+bool sr_preflight_chip_check_signatures(const sr_preflight_chip_t *verdict, bool app_follows, bool app_alone,
+                                        char *text, size_t text_size)
+{
+    const sr_system_t *system = verdict->system;
+    const part_t bootloader = {"bootloader", {system->chip->bootloader_offset, UINT32_MAX}, true};
+    if (system->secure_boot == SR_IMAGE_SECURE_BOOT_OFF) {
+        return true;
+    }
+    if (system->secure_boot == SR_IMAGE_SECURE_BOOT_V2 && !app_alone &&
+        !check_part(verdict, &bootloader, text, text_size)) {
+        return false;
+    }
+    const part_t app = {"app", verdict->table_offset != SR_BUNDLE_NO_TABLE ? chosen_app(verdict) : (sr_region_t){0},
+                        !app_follows};
+    return verdict->table_offset == SR_BUNDLE_NO_TABLE || check_part(verdict, &app, text, text_size);
 }
 
 sr_region_t sr_preflight_chip_v1_place(const sr_system_t *system)

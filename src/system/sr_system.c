@@ -41,6 +41,9 @@ esp_err_t sr_system_read(sr_system_t *system)
     }
     system->secure_boot = sr_efuse_secure_boot(system->chip);
     system->efuses = sr_efuse_read(system->chip);
+    if (system->secure_boot == SR_IMAGE_SECURE_BOOT_V2) {
+        system->keys = sr_efuse_keys(system->chip);
+    }
     sr_region_t otadata = {0};
     esp_err_t err = sr_flash_open(&system->flash);
     if (err == ESP_OK) {

@@ -10,6 +10,7 @@
 #include "format/sr_image.h"
 #include "format/sr_reader.h"
 #include "format/sr_region.h"
+#include "format/sr_secure_boot.h"
 #include "format/sr_sha256.h"
 
 #include "esp_err.h"
@@ -22,6 +23,7 @@ typedef struct sr_system {
     sr_flash_t flash;
     const sr_chip_t *chip;
     sr_image_secure_boot_t secure_boot;
+    sr_secure_boot_keys_t keys; /**< With Secure Boot V2; none is burnt: not known. */
     sr_chip_efuses_t efuses;
     sr_region_t running_partition; /**< Partition of the running app; empty if it lies in none. */
     sr_boot_path_t boot_path;

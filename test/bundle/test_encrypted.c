@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Chips that encrypt their flash, or have Secure Boot on: what is blank in a bundle or in an image reads as blank, and
- * what cannot be known to be right is refused before the first erase. A scramble stands for AES: with it, too, erased
- * cells do not read as blank.
+ * what cannot be known to be right is refused before the first erase.
  */
 #include "test/support/api_support.h"
 
 #include "make/bundle_writer.h"
+#include "sim/boot/boot_plain.h"
 #include "make/image_writer.h"
 #include "self_reflasher_bundle.h"
 #include "make/dummy_image.h"
@@ -98,8 +98,10 @@ static void expect_applied(const bundle_region_t *regions, unsigned count)
     }
     uint8_t *plain = api_chip_plain(&chip);
     for (unsigned i = 0; i < count; i++) {
+        const bool encrypts = regions[i].place.address < API_NVS || regions[i].place.address >= API_OTADATA;
+        const uint8_t *seen = encrypts ? plain : nor_flash_view(chip.flash);
         for (uint32_t k = 0; k < regions[i].length; k++) {
-            if (plain[regions[i].place.address + k] != regions[i].data[k]) {
+            if (seen[regions[i].place.address + k] != regions[i].data[k]) {
                 fail_msg("0x%x reads as something else", regions[i].place.address + k);
             }
         }
@@ -211,7 +213,10 @@ static void other_tables(void **state)
     write_bundle(&there, 1, SR_BUNDLE_NO_TABLE);
     expect_refused("no partition table");
     write_bundle(&here, 1, API_TABLE);
-    expect_refused("cannot be changed");
+    expect_planned(); /* It encrypts what today's does. */
+    const bundle_region_t none = {.place = {API_TABLE, SECTOR}, .data = content, .length = SECTOR};
+    write_bundle(&none, 1, API_TABLE);
+    expect_refused("the new partition table at 0x8000 cannot be read");
     reopen((api_options_t){0});
     write_bundle(&there, 1, API_NVS);
     expect_planned();
@@ -224,6 +229,249 @@ static void other_tables(void **state)
     reopen((api_options_t){0});
     api_chip_put(&chip, API_OTA_0, table, SECTOR);
     assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);
+}
+
+/* A table that encrypts other regions than today's. */
+
+static const sr_region_t to_public = {0x120000, 0x4000};    /**< Plain, in what was a slot. */
+static const sr_region_t to_larger = {0x31E000, 0x8000};    /**< In a slot that grows over plain data. */
+static const sr_region_t to_flagged = {0x340000, 0x3000};   /**< Of the rest of that data, which is flagged then. */
+static const sr_region_t unused_then = {0x380000, 0x40000}; /**< Given up, and in no partition then. */
+static const sr_region_t nvs_then = {0x110000, 0x4000};     /**< NVS moves to a flagged partition. */
+#define OTHERS 5u
+
+static const sr_partition_table_entry_t other_layout[] = {
+    {.type = 1, .subtype = SR_PARTITION_DATA_OTA, .address = API_OTADATA, .size = 0x2000, .label = "otadata"},
+    {.type = 0, .subtype = 0x10, .address = API_OTA_0, .size = API_SLOT_SIZE, .label = "ota_0"},
+    {.type = 1, .subtype = 0x40, .address = API_OTA_1, .size = 0x10000, .flags = 1, .label = "secrets"},
+    {.type = 1, .subtype = 0x40, .address = 0x120000, .size = 0x10000, .label = "public"},
+    {.type = 0, .subtype = 0x11, .address = API_OTA_2, .size = API_SLOT_SIZE, .label = "ota_1"},
+    {.type = 0, .subtype = 0x12, .address = API_OTA_3, .size = 0x30000, .label = "ota_2"},
+    {.type = 1, .subtype = 0x40, .address = 0x340000, .size = 0x3000, .flags = 1, .label = "data"},
+};
+
+static uint8_t other_table[SECTOR];
+static uint8_t larger_app[5 * SECTOR];
+
+/* Something of each kind: encrypted as today, plain that gets encrypted, with and without a blank sector, encrypted
+ * that gets plain, and what moves. */
+static void write_other_layout(bundle_region_t regions[OTHERS], bool bring_data)
+{
+    const unsigned count = sizeof(other_layout) / sizeof(other_layout[0]);
+    memset(other_table, 0xFF, sizeof(other_table));
+    assert_int_equal(image_write_partition_table(other_layout, count, other_table), IMAGE_WRITE_OK);
+    dummy_image_fill(larger_app, sizeof(larger_app), 11);
+    memset(larger_app + 3 * SECTOR, 0xFF, SECTOR);
+    larger_app[sizeof(larger_app) - 1] = 0x5A;
+    regions[0] = (bundle_region_t){.place = {API_TABLE, SECTOR}, .data = other_table, .length = SECTOR};
+    regions[1] = (bundle_region_t){.place = {API_OTA_0, 2 * SECTOR}, .data = content, .length = 2 * SECTOR};
+    regions[2] = (bundle_region_t){.place = to_public, .data = content + 0x3000, .length = 2 * SECTOR};
+    regions[3] = (bundle_region_t){.place = to_larger, .data = larger_app, .length = sizeof(larger_app)};
+    regions[4] = (bundle_region_t){.place = to_flagged, .data = content + 0x5000, .length = SECTOR};
+    const sr_bundle_given_up_t given_up = {.place = unused_then};
+    const sr_bundle_move_t move = {.source = {API_NVS, 0x4000}, .destination = nvs_then};
+    const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
+                                .partition_table_offset = API_TABLE,
+                                .regions = regions,
+                                .region_count = bring_data ? OTHERS : OTHERS - 1,
+                                .moves = &move,
+                                .move_count = 1,
+                                .given_up = &given_up,
+                                .given_up_count = 1};
+    api_image_free(&bundle);
+    assert_int_equal(bundle_write(&spec, &bundle.bytes, &bundle.length), BUNDLE_WRITE_OK);
+    assert_true(bundle.length < API_FLASH_SIZE - PLACE);
+    memcpy(nor_flash_bytes(chip.flash) + PLACE, bundle.bytes, bundle.length);
+    api_chip_snapshot(&chip);
+}
+
+/* What the new system sees of it, by its own table. */
+static bool is_seen(const bundle_region_t *regions, const uint8_t *nvs)
+{
+    uint8_t *seen = malloc(API_FLASH_SIZE);
+    assert_non_null(seen);
+    boot_plain_view(&chip.config.chip, nor_flash_view(chip.flash), API_FLASH_SIZE, seen);
+    bool right = memcmp(seen + nvs_then.address, nvs, nvs_then.size) == 0;
+    for (unsigned i = 0; i < OTHERS; i++) {
+        const sr_region_t place = regions[i].place;
+        right = right && memcmp(seen + place.address, regions[i].data, regions[i].length) == 0;
+        for (uint32_t k = (uint32_t)regions[i].length; k < place.size && right; k++) {
+            right = seen[place.address + k] == 0xFF;
+        }
+    }
+    /* The blank sector in the app, and those of the flagged partition, are read as such by the hardware, too. */
+    const uint8_t *cells = nor_flash_view(chip.flash);
+    right = right && memcmp(cells + to_larger.address + 3 * SECTOR, seen + to_larger.address + 3 * SECTOR, SECTOR) != 0;
+    right = right && memcmp(cells + to_flagged.address + SECTOR, seen + to_flagged.address + SECTOR, SECTOR) != 0;
+    free(seen);
+    return right;
+}
+
+static void data_that_stays_keeps_its_flag(void **state)
+{
+    (void)state;
+    bundle_region_t regions[OTHERS];
+    reopen((api_options_t){.flash_encryption = true});
+    write_other_layout(regions, false);
+    expect_refused("the data at 0x340000 is plain today, and would be encrypted");
+}
+
+/* Power losses. */
+
+static const sr_region_t free_plain = {API_DATA, 0x40000}; /**< Not encrypted, and given up by the bundle. */
+
+static uint8_t new_otadata[IMAGE_WRITE_OTADATA_SIZE];
+
+/* Bootloader, both sectors of otadata, of which one is blank, and an app with a gap. Noise is all that is left beside
+ * what the bundle gives up, so that the record can lie nowhere else. */
+static void write_staged_bundle(bundle_region_t regions[4])
+{
+    static uint8_t app[4 * SECTOR];
+    memcpy(app, content, sizeof(app));
+    memset(app + SECTOR, 0xFF, SECTOR);
+    image_write_otadata(1, SR_OTA_VALID, new_otadata);
+    regions[0] = (bundle_region_t){.place = {API_BOOTLOADER, 3 * SECTOR}, .data = content + 0x7000, .length = SECTOR};
+    regions[1] = (bundle_region_t){.place = {API_NVS, SECTOR}, .data = content + 0x8000, .length = SECTOR};
+    regions[2] =
+        (bundle_region_t){.place = {API_OTADATA, 2 * SECTOR}, .data = new_otadata, .length = sizeof(new_otadata)};
+    regions[3] = (bundle_region_t){.place = {API_OTA_0, 4 * SECTOR}, .data = app, .length = sizeof(app)};
+    const sr_bundle_given_up_t given_up = {.place = free_plain};
+    const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
+                                .partition_table_offset = API_TABLE,
+                                .regions = regions,
+                                .region_count = 4,
+                                .given_up = &given_up,
+                                .given_up_count = 1};
+    api_image_free(&bundle);
+    assert_int_equal(bundle_write(&spec, &bundle.bytes, &bundle.length), BUNDLE_WRITE_OK);
+    memcpy(nor_flash_bytes(chip.flash) + PLACE, bundle.bytes, bundle.length);
+    api_chip_snapshot(&chip);
+}
+
+static void call_apply(void *context)
+{
+    const esp_self_reflasher_bundle_config_t config = config_of();
+    *(esp_err_t *)context = esp_self_reflasher_apply_bundle(&config, NULL);
+}
+
+static void call_resume(void *context)
+{
+    const esp_self_reflasher_bundle_config_t config = config_of();
+    *(esp_err_t *)context = esp_self_reflasher_resume(&config);
+}
+
+/* Nothing of what is staged can be read in the cells, beside the bundle itself, which lies there as it came. */
+static void assert_not_in_the_clear(const bundle_region_t *regions)
+{
+    const uint8_t *cells = nor_flash_view(chip.flash);
+    assert_true(regions[0].data[1] != 0xFF && regions[1].data[1] != 0xFF);
+    assert_null(memmem(cells, PLACE, bundle.bytes, 64));
+    assert_null(memmem(cells, PLACE, regions[0].data, 64));
+    for (uint32_t at = free_plain.address; at < free_plain.address + free_plain.size; at += SECTOR) {
+        assert_int_not_equal(memcmp(cells + at, regions[1].data, 64), 0);
+        assert_int_not_equal(memcmp(cells + at, new_otadata, 32), 0);
+    }
+}
+
+static uint32_t applied_with_power_loss(uint32_t operation, bundle_region_t *regions, esp_err_t *result)
+{
+    reopen((api_options_t){.flash_encryption = true});
+    write_staged_bundle(regions);
+    const nor_power_loss_t loss = {
+        .armed = true, .operation = operation, .when = NOR_POWER_LOSS_INSIDE, .seed = operation};
+    nor_flash_set_power_loss(chip.flash, loss);
+    (void)sim_call(call_apply, result);
+    const uint32_t operations = nor_flash_stats(chip.flash).operations;
+    nor_flash_power_on(chip.flash);
+    assert_true(sim_chip_attach(&chip.config));
+    return operations;
+}
+
+/* From the seal on the record is believed, also by an app that knows only what the cells hold; before it, the next call
+ * does all of it. */
+static void power_loss_while_a_record_counts(void **state)
+{
+    (void)state;
+    esp_err_t *result = api_shared(sizeof(*result));
+    bundle_region_t regions[4];
+    const uint32_t operations = applied_with_power_loss(UINT32_MAX, regions, result);
+    assert_int_equal(*result, ESP_OK);
+    bool sealed = false, done = false;
+    unsigned resumed = 0;
+    for (uint32_t cut = 0; cut < operations; cut += operations / 100 + 1) {
+        (void)applied_with_power_loss(cut, regions, result);
+        assert_not_in_the_clear(regions);
+        nor_flash_reset_stats(chip.flash);
+        const sim_end_t end = sim_call(call_resume, result);
+        const bool finishes = end == SIM_END_RESTART;
+        done = done || (sealed && !finishes);
+        if (done && nor_flash_stats(chip.flash).operations > 0) {
+            fail_msg("cut at %u: resumed once more", cut);
+        }
+        sealed = sealed || finishes;
+        resumed += finishes;
+        assert_true(sim_chip_attach(&chip.config));
+        expect_planned();
+        assert_true(!sealed || plan.sectors_to_write == 0);
+        expect_applied(regions, 4);
+    }
+    print_message("%u operations, %u power losses with a record that counts\n", operations, resumed);
+    assert_true(resumed > 5);
+    api_shared_free(result, sizeof(*result));
+}
+
+/* The table is written in one page with its MD5: torn, it may leave the app without partitions. That is the window. */
+static bool attach_again(void)
+{
+    sim_chip_detach();
+    return sim_chip_attach(&chip.config);
+}
+
+static void power_loss_while_other_regions_become_encrypted(void **state)
+{
+    (void)state;
+    static uint8_t nvs[0x4000];
+    esp_err_t *result = api_shared(sizeof(*result));
+    bundle_region_t regions[OTHERS];
+    uint32_t operations = 1, step = 1;
+    unsigned tried = 0, resumed = 0, in_window = 0;
+    for (uint32_t cut = UINT32_MAX; cut == UINT32_MAX || cut < operations; cut = cut == UINT32_MAX ? 0 : cut + step) {
+        reopen((api_options_t){.flash_encryption = true});
+        memcpy(nvs, nor_flash_view(chip.flash) + API_NVS, sizeof(nvs));
+        write_other_layout(regions, true);
+        if (cut == UINT32_MAX) {
+            expect_planned();
+        }
+        const nor_power_loss_t loss = {.armed = true, .operation = cut, .when = NOR_POWER_LOSS_INSIDE, .seed = cut};
+        nor_flash_set_power_loss(chip.flash, loss);
+        const sim_end_t end = sim_call(call_apply, result);
+        if (cut == UINT32_MAX) {
+            operations = nor_flash_stats(chip.flash).operations;
+            step = operations / 60 + 1;
+        }
+        nor_flash_power_on(chip.flash);
+        if (!attach_again()) {
+            in_window++;
+            nor_flash_delete(chip.flash);
+            free(chip.before);
+            chip = (api_chip_t){0};
+            continue;
+        }
+        tried++;
+        if (end == SIM_END_POWER_LOSS) {
+            resumed += sim_call(call_resume, result) == SIM_END_RESTART;
+            assert_true(attach_again());
+            (void)sim_call(call_apply, result);
+        }
+        if (*result != ESP_OK || !is_seen(regions, nvs)) {
+            fail_msg("cut at %u: %s", cut, esp_self_reflasher_err_to_name(*result));
+        }
+        assert_true(attach_again());
+    }
+    print_message("%u operations: %u power losses, %u resumed, %u in the window\n", operations, tried, resumed,
+                  in_window);
+    assert_true(resumed > 5);
+    api_shared_free(result, sizeof(*result));
 }
 
 /* Secure Boot. */
@@ -271,13 +519,13 @@ static void secure_boot_of_version_2(void **state)
         if (signed_ones == 3) {
             expect_planned();
         } else {
-            expect_refused("need signature blocks");
+            expect_refused("carries no signature block");
         }
         write_bundle(regions, 1, SR_BUNDLE_NO_TABLE); /* Whatever the app is then, the bootloader knows. */
         if ((signed_ones & 1) != 0) {
             expect_planned();
         } else {
-            expect_refused("need signature blocks");
+            expect_refused("carries no signature block");
         }
         api_image_free(&loader);
         api_image_free(&app);
@@ -304,7 +552,7 @@ static void secure_boot_of_version_1(void **state)
             write_bundle(regions, 3, API_TABLE);
             expect_refused("0x0 would change");
         } else {
-            expect_refused("needs a signature");
+            expect_refused("Secure Boot V1 is on, and the app at 0x10000 carries no signature block");
         }
         api_image_free(&app);
     }
@@ -344,6 +592,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(blank_sectors_that_nobody_reads, setup, teardown),
         cmocka_unit_test_setup_teardown(images_with_blank_sectors, setup, teardown),
         cmocka_unit_test_setup_teardown(other_tables, setup, teardown),
+        cmocka_unit_test_setup_teardown(power_loss_while_a_record_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(data_that_stays_keeps_its_flag, setup, teardown),
+        cmocka_unit_test_setup_teardown(power_loss_while_other_regions_become_encrypted, setup, teardown),
         cmocka_unit_test_setup_teardown(secure_boot_of_version_2, setup, teardown),
         cmocka_unit_test_setup_teardown(secure_boot_of_version_1, setup, teardown),
         cmocka_unit_test_setup_teardown(images_under_secure_boot_of_version_1, setup, teardown),

@@ -12,6 +12,7 @@
 #include "esp_flash.h"
 #include "sim/explore/explore.h"
 #include "self_reflasher_bundle.h"
+#include "test/support/support_cipher.h"
 #include "test/support/support_nvs.h"
 #include "test/support/support_record.h"
 #include "test/support/support_small.h"
@@ -800,12 +801,11 @@ static void encrypted_flash_is_refused(void **state)
 {
     (void)state;
     prepare(&exchange);
-    sim_scramble(0, nor_flash_bytes(flash), BUNDLE);
-    const sim_config_t config = {.chip = {.chip = sr_chip_by_name("esp32")},
+    support_encrypt(nor_flash_bytes(flash), 0, BUNDLE);
+    const sim_config_t config = {.chip = {.chip = sr_chip_by_name("esp32"), .cipher = support_cipher()},
                                  .flash = flash,
                                  .running_app = SLOT_0,
-                                 .quiet = true,
-                                 .flash_encryption = true};
+                                 .quiet = true};
     assert_true(sim_chip_attach(&config));
     nor_flash_reset_stats(flash);
     assert_int_equal(sim_call(call_app_main, NULL), SIM_END_RETURNED);

@@ -7,6 +7,7 @@
 #include "format/sr_bytes.h"
 #include "format/sr_record.h"
 #include "make/image_writer.h"
+#include "make/signature_block.h"
 #include "test/support/support_nvs.h"
 
 #include <errno.h>
@@ -174,6 +175,21 @@ static void make_cargo(const char *folder, size_t app_size)
     free(image);
 }
 
+/** An image with three blocks, after the byte that says what is burnt. */
+static void make_signed(const char *folder, const image_write_esp_t *spec)
+{
+    const signature_block_t blocks[] = {
+        {.key = 1}, {.scheme = SR_SECURE_BOOT_ECDSA_P256, .key = 2}, {.scheme = SR_SECURE_BOOT_ECDSA_P384, .key = 3}};
+    size_t length = 0;
+    require(image_write_esp(spec, bytes + 1, sizeof(bytes) - 1, &length) == IMAGE_WRITE_OK &&
+                signature_block_append(bytes + 1, &length, sizeof(bytes) - 1, blocks, 3) == IMAGE_WRITE_OK,
+            "signed app");
+    bytes[0] = 1u << 2;
+    save(folder, "fuzz_secure_boot", "signed", bytes, 1 + length);
+    bytes[0] |= 1u << 5;
+    save(folder, "fuzz_secure_boot", "revoked", bytes, 1 + length);
+}
+
 static void make_images(const char *folder)
 {
     uint8_t desc[IMAGE_WRITE_APP_DESC_SIZE];
@@ -190,6 +206,7 @@ static void make_images(const char *folder)
                               .segments = segments,
                               .segment_count = 2};
     size_t length = 0;
+    make_signed(folder, &spec);
     require(image_write_esp(&spec, bytes, sizeof(bytes), &length) == IMAGE_WRITE_OK, "app");
     save(folder, "fuzz_esp_image", "app", bytes, length);
     save(folder, "fuzz_content_kind", "app", bytes, length);

@@ -4,6 +4,7 @@
  * overwritten in place, flash that fails, flash encryption, and memory that runs out.
  */
 #include "test/support/api_support.h"
+#include "test/support/support_cipher.h"
 
 #include "esp_flash.h"
 #include "esp_task_wdt.h"
@@ -46,8 +47,8 @@ static esp_err_t copy_region(uint32_t source, size_t length, uint32_t address, s
 /* Flash as a caller sees it: what the chip encrypts is plain, by the layout of api_support.h. */
 static bool is_encrypted(uint32_t sector)
 {
-    return chip.config.flash_encryption && (sector < API_NVS || (sector >= API_OTADATA && sector < 0xF000) ||
-                                            (sector >= API_OTA_0 && sector < API_DATA));
+    return chip.config.chip.cipher != NULL && (sector < API_NVS || (sector >= API_OTADATA && sector < 0xF000) ||
+                                               (sector >= API_OTA_0 && sector < API_DATA));
 }
 
 static uint8_t *as_seen(const uint8_t *raw, uint32_t address, size_t length)
@@ -59,7 +60,7 @@ static uint8_t *as_seen(const uint8_t *raw, uint32_t address, size_t length)
         const uint32_t room = SECTOR - (address + at) % SECTOR;
         const uint32_t piece = length - at < room ? (uint32_t)length - at : room;
         if (is_encrypted((address + at) & ~(SECTOR - 1))) {
-            sim_scramble(address + at, seen + at, piece);
+            flash_cipher_read(support_cipher(), raw, address + at, seen + at, piece);
         }
         at += piece;
     }

@@ -70,6 +70,7 @@ static int setup(void **state)
     assert_int_equal(sr_flash_open(&fixture.flash), ESP_OK);
     fixture.journal = (sr_journal_t){.flash = &fixture.flash, .list = fixture.list};
     fixture.commit = (sr_commit_t){.journal = &fixture.journal,
+                                   .flash = &fixture.flash,
                                    .fetch = fetch,
                                    .fetch_context = &fixture,
                                    .scratch = fixture.scratch,

@@ -2,6 +2,8 @@
 #include "preflight/sr_image_check.h"
 
 #include "make/dummy_image.h"
+#include "make/signature_block.h"
+#include "preflight/sr_preflight_signature.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,9 +23,11 @@ typedef struct fixture {
     size_t image_length;
     memory_t flash_memory, image_memory;
     sr_reader_t flash_reader, image_reader;
+    const sr_secure_boot_keys_t *keys; /**< NULL: none is known. */
 } fixture_t;
 
 static fixture_t fixture;
+static unsigned fail_image_read; /**< As in memory_t. */
 
 static int setup(void **state)
 {
@@ -44,12 +48,15 @@ static sr_image_check_status_t check(sr_region_t destination, uint32_t length, b
 {
     fixture.flash_reader = memory_reader(&fixture.flash_memory, fixture.flash, FLASH_SIZE);
     fixture.image_reader = memory_reader(&fixture.image_memory, fixture.image, length);
+    fixture.image_memory.fail_read = fail_image_read;
+    static const sr_secure_boot_keys_t unknown = {.count = 1, .digest_size = SR_SHA256_SIZE};
     const sr_image_check_t what = {.flash = &fixture.flash_reader,
                                    .image = &fixture.image_reader,
                                    .destination = destination,
                                    .chip = fixture.chip,
                                    .bootloader = {0x1000, 0x6000},
-                                   .secure_boot = secure_boot};
+                                   .secure_boot = secure_boot,
+                                   .keys = fixture.keys != NULL ? fixture.keys : &unknown};
     return sr_image_check_image(&what, detail);
 }
 
@@ -145,6 +152,49 @@ static void secure_boot_wants_a_signature_block(void **state)
     assert_int_equal(check((sr_region_t){0x10000, 0x8000}, 0x100, true, &detail), SR_IMAGE_CHECK_NOT_SIGNED);
 }
 
+/* It may be a block of anybody's, as long as the chip's keys are not known. */
+static void secure_boot_wants_a_key_of_the_chip(void **state)
+{
+    (void)state;
+    const signature_block_t blocks[] = {{.key = 1}, {.key = 2}};
+    sr_secure_boot_keys_t keys = {
+        .count = 3, .digest_size = SR_SHA256_SIZE, .list = {{.burnt = true}, {.burnt = true}}};
+    sr_image_check_detail_t detail;
+    char text[SR_PREFLIGHT_SIGNATURE_TEXT_SIZE];
+    const sr_region_t places[] = {{0x1000, 0x7000}, {0x10000, 0x10000}}; /* As bootloader, and as app. */
+    assert_int_equal(signature_block_append(fixture.image, &fixture.image_length, sizeof(fixture.image), blocks, 2),
+                     IMAGE_WRITE_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        const uint32_t length = (uint32_t)fixture.image_length;
+        fixture.keys = NULL;
+        assert_int_equal(check(places[i], length, true, &detail), SR_IMAGE_CHECK_OK);
+        fixture.keys = &keys;
+        assert_int_equal(check(places[i], length, false, &detail), SR_IMAGE_CHECK_OK);
+        assert_int_equal(check(places[i], length, true, &detail), SR_IMAGE_CHECK_NOT_SIGNED);
+        assert_int_equal(detail.signature.status, SR_SECURE_BOOT_OTHER_KEY);
+        (void)sr_preflight_signature_text(&keys, &detail.signature, text);
+        assert_non_null(strstr(text, "not in the eFuses: "));
+        assert_non_null(strstr(text, "; burnt are 0000000000000000, 0000000000000000"));
+        assert_true(signature_block_key(&blocks[1], keys.list[1].digest));
+        assert_int_equal(check(places[i], length, true, &detail), SR_IMAGE_CHECK_OK);
+        const unsigned reads = fixture.image_memory.reads;
+        for (unsigned k = reads; k > reads - 40; k--) {
+            fail_image_read = k;
+            assert_int_equal(check(places[i], length, true, &detail), SR_IMAGE_CHECK_READ_FAILED);
+        }
+        fail_image_read = 0;
+        fixture.image[length - SR_SECTOR_SIZE - 1] ^= 1;
+        assert_int_equal(check(places[i], length, true, &detail), SR_IMAGE_CHECK_NOT_SIGNED);
+        assert_int_equal(detail.signature.status, SR_SECURE_BOOT_OTHER_IMAGE);
+        fixture.image[length - SR_SECTOR_SIZE - 1] ^= 1;
+        keys.list[1].revoked = true;
+        assert_int_equal(check(places[i], length, true, &detail), SR_IMAGE_CHECK_NOT_SIGNED);
+        assert_int_equal(detail.signature.status, SR_SECURE_BOOT_REVOKED_KEY);
+        keys.list[1] = (sr_secure_boot_key_t){.burnt = true};
+    }
+    fixture.keys = NULL;
+}
+
 /* An app for MCUboot, of which it is known only that its list of TLVs has this type besides the digest. */
 static uint32_t put_mcuboot_app(uint16_t type)
 {
@@ -220,6 +270,7 @@ int main(void)
         cmocka_unit_test_setup(a_bootloader_in_the_middle_of_a_merged_image_is_found, setup),
         cmocka_unit_test_setup(what_does_not_touch_the_bootloader_may_be_anything, setup),
         cmocka_unit_test_setup(secure_boot_wants_a_signature_block, setup),
+        cmocka_unit_test_setup(secure_boot_wants_a_key_of_the_chip, setup),
         cmocka_unit_test_setup(secure_boot_wants_mcuboot_apps_to_be_signed, setup),
         cmocka_unit_test_setup(the_digest_of_the_image_must_be_the_named_one, setup),
         cmocka_unit_test_setup(the_first_bytes_already_tell_another_chip, setup),

@@ -13,6 +13,7 @@
 #include "sim/explore/explore.h"
 #include "self_reflasher.h"
 #include "self_reflasher_bundle.h"
+#include "test/support/support_cipher.h"
 #include "test/support/support_small.h"
 
 #include "esp_flash.h"
@@ -159,11 +160,11 @@ static void call_app_main(void *unused)
 
 static sim_config_t chip_config(void)
 {
-    return (sim_config_t){.chip = {.chip = sr_chip_by_name("esp32")},
+    return (sim_config_t){.chip = {.chip = sr_chip_by_name("esp32"),
+                                   .burnt.secure_boot_v2 = job->secure_boot,
+                                   .cipher = job->flash_encryption ? support_cipher() : NULL},
                           .flash = flash,
                           .running_app = UINT32_MAX,
-                          .secure_boot = job->secure_boot,
-                          .flash_encryption = job->flash_encryption,
                           .quiet = true};
 }
 
@@ -757,8 +758,8 @@ static void table_of_a_secured_chip_stays(void **state)
 
     open_lone_factory();
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
-    sim_scramble(0, nor_flash_bytes(flash), SMALL_NVS);
-    sim_scramble(SMALL_FACTORY, nor_flash_bytes(flash) + SMALL_FACTORY, SMALL_SLOT_SIZE);
+    support_encrypt(nor_flash_bytes(flash), 0, SMALL_NVS);
+    support_encrypt(nor_flash_bytes(flash), SMALL_FACTORY, SMALL_SLOT_SIZE);
     job->flash_encryption = true;
     expect_refusal(SMALL_FACTORY, "with a temporary table: 0 bytes missing, not with flash encryption or Secure Boot");
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/support/support_chip.h"
+#include "test/support/support_cipher.h"
 
 #include "esp_app_desc.h"
 #include "esp_check.h"
@@ -201,8 +202,8 @@ static void encrypted_partitions_hold_something_else(void **state)
     fixture_t *fixture = *state;
     assert_false(esp_flash_encryption_enabled());
     assert_int_equal(esp_flash_write_encrypted(NULL, CHIP_SLOT_1, "0123456789abcdef", 16), ESP_ERR_NOT_SUPPORTED);
-    sim_scramble(0, nor_flash_bytes(fixture->flash), CHIP_FLASH_SIZE);
-    fixture->config.flash_encryption = true;
+    support_encrypt(nor_flash_bytes(fixture->flash), 0, CHIP_FLASH_SIZE);
+    fixture->config.chip.cipher = support_cipher();
     attach_again(fixture);
     assert_true(esp_flash_encryption_enabled());
 
@@ -222,6 +223,56 @@ static void encrypted_partitions_hold_something_else(void **state)
     assert_memory_not_equal(back, plain, 32);
     assert_int_equal(esp_partition_write(secret, 64, plain, 8), ESP_ERR_INVALID_SIZE);
     assert_int_equal(esp_partition_write(secret, 72, plain, 16), ESP_ERR_INVALID_ARG);
+}
+
+/* The hardware takes 16, 32 or 64 bytes at a time, at a multiple of that. */
+static void encrypted_writes_are_programmed_in_rows(void **state)
+{
+    static const struct {
+        const char *chip;
+        uint32_t offset, length, programs;
+    } cases[] = {
+        {"esp32", 0, 64, 2},    {"esp32", 16, 48, 2},   {"esp32c3", 0, 256, 8}, {"esp32c3", 16, 64, 3},
+        {"esp32s3", 0, 256, 4}, {"esp32s3", 16, 64, 3}, {"esp32c2", 32, 32, 1}, {"esp32c6", 48, 80, 2},
+    };
+    static const uint8_t data[256] = {1, 2, 3};
+    fixture_t *fixture = *state;
+    support_encrypt(nor_flash_bytes(fixture->flash), 0, CHIP_FLASH_SIZE);
+    fixture->config.chip.cipher = support_cipher();
+    attach_again(fixture);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fixture->config.chip.chip = sr_chip_by_name(cases[i].chip);
+        attach_again(fixture);
+        memset(nor_flash_bytes(fixture->flash) + CHIP_SLOT_1, 0xFF, 0x1000);
+        nor_flash_reset_stats(fixture->flash);
+        assert_int_equal(esp_flash_write_encrypted(NULL, CHIP_SLOT_1 + cases[i].offset, data, cases[i].length), ESP_OK);
+        assert_int_equal(nor_flash_stats(fixture->flash).page_programs, cases[i].programs);
+    }
+}
+
+static void mappings_show_plaintext(void **state)
+{
+    fixture_t *fixture = *state;
+    const void *map;
+    const void *plain_map;
+    spi_flash_mmap_handle_t handle;
+    esp_partition_mmap_handle_t plain_handle;
+    uint8_t app[32];
+    memcpy(app, nor_flash_view(fixture->flash) + CHIP_SLOT_0, sizeof(app));
+    support_encrypt(nor_flash_bytes(fixture->flash), 0, CHIP_FLASH_SIZE);
+    fixture->config.chip.cipher = support_cipher();
+    attach_again(fixture);
+    assert_int_equal(spi_flash_mmap(CHIP_SLOT_1, 0x10000, SPI_FLASH_MMAP_DATA, &map, &handle), ESP_OK);
+    assert_int_equal(esp_partition_mmap(slot(0), 0, 0x10000, ESP_PARTITION_MMAP_DATA, &plain_map, &plain_handle),
+                     ESP_OK);
+    assert_memory_equal(plain_map, app, sizeof(app));
+    /* What is written is seen at once, and erased cells are not blank. */
+    assert_int_equal(esp_flash_erase_region(NULL, CHIP_SLOT_1, 0x1000), ESP_OK);
+    assert_memory_not_equal(map, nor_flash_view(fixture->flash) + CHIP_SLOT_1, 32);
+    assert_int_equal(esp_flash_write_encrypted(NULL, CHIP_SLOT_1, app, sizeof(app)), ESP_OK);
+    assert_memory_equal(map, app, sizeof(app));
+    spi_flash_munmap(handle);
+    esp_partition_munmap(plain_handle);
 }
 
 static void slots_are_chosen_by_otadata(void **state)
@@ -357,8 +408,8 @@ static void the_chip_tells_what_it_is(void **state)
     assert_int_equal(info.revision, 300);
     assert_int_equal(CONFIG_BOOTLOADER_OFFSET_IN_FLASH, 0x1000);
     assert_false(esp_secure_boot_enabled());
-    fixture->config.chip = (boot_chip_t){.chip = sr_chip_by_name("esp32c5"), .revision = 102};
-    fixture->config.secure_boot = true;
+    fixture->config.chip =
+        (boot_chip_t){.chip = sr_chip_by_name("esp32c5"), .revision = 102, .burnt.secure_boot_v2 = true};
     attach_again(fixture);
     esp_chip_info(&info);
     assert_int_equal(info.model, CHIP_ESP32C5);
@@ -463,6 +514,8 @@ int main(void)
         TEST(the_table_is_read_once),
         TEST(partition_accesses_stay_inside),
         TEST(encrypted_partitions_hold_something_else),
+        TEST(encrypted_writes_are_programmed_in_rows),
+        TEST(mappings_show_plaintext),
         TEST(slots_are_chosen_by_otadata),
         TEST(otadata_without_entries_is_written_from_its_start),
         TEST(an_app_can_be_marked_as_valid),

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/support/support_chip.h"
+#include "test/support/support_cipher.h"
+
+#include "format/sr_otadata.h"
+#include "make/image_writer.h"
+#include "sim/boot/boot_plain.h"
 
 #include "esp_flash.h"
 #include "esp_flash_internal.h"
@@ -15,6 +20,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -435,29 +441,87 @@ static void waiting_is_told_from_idling(void **state)
     assert_int_equal(fixture->report.last_end, SIM_END_PANIC);
 }
 
-static void scrambling_twice_gives_the_plain_bytes(void **state)
-{
-    (void)state;
-    uint8_t data[256], plain[256] = {0};
-    memcpy(data, plain, sizeof(data));
-    sim_scramble(0x1230, data, sizeof(data));
-    assert_memory_not_equal(data, plain, 16);
-    assert_memory_not_equal(data, data + 16, 16);
-    sim_scramble(0x1230, data, 100);
-    sim_scramble(0x1230 + 100, data + 100, sizeof(data) - 100);
-    assert_memory_equal(data, plain, sizeof(data));
-}
-
 static void an_encrypted_chip_boots_and_runs(void **state)
 {
     fixture_t *fixture = *state;
     chip_put_app(fixture->flash, CHIP_SLOT_1, "2.0", NULL, 0);
-    sim_scramble(0, nor_flash_bytes(fixture->flash), CHIP_FLASH_SIZE);
+    support_encrypt(nor_flash_bytes(fixture->flash), 0, CHIP_FLASH_SIZE);
     assert_false(sim_run(&fixture->config, app_selects_slot_1, 5, &fixture->report));
-    fixture->config.flash_encryption = true;
+    fixture->config.chip.cipher = support_cipher();
     assert_true(sim_run(&fixture->config, app_selects_slot_1, 5, &fixture->report));
     assert_true(fixture->report.other_app);
     assert_int_equal(fixture->report.after.app_offset, CHIP_SLOT_1);
+}
+
+/* Each part of the boot path in the clear, and erased: the answer has the words of the chip. */
+static void what_is_not_encrypted_is_nonsense(void **state)
+{
+    static const struct {
+        uint32_t address;
+        uint32_t other; /* Made the same. */
+        const char *what;
+    } parts[] = {
+        {0x1000, 0x1000, "the bootloader at 0x1000"},
+        {SR_PARTITION_TABLE_OFFSET, SR_PARTITION_TABLE_OFFSET, "the partition table at 0x8000"},
+        {CHIP_SLOT_0, CHIP_SLOT_1, "app at 0x1"},
+    };
+    fixture_t *fixture = *state;
+    uint8_t *flash = nor_flash_bytes(fixture->flash);
+    uint8_t plain[SR_SECTOR_SIZE];
+    uint8_t cells[SR_SECTOR_SIZE];
+    boot_result_t result;
+    support_encrypt(flash, 0, CHIP_FLASH_SIZE);
+    fixture->config.chip.cipher = support_cipher();
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        uint8_t *sector = flash + parts[i].address;
+        memcpy(cells, sector, sizeof(cells));
+        flash_cipher_read(support_cipher(), flash, parts[i].address, plain, sizeof(plain));
+        const struct {
+            const char *words;
+            uint8_t bytes[2];
+        } cases[] = {{"is not encrypted, and the chip decrypts it to nonsense", {plain[0], plain[1]}},
+                     {"is erased, and the chip decrypts that to nonsense", {0xFF, 0xFF}},
+                     {"decrypts to nonsense", {(uint8_t)(cells[0] ^ 1), cells[1]}}};
+        for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+            memcpy(sector, cases[k].bytes, sizeof(cases[k].bytes));
+            memcpy(flash + parts[i].other, cases[k].bytes, sizeof(cases[k].bytes));
+            boot_run(&fixture->config.chip, flash, CHIP_FLASH_SIZE, NULL, NULL, &result);
+            assert_true(result.outcome == BOOT_ROM_REJECTS || result.outcome == BOOT_BOOTLOADER_REJECTS);
+            if (strstr(result.reason, parts[i].what) == NULL || strstr(result.reason, cases[k].words) == NULL) {
+                fail_msg("%s, %s: %s", parts[i].what, cases[k].words, result.reason);
+            }
+        }
+        memcpy(sector, cells, sizeof(cells));
+    }
+}
+
+/* What the bootloader itself writes is encrypted, too. */
+static void an_encrypted_chip_keeps_its_otadata(void **state)
+{
+    fixture_t *fixture = *state;
+    uint8_t *flash = nor_flash_bytes(fixture->flash);
+    uint8_t *plain = malloc(CHIP_FLASH_SIZE);
+    sr_otadata_t otadata;
+    boot_result_t result;
+    assert_non_null(plain);
+    image_write_otadata(1, SR_OTA_NEW, flash + CHIP_OTADATA);
+    support_encrypt(flash, 0, CHIP_FLASH_SIZE);
+    fixture->config.chip.cipher = support_cipher();
+    fixture->config.chip.rollback = true;
+    boot_run(&fixture->config.chip, flash, CHIP_FLASH_SIZE, NULL, NULL, &result);
+    assert_int_equal(result.outcome, BOOT_BOOTS);
+    assert_true(result.flash_changed);
+    boot_plain_view(&fixture->config.chip, flash, CHIP_FLASH_SIZE, plain);
+    const sr_reader_t reader = sr_reader_memory(plain + CHIP_OTADATA, 2 * SR_SECTOR_SIZE);
+    assert_int_equal(sr_otadata_read(&reader, &otadata), 0);
+    assert_int_equal(sr_otadata_active(&otadata), 0);
+    assert_int_equal(otadata.entries[0].state, SR_OTA_PENDING_VERIFY);
+    /* The app that did not confirm itself is not started again: the entry is read back, and written once more. */
+    boot_run(&fixture->config.chip, flash, CHIP_FLASH_SIZE, NULL, NULL, &result);
+    boot_plain_view(&fixture->config.chip, flash, CHIP_FLASH_SIZE, plain);
+    assert_int_equal(sr_otadata_read(&reader, &otadata), 0);
+    assert_int_equal(otadata.entries[0].state, SR_OTA_ABORTED);
+    free(plain);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -481,8 +545,9 @@ int main(void)
         TEST(only_the_flash_driver_and_rom_work_without_os),
         TEST(tasks_take_turns_after_the_main_task),
         TEST(waiting_is_told_from_idling),
-        TEST(scrambling_twice_gives_the_plain_bytes),
         TEST(an_encrypted_chip_boots_and_runs),
+        TEST(what_is_not_encrypted_is_nonsense),
+        TEST(an_encrypted_chip_keeps_its_otadata),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

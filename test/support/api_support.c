@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/support/api_support.h"
+#include "test/support/support_cipher.h"
 
 #include "make/dummy_image.h"
 
@@ -160,16 +161,17 @@ void api_chip_open(api_chip_t *chip, const api_options_t *options)
     assert_non_null(flash);
     fill_flash(flash, running_app, options);
     if (options->flash_encryption) {
-        sim_scramble(0, nor_flash_bytes(flash), size);
+        support_encrypt(nor_flash_bytes(flash), 0, size);
     }
     *chip = (api_chip_t){.flash = flash,
                          .before = malloc(size),
-                         .config = {.chip = {.chip = sr_chip_by_name("esp32"), .efuses = options->efuses},
+                         .config = {.chip = {.chip = sr_chip_by_name("esp32"),
+                                             .efuses = options->efuses,
+                                             .cipher = options->flash_encryption ? support_cipher() : NULL,
+                                             .burnt = {.secure_boot_v1 = options->secure_boot_v1,
+                                                       .secure_boot_v2 = options->secure_boot}},
                                     .flash = flash,
                                     .running_app = running_app,
-                                    .flash_encryption = options->flash_encryption,
-                                    .secure_boot = options->secure_boot,
-                                    .secure_boot_v1 = options->secure_boot_v1,
                                     .before_v5_2 = options->before_v5_2,
                                     .heap_limit = options->heap_limit,
                                     .quiet = !options->logs}};
@@ -198,9 +200,16 @@ void api_chip_snapshot(api_chip_t *chip)
 void api_chip_put(api_chip_t *chip, uint32_t address, const uint8_t *bytes, size_t length)
 {
     assert_true(length <= nor_flash_size(chip->flash) - address);
-    memcpy(nor_flash_bytes(chip->flash) + address, bytes, length);
-    if (chip->config.flash_encryption) {
-        sim_scramble(address, nor_flash_bytes(chip->flash) + address, length);
+    uint8_t *flash = nor_flash_bytes(chip->flash);
+    const uint32_t start = address / FLASH_CIPHER_BLOCK * FLASH_CIPHER_BLOCK;
+    const size_t whole = sr_region_align_up(address - start + (uint32_t)length, FLASH_CIPHER_BLOCK);
+    const flash_cipher_t *cipher = chip->config.chip.cipher;
+    if (cipher != NULL) {
+        flash_cipher_decrypt(cipher, start, flash + start, whole);
+    }
+    memcpy(flash + address, bytes, length);
+    if (cipher != NULL) {
+        flash_cipher_encrypt(cipher, start, flash + start, whole);
     }
     api_chip_snapshot(chip);
 }
@@ -211,8 +220,8 @@ uint8_t *api_chip_plain(const api_chip_t *chip)
     uint8_t *plain = malloc(size);
     assert_non_null(plain);
     memcpy(plain, nor_flash_view(chip->flash), size);
-    if (chip->config.flash_encryption) {
-        sim_scramble(0, plain, size);
+    if (chip->config.chip.cipher != NULL) {
+        flash_cipher_decrypt(chip->config.chip.cipher, 0, plain, size);
     }
     return plain;
 }

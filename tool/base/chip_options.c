@@ -5,6 +5,7 @@
 
 #include "format/sr_bytes.h"
 #include "format/sr_region.h"
+#include "sim/boot/boot_plain.h"
 #include "tool/base/chip_names.h"
 #include "tool/base/command.h"
 #include "tool/base/content_kind.h"
@@ -190,6 +191,7 @@ static void warn_of_second_table(const uint8_t *flash, uint32_t size, uint32_t t
 
 int chip_settle(boot_chip_t *chip, const uint8_t *flash, uint32_t size)
 {
+    flash = boot_plain(chip, flash, size, 0, size);
     if (chip->partition_table == 0) {
         chip->partition_table = chip_find_table(flash, size);
         warn_of_second_table(flash, size, chip->partition_table);

@@ -38,19 +38,32 @@ static const char *find_problem(const char *text, size_t size, const char **at)
     return *at == text + size ? NULL : "not valid JSON: a zero byte";
 }
 
-static int parse(const char *path, const char *text, size_t size, cJSON **json)
+/** @param start Where in @p text the JSON starts. */
+static int parse(const char *path, const char *text, size_t size, const char *start, cJSON **json)
 {
     const char *at = text;
     const char *problem = find_problem(text, size, &at);
     if (problem == NULL) {
-        *json = cJSON_ParseWithOpts(text, &at, true);
+        *json = cJSON_ParseWithOpts(start, &at, true);
         problem = *json == NULL ? "not valid JSON" : NULL;
     }
     return problem == NULL ? STATUS_OK
                            : complain(STATUS_BAD_INPUT, "%s: line %u: %s", path, line_of(text, at), problem);
 }
 
-int json_file_load(const char *path, cJSON **json)
+/** The first line that starts with a brace; all of it without one. */
+static const char *skip_to_brace(const char *text)
+{
+    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (*line == '{') {
+            return line;
+        }
+    }
+    return text;
+}
+
+static int load(const char *path, bool printed, cJSON **json)
 {
     image_file_t file;
     *json = NULL;
@@ -59,11 +72,21 @@ int json_file_load(const char *path, cJSON **json)
         return status;
     }
     char *text = strndup((const char *)file.bytes, file.size);
-    status =
-        text != NULL ? parse(path, text, file.size, json) : complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno));
+    status = text != NULL ? parse(path, text, file.size, printed ? skip_to_brace(text) : text, json)
+                          : complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno));
     free(text);
     image_file_free(&file);
     return status;
+}
+
+int json_file_load(const char *path, cJSON **json)
+{
+    return load(path, false, json);
+}
+
+int json_file_load_printed(const char *path, cJSON **json)
+{
+    return load(path, true, json);
 }
 
 const char *json_text(const cJSON *object, const char *name)

@@ -17,6 +17,10 @@
  */
 int json_file_load(const char *path, cJSON **json);
 
+/** The same for JSON that a tool printed with lines in front of it: what comes before the first line that starts with a
+ *  brace is skipped. */
+int json_file_load_printed(const char *path, cJSON **json);
+
 /** A member's text, or NULL if there is no such member or it is no text. */
 const char *json_text(const cJSON *object, const char *name);
 

@@ -2,6 +2,7 @@
 // boot: what a chip with this flash would do at power-on.
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
+#include "tool/base/crypt_options.h"
 #include "tool/base/image_file.h"
 #include "tool/base/terminal.h"
 #include "tool/report/boot_report.h"
@@ -10,6 +11,7 @@
 
 typedef struct boot_arguments {
     boot_chip_t chip;
+    crypt_options_t crypt;
     const char *path;
     bool json;
 } boot_arguments_t;
@@ -23,6 +25,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &arguments->chip;
+        state->child_inputs[1] = &arguments->crypt;
         return 0;
     case ARGP_KEY_ARG:
         if (arguments->path != NULL) {
@@ -51,11 +54,26 @@ static void report(const contents_t *contents, bool json)
     dump_extent_print(&extent);
 }
 
+static int boot(const boot_arguments_t *arguments, const image_file_t *file)
+{
+    contents_t *contents = contents_of_flash(file->bytes, file->size, &arguments->chip);
+    if (contents == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", arguments->path);
+    }
+    report(contents, arguments->json);
+    const int status = boot_succeeds(&contents->boot)             ? STATUS_OK
+                       : contents->boot.outcome == BOOT_NOT_KNOWN ? STATUS_BAD_INPUT
+                                                                  : STATUS_NO;
+    contents_free(contents);
+    return status;
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"json", 'j', NULL, 0, "Print JSON: outcome, app_offset, reason and more", 0}, {0}};
-    static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {0}};
+    static const struct argp_child children[] = {
+        {&chip_options_argp, 0, NULL, 0}, {&crypt_options_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
         .options = options,
         .parser = parse_option,
@@ -73,21 +91,15 @@ static int run(int argc, char **argv)
         return status;
     }
     boot_chip_t *chip = &arguments.chip;
-    status = chip_settle(chip, file.bytes, file.size);
-    if (status != STATUS_OK) {
-        image_file_free(&file);
-        return status;
+    status = crypt_options_open(&arguments.crypt, chip, &file);
+    if (status == STATUS_OK) {
+        status = chip_settle(chip, file.bytes, file.size);
     }
-    contents_t *contents = contents_of_flash(file.bytes, file.size, chip);
+    if (status == STATUS_OK) {
+        status = boot(&arguments, &file);
+    }
+    crypt_options_close(&arguments.crypt);
     image_file_free(&file);
-    if (contents == NULL) {
-        return complain(STATUS_BAD_INPUT, "%s: out of memory", arguments.path);
-    }
-    report(contents, arguments.json);
-    status = boot_succeeds(&contents->boot)             ? STATUS_OK
-             : contents->boot.outcome == BOOT_NOT_KNOWN ? STATUS_BAD_INPUT
-                                                        : STATUS_NO;
-    contents_free(contents);
     return status;
 }
 

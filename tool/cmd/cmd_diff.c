@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // diff: what a bundle would change on a device with this flash.
 #include "format/sr_digest.h"
+#include "sim/boot/boot_plain.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
+#include "tool/base/crypt_options.h"
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
 #include "tool/pack/moves.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/bundle_report.h"
+#include "tool/report/contents.h"
 #include "tool/report/data_loss.h"
 #include "tool/run/prospect.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct diff_arguments {
     const char *bundle_path, *flash_path;
+    crypt_options_t crypt;
     bool json;
 } diff_arguments_t;
 
@@ -45,6 +50,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     switch (key) {
     case 'j':
         arguments->json = true;
+        return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->crypt;
         return 0;
     case ARGP_KEY_ARG:
         if (arguments->flash_path != NULL) {
@@ -293,11 +301,33 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
     print_moves(bundle, diff);
 }
 
+/** A device's flash: what its cells hold, and what is read there. */
+typedef struct device {
+    boot_chip_t chip;
+    image_file_t cells, view;
+} device_t;
+
+/** Asks the component. @param after What is read once the bundle is applied; becomes what the cells hold. */
+static int ask(const bundle_file_t *bundle, const device_t *device, image_file_t *after, diff_t *diff)
+{
+    image_file_t cells = {.path = after->path, .bytes = malloc(after->size), .size = after->size};
+    if (cells.bytes == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: %s", after->path, strerror(errno));
+    }
+    memcpy(cells.bytes, device->cells.bytes, cells.size);
+    boot_plain_write(&device->chip, device->view.bytes, after->bytes, cells.size, cells.bytes);
+    const prospect_flash_t flash = {.cells = &device->cells, .view = &device->view, .after = &cells};
+    const int status = prospect_find(bundle, &device->chip, &flash, &diff->prospect);
+    image_file_free(&cells);
+    return status;
+}
+
 /** Applies the bundle to a copy, and asks the component.
  * @return STATUS_OK, or the status after complaining of what the chip would refuse. */
-static int look_ahead(const bundle_file_t *bundle, const image_file_t *flash, diff_t *diff)
+static int look_ahead(const bundle_file_t *bundle, const device_t *device, diff_t *diff)
 {
     image_file_t after;
+    const image_file_t *flash = &device->view;
     int status = moves_apply(bundle, flash, &after, &diff->moves);
     if (status == STATUS_OK && bundle->bundle.move_count != 0) {
         compare_moves(&bundle->bundle, flash->bytes, after.bytes, diff);
@@ -306,7 +336,7 @@ static int look_ahead(const bundle_file_t *bundle, const image_file_t *flash, di
         data_losses_of_bundle(&bundle->bundle, flash, &after, &diff->losses);
     }
     if (status == STATUS_OK) {
-        status = prospect_find(bundle, flash, &after, &diff->prospect);
+        status = ask(bundle, device, &after, diff);
     }
     image_file_free(&after);
     return status;
@@ -324,9 +354,10 @@ static int show(const bundle_file_t *bundle, const diff_t *diff, bool json)
     return prospect_is_refused(&diff->prospect) ? STATUS_NO : STATUS_OK;
 }
 
-static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, bool json)
+static int show_diff(const bundle_file_t *bundle, const device_t *device, bool json)
 {
     diff_t diff = {0};
+    const image_file_t *flash = &device->view;
     int status = bundle_file_check_size(&bundle->bundle, flash);
     if (status != STATUS_OK) {
         return status;
@@ -334,7 +365,7 @@ static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, boo
     if (!compare_regions(&bundle->bundle, flash->bytes, &diff)) {
         return complain(STATUS_BAD_INPUT, "the crypto library failed");
     }
-    status = look_ahead(bundle, flash, &diff);
+    status = look_ahead(bundle, device, &diff);
     if (status == STATUS_OK) {
         status = show(bundle, &diff, json);
     }
@@ -342,15 +373,38 @@ static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, boo
     return status;
 }
 
+/** @return STATUS_OK, or a status after complaining; close_device() is due in both cases. */
+static int open_device(diff_arguments_t *arguments, const sr_bundle_t *bundle, device_t *device)
+{
+    *device = (device_t){0};
+    int status = image_file_load_flash(arguments->flash_path, &device->cells);
+    if (status == STATUS_OK) {
+        status = crypt_options_open(&arguments->crypt, &device->chip, &device->cells);
+    }
+    if (status == STATUS_OK) {
+        status = chip_settle(&device->chip, device->cells.bytes, device->cells.size);
+    }
+    return status == STATUS_OK ? contents_view_for(bundle, &device->chip, &device->cells, &device->view) : status;
+}
+
+static void close_device(diff_arguments_t *arguments, device_t *device)
+{
+    image_file_free(&device->cells);
+    image_file_free(&device->view);
+    crypt_options_close(&arguments->crypt);
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {{"json", 'j', NULL, 0, "Print JSON", 0}, {0}};
+    static const struct argp_child children[] = {{&crypt_options_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
         .options = options,
         .parser = parse_option,
         .args_doc = "BUNDLE FLASH",
         .doc = "Tells what a device whose flash holds FLASH would download and write to apply BUNDLE; and, if it would "
                "refuse that for want of room, what would make room.",
+        .children = children,
     };
     diff_arguments_t arguments = {0};
     if (!command_parse(&argp, argc, argv, 0, &arguments)) {
@@ -359,12 +413,12 @@ static int run(int argc, char **argv)
     bundle_file_t bundle;
     int status = bundle_file_load(arguments.bundle_path, &bundle);
     if (status == STATUS_OK) {
-        image_file_t flash;
-        status = image_file_load_flash(arguments.flash_path, &flash);
+        device_t device;
+        status = open_device(&arguments, &bundle.bundle, &device);
         if (status == STATUS_OK) {
-            status = show_diff(&bundle, &flash, arguments.json);
-            image_file_free(&flash);
+            status = show_diff(&bundle, &device, arguments.json);
         }
+        close_device(&arguments, &device);
     }
     bundle_file_free(&bundle);
     return status;

@@ -175,7 +175,7 @@ static int write_page(const explore_arguments_t *arguments, const explore_result
 static int write_html(const explore_arguments_t *arguments, const migration_input_t *input,
                       const explore_result_t *result)
 {
-    const image_file_t *flash = &input->flash;
+    const image_file_t *flash = &input->cells;
     contents_t *before = contents_of_flash(flash->bytes, flash->size, &input->migration.chip);
     contents_t *after = contents_of_flash(result->flash, flash->size, &input->migration.chip);
     given_up_t given_up;
@@ -232,7 +232,7 @@ static int explore(const explore_arguments_t *arguments, const migration_input_t
         .given_up = given_up.regions,
         .given_up_count = given_up.count,
         .chip = migration->chip,
-        .flash = input->flash.bytes,
+        .flash = input->cells.bytes,
         .size = input->flash.size,
         .running_app = migration->running_app,
         .timing = arguments->migration.flash_chip,

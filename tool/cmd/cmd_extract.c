@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // extract: the flash that a bundle makes.
+#include "sim/boot/boot_plain.h"
+#include "tool/base/chip_options.h"
 #include "tool/base/command.h"
+#include "tool/base/crypt_options.h"
 #include "tool/base/number.h"
 #include "tool/base/output_file.h"
 #include "tool/pack/bundle_file.h"
 #include "tool/pack/moves.h"
 #include "tool/report/boot_report.h"
+#include "tool/report/contents.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,6 +21,7 @@ enum { KEY_BASE = 0x200 };
 
 typedef struct extract_arguments {
     const char *path, *out_path, *base_path;
+    crypt_options_t crypt;
     bool json;
 } extract_arguments_t;
 
@@ -29,6 +34,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case 'j':
         arguments->json = true;
+        return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->crypt;
         return 0;
     case KEY_BASE:
         arguments->base_path = argument;
@@ -45,6 +53,10 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         }
         if (arguments->out_path == NULL) {
             argp_error(state, "no output given: --out FILE is needed");
+        }
+        if (arguments->base_path == NULL &&
+            (arguments->crypt.efuses_path != NULL || arguments->crypt.key_path != NULL)) {
+            argp_error(state, "--efuses and --flash-key go with --base");
         }
         return 0;
     default:
@@ -97,17 +109,35 @@ static int apply_to_blank(const bundle_file_t *bundle, image_file_t *flash)
     return bundle_file_apply(bundle, flash->bytes);
 }
 
-static int apply_to_base(const bundle_file_t *bundle, image_file_t *flash)
+/** @param flash What its cells hold. */
+static int apply_to_device(const bundle_file_t *bundle, const boot_chip_t *chip, image_file_t *flash)
 {
-    image_file_t after;
+    image_file_t view;
+    image_file_t after = {0};
     moves_t moves;
-    const int status = moves_apply(bundle, flash, &after, &moves);
-    image_file_free(flash);
-    *flash = after;
+    int status = contents_view_for(&bundle->bundle, chip, flash, &view);
+    if (status == STATUS_OK) {
+        status = moves_apply(bundle, &view, &after, &moves);
+    }
+    if (status == STATUS_OK) {
+        boot_plain_write(chip, view.bytes, after.bytes, flash->size, flash->bytes);
+    }
+    image_file_free(&view);
+    image_file_free(&after);
     return status;
 }
 
-static int extract(const extract_arguments_t *arguments, const bundle_file_t *bundle)
+static int apply_to_base(extract_arguments_t *arguments, const bundle_file_t *bundle, image_file_t *flash)
+{
+    boot_chip_t chip = {0};
+    int status = crypt_options_open(&arguments->crypt, &chip, flash);
+    if (status == STATUS_OK && chip.cipher != NULL) {
+        status = chip_settle(&chip, flash->bytes, flash->size);
+    }
+    return status == STATUS_OK ? apply_to_device(bundle, &chip, flash) : status;
+}
+
+static int extract(extract_arguments_t *arguments, const bundle_file_t *bundle)
 {
     image_file_t flash;
     int status = make_base(arguments, &bundle->bundle, &flash);
@@ -119,7 +149,7 @@ static int extract(const extract_arguments_t *arguments, const bundle_file_t *bu
         image_file_free(&flash);
         return status;
     }
-    status = arguments->base_path == NULL ? apply_to_blank(bundle, &flash) : apply_to_base(bundle, &flash);
+    status = arguments->base_path == NULL ? apply_to_blank(bundle, &flash) : apply_to_base(arguments, bundle, &flash);
     if (status == STATUS_OK) {
         status = output_file_write(arguments->out_path, flash.bytes, flash.size);
     }
@@ -137,12 +167,14 @@ static int run(int argc, char **argv)
         {"base", KEY_BASE, "FILE", 0, "Flash of a device, for what the bundle keeps and moves; default: 0xFF", 0},
         {"json", 'j', NULL, 0, "Print JSON: file, size", 0},
         {0}};
+    static const struct argp_child children[] = {{&crypt_options_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
         .options = options,
         .parser = parse_option,
         .args_doc = "BUNDLE",
         .doc = "Writes the flash that a bundle makes. Each sector is compared with its digest; the signature is not "
                "verified.",
+        .children = children,
     };
     extract_arguments_t arguments = {0};
     if (!command_parse(&argp, argc, argv, 0, &arguments)) {
@@ -154,6 +186,7 @@ static int run(int argc, char **argv)
         status = extract(&arguments, &bundle);
     }
     bundle_file_free(&bundle);
+    crypt_options_close(&arguments.crypt);
     return status;
 }
 

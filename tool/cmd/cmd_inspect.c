@@ -2,6 +2,7 @@
 // inspect: what is in an image or in a whole flash.
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
+#include "tool/base/crypt_options.h"
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
 #include "tool/report/boot_report.h"
@@ -9,11 +10,13 @@
 #include "tool/report/cargo_report.h"
 #include "tool/report/content_report.h"
 #include "tool/report/contents_report.h"
+#include "tool/report/encrypted_report.h"
 
 enum { KEY_OFFSET = 0x200 };
 
 typedef struct inspect_arguments {
     boot_chip_t chip;
+    crypt_options_t crypt;
     const char *path;
     bool json, has_offset;
     uint32_t offset;
@@ -34,6 +37,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &arguments->chip;
+        state->child_inputs[1] = &arguments->crypt;
         return 0;
     case ARGP_KEY_ARG:
         if (arguments->path != NULL) {
@@ -113,13 +117,52 @@ static int show_contents(image_file_t *file, const content_t *content, const ins
 }
 
 /** @param file Is freed. */
-static int show_file(image_file_t *file, const inspect_arguments_t *arguments)
+static int show_locked(image_file_t *file, const inspect_arguments_t *arguments, const char *why)
+{
+    if (arguments->json) {
+        json_print(encrypted_report_locked_json(file, &arguments->chip, why));
+    } else {
+        terminal_setup();
+        encrypted_report_print_locked(file, &arguments->chip, why);
+    }
+    image_file_free(file);
+    return STATUS_OK;
+}
+
+/** @param file Is freed. */
+static int show_flash(image_file_t *file, content_t *content, inspect_arguments_t *arguments)
+{
+    crypt_state_t state = CRYPT_PLAIN;
+    char why[CRYPT_TEXT_SIZE];
+    const int status = crypt_options_apply(&arguments->crypt, &arguments->chip, file, &state, why);
+    if (status != STATUS_OK) {
+        image_file_free(file);
+        return status;
+    }
+    return state == CRYPT_LOCKED ? show_locked(file, arguments, why) : show_contents(file, content, arguments);
+}
+
+static bool has_crypt_option(const inspect_arguments_t *arguments)
+{
+    return arguments->crypt.efuses_path != NULL || arguments->crypt.key_path != NULL;
+}
+
+/** @param file Is freed. */
+static int show_file(image_file_t *file, inspect_arguments_t *arguments)
 {
     content_t content = {.kind = CONTENT_KIND_MERGED, .base = arguments->offset};
     if (!arguments->has_offset) {
         const uint32_t table = arguments->chip.partition_table;
         content_kind_find(file->bytes, file->size, arguments->chip.chip, table != 0 ? table : SR_PARTITION_TABLE_OFFSET,
                           &content);
+    }
+    if (content.kind == CONTENT_KIND_FLASH) {
+        return show_flash(file, &content, arguments);
+    }
+    if (has_crypt_option(arguments)) {
+        complain(STATUS_BAD_INPUT, "%s: not a whole flash, and --efuses and --flash-key go with one", arguments->path);
+        image_file_free(file);
+        return STATUS_BAD_INPUT;
     }
     return is_to_be_described(&content) ? show_described(file, &content, arguments->json)
                                         : show_contents(file, &content, arguments);
@@ -132,7 +175,8 @@ static int run(int argc, char **argv)
         {"offset", KEY_OFFSET, "OFFSET", 0, "Flash offset for which the file is made; default: told by what is in it",
          0},
         {0}};
-    static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {0}};
+    static const struct argp_child children[] = {
+        {&chip_options_argp, 0, NULL, 0}, {&crypt_options_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
         .options = options,
         .parser = parse_option,
@@ -153,7 +197,9 @@ static int run(int argc, char **argv)
     if (bundle_file_has_magic(&file)) {
         return show_bundle(&file, arguments.json);
     }
-    return show_file(&file, &arguments);
+    status = show_file(&file, &arguments);
+    crypt_options_close(&arguments.crypt);
+    return status;
 }
 
 const command_t command_inspect = {"inspect", "what is in an image, a whole flash or a bundle", run};

@@ -15,6 +15,7 @@
 #include "tool/pack/pack_moves.h"
 #include "tool/pack/pack_otadata.h"
 #include "tool/pack/pack_result.h"
+#include "tool/pack/pack_signatures.h"
 #include "tool/pack/placement.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/bundle_report.h"
@@ -352,11 +353,18 @@ static int settle_settings(const pack_arguments_t *arguments, inputs_t *inputs)
     return STATUS_OK;
 }
 
-static int patch_bootloader(const inputs_t *inputs, flash_layout_t *layout)
+/** The settings of a build are those of its own bootloader: without that they say nothing. */
+static int patch_bootloader(const pack_arguments_t *arguments, const inputs_t *inputs, flash_layout_t *layout)
 {
     const uint32_t address = inputs->chip->bootloader_offset;
     const bool packed = flash_layout_want(layout, address) == SR_BUNDLE_CONTENT;
-    if (!packed && (inputs->settings.mode[0] != '\0' || inputs->settings.freq[0] != '\0')) {
+    if (inputs->bootloader_is_extra) {
+        complain(STATUS_OK,
+                 "note: flasher_args.json leaves out the bootloader, as ESP-IDF does with Secure Boot: %s is packed; "
+                 "--keep-bootloader leaves it out, too",
+                 flash_parts_name_at(&inputs->parts, address));
+    }
+    if (!packed && (arguments->settings.mode[0] != '\0' || arguments->settings.freq[0] != '\0')) {
         return complain(STATUS_BAD_INPUT, "no input has a bootloader whose flash mode or frequency could be changed");
     }
     const char *problem =
@@ -535,7 +543,7 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
     if (status == STATUS_OK && arguments->keep_bootloader) {
         status = keep_bootloader(result, *layout);
     } else if (status == STATUS_OK) {
-        status = patch_bootloader(inputs, *layout);
+        status = patch_bootloader(arguments, inputs, *layout);
     }
     if (status == STATUS_OK) {
         status = set_regions(arguments, result, *layout);
@@ -653,6 +661,7 @@ static int make_bundle(const pack_arguments_t *arguments, const inputs_t *inputs
     if (status != STATUS_OK) {
         return status;
     }
+    pack_signatures_warn(result);
     image_file_t file = {.path = arguments->out_path, .bytes = bytes, .size = (uint32_t)size};
     if (arguments->key_path != NULL) {
         status = key_file_sign(arguments->key_path, file.bytes, file.size);

@@ -161,7 +161,7 @@ static void find_other_ways(const simulate_arguments_t *arguments, const migrati
     const uint32_t running = input->migration.running_app;
     const bool at_hand = input->source.file.bytes != NULL && migration_bundle_manifest(input, &bundle);
     const trial_t trial = {.migration = &input->migration,
-                           .flash = &input->flash,
+                           .flash = &input->cells,
                            .timing = arguments->migration.flash_chip,
                            .bundle = at_hand ? &bundle : NULL,
                            .running_app = running != UINT32_MAX ? running : input->boot.app_offset};
@@ -175,7 +175,7 @@ static void find_other_ways(const simulate_arguments_t *arguments, const migrati
 static int report(const simulate_arguments_t *arguments, const migration_input_t *input,
                   const migration_result_t *result)
 {
-    const image_file_t *flash = &input->flash;
+    const image_file_t *flash = &input->cells;
     const migration_t *migration = &input->migration;
     simulate_report_t what = {
         .migration = migration,
@@ -231,7 +231,7 @@ static int migrate_cut(const simulate_arguments_t *arguments, const migration_in
         return complain(STATUS_USAGE, "--cut: the migration is done before power loss number %u", what.made + 1);
     }
     const uint32_t size = input->flash.size;
-    what.before = contents_of_flash(input->flash.bytes, size, &migration->chip);
+    what.before = contents_of_flash(input->cells.bytes, size, &migration->chip);
     what.after = contents_of_flash(nor_flash_view(migration->flash), size, &migration->chip);
     if (what.before == NULL || what.after == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", input->flash.path);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int take_chip(inputs_t *inputs, const cJSON *json, const char *path)
 {
@@ -72,6 +73,30 @@ static int take_files(inputs_t *inputs, const cJSON *json, const char *path)
     return STATUS_OK;
 }
 
+/** With Secure Boot, ESP-IDF leaves it to people to flash the bootloader, and lists the rest. */
+static int take_bootloader(inputs_t *inputs, const cJSON *json, const char *path)
+{
+    const cJSON *files = cJSON_GetObjectItemCaseSensitive(json, "flash_files");
+    const cJSON *file = NULL;
+    cJSON_ArrayForEach(file, files)
+    {
+        uint32_t address = 0;
+        if (number_parse(file->string, &address) && address == inputs->chip->bootloader_offset) {
+            return STATUS_OK;
+        }
+    }
+    char *place = path_beside(path, "bootloader/bootloader.bin");
+    if (place == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: %s", path, strerror(errno));
+    }
+    inputs->bootloader_is_extra = access(place, F_OK) == 0;
+    const int status = inputs->bootloader_is_extra
+                           ? flash_parts_add(&inputs->parts, inputs->chip->bootloader_offset, place)
+                           : STATUS_OK;
+    free(place);
+    return status;
+}
+
 /** The table's offset is configurable in ESP-IDF; it is listed here under the name of its build target. */
 static int take_table(inputs_t *inputs, const cJSON *json, const char *path)
 {
@@ -101,6 +126,9 @@ int input_build_dir(inputs_t *inputs, const char *folder)
     }
     if (status == STATUS_OK) {
         status = take_files(inputs, json, path);
+    }
+    if (status == STATUS_OK) {
+        status = take_bootloader(inputs, json, path);
     }
     cJSON_Delete(json);
     free(path);

@@ -20,6 +20,7 @@ typedef struct inputs {
     const sr_chip_t *chip;     /**< As given by the user or an input; NULL: not yet. */
     flash_settings_t settings; /**< As given by an input. */
     uint32_t partition_table;  /**< Offset, as given by an input; 0: not given. */
+    bool bootloader_is_extra;  /**< Taken from a build folder whose list of files leaves it out. */
     bool fix_offsets;          /**< Take 32.768 in a manifest as 32768. */
     fetch_cache_t cache;       /**< For what a manifest names by URL. */
     image_file_t old;          /**< The system that is replaced, a dump or its partition table; no bytes: not known. */
@@ -31,7 +32,8 @@ int input_file(inputs_t *inputs, uint32_t address, const char *path);
 /** "FILE" or "FILE@OFFSET": a merged image. */
 int input_merged(inputs_t *inputs, const char *argument);
 
-/** ESP-IDF's build folder: flasher_args.json. */
+/** ESP-IDF's build folder: flasher_args.json. With Secure Boot it leaves out the bootloader, which the build makes all
+ * the same: if it lies where ESP-IDF puts it, it is taken. */
 int input_build_dir(inputs_t *inputs, const char *folder);
 
 /**

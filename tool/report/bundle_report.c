@@ -9,6 +9,7 @@
 #include "tool/base/terminal.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/contents_report.h"
+#include "tool/report/signature_report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -205,6 +206,26 @@ static void print_contents(const bundle_file_t *bundle, const contents_t *conten
     }
 }
 
+static void print_signature(const contents_t *contents, const esp_image_info_t *info)
+{
+    const sr_reader_t reader = contents_reader(contents, info);
+    if (info->checksum != CHECK_UNKNOWN &&
+        sr_image_has_signature_block(&reader, &info->image, SR_IMAGE_SECURE_BOOT_OFF)) {
+        terminal_heading("Secure Boot, image at 0x%06" PRIx32, info->address);
+        signature_report_print(&reader, &info->image);
+    }
+}
+
+static void print_signatures(const contents_t *contents)
+{
+    if (contents->bootloader.present) {
+        print_signature(contents, &contents->bootloader.esp);
+    }
+    for (size_t i = 0; i < contents->app_count; i++) {
+        print_signature(contents, &contents->apps[i]);
+    }
+}
+
 int bundle_report_print(const bundle_file_t *bundle)
 {
     contents_t *contents = look_into(bundle);
@@ -221,6 +242,7 @@ int bundle_report_print(const bundle_file_t *bundle)
     print_moves(bundle);
     print_given_up(bundle);
     print_contents(bundle, contents);
+    print_signatures(contents);
     contents_free(contents);
     return STATUS_OK;
 }

@@ -4,6 +4,7 @@
 #include "format/sr_boot_choice.h"
 #include "format/sr_bytes.h"
 #include "format/sr_reader.h"
+#include "sim/boot/boot_plain.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/file_kind.h"
@@ -356,19 +357,38 @@ static bool try_boot(contents_t *contents)
     const uint8_t *booted =
         boot_run_aside(&contents->chip, contents->bytes, aside, contents->size, NULL, NULL, &contents->boot);
     if (boot_succeeds(&contents->boot)) {
-        contents_app_name(booted, contents->size, contents->boot.app_offset, contents->boot_app_name,
-                          sizeof(contents->boot_app_name));
+        contents_app_name(boot_plain(&contents->chip, booted, contents->size, 0, contents->size), contents->size,
+                          contents->boot.app_offset, contents->boot_app_name, sizeof(contents->boot_app_name));
     }
     free(aside);
     return true;
 }
 
-static bool look_into(contents_t *contents)
+/** From here on the bytes are those that the chip reads. */
+static bool decrypt(contents_t *contents)
 {
-    if (!try_boot(contents)) {
+    if (contents->chip.cipher == NULL) {
+        return true;
+    }
+    uint8_t *plain = malloc(contents->size);
+    if (plain == NULL) {
         return false;
     }
+    boot_plain_view(&contents->chip, contents->bytes, contents->size, plain);
+    free(contents->bytes);
+    contents->bytes = plain;
+    contents->encrypted = true;
+    contents->scheme = flash_cipher_scheme(contents->chip.cipher);
+    contents->chip.cipher = NULL;
+    return true;
+}
+
+static bool look_into(contents_t *contents)
+{
     const uint32_t table = boot_table_offset(&contents->chip, contents->bytes, contents->size);
+    if (!try_boot(contents) || !decrypt(contents)) {
+        return false;
+    }
     find_bootloader(contents, contents->chip.chip->bootloader_offset);
     find_table(contents, table);
     if (contents->bootloader.kind != BOOT_LOADER_MCUBOOT) {
@@ -402,11 +422,12 @@ static contents_t *place(contents_kind_t kind, const uint8_t *bytes, uint32_t si
     }
     memset(contents->bytes, 0xFF, contents->size);
     memcpy(contents->bytes + base, bytes, size);
+    const uint8_t *seen = boot_plain(&contents->chip, contents->bytes, contents->size, 0, contents->size);
     if (contents->chip.partition_table == 0) {
-        contents->chip.partition_table = chip_find_table(contents->bytes, contents->size);
+        contents->chip.partition_table = chip_find_table(seen, contents->size);
     }
     if (contents->chip.chip == NULL) {
-        contents->chip.chip = chip_detect(contents->bytes, contents->size, contents->chip.partition_table);
+        contents->chip.chip = chip_detect(seen, contents->size, contents->chip.partition_table);
     }
     return contents;
 }
@@ -419,6 +440,25 @@ contents_t *contents_of_flash(const uint8_t *flash, uint32_t size, const boot_ch
         return NULL;
     }
     return contents;
+}
+
+int contents_view(const boot_chip_t *chip, const image_file_t *cells, image_file_t *view)
+{
+    *view = (image_file_t){.path = cells->path, .bytes = malloc(cells->size), .size = cells->size};
+    if (view->bytes == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", cells->path);
+    }
+    boot_plain_view(chip, cells->bytes, cells->size, view->bytes);
+    return STATUS_OK;
+}
+
+int contents_view_for(const sr_bundle_t *bundle, const boot_chip_t *chip, const image_file_t *cells, image_file_t *view)
+{
+    const int status = contents_view(chip, cells, view);
+    for (uint32_t i = 0; status == STATUS_OK && i < bundle->region_count; i++) {
+        boot_plain_show_noise(chip, cells->bytes, cells->size, sr_bundle_region(bundle, i).place, view->bytes);
+    }
+    return status;
 }
 
 /** @return false for what is not looked into: data, other files, nothing known. */
@@ -499,6 +539,11 @@ void contents_free(contents_t *contents)
         free(contents->regions);
         free(contents);
     }
+}
+
+sr_reader_t contents_reader(const contents_t *contents, const esp_image_info_t *info)
+{
+    return window(contents, info->address, info->room);
 }
 
 const sr_partition_table_entry_t *contents_selected_slot(const contents_t *contents, const sr_otadata_entry_t *entry)

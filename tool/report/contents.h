@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "format/sr_bundle.h"
 #include "format/sr_mcuboot.h"
 #include "format/sr_otadata.h"
 #include "format/sr_partition_table.h"
@@ -81,10 +82,12 @@ typedef struct map_region {
 
 typedef struct contents {
     contents_kind_t kind;
-    sr_region_t present; /**< What the file covers, as flash addresses. */
-    uint8_t *bytes;      /**< By flash address, blank outside `present`; owned. */
-    uint32_t size;       /**< Of `bytes`: a power of two, 1 MiB or more. */
-    boot_chip_t chip;
+    sr_region_t present;                    /**< What the file covers, as flash addresses. */
+    uint8_t *bytes;                         /**< By flash address, blank outside `present`; owned. */
+    uint32_t size;                          /**< Of `bytes`: a power of two, 1 MiB or more. */
+    boot_chip_t chip;                       /**< Without its cipher: `bytes` is what it reads. */
+    bool encrypted;                         /**< The flash is, and `bytes` as boot_plain_view() shows it. */
+    flash_cipher_scheme_t scheme;           /**< Valid if it is. */
     boot_result_t boot;                     /**< What a chip with exactly this flash would do. */
     char boot_app_name[CONTENTS_NAME_SIZE]; /**< contents_app_name() of what boots. */
 
@@ -114,10 +117,21 @@ typedef struct contents {
  */
 contents_t *contents_of_file(const image_file_t *file, const content_t *content, const boot_chip_t *chip);
 
-/** Finds out what is in a whole flash; copies it. @return NULL only without memory. */
+/** Finds out what is in a whole flash, as its cells hold it; copies it. @return NULL only without memory. */
 contents_t *contents_of_flash(const uint8_t *flash, uint32_t size, const boot_chip_t *chip);
 
+/** Shows a flash as boot_plain_view() does. @param[out] view Owned by the caller. @return STATUS_OK, or
+ * STATUS_BAD_INPUT after complaining. */
+int contents_view(const boot_chip_t *chip, const image_file_t *cells, image_file_t *view);
+
+/** The same to compare it with a bundle: in its regions, erased cells are shown as what the chip reads there. */
+int contents_view_for(const sr_bundle_t *bundle, const boot_chip_t *chip, const image_file_t *cells,
+                      image_file_t *view);
+
 void contents_free(contents_t *contents);
+
+/** Window that starts with an image. */
+sr_reader_t contents_reader(const contents_t *contents, const esp_image_info_t *info);
 
 /** Which of the OTA slots this otadata entry selects, or NULL. */
 const sr_partition_table_entry_t *contents_selected_slot(const contents_t *contents, const sr_otadata_entry_t *entry);

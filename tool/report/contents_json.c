@@ -6,6 +6,8 @@
 #include "tool/report/cargo_report.h"
 #include "tool/report/contents_names.h"
 #include "tool/report/dump_extent.h"
+#include "tool/report/encrypted_report.h"
+#include "tool/report/signature_report.h"
 #include "tool/report/table_problem.h"
 
 #include <stdio.h>
@@ -26,7 +28,13 @@ static void add_revision(cJSON *json, const char *name, uint16_t revision)
     cJSON_AddStringToObject(json, name, text);
 }
 
-static cJSON *esp_image_json(const esp_image_info_t *info)
+static cJSON *signatures_json(const contents_t *contents, const esp_image_info_t *info)
+{
+    const sr_reader_t reader = contents_reader(contents, info);
+    return info->checksum != CHECK_UNKNOWN ? signature_report_json(&reader, &info->image) : cJSON_CreateArray();
+}
+
+static cJSON *esp_image_json(const contents_t *contents, const esp_image_info_t *info)
 {
     cJSON *json = cJSON_CreateObject();
     const sr_chip_t *chip = sr_chip_by_id(info->image.chip_id);
@@ -44,6 +52,7 @@ static cJSON *esp_image_json(const esp_image_info_t *info)
         cJSON_AddNumberToObject(json, "length", info->image.length);
         add_hex(json, "sha256", info->sha256, SR_SHA256_SIZE);
     }
+    cJSON_AddItemToObject(json, "signatures", signatures_json(contents, info));
     return json;
 }
 
@@ -51,7 +60,7 @@ static cJSON *bootloader_json(const contents_t *contents)
 {
     const bootloader_info_t *bootloader = &contents->bootloader;
     char text[NAME_SIZE];
-    cJSON *json = esp_image_json(&bootloader->esp);
+    cJSON *json = esp_image_json(contents, &bootloader->esp);
     cJSON_AddStringToObject(json, "kind", boot_loader_text(bootloader->kind));
     cJSON_AddStringToObject(json, "version", bootloader->version);
     cJSON_AddStringToObject(json, "built", bootloader->built);
@@ -123,7 +132,7 @@ static cJSON *cargo_json(const contents_t *contents, const esp_image_info_t *app
 
 static cJSON *app_json(const contents_t *contents, const esp_image_info_t *app)
 {
-    cJSON *json = esp_image_json(app);
+    cJSON *json = esp_image_json(contents, app);
     cJSON_AddStringToObject(json, "partition", app->label);
     cJSON_AddItemToObject(json, "cargo", cargo_json(contents, app));
     if (app->described) {
@@ -170,6 +179,7 @@ cJSON *contents_report_json(const contents_t *contents, const char *path)
     cJSON_AddNumberToObject(json, "offset", contents->present.address);
     cJSON_AddNumberToObject(json, "size", contents->present.size);
     cJSON_AddStringToObject(json, "chip", contents->chip.chip != NULL ? contents->chip.chip->name : "");
+    cJSON_AddItemToObject(json, "encryption", encrypted_report_opened_json(contents));
     cJSON_AddItemToObject(json, "bootloader",
                           contents->bootloader.present ? bootloader_json(contents) : cJSON_CreateNull());
     cJSON_AddItemToObject(json, "partition_table", contents->table_present ? table_json(contents) : cJSON_CreateNull());

@@ -9,7 +9,9 @@
 #include "tool/report/cargo_report.h"
 #include "tool/report/contents_names.h"
 #include "tool/report/dump_extent.h"
+#include "tool/report/encrypted_report.h"
 #include "tool/report/flash_map.h"
+#include "tool/report/signature_report.h"
 #include "tool/report/table_problem.h"
 
 #include <inttypes.h>
@@ -34,7 +36,7 @@ static void print_check(const char *what, check_state_t state)
     terminal_print(bad ? STYLE_BAD : state == CHECK_GOOD ? STYLE_GOOD : STYLE_DIM, check_state_name(state));
 }
 
-static void print_integrity(const esp_image_info_t *info)
+static void print_integrity(const contents_t *contents, const esp_image_info_t *info)
 {
     terminal_key("integrity");
     if (info->checksum == CHECK_UNKNOWN) {
@@ -46,6 +48,8 @@ static void print_integrity(const esp_image_info_t *info)
     fputs(terminal_dot(), stdout);
     print_check("SHA-256", info->digest);
     putchar('\n');
+    const sr_reader_t reader = contents_reader(contents, info);
+    signature_report_print(&reader, &info->image);
 }
 
 static void print_length(const esp_image_info_t *info, uint32_t room)
@@ -102,7 +106,7 @@ static void print_bootloader(const contents_t *contents)
     printf("%s, %s, %s\n", flash_size_name(image, size), flash_mode_name(image, mode),
            flash_clock_name(contents->chip.chip, image, clock));
     print_length(&bootloader->esp, 0);
-    print_integrity(&bootloader->esp);
+    print_integrity(contents, &bootloader->esp);
 }
 
 static void print_table_problems(const contents_t *contents)
@@ -194,7 +198,7 @@ static void print_app(const contents_t *contents, const esp_image_info_t *app)
     }
     print_chip(&app->image);
     print_length(app, app->room);
-    print_integrity(app);
+    print_integrity(contents, app);
     if (app->checksum != CHECK_UNKNOWN) {
         const cargo_info_t cargo = cargo_info(contents->bytes + app->address, app->image.length, &app->image);
         cargo_report_print(&cargo);
@@ -247,6 +251,7 @@ static void print_title(const contents_t *contents, const char *path)
         printf(", from 0x%" PRIx32 " on", contents->present.address);
     }
     putchar('\n');
+    encrypted_report_print_opened(contents);
 }
 
 void contents_report_print(const contents_t *contents, const char *path)

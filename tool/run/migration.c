@@ -6,6 +6,7 @@
 #include "esp_system.h"
 #include "format/sr_image.h"
 #include "format/sr_partition_table.h"
+#include "sim/boot/boot_plain.h"
 #include "self_reflasher_cargo.h"
 #include "tool/base/chip_options.h"
 #include "tool/run/progress.h"
@@ -312,7 +313,9 @@ static bool is_brought(const migration_t *migration, uint32_t address)
 bool migration_misses_new_app(const migration_t *migration, const uint8_t *flash, uint32_t size, uint32_t app)
 {
     sr_partition_table_t table;
-    chip_read_table(flash, size, boot_table_offset(&migration->chip, flash, size), &table);
+    const uint32_t offset = boot_table_offset(&migration->chip, flash, size);
+    flash = boot_plain(&migration->chip, flash, size, 0, size);
+    chip_read_table(flash, size, offset, &table);
     for (unsigned i = 0; i < table.count && !is_brought(migration, app); i++) {
         const sr_partition_table_entry_t *entry = &table.entries[i];
         if (entry->type == SR_PARTITION_TYPE_APP && entry->address < size && flash[entry->address] == SR_IMAGE_MAGIC &&

@@ -239,6 +239,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->chip;
+        state->child_inputs[1] = &options->crypt;
         return 0;
     case ARGP_KEY_ARGS:
         take_steps(options, state);
@@ -251,7 +252,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&chip_options_argp, 0, NULL, 0}, {&crypt_options_argp, 0, NULL, 0}, {0}};
 const struct argp migration_options_argp = {.options = argp_options, .parser = parse_option, .children = children};
 
 bool migration_bundle_manifest(const migration_input_t *input, sr_bundle_t *bundle)
@@ -385,17 +386,18 @@ static void measure_running(migration_input_t *input)
 /** What is rehearsed on a part of a flash may not hold for all of it. */
 static int look_into(migration_input_t *input)
 {
-    const image_file_t *flash = &input->flash;
-    contents_t *contents = contents_of_flash(flash->bytes, flash->size, &input->migration.chip);
+    const image_file_t *cells = &input->cells;
+    contents_t *contents = contents_of_flash(cells->bytes, cells->size, &input->migration.chip);
     if (contents == NULL) {
-        return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", cells->path);
     }
     dump_extent_find(contents, &input->extent);
     input->boot = contents->boot;
     /* Only from here on are there two bootloaders. */
     memcpy(input->migration.chip.old_loader, contents->boot.bootloader.sha256, SR_SHA256_SIZE);
     contents_free(contents);
-    return STATUS_OK;
+    image_file_free(&input->flash);
+    return contents_view(&input->migration.chip, cells, &input->flash);
 }
 
 /** Where in the flash the bundle lies that the upload carries. @return an empty region if there is none, which the
@@ -426,7 +428,7 @@ static int take_upload(const migration_options_t *options, migration_input_t *in
         status = upload_find_slot(&input->flash, migration->chip.partition_table, running, &input->slot);
     }
     if (status == STATUS_OK) {
-        status = upload_store(&input->upload, &input->slot, migration->chip.rollback, &input->flash);
+        status = upload_store(&input->upload, &input->slot, &migration->chip, &input->cells);
     }
     if (status != STATUS_OK) {
         return status;
@@ -461,19 +463,22 @@ static int extend_flash(image_file_t *flash, uint32_t size)
 static int open_flash(const migration_options_t *options, migration_input_t *input)
 {
     migration_t *migration = &input->migration;
-    const image_file_t *flash = &input->flash;
-    int status = image_file_load_flash(options->flash_path, &input->flash);
+    const image_file_t *cells = &input->cells;
+    int status = image_file_load_flash(options->flash_path, &input->cells);
     if (status == STATUS_OK && options->chip_size != 0) {
-        status = extend_flash(&input->flash, options->chip_size);
+        status = extend_flash(&input->cells, options->chip_size);
     }
     if (status == STATUS_OK) {
-        status = chip_settle(&migration->chip, flash->bytes, flash->size);
+        status = crypt_options_open(&input->crypt, &migration->chip, cells);
+    }
+    if (status == STATUS_OK) {
+        status = chip_settle(&migration->chip, cells->bytes, cells->size);
     }
     if (status == STATUS_OK) {
         status = look_into(input);
     }
     if (status == STATUS_OK && input->extent.complete == DUMP_NOT_COMPLETE) {
-        complain(STATUS_OK, "warning: %s: %s", flash->path, input->extent.text);
+        complain(STATUS_OK, "warning: %s: %s", cells->path, input->extent.text);
     }
     if (status == STATUS_OK) {
         status = check_running(input);
@@ -483,22 +488,23 @@ static int open_flash(const migration_options_t *options, migration_input_t *inp
 
 int migration_input_open(const migration_options_t *options, migration_input_t *input)
 {
-    *input = (migration_input_t){.migration = {.chip = options->chip,
+    *input = (migration_input_t){.crypt = options->crypt,
+                                 .migration = {.chip = options->chip,
                                                .running_app = options->running_app,
                                                .flags = options->flags,
                                                .show_log = options->verbose}};
     migration_t *migration = &input->migration;
-    const image_file_t *flash = &input->flash;
+    const image_file_t *cells = &input->cells;
     int status = open_flash(options, input);
     if (status != STATUS_OK) {
         return status;
     }
     migration->chip.new_partition_table = options->new_partition_table;
-    migration->flash = nor_flash_new(flash->size, options->flash_chip);
+    migration->flash = nor_flash_new(cells->size, options->flash_chip);
     if (migration->flash == NULL) {
-        return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", cells->path);
     }
-    memcpy(nor_flash_bytes(migration->flash), flash->bytes, flash->size);
+    memcpy(nor_flash_bytes(migration->flash), cells->bytes, cells->size);
     measure_running(input);
     status = load_ca(options, input);
     return status == STATUS_OK ? open_source(options, input) : status;
@@ -512,4 +518,6 @@ void migration_input_close(migration_input_t *input)
     nor_flash_delete(input->migration.flash);
     free(input->ca);
     image_file_free(&input->flash);
+    image_file_free(&input->cells);
+    crypt_options_close(&input->crypt);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "format/sr_bundle.h"
+#include "tool/base/crypt_options.h"
 #include "tool/base/image_file.h"
 #include "tool/report/dump_extent.h"
 #include "tool/report/given_up.h"
@@ -19,6 +20,7 @@
 /** As on the command line. */
 typedef struct migration_options {
     boot_chip_t chip;
+    crypt_options_t crypt;
     const char *flash_path, *ca_path;
     const char *upload_path;        /**< An app with a cargo, which the old system takes as an update; or NULL. */
     const nor_timing_t *flash_chip; /**< Set before parsing. */
@@ -55,7 +57,8 @@ const char *migration_key_text(const migration_options_t *options, char out[MIGR
 
 /** A migration, and what must live as long as it does. */
 typedef struct migration_input {
-    image_file_t flash; /**< Content at the start: with --upload once that is stored. */
+    image_file_t cells; /**< Content at the start: with --upload once that is stored. */
+    image_file_t flash; /**< The same as boot_plain_view() shows it. */
     image_file_t upload;
     upload_slot_t slot;   /**< Where it went. */
     dump_extent_t extent; /**< Whether that is all of it. */
@@ -64,6 +67,7 @@ typedef struct migration_input {
     steps_t steps;
     bundle_source_t source;
     char *ca;
+    crypt_options_t crypt; /**< The chip's cipher. */
 } migration_input_t;
 
 /**

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/run/prospect.h"
 
-#include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/pack/pack_given_up.h"
 #include "tool/report/contents.h"
@@ -48,26 +47,24 @@ static int ask_device(const bundle_file_t *bundle, const image_file_t *flash, co
     return status;
 }
 
-int prospect_find(const bundle_file_t *bundle, const image_file_t *flash, const image_file_t *after,
+int prospect_find(const bundle_file_t *bundle, const boot_chip_t *settled, const prospect_flash_t *flash,
                   prospect_t *prospect)
 {
-    boot_chip_t chip = {0};
+    boot_chip_t chip = *settled;
+    const image_file_t *cells = flash->cells;
     *prospect = (prospect_t){0};
-    int status = chip_settle(&chip, flash->bytes, flash->size);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    contents_t *contents = contents_of_flash(flash->bytes, flash->size, &chip);
+    contents_t *contents = contents_of_flash(cells->bytes, cells->size, &chip);
     if (contents == NULL) {
-        return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", cells->path);
     }
     memcpy(chip.old_loader, contents->boot.bootloader.sha256, SR_SHA256_SIZE); // from here on there are two bootloaders
     if (bundle->bundle.partition_table_offset != SR_BUNDLE_NO_TABLE) {
         chip.new_partition_table = bundle->bundle.partition_table_offset;
     }
-    pack_given_up_warn(&bundle->bundle, flash, chip.partition_table);
+    pack_given_up_warn(&bundle->bundle, flash->view, chip.partition_table);
+    int status = STATUS_OK;
     if (boot_succeeds(&contents->boot)) {
-        status = ask_device(bundle, flash, after, &chip, contents->boot.app_offset, prospect);
+        status = ask_device(bundle, cells, flash->after, &chip, contents->boot.app_offset, prospect);
     }
     contents_free(contents);
     return status;

@@ -15,14 +15,21 @@ typedef struct prospect {
     keep_bootloader_t keep;         /**< If it is not refused. */
 } prospect_t;
 
+/** The flash of a device. */
+typedef struct prospect_flash {
+    const image_file_t *cells; /**< What it holds. */
+    const image_file_t *view;  /**< The same as boot_plain_view() shows it. */
+    const image_file_t *after; /**< What it would hold with the bundle in it. */
+} prospect_flash_t;
+
 /**
  * Asks the component, in the app that boots, which allows nothing; the signature is not looked at. Where no app boots
  * for certain nobody can be asked, and nothing is told.
- * @param after The flash with the bundle in it.
+ * @param settled By chip_settle().
  * @param[out] prospect prospect_free() is due, whatever the result.
  * @return STATUS_OK, or STATUS_BAD_INPUT after complaining.
  */
-int prospect_find(const bundle_file_t *bundle, const image_file_t *flash, const image_file_t *after,
+int prospect_find(const bundle_file_t *bundle, const boot_chip_t *settled, const prospect_flash_t *flash,
                   prospect_t *prospect);
 void prospect_free(prospect_t *prospect);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/run/room.h"
 
+#include "sim/boot/boot_plain.h"
 #include "tool/base/chip_options.h"
 #include "tool/pack/flash_layout.h"
 
@@ -345,7 +346,9 @@ room_t *room_find(const trial_t *trial)
     search_t *search = calloc(1, sizeof(*search));
     sr_partition_table_t *table = calloc(1, sizeof(*table));
     if (room != NULL && search != NULL && table != NULL) {
-        chip_read_table(flash->bytes, flash->size, trial->migration->chip.partition_table, table);
+        const boot_chip_t *chip = &trial->migration->chip;
+        chip_read_table(boot_plain(chip, flash->bytes, flash->size, 0, flash->size), flash->size, chip->partition_table,
+                        table);
         search->trial = trial;
         search->table = table;
         room->has_bundle = trial->bundle != NULL;

@@ -4,6 +4,7 @@
 #include "format/sr_boot_choice.h"
 #include "format/sr_otadata.h"
 #include "format/sr_region.h"
+#include "sim/boot/boot_plain.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
@@ -69,22 +70,34 @@ static uint64_t next_sequence(const upload_slot_t *slot, uint32_t in_force)
     return in_force < first ? first : first + ((in_force - first) / slot->slots + 1) * slot->slots;
 }
 
+/** Writes into erased cells, encrypted if the chip does that: whole blocks of the cipher, which 0xFF fills. */
+static void program(const boot_chip_t *chip, uint8_t *flash, uint32_t address, const uint8_t *bytes, uint32_t length)
+{
+    memcpy(flash + address, bytes, length);
+    if (chip->cipher != NULL) {
+        const size_t whole = (size_t)sr_region_align_up(length, FLASH_CIPHER_BLOCK);
+        flash_cipher_encrypt(chip->cipher, address, flash + address, whole);
+    }
+}
+
 /** Goes into the sector that is not in force. */
-static void select_slot(const upload_slot_t *slot, bool rollback, uint8_t *flash)
+static void select_slot(const upload_slot_t *slot, const boot_chip_t *chip, uint8_t *flash, uint32_t size)
 {
     sr_otadata_t otadata;
-    uint8_t *place = flash + slot->otadata;
-    const sr_reader_t reader = sr_reader_memory(place, 2 * SR_SECTOR_SIZE);
+    uint8_t entry[SR_OTADATA_ENTRY_SIZE];
+    const uint8_t *seen = boot_plain(chip, flash, size, slot->otadata, 2 * SR_SECTOR_SIZE);
+    const sr_reader_t reader = sr_reader_memory(seen, 2 * SR_SECTOR_SIZE);
     const int active = sr_otadata_read(&reader, &otadata) == 0 ? sr_otadata_active(&otadata) : -1;
     const uint64_t next = next_sequence(slot, active < 0 ? 0 : otadata.entries[active].sequence);
     const bool counted_out = next >= UINT32_MAX; // no device gets there: it would have worn out long before
-    uint8_t *sector = place + (active == 0 && !counted_out ? SR_SECTOR_SIZE : 0);
-    memset(sector, 0xFF, counted_out ? 2 * SR_SECTOR_SIZE : SR_SECTOR_SIZE);
+    const uint32_t sector = slot->otadata + (active == 0 && !counted_out ? SR_SECTOR_SIZE : 0);
+    memset(flash + sector, 0xFF, counted_out ? 2 * SR_SECTOR_SIZE : SR_SECTOR_SIZE);
     sr_otadata_encode(counted_out ? (uint32_t)next_sequence(slot, 0) : (uint32_t)next,
-                      rollback ? SR_OTA_NEW : UINT32_MAX, sector);
+                      chip->rollback ? SR_OTA_NEW : UINT32_MAX, entry);
+    program(chip, flash, sector, entry, sizeof(entry));
 }
 
-int upload_store(const image_file_t *upload, const upload_slot_t *slot, bool rollback, image_file_t *flash)
+int upload_store(const image_file_t *upload, const upload_slot_t *slot, const boot_chip_t *chip, image_file_t *flash)
 {
     char size[NUMBER_TEXT_SIZE];
     char room[NUMBER_TEXT_SIZE];
@@ -95,7 +108,7 @@ int upload_store(const image_file_t *upload, const upload_slot_t *slot, bool rol
     }
     const uint64_t sectors = sr_region_align_up(upload->size, SR_SECTOR_SIZE);
     memset(flash->bytes + slot->entry.address, 0xFF, sectors < slot->entry.size ? (size_t)sectors : slot->entry.size);
-    memcpy(flash->bytes + slot->entry.address, upload->bytes, upload->size);
-    select_slot(slot, rollback, flash->bytes);
+    program(chip, flash->bytes, slot->entry.address, upload->bytes, upload->size);
+    select_slot(slot, chip, flash->bytes, flash->size);
     return STATUS_OK;
 }

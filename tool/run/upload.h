@@ -5,6 +5,7 @@
 #pragma once
 
 #include "format/sr_partition_table.h"
+#include "sim/boot/boot_model.h"
 #include "tool/base/image_file.h"
 
 /** Where an upload goes. */
@@ -25,8 +26,8 @@ int upload_find_slot(const image_file_t *flash, uint32_t partition_table, uint32
 
 /**
  * Stores an upload as the system that runs would, and selects it for the next start.
- * @param[in,out] flash A whole one.
- * @param rollback The bootloader wants an app to confirm itself.
+ * @param chip How it encrypts, and whether the bootloader wants an app to confirm itself.
+ * @param[in,out] flash A whole one, as its cells hold it.
  * @return STATUS_OK, or STATUS_NO after complaining that it does not fit.
  */
-int upload_store(const image_file_t *upload, const upload_slot_t *slot, bool rollback, image_file_t *flash);
+int upload_store(const image_file_t *upload, const upload_slot_t *slot, const boot_chip_t *chip, image_file_t *flash);

@@ -92,8 +92,9 @@ esp_err_t esp_partition_get_sha256(const esp_partition_t *partition, uint8_t *sh
 typedef enum { ESP_PARTITION_MMAP_DATA, ESP_PARTITION_MMAP_INST } esp_partition_mmap_memory_t;
 typedef uint32_t esp_partition_mmap_handle_t;
 
-/** Shows the flash itself: what is written is seen at once. @return ESP_ERR_NOT_SUPPORTED for what is encrypted; and
- *  ESP_ERR_INVALID_ARG or ESP_ERR_INVALID_SIZE outside of the partition */
+/** Shows the flash as the cache does: decrypted where the chip encrypts its flash, even if the partition is not. What
+ * is written is seen at once. @return ESP_ERR_INVALID_ARG or ESP_ERR_INVALID_SIZE outside of the partition;
+ *  ESP_ERR_NO_MEM */
 esp_err_t esp_partition_mmap(const esp_partition_t *partition, size_t offset, size_t size,
                              esp_partition_mmap_memory_t memory, const void **out_ptr,
                              esp_partition_mmap_handle_t *out_handle);

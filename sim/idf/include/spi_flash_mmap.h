@@ -22,8 +22,8 @@ extern "C" {
 typedef enum { SPI_FLASH_MMAP_DATA, SPI_FLASH_MMAP_INST } spi_flash_mmap_memory_t;
 typedef uint32_t spi_flash_mmap_handle_t;
 
-/** Shows the flash itself. @return ESP_ERR_INVALID_ARG if @p src_addr is in the middle of a page;
- *  ESP_ERR_INVALID_SIZE past the end of the flash; ESP_ERR_NOT_SUPPORTED where the chip encrypts its flash */
+/** Shows the flash as the cache does: decrypted where the chip encrypts its flash. @return ESP_ERR_INVALID_ARG if
+ *  @p src_addr is in the middle of a page; ESP_ERR_INVALID_SIZE past the end of the flash; ESP_ERR_NO_MEM */
 esp_err_t spi_flash_mmap(size_t src_addr, size_t size, spi_flash_mmap_memory_t memory, const void **out_ptr,
                          spi_flash_mmap_handle_t *out_handle);
 void spi_flash_munmap(spi_flash_mmap_handle_t handle);

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "flash/sr_flash_layout.h"
+
+#include "esp_heap_caps.h"
+
+sr_flash_layout_t *sr_flash_layout_of(const sr_partition_table_t *table, uint32_t front)
+{
+    sr_flash_layout_t *layout =
+        heap_caps_malloc(sizeof(*layout) + table->count * sizeof(layout->parts[0]), MALLOC_CAP_8BIT);
+    if (layout == NULL) {
+        return NULL;
+    }
+    *layout = (sr_flash_layout_t){.front = front};
+    for (uint8_t i = 0; i < table->count; i++) {
+        const sr_partition_table_entry_t *entry = &table->entries[i];
+        if (sr_partition_table_encrypts(entry)) {
+            layout->parts[layout->count++] = (sr_flash_layout_part_t){.region = {entry->address, entry->size},
+                                                                      .is_app = entry->type == SR_PARTITION_TYPE_APP};
+        }
+    }
+    return layout;
+}
+
+const sr_flash_layout_part_t *sr_flash_layout_part(const sr_flash_layout_t *layout, uint32_t address)
+{
+    for (uint32_t i = 0; i < layout->count; i++) {
+        if (sr_region_overlaps(layout->parts[i].region, (sr_region_t){address, 1})) {
+            return &layout->parts[i];
+        }
+    }
+    return NULL;
+}
+
+bool sr_flash_layout_encrypts(const sr_flash_layout_t *layout, uint32_t address)
+{
+    return address < layout->front || sr_flash_layout_part(layout, address) != NULL;
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * Which regions of a flash are encrypted by a table that is not the one that the running app was started with.
+ */
+#pragma once
+
+#include "format/sr_partition_table.h"
+#include "format/sr_region.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/** An encrypted partition. */
+typedef struct sr_flash_layout_part {
+    sr_region_t region;
+    bool is_app;
+} sr_flash_layout_part_t;
+
+typedef struct sr_flash_layout {
+    uint32_t front; /**< What lies below is encrypted, too: bootloader and table. */
+    uint32_t count;
+    sr_flash_layout_part_t parts[];
+} sr_flash_layout_t;
+
+/** Takes from a table what counts. @param front End of the sector that it lies in. @return NULL without memory; freed
+ * with heap_caps_free(). */
+sr_flash_layout_t *sr_flash_layout_of(const sr_partition_table_t *table, uint32_t front);
+
+/** The encrypted partition that has this address; NULL: none. */
+const sr_flash_layout_part_t *sr_flash_layout_part(const sr_flash_layout_t *layout, uint32_t address);
+
+/** True if the address is encrypted. */
+bool sr_flash_layout_encrypts(const sr_flash_layout_t *layout, uint32_t address);

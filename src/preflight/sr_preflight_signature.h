@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file
+ * With Secure Boot on: does an image carry a signature that this chip may take?
+ */
+#pragma once
+
+#include "format/sr_image.h"
+#include "format/sr_reader.h"
+#include "format/sr_secure_boot.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define SR_PREFLIGHT_SIGNATURE_TEXT_SIZE 160u
+
+/**
+ * Version 2: one of its blocks is intact, of this image, and by a key that is burnt and not revoked. Where no key could
+ * be read, and with version 1, it is enough that there is a block. The signature itself is for the ROM and the
+ * bootloader to verify.
+ * @param whole The image can be read as a whole; if not, it is not compared with the block.
+ * @return true if it does, or if Secure Boot is off.
+ */
+bool sr_preflight_signature_check(const sr_reader_t *reader, const sr_image_t *image,
+                                  sr_image_secure_boot_t secure_boot, const sr_secure_boot_keys_t *keys, bool whole,
+                                  sr_secure_boot_result_t *result);
+
+/** What is wrong, to go on after "the image ", with the first digits of the digests. @return @p out */
+const char *sr_preflight_signature_text(const sr_secure_boot_keys_t *keys, const sr_secure_boot_result_t *result,
+                                        char out[SR_PREFLIGHT_SIGNATURE_TEXT_SIZE]);
