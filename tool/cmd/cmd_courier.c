@@ -22,8 +22,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 enum { KEY_SETTINGS = 0x300, KEY_PUBLIC_KEY, KEY_SLOT_SIZE, KEY_URL };
+
+#define AP_PASSWORD_SIZE 13u
 
 typedef struct courier_arguments {
     boot_chip_t chip;
@@ -40,6 +43,7 @@ typedef struct courier {
     bundle_file_t bundle; /**< Empty if it comes from a URL. */
     char public_pem[BUNDLE_PEM_SIZE];
     sr_signature_public_key_t key;
+    char ap_password[AP_PASSWORD_SIZE]; /**< Made here; empty: the settings have one, or the app opens none. */
     cargo_settings_t settings;
     upload_slot_t slot; /**< Of the flash, if one is given. */
     uint8_t *upload;
@@ -203,12 +207,37 @@ static int check_settings(const courier_t *courier)
                             courier->carrier.file.path, name);
         }
     }
-    return cargo_settings_get(&courier->settings, "url") != NULL &&
-                   cargo_settings_get(&courier->settings, "wifi_ssid") == NULL &&
-                   carrier_knows_setting(&courier->carrier, "wifi_ssid")
-               ? complain(STATUS_NO, "%s: asks for wifi_ssid to fetch the bundle, and no --settings FILE has it",
-                          courier->carrier.file.path)
-               : STATUS_OK;
+    return STATUS_OK;
+}
+
+/** 60 bits that are easy to type. An access point without a password would take apps from anyone who is near. */
+static int make_ap_password(courier_t *courier)
+{
+    static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789";
+    uint8_t random[AP_PASSWORD_SIZE - 1];
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
+        return complain(STATUS_BAD_INPUT, "no random numbers for a password: %s", strerror(errno));
+    }
+    for (size_t i = 0; i < sizeof(random); i++) {
+        courier->ap_password[i] = letters[random[i] % 32u];
+    }
+    return STATUS_OK;
+}
+
+static int read_settings(const courier_arguments_t *arguments, courier_t *courier)
+{
+    const bool opens = carrier_knows_setting(&courier->carrier, "ap_password");
+    int status = opens ? make_ap_password(courier) : STATUS_OK;
+    if (status == STATUS_OK) {
+        const cargo_given_t given = {.public_key = courier->public_pem,
+                                     .url = arguments->url,
+                                     .ap_password = opens ? courier->ap_password : NULL};
+        status = cargo_settings_read(arguments->settings_path, &given, &courier->settings);
+    }
+    if (status == STATUS_OK && opens && cargo_settings_get(&courier->settings, "ap_password") != courier->ap_password) {
+        courier->ap_password[0] = '\0';
+    }
+    return status == STATUS_OK ? check_settings(courier) : status;
 }
 
 static int load_bundle(const courier_arguments_t *arguments, courier_t *courier)
@@ -232,10 +261,7 @@ static int load(const courier_arguments_t *arguments, courier_t *courier)
     if (status == STATUS_OK) {
         status = arguments->url != NULL ? load_key(arguments->key_path, courier) : load_bundle(arguments, courier);
     }
-    if (status == STATUS_OK) {
-        status = cargo_settings_read(arguments->settings_path, courier->public_pem, arguments->url, &courier->settings);
-    }
-    return status == STATUS_OK ? check_settings(courier) : status;
+    return status == STATUS_OK ? read_settings(arguments, courier) : status;
 }
 
 static int write_cargo(courier_t *courier)
@@ -336,6 +362,9 @@ static void print_json(const courier_arguments_t *arguments, const courier_t *co
     cJSON_AddItemToObject(json, "slot_offset",
                           arguments->flash_path != NULL ? cJSON_CreateNumber(courier->slot.entry.address)
                                                         : cJSON_CreateNull());
+    cJSON_AddItemToObject(json, "ap_password",
+                          courier->ap_password[0] != '\0' ? cJSON_CreateString(courier->ap_password)
+                                                          : cJSON_CreateNull());
     json_print(json);
 }
 
@@ -357,12 +386,13 @@ static void print_slot(const courier_arguments_t *arguments, const courier_t *co
 }
 
 /** Those of the file. */
-static void print_settings(const cargo_settings_t *settings)
+static void print_settings(const cargo_settings_t *settings, const char *ap_password)
 {
     char text[CARGO_VALUE_SIZE];
     for (unsigned i = 0; i < settings->count; i++) {
         const sr_cargo_setting_t *setting = &settings->list[i];
-        if (strcmp(setting->name, "public_key") != 0 && strcmp(setting->name, "url") != 0) {
+        if (strcmp(setting->name, "public_key") != 0 && strcmp(setting->name, "url") != 0 &&
+            setting->value != ap_password) {
             terminal_key("setting");
             printf("%s: ", setting->name);
             terminal_tame(cargo_value_text(setting, text));
@@ -407,7 +437,12 @@ static void print_text(const courier_arguments_t *arguments, const courier_t *co
     terminal_key("key");
     printf("%s%s\n", key_id_text(courier->key.id, id),
            arguments->key_path == NULL ? ", made for this upload, which vouches for it" : "");
-    print_settings(&courier->settings);
+    print_settings(&courier->settings, courier->ap_password);
+    if (courier->ap_password[0] != '\0') {
+        terminal_key("way back");
+        printf("access point courier-..., password %s, where no network takes the device: keep it\n",
+               courier->ap_password);
+    }
     print_slot(arguments, courier);
 }
 
@@ -449,8 +484,9 @@ static int run(int argc, char **argv)
          "for this upload",
          0},
         {"settings", KEY_SETTINGS, "FILE", 0,
-         "JSON: allow_temporary_table and allow_in_place, true or false, default: both false; wifi_ssid and "
-         "wifi_password",
+         "JSON: allow_temporary_table and allow_in_place, true or false, default: both false; when, \"now\" (default) "
+         "or "
+         "\"button\"; min_sequence, a number; wifi_ssid and wifi_password; ap_password, default: one is made",
          0},
         {"json", 'j', NULL, 0, "Print JSON: size, key_id, slot_size and more", 0},
         {"slot-size", KEY_SLOT_SIZE, "SIZE", 0, "Size of the slot that the update goes to: refuse what does not fit",
