@@ -64,11 +64,12 @@ def nvs_with_access(ssid, password):
 class Device:
     """The courier on the simulated chip, with its page at a port of this machine. Use as a context."""
 
-    def __init__(self, folder, content, environment=None):
+    def __init__(self, folder, content, environment=None, options=()):
         self.flash = folder / "device.bin"
         self.flash.write_bytes(content)
         self.log_path = folder / "device.log"
         self.environment = environment or {}
+        self.options = options
 
     def __enter__(self):
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -76,7 +77,7 @@ class Device:
         self.host = f"127.0.0.1:{self.port}"
         number = self.socket.fileno()
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen([COURIER_WIFI, "--flash", self.flash], pass_fds=[number], start_new_session=True,
+            self.process = subprocess.Popen([COURIER_WIFI, "--flash", self.flash, *self.options], pass_fds=[number], start_new_session=True,
                                             stdout=subprocess.DEVNULL, stderr=log,
                                             env={**cases.ENVIRONMENT, **self.environment, "SIM_HTTP_SERVER_FD": str(number)})
         return self
@@ -149,6 +150,7 @@ class PageTest(cases.InOwnFolder):
         return self.device_with(self.upload.read_bytes(), slot, environment)
 
     def device_with(self, app, slot=1, environment=None):
+        """As it is after the old app has stored this one, and selected it."""
         self.stored = flash_dumps.uploaded(self.before, app, SLOTS[slot], 2 + (1 - slot), at=OTADATA)
         return Device(self.dir, self.stored, environment)
 
@@ -263,6 +265,31 @@ class Server(PageTest):
         self.assertEqual(flash[SLOTS[1]:], self.stored[SLOTS[1]:])
         self.assertEqual(flash[:OTADATA], self.stored[:OTADATA])
         self.assertEqual(self.boots(), SLOTS[0])
+
+    def on_probation(self):
+        """With a bootloader that goes back to the old app unless the new one confirms itself."""
+        self.refused()
+        other = OTADATA + SECTOR
+        self.assertEqual(self.stored[other:other + 4], b"\2\0\0\0")
+        new = self.stored[:other + 24] + bytes(4) + self.stored[other + 28:]  # as esp_ota_set_boot_partition() leaves it
+        return Device(self.dir, new, options=["--rollback"])
+
+    def test_upload_with_a_bootloader_that_goes_back(self):
+        """Where the old app is about to be overwritten, this one is confirmed, and before that it is not."""
+        good = flash_dumps.tiny_app("3.0", 0x8000)
+        with self.on_probation() as device:
+            device.wait_for("stays")
+            self.assertIn("bootloader", device.post("/upload", self.loader)[2].decode())
+            self.assertEqual(device.post("/back")[0], 200)
+            flash = device.end()
+        self.assertEqual(flash[OTADATA + SECTOR + 24], 1)  # pending, still
+        with self.on_probation() as device:
+            device.wait_for("stays")
+            self.assertIn("not whole", device.post("/upload", good[:-1] + b"\0")[2].decode())
+            self.assertEqual(device.post("/upload", good)[0], 200)
+            flash = device.end()
+        self.assertEqual(flash[OTADATA + SECTOR + 24], 2)  # valid
+        self.assertEqual(flash[SLOTS[0]:SLOTS[0] + len(good)], good)
 
     def test_nothing_is_taken_while_the_system_is_replaced(self):
         with self.device() as device:

@@ -24,6 +24,7 @@ static struct {
     status_stage_t stage;
     char reason[320];
     bool has_plan, has_event, looked, uploads;
+    bool at_boot_path; /* Half of it may be written: only this app puts that right. */
     esp_self_reflasher_plan_t plan;
     esp_self_reflasher_event_t event;
     esp_self_reflasher_event_data_t numbers;
@@ -72,6 +73,7 @@ void status_set_event(esp_self_reflasher_event_t event, const esp_self_reflasher
     status.event = event;
     status.numbers = *data;
     status.has_event = true;
+    status.at_boot_path = status.at_boot_path || event == ESP_SELF_REFLASHER_EVENT_COMMIT;
     unlock();
 }
 
@@ -167,7 +169,7 @@ bool status_wish(status_wish_t wish)
 bool status_begin_upload(void)
 {
     lock();
-    const bool possible = is_possible(STATUS_NOTHING);
+    const bool possible = is_possible(STATUS_NOTHING) && !status.at_boot_path;
     status.uploads = status.uploads || possible;
     unlock();
     return possible;
@@ -297,7 +299,8 @@ size_t status_json(char *json, size_t size, const char *token)
         put_progress(&text);
     }
     put(&text, "\"stage\":\"%s\",\"room\":%" PRIu32 ",\"chip\":\"%s\",\"token\":\"%s\"}", stages[status.stage],
-        slot != NULL && slot != esp_ota_get_running_partition() ? slot->size : 0, CONFIG_IDF_TARGET, token);
+        slot != NULL && slot != esp_ota_get_running_partition() && !status.at_boot_path ? slot->size : 0,
+        CONFIG_IDF_TARGET, token);
     unlock();
     return text.length;
 }
