@@ -643,6 +643,19 @@ class Stories(CourierTest):
         self.assertEqual(answer["failures"], [])
         self.assertGreater(answer["states"], 20)
 
+    def test_power_is_lost_with_a_bootloader_that_goes_back(self):
+        """Before the courier has confirmed itself the old app may start again, which is whole; nothing else is different."""
+        bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")
+        for number in range(2):
+            flash = self.write("dump.bin", wled(number))
+            self.courier(0, self.app, bundle, "--flash", flash)
+            arguments = ("explore", "--flash", flash, "--upload", self.upload, "--sample", "6", "--torn", "1")
+            plain, answer = self.run_json(0, *arguments), self.run_json(0, *arguments, "--rollback")
+            self.assertEqual(answer["failures"], [])
+            self.assertEqual((plain["outcomes"]["went_back"], answer["outcomes"]["went_back"] > 0), (0, True))
+            self.assertEqual(answer["window_ms"], plain["window_ms"])
+            self.assertLess(answer["states"], plain["states"] + 20)
+
     def test_no_slot_takes_the_courier(self):
         """The new system has an app in each of the old slots: one way or the other, but only if the settings allow it."""
         rows = ((b"nvs", 1, 2, 0x9000, 0x5000), (b"otadata", 1, 0, 0xE000, 0x2000), (b"ota_0", 0, 0x10, 0x10000, 0x10000),
