@@ -40,6 +40,9 @@ WITH_WIFI = flash_dumps.SETTINGS + b"url\0wifi_password\0wifi_ssid\0"
 WITH_PAGE = WITH_WIFI + b"ap_password\0min_sequence\0when\0"
 VENV = os.environ.get("SELF_REFLASHER_VENV")
 ESPTOOL = shutil.which("esptool", path=f"{VENV}/bin" if VENV else None)
+ESPSECURE = pathlib.Path(ESPTOOL).parent / "espsecure" if ESPTOOL else None
+if ESPSECURE and not ESPSECURE.exists():
+    ESPSECURE = None  # esptool 4 has other words
 
 
 class CourierTest(cases.InOwnFolder):
@@ -87,7 +90,7 @@ class Program(CourierTest):
         self.assertEqual(self.upload.read_bytes(), expected)
         self.assertEqual(told, {"file": str(self.upload), "chip": "esp32", "size": len(expected),
                                 "app_size": self.app.stat().st_size, "bundle_size": bundle.stat().st_size,
-                                "key_id": self.run_json(0, "key", public)["key_id"], "key_made": False, "was_signed": False,
+                                "key_id": self.run_json(0, "key", public)["key_id"], "key_made": False, "was_signed": False, "is_signed": False,
                                 "slot_size": None, "slot_offset": None, "ap_password": None})
 
     def test_settings_that_are_false_are_left_out(self):
@@ -197,6 +200,40 @@ class Program(CourierTest):
         self.assertEqual(self.upload.stat().st_size, flash_dumps.image_at(self.upload.read_bytes(), 0).__len__())
         self.upload.unlink()
         self.assertTrue(self.courier(0, signed, bundle)["was_signed"])
+
+    @unittest.skipIf(ESPSECURE is None, "no espsecure")
+    def test_upload_is_signed(self):
+        """By espsecure, which verifies it, too; the slot has to hold the signature as well."""
+        bundle, key, public = self.small_bundle(), self.dir / "boot.pem", self.dir / "boot.pub"
+        in_path = {"PATH": f"{ESPSECURE.parent}:{os.environ['PATH']}"}
+        for arguments in (("generate-signing-key", "--version", "2", "--scheme", "ecdsa256", key),
+                          ("extract-public-key", "--version", "2", "--keyfile", key, public)):
+            subprocess.run([ESPSECURE, *arguments], check=True, capture_output=True)
+        arguments = ("courier", "-o", self.upload, "--app", self.app, "--bundle", bundle, "--sign-image", key)
+        result = run(*arguments, "--json", environment=in_path)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        told = json.loads(result.stdout)
+        self.assertEqual((told["is_signed"], told["size"]), (True, self.upload.stat().st_size))
+        plain = flash_dumps.image_at(self.upload.read_bytes(), 0)
+        self.assertEqual(told["size"], -(-len(plain) // SECTOR) * SECTOR + SECTOR)
+        subprocess.run([ESPSECURE, "verify-signature", "--version", "2", "--keyfile", public, self.upload], check=True,
+                       capture_output=True)
+        self.assertTrue(self.run_json(0, "inspect", self.upload)["apps"][0]["cargo"]["bundle"]["verified"])
+        self.upload.unlink()
+        text = run(*arguments, environment=in_path).stdout
+        self.assertIn("by espsecure", text)
+        self.upload.unlink()
+        for more, status, word, environment in (((), 3, "not in PATH", {"PATH": "/nowhere"}),
+                                                (("--slot-size", told["size"] - 1), 1, "1 too many", in_path),
+                                                (("--sign-image", self.app), 3, "espsecure does not sign", in_path),
+                                                (("--sign-image", self.dir / "none.pem"), 3, "none.pem", in_path),
+                                                (("-o", key), 3, "boot.pem", in_path)):
+            before = key.read_bytes()
+            result = run(*arguments, *more, environment=environment)
+            self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+            self.assertIn(word, result.stderr)
+            self.assertFalse(self.upload.exists())
+            self.assertEqual(key.read_bytes(), before)
 
     def test_nothing_but_signatures_is_left_out(self):
         bundle = self.small_bundle()

@@ -11,6 +11,7 @@
 #include "tool/pack/bundle_file.h"
 #include "tool/pack/cargo_settings.h"
 #include "tool/pack/carrier.h"
+#include "tool/pack/image_signer.h"
 #include "tool/pack/web_address.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/cargo_report.h"
@@ -24,13 +25,14 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { KEY_SETTINGS = 0x300, KEY_PUBLIC_KEY, KEY_SLOT_SIZE, KEY_URL };
+enum { KEY_SETTINGS = 0x300, KEY_PUBLIC_KEY, KEY_SIGN_IMAGE, KEY_SLOT_SIZE, KEY_URL };
 
 #define AP_PASSWORD_SIZE 13u
 
 typedef struct courier_arguments {
     boot_chip_t chip;
     const char *out_path, *app_path, *settings_path, *key_path, *flash_path;
+    const char *signing_key;       /**< Of Secure Boot; NULL: the upload is not signed. */
     const char *bundle_path, *url; /**< One of them. */
     uint32_t slot_size;            /**< 0: not told. */
     uint32_t running;              /**< UINT32_MAX: the app that boots. */
@@ -97,6 +99,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_PUBLIC_KEY:
         arguments->key_path = argument;
+        return 0;
+    case KEY_SIGN_IMAGE:
+        arguments->signing_key = argument;
         return 0;
     case KEY_SLOT_SIZE:
         if (!number_parse(argument, &arguments->slot_size) || arguments->slot_size == 0) {
@@ -358,6 +363,7 @@ static void print_json(const courier_arguments_t *arguments, const courier_t *co
     cJSON_AddStringToObject(json, "key_id", key_id_text(courier->key.id, id));
     cJSON_AddBoolToObject(json, "key_made", arguments->key_path == NULL);
     cJSON_AddBoolToObject(json, "was_signed", courier->carrier.was_signed);
+    cJSON_AddBoolToObject(json, "is_signed", arguments->signing_key != NULL);
     cJSON_AddItemToObject(json, "slot_size", slot != 0 ? cJSON_CreateNumber(slot) : cJSON_CreateNull());
     cJSON_AddItemToObject(json, "slot_offset",
                           arguments->flash_path != NULL ? cJSON_CreateNumber(courier->slot.entry.address)
@@ -437,6 +443,10 @@ static void print_text(const courier_arguments_t *arguments, const courier_t *co
     terminal_key("key");
     printf("%s%s\n", key_id_text(courier->key.id, id),
            arguments->key_path == NULL ? ", made for this upload, which vouches for it" : "");
+    if (arguments->signing_key != NULL) {
+        terminal_key("signature");
+        puts("of Secure Boot V2, by espsecure");
+    }
     print_settings(&courier->settings, courier->ap_password);
     if (courier->ap_password[0] != '\0') {
         terminal_key("way back");
@@ -449,6 +459,9 @@ static void print_text(const courier_arguments_t *arguments, const courier_t *co
 static int write_upload(const courier_arguments_t *arguments, courier_t *courier)
 {
     int status = write_cargo(courier);
+    if (status == STATUS_OK && arguments->signing_key != NULL) {
+        status = image_signer_sign(arguments->signing_key, &courier->upload, &courier->upload_size);
+    }
     if (status == STATUS_OK) {
         status = check_fit(arguments, courier);
     }
@@ -458,10 +471,10 @@ static int write_upload(const courier_arguments_t *arguments, courier_t *courier
     if (status != STATUS_OK) {
         return status;
     }
-    if (courier->carrier.was_signed) {
+    if (courier->carrier.was_signed && arguments->signing_key == NULL) {
         complain(STATUS_OK,
                  "note: the signature of %s is over other bytes, and is left out: for a chip with Secure Boot sign %s "
-                 "again (espsecure sign-data)",
+                 "again (--sign-image, or espsecure sign-data)",
                  courier->carrier.file.path, arguments->out_path);
     }
     if (arguments->json) {
@@ -488,6 +501,8 @@ static int run(int argc, char **argv)
          "or "
          "\"button\"; min_sequence, a number; wifi_ssid and wifi_password; ap_password, default: one is made",
          0},
+        {"sign-image", KEY_SIGN_IMAGE, "FILE", 0,
+         "Private key (PEM) of Secure Boot V2: have espsecure, which has to be in PATH, sign the upload", 0},
         {"json", 'j', NULL, 0, "Print JSON: size, key_id, slot_size and more", 0},
         {"slot-size", KEY_SLOT_SIZE, "SIZE", 0, "Size of the slot that the update goes to: refuse what does not fit",
          1},
