@@ -61,9 +61,8 @@ static bool is(const char *name, const char *value)
 #define PAGE_MS    300000u /* For somebody to come to the page. */
 #define SECONDS_MS 3000u   /* For a page that asks each second. */
 
-static bool on_page;   /* It is served. */
-static bool connected; /* To the access that is given. */
-static bool opened;    /* An access point of its own. */
+static bool on_page; /* It is served. */
+static bool opened;  /* An access point of its own. */
 
 static void start_page(void)
 {
@@ -110,14 +109,23 @@ static void tell_end(void)
     }
 }
 
+/* Waits for it once. */
+static bool is_connected(void)
+{
+    static bool waited;
+    static bool connected;
+    connected = waited ? connected : online_wait();
+    waited = true;
+    return connected;
+}
+
 /* The page can be reached: somebody may come. An access point of its own is what is left if nothing else is. */
 static bool is_reachable(void)
 {
-    if (on_page && !opened) {
-        connected = connected || online_wait();
-        opened = !connected && online_open_access_point(setting(ESP_SELF_REFLASHER_CARGO_AP_PASSWORD));
+    if (on_page && !opened && !is_connected()) {
+        opened = online_open_access_point(setting(ESP_SELF_REFLASHER_CARGO_AP_PASSWORD));
     }
-    return on_page && (connected || opened);
+    return on_page && (opened || is_connected());
 }
 
 /* Returns when the old app, or this one, is to be started. */
@@ -169,8 +177,7 @@ static bool go_online(esp_self_reflasher_bundle_config_t *config)
     http =
         (esp_http_client_config_t){.url = url(), .crt_bundle_attach = esp_crt_bundle_attach, .keep_alive_enable = true};
     config->http_config = &http;
-    connected = online_wait();
-    return connected;
+    return is_connected();
 }
 #else
 static void start_page(void)
