@@ -36,6 +36,12 @@ extern "C" {
 #define ESP_SELF_REFLASHER_CARGO_ALLOW_IN_PLACE "allow_in_place"
 /** Where the bundle is, http:// or https://, if the cargo has none itself. */
 #define ESP_SELF_REFLASHER_CARGO_URL "url"
+/** Least sequence number of a bundle, in decimal digits, for `min_sequence` of esp_self_reflasher_bundle_config_t. */
+#define ESP_SELF_REFLASHER_CARGO_MIN_SEQUENCE "min_sequence"
+/** "button": begin when somebody asks for it; not there: at once. */
+#define ESP_SELF_REFLASHER_CARGO_WHEN "when"
+/** Password of an access point that the device may open, 8 to 63 bytes; not there: it must not open one. */
+#define ESP_SELF_REFLASHER_CARGO_AP_PASSWORD "ap_password"
 /** Name of the Wi-Fi access, 1 to 32 bytes. */
 #define ESP_SELF_REFLASHER_CARGO_WIFI_SSID "wifi_ssid"
 /** Password of the Wi-Fi access, at most 64 bytes; not there: it has none. */

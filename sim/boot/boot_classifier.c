@@ -27,17 +27,40 @@ static const uint8_t *boot(boot_classifier_t *classifier, const uint8_t *flash, 
                           result);
 }
 
-/** Boots one of the two systems. @return a copy of its bootloader, NULL without memory. */
-static uint8_t *boot_system(boot_classifier_t *classifier, const uint8_t *flash, boot_result_t *system)
+bool boot_same_code(const boot_code_t *a, const boot_code_t *b)
 {
-    const uint8_t *booted = boot(classifier, flash, system);
+    return a->length == b->length && memcmp(a->sha256, b->sha256, sizeof(a->sha256)) == 0;
+}
+
+/** Boots one of the two systems. @param booted The flash as that left it. @return a copy of its bootloader, NULL
+ * without memory. */
+static uint8_t *boot_system(boot_classifier_t *classifier, const uint8_t *flash, boot_result_t *system,
+                            const uint8_t **booted)
+{
+    *booted = boot(classifier, flash, system);
     const boot_code_t *code = &system->bootloader;
     uint8_t *loader = malloc(code->length + 1u);
     if (loader != NULL && boot_succeeds(system)) {
-        memcpy(loader, boot_plain(classifier->chip, booted, classifier->size, code->address, code->length),
+        memcpy(loader, boot_plain(classifier->chip, *booted, classifier->size, code->address, code->length),
                code->length);
     }
     return loader;
+}
+
+/** With rollback an app that does not confirm itself runs once. @param booted The old flash, as its first start left
+ * it. */
+static void find_way_back(boot_classifier_t *classifier, const uint8_t *booted)
+{
+    boot_result_t again;
+    if (!classifier->chip->rollback || !boot_succeeds(&classifier->old_system)) {
+        return;
+    }
+    flash_buffer_copy(classifier->looked_at, booted, classifier->size);
+    (void)boot(classifier, classifier->looked_at, &again);
+    if (boot_succeeds(&again) && boot_same_code(&again.bootloader, &classifier->old_system.bootloader) &&
+        !boot_same_code(&again.app, &classifier->old_system.app)) {
+        classifier->back_app = again.app;
+    }
 }
 
 bool boot_classifier_open(boot_classifier_t *classifier, const boot_chip_t *chip, uint32_t size, const uint8_t *before,
@@ -50,8 +73,10 @@ bool boot_classifier_open(boot_classifier_t *classifier, const boot_chip_t *chip
     if (classifier->scratch == NULL || classifier->looked_at == NULL || classifier->read == NULL) {
         return false;
     }
-    classifier->old_loader = boot_system(classifier, before, &classifier->old_system);
-    classifier->new_loader = boot_system(classifier, after, &classifier->new_system);
+    const uint8_t *booted;
+    classifier->old_loader = boot_system(classifier, before, &classifier->old_system, &booted);
+    find_way_back(classifier, booted);
+    classifier->new_loader = boot_system(classifier, after, &classifier->new_system, &booted);
     return classifier->old_loader != NULL && classifier->new_loader != NULL;
 }
 
@@ -68,11 +93,6 @@ void boot_classifier_close(boot_classifier_t *classifier)
 void boot_classifier_accept(boot_classifier_t *classifier, const boot_code_t *app)
 {
     classifier->other_app = app != NULL ? *app : (boot_code_t){0};
-}
-
-bool boot_same_code(const boot_code_t *a, const boot_code_t *b)
-{
-    return a->length == b->length && memcmp(a->sha256, b->sha256, sizeof(a->sha256)) == 0;
 }
 
 static bool holds_loader_at(const boot_classifier_t *classifier, const uint8_t *flash, uint32_t address,
@@ -111,7 +131,11 @@ static boot_verdict_t verdict_on(const boot_classifier_t *classifier, const boot
          (classifier->other_app.length > 0 && boot_same_code(&result->app, &classifier->other_app)))) {
         return BOOT_OLD;
     }
-    return boot_succeeds(new_system) && boot_same_code(&result->app, &new_system->app) ? BOOT_NEW : BOOT_NEITHER;
+    if (boot_succeeds(new_system) && boot_same_code(&result->app, &new_system->app)) {
+        return BOOT_NEW;
+    }
+    return classifier->back_app.length > 0 && boot_same_code(&result->app, &classifier->back_app) ? BOOT_BACK
+                                                                                                  : BOOT_NEITHER;
 }
 
 static bool reads_the_same(const boot_classifier_t *classifier, const uint8_t *flash)

@@ -16,6 +16,7 @@ typedef enum boot_verdict {
     BOOT_NEITHER, /**< Nothing boots, or code that is part of neither the old nor the new system. */
     BOOT_OLD,     /**< An old app runs, which may be the new one as well. */
     BOOT_NEW,     /**< The new app runs. */
+    BOOT_BACK,    /**< The app runs that the old bootloader goes back to, as the old app has not confirmed itself. */
 } boot_verdict_t;
 
 typedef struct boot_classifier {
@@ -23,6 +24,7 @@ typedef struct boot_classifier {
     uint32_t size;
     boot_result_t old_system, new_system;
     boot_code_t other_app; /**< An app that also counts as of the old system; of length 0: none. */
+    boot_code_t back_app;  /**< What the old flash boots at its second start, if that is another; of length 0: none. */
     uint8_t *scratch;      /**< What a trial boot may write to. */
     uint8_t *looked_at;    /**< The flash that was classified last and booted, as it was before that boot. */
     uint8_t *old_loader;   /**< Their code: comparing is cheaper than booting. */

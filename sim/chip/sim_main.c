@@ -25,6 +25,7 @@ typedef struct options {
     const sr_chip_t *chip;
     uint32_t running;
     unsigned max_boots;
+    bool rollback;
     bool quiet;
 } options_t;
 
@@ -33,6 +34,7 @@ static const struct argp_option option_table[] = {
     {"out", 'o', "FILE", 0, "Write there instead, and leave the flash file as it is", 0},
     {"chip", 'c', "NAME", 0, "Chip: esp32 (default), esp32s3, ...", 0},
     {"running", 'r', "OFFSET", 0, "Flash offset of the app that runs first; default: the one that boots", 0},
+    {"rollback", 'R', NULL, 0, "The bootloader has rollback on", 0},
     {"max-boots", 'b', "N", 0, "Stop after this many boots of the app (default 10)", 0},
     {"quiet", 'q', NULL, 0, "No log lines of the app", 0},
     {0},
@@ -67,6 +69,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case 'r':
         options->running = parse_number(value, state);
+        return 0;
+    case 'R':
+        options->rollback = true;
         return 0;
     case 'b':
         options->max_boots = parse_number(value, state);
@@ -163,8 +168,10 @@ int main(int argc, char **argv)
     if (flash == NULL) {
         return STATUS_BAD_INPUT;
     }
-    const sim_config_t config = {
-        .chip = {.chip = options.chip}, .flash = flash, .running_app = options.running, .quiet = options.quiet};
+    const sim_config_t config = {.chip = {.chip = options.chip, .rollback = options.rollback},
+                                 .flash = flash,
+                                 .running_app = options.running,
+                                 .quiet = options.quiet};
     sim_report_t report;
     int status = STATUS_BAD_INPUT;
     if (!sim_run(&config, app_main, options.max_boots, &report)) {

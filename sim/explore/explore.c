@@ -9,9 +9,13 @@
 const char *explore_outcome_name(explore_outcome_t outcome)
 {
     static const char *const names[EXPLORE_OUTCOMES] = {
-        [EXPLORE_OLD_FINISHES] = "old_finishes",       [EXPLORE_NEW_COMPLETE] = "new_complete",
-        [EXPLORE_NEW_LEFT_TO_NEW] = "new_left_to_new", [EXPLORE_NEW_LEFT_TO_NOBODY] = "new_left_to_nobody",
-        [EXPLORE_DOES_NOT_BOOT] = "does_not_boot",     [EXPLORE_OLD_STUCK] = "old_stuck",
+        [EXPLORE_OLD_FINISHES] = "old_finishes",
+        [EXPLORE_NEW_COMPLETE] = "new_complete",
+        [EXPLORE_NEW_LEFT_TO_NEW] = "new_left_to_new",
+        [EXPLORE_NEW_LEFT_TO_NOBODY] = "new_left_to_nobody",
+        [EXPLORE_DOES_NOT_BOOT] = "does_not_boot",
+        [EXPLORE_OLD_STUCK] = "old_stuck",
+        [EXPLORE_WENT_BACK] = "went_back",
     };
     return (unsigned)outcome < EXPLORE_OUTCOMES ? names[outcome] : "?";
 }

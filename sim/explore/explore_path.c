@@ -199,6 +199,20 @@ static uint8_t parts_of_commit(const explore_config_t *config, const uint8_t *fl
     return recovers ? EXPLORE_SHORT_PARTS & ~EXPLORE_BOOTLOADER : EXPLORE_SHORT_PARTS;
 }
 
+/** The flash that a start of the app finds. With rollback it is the one before, as the bootloader notes the first start
+ * of an app in otadata: the next start, which is not this one, would go back to another app. */
+static void make_start(const explore_config_t *config, const explore_trace_t *trace, explore_cursor_t *cursor,
+                       uint32_t first, uint8_t *flash)
+{
+    const explore_power_loss_t start = {.operation = first, .when = NOR_POWER_LOSS_BEFORE};
+    const explore_power_loss_t before = {.operation = first - 1, .when = NOR_POWER_LOSS_AFTER};
+    if (config->chip.rollback && first == 0) {
+        flash_buffer_copy(flash, flash_record_before(trace->record), config->size);
+    } else {
+        explore_cursor_make(cursor, config->chip.rollback ? &before : &start, flash);
+    }
+}
+
 static bool mark_all(const explore_config_t *config, explore_trace_t *trace, explore_cursor_t *cursor,
                      const uint8_t *final, const explore_boot_path_t *new_path, uint32_t only, uint8_t *flash)
 {
@@ -208,9 +222,8 @@ static bool mark_all(const explore_config_t *config, explore_trace_t *trace, exp
             first = end;
             continue;
         }
-        const explore_power_loss_t start = {.operation = first, .when = NOR_POWER_LOSS_BEFORE};
         explore_boot_path_t old_path;
-        explore_cursor_make(cursor, &start, flash);
+        make_start(config, trace, cursor, first, flash);
         const bool enough = explore_boot_path(&config->chip, flash, config->size, &old_path);
         if (enough) {
             const uint8_t parts = parts_of_commit(config, flash, &old_path.boot, final, &new_path->boot);

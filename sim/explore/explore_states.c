@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/explore/explore_internal.h"
 
+#include "format/sr_boot_choice.h"
 #include "format/sr_partition_table.h"
 #include "sim/boot/boot_plain.h"
 #include "sim/nor/flash_buffer.h"
@@ -201,6 +202,36 @@ static bool app_finds_partitions(const worker_t *worker, const uint8_t *flash)
            !table_has_md5(worker, worker->final);
 }
 
+/** What selects an app may differ from the flash before; nothing else. */
+static bool is_untouched(const worker_t *worker, const uint8_t *flash, uint32_t *where)
+{
+    const explore_config_t *config = worker->config;
+    const uint32_t offset = boot_table_offset(&config->chip, config->flash, config->size);
+    const sr_reader_t reader = sr_reader_memory(config->flash + offset, SR_PARTITION_TABLE_SIZE);
+    sr_partition_table_t table;
+    (void)sr_partition_table_parse(&reader, config->size, &table);
+    const sr_partition_table_entry_t *otadata = sr_boot_choice_otadata(&table);
+    const sr_region_t may_differ = otadata != NULL ? (sr_region_t){otadata->address, otadata->size} : (sr_region_t){0};
+    for (*where = 0; *where < config->size; *where += SR_SECTOR_SIZE) {
+        if (!sr_region_overlaps((sr_region_t){*where, SR_SECTOR_SIZE}, may_differ) &&
+            memcmp(flash + *where, config->flash + *where, SR_SECTOR_SIZE) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void look_at_app_before(const worker_t *worker, const uint8_t *flash, explore_state_t *state)
+{
+    uint32_t where;
+    state->outcome = EXPLORE_WENT_BACK;
+    state->failed = !is_untouched(worker, flash, &where);
+    if (state->failed) {
+        snprintf(state->reason, sizeof(state->reason),
+                 "the app before boots again, but the sector at 0x%" PRIx32 " is not as it was", where);
+    }
+}
+
 /** Boots what a power loss left, and lets it go on. */
 static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigned losses, explore_state_t *state)
 {
@@ -222,6 +253,9 @@ static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigne
         state->outcome = EXPLORE_DOES_NOT_BOOT;
         state->failed = !in_commit;
         tell_why_not(worker, state);
+        return;
+    case BOOT_BACK:
+        look_at_app_before(worker, flash, state);
         return;
     case BOOT_NEW:
         look_at_new(worker, flash, rest, in_commit, state);

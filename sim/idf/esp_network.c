@@ -3,28 +3,36 @@
 
 #include "esp_mac.h"
 #include "esp_netif.h"
+#include "esp_timer.h"
 #include "esp_tls.h"
 #include "esp_wifi.h"
+#include "nvs.h"
 #include "protocol_examples_common.h"
+#include "sdkconfig.h"
 
 #include <string.h>
+
+#define FAILURE_US 2000000u /* For a station to find out that there is no such network. */
 
 ESP_EVENT_DEFINE_BASE(WIFI_EVENT);
 ESP_EVENT_DEFINE_BASE(IP_EVENT);
 
 struct esp_netif_obj {
     bool created;
+    const char *key;
     const char *desc;
     const char *hostname;
 };
 
 /** RAM of one boot: each boot is a child process, and its parent never changes this. */
 static struct {
-    esp_netif_t sta;
+    esp_netif_t sta, ap;
+    esp_timer_handle_t failure;
     bool inited, started, connected;
     wifi_mode_t mode;
     wifi_ps_type_t ps;
-    wifi_config_t config;
+    wifi_config_t config;    /**< Of the station. */
+    wifi_config_t ap_config; /**< Of the access point. */
 } wifi = {.ps = WIFI_PS_MIN_MODEM};
 
 /* Interfaces. */
@@ -42,20 +50,24 @@ esp_err_t esp_netif_deinit(void)
     return ESP_ERR_NOT_SUPPORTED;
 }
 
-esp_netif_t *esp_netif_create_default_wifi_sta(void)
+static esp_netif_t *create(esp_netif_t *netif, const char *key, const char *desc)
 {
     sim_flash_code(__func__);
     if (!sim_state.netif_ready) {
         return NULL;
     }
-    wifi.sta = (esp_netif_t){.created = true, .desc = "sta", .hostname = "espressif"};
-    return &wifi.sta;
+    *netif = (esp_netif_t){.created = true, .key = key, .desc = desc, .hostname = "espressif"};
+    return netif;
+}
+
+esp_netif_t *esp_netif_create_default_wifi_sta(void)
+{
+    return create(&wifi.sta, "WIFI_STA_DEF", "sta");
 }
 
 esp_netif_t *esp_netif_create_default_wifi_ap(void)
 {
-    sim_flash_code(__func__);
-    return NULL;
+    return create(&wifi.ap, "WIFI_AP_DEF", "ap");
 }
 
 void esp_netif_destroy(esp_netif_t *esp_netif)
@@ -74,7 +86,8 @@ void esp_netif_destroy_default_wifi(void *esp_netif)
 esp_netif_t *esp_netif_get_handle_from_ifkey(const char *if_key)
 {
     sim_flash_code(__func__);
-    return wifi.sta.created && strcmp(if_key, "WIFI_STA_DEF") == 0 ? &wifi.sta : NULL;
+    esp_netif_t *netif = strcmp(if_key, "WIFI_AP_DEF") == 0 ? &wifi.ap : &wifi.sta;
+    return netif->created && strcmp(if_key, netif->key) == 0 ? netif : NULL;
 }
 
 esp_netif_t *esp_netif_get_default_netif(void)
@@ -85,7 +98,7 @@ esp_netif_t *esp_netif_get_default_netif(void)
 
 const char *esp_netif_get_ifkey(esp_netif_t *esp_netif)
 {
-    return esp_netif != NULL ? "WIFI_STA_DEF" : NULL;
+    return esp_netif != NULL ? esp_netif->key : NULL;
 }
 
 const char *esp_netif_get_desc(esp_netif_t *esp_netif)
@@ -95,7 +108,8 @@ const char *esp_netif_get_desc(esp_netif_t *esp_netif)
 
 bool esp_netif_is_netif_up(esp_netif_t *esp_netif)
 {
-    return esp_netif != NULL && esp_netif->created && wifi.connected;
+    const bool up = esp_netif == &wifi.ap ? wifi.started && wifi.mode == WIFI_MODE_AP : wifi.connected;
+    return esp_netif != NULL && esp_netif->created && up;
 }
 
 esp_err_t esp_netif_get_ip_info(esp_netif_t *esp_netif, esp_netif_ip_info_t *ip_info)
@@ -123,7 +137,8 @@ esp_err_t esp_netif_get_netif_impl_name(esp_netif_t *esp_netif, char *name)
 
 esp_err_t esp_netif_get_mac(esp_netif_t *esp_netif, uint8_t mac[])
 {
-    return esp_netif == NULL ? ESP_ERR_ESP_NETIF_INVALID_PARAMS : esp_read_mac(mac, ESP_MAC_WIFI_STA);
+    return esp_netif == NULL ? ESP_ERR_ESP_NETIF_INVALID_PARAMS
+                             : esp_read_mac(mac, esp_netif == &wifi.ap ? ESP_MAC_WIFI_SOFTAP : ESP_MAC_WIFI_STA);
 }
 
 esp_err_t esp_netif_set_hostname(esp_netif_t *esp_netif, const char *hostname)
@@ -172,11 +187,42 @@ static esp_err_t unless(bool fault, esp_err_t err)
     return !wifi.inited ? ESP_ERR_WIFI_NOT_INIT : fault ? err : ESP_OK;
 }
 
+/* A blob of the driver's that is as long as it must be, without what stands before its text. */
+static void load_text(nvs_handle_t nvs, const char *key, size_t prefix, uint8_t *field, size_t size)
+{
+    uint8_t blob[80];
+    size_t length = sizeof(blob);
+    if (nvs_get_blob(nvs, key, blob, &length) == ESP_OK && length >= prefix + size) {
+        memcpy(field, blob + prefix, size);
+    }
+}
+
+/* What an app has had the driver keep: a name after its length, and a password with a zero after it. */
+static esp_err_t load_config(void)
+{
+    nvs_handle_t nvs;
+    const esp_err_t err = nvs_open("nvs.net80211", NVS_READONLY, &nvs);
+    if (err != ESP_OK) {
+        return err == ESP_ERR_NVS_NOT_FOUND ? ESP_OK : err;
+    }
+    load_text(nvs, "sta.ssid", 4, wifi.config.sta.ssid, sizeof(wifi.config.sta.ssid));
+    load_text(nvs, "sta.pswd", 0, wifi.config.sta.password, sizeof(wifi.config.sta.password));
+    nvs_close(nvs);
+    return ESP_OK;
+}
+
 esp_err_t esp_wifi_init(const wifi_init_config_t *config)
 {
     sim_flash_code(__func__);
     if (config == NULL) {
         return ESP_ERR_INVALID_ARG;
+    }
+    if (!wifi.inited) {
+        wifi.config = wifi.ap_config = (wifi_config_t){0};
+    }
+    const esp_err_t err = !wifi.inited && config->nvs_enable != 0 ? load_config() : ESP_OK;
+    if (err != ESP_OK) {
+        return err;
     }
     wifi.mode = wifi.inited ? wifi.mode : WIFI_MODE_STA;
     wifi.inited = true;
@@ -192,7 +238,7 @@ esp_err_t esp_wifi_deinit(void)
 
 esp_err_t esp_wifi_set_mode(wifi_mode_t mode)
 {
-    const esp_err_t err = unless(mode != WIFI_MODE_NULL && mode != WIFI_MODE_STA, ESP_ERR_NOT_SUPPORTED);
+    const esp_err_t err = unless(mode > WIFI_MODE_AP, ESP_ERR_NOT_SUPPORTED);
     wifi.mode = err == ESP_OK ? mode : wifi.mode;
     return err;
 }
@@ -209,26 +255,32 @@ esp_err_t esp_wifi_get_mode(wifi_mode_t *mode)
 static esp_err_t check_config(wifi_interface_t interface, const wifi_config_t *conf)
 {
     const esp_err_t err = unless(conf == NULL, ESP_ERR_INVALID_ARG);
-    if (err != ESP_OK || interface != WIFI_IF_STA) {
+    if (err != ESP_OK || interface > WIFI_IF_AP) {
         return err != ESP_OK ? err : ESP_ERR_WIFI_IF;
     }
-    return wifi.mode == WIFI_MODE_STA ? ESP_OK : ESP_ERR_WIFI_MODE;
+    return wifi.mode == (interface == WIFI_IF_AP ? WIFI_MODE_AP : WIFI_MODE_STA) ? ESP_OK : ESP_ERR_WIFI_MODE;
+}
+
+static bool has_bad_password(const wifi_ap_config_t *ap)
+{
+    return ap->authmode != WIFI_AUTH_OPEN && strnlen((const char *)ap->password, sizeof(ap->password)) < 8;
 }
 
 esp_err_t esp_wifi_set_config(wifi_interface_t interface, wifi_config_t *conf)
 {
     const esp_err_t err = check_config(interface, conf);
-    if (err == ESP_OK) {
-        wifi.config = *conf;
+    if (err != ESP_OK || (interface == WIFI_IF_AP && has_bad_password(&conf->ap))) {
+        return err != ESP_OK ? err : ESP_ERR_WIFI_PASSWORD;
     }
-    return err;
+    *(interface == WIFI_IF_AP ? &wifi.ap_config : &wifi.config) = *conf;
+    return ESP_OK;
 }
 
 esp_err_t esp_wifi_get_config(wifi_interface_t interface, wifi_config_t *conf)
 {
     const esp_err_t err = check_config(interface, conf);
     if (err == ESP_OK) {
-        *conf = wifi.config;
+        *conf = interface == WIFI_IF_AP ? wifi.ap_config : wifi.config;
     }
     return err;
 }
@@ -267,8 +319,8 @@ esp_err_t esp_wifi_start(void)
     const esp_err_t err = unless(false, ESP_OK);
     if (err == ESP_OK && !wifi.started) {
         wifi.started = true;
-        if (wifi.mode == WIFI_MODE_STA) {
-            post(WIFI_EVENT, WIFI_EVENT_STA_START, NULL, 0);
+        if (wifi.mode != WIFI_MODE_NULL) {
+            post(WIFI_EVENT, wifi.mode == WIFI_MODE_AP ? WIFI_EVENT_AP_START : WIFI_EVENT_STA_START, NULL, 0);
         }
     }
     return err;
@@ -281,6 +333,38 @@ static uint8_t ssid_length(void)
 
 static const uint8_t access_point[6] = {0x02, 0x00, 0x00, 0x00, 0x00, 0x01};
 
+static bool is_text(const uint8_t *field, size_t size, const char *name)
+{
+    const char *only = sim_config_string(name, NULL);
+    return only == NULL || (strlen(only) <= size && strncmp((const char *)field, only, size) == 0);
+}
+
+static void tell_failure(uint8_t reason)
+{
+    wifi_event_sta_disconnected_t disconnected = {.ssid_len = ssid_length(), .reason = reason};
+    memcpy(disconnected.ssid, wifi.config.sta.ssid, sizeof(disconnected.ssid));
+    memcpy(disconnected.bssid, access_point, sizeof(access_point));
+    post(WIFI_EVENT, WIFI_EVENT_STA_DISCONNECTED, &disconnected, sizeof(disconnected));
+}
+
+static void on_failure(void *context)
+{
+    (void)context;
+    if (wifi.started && wifi.mode == WIFI_MODE_STA) {
+        tell_failure(WIFI_REASON_NO_AP_FOUND);
+    }
+}
+
+static esp_err_t fail_later(void)
+{
+    const esp_timer_create_args_t timer = {.callback = on_failure, .name = "wifi"};
+    esp_err_t err = wifi.failure == NULL ? esp_timer_create(&timer, &wifi.failure) : ESP_OK;
+    if (err == ESP_OK && !esp_timer_is_active(wifi.failure)) {
+        err = esp_timer_start_once(wifi.failure, FAILURE_US);
+    }
+    return err;
+}
+
 esp_err_t esp_wifi_connect(void)
 {
     const esp_err_t err = unless(!wifi.started, ESP_ERR_WIFI_NOT_STARTED);
@@ -289,6 +373,10 @@ esp_err_t esp_wifi_connect(void)
     }
     if (wifi.connected) {
         return ESP_OK;
+    }
+    if (!is_text(wifi.config.sta.ssid, sizeof(wifi.config.sta.ssid), "SIM_WIFI_SSID") ||
+        !is_text(wifi.config.sta.password, sizeof(wifi.config.sta.password), "SIM_WIFI_PASSWORD")) {
+        return fail_later();
     }
     wifi.connected = true;
     wifi_event_sta_connected_t connected = {.ssid_len = ssid_length(), .channel = 1, .authmode = WIFI_AUTH_WPA2_PSK};
@@ -305,11 +393,8 @@ esp_err_t esp_wifi_connect(void)
 
 static void disconnect(void)
 {
-    wifi_event_sta_disconnected_t disconnected = {.ssid_len = ssid_length(), .reason = WIFI_REASON_ASSOC_LEAVE};
-    memcpy(disconnected.ssid, wifi.config.sta.ssid, sizeof(disconnected.ssid));
-    memcpy(disconnected.bssid, access_point, sizeof(access_point));
     wifi.connected = false;
-    post(WIFI_EVENT, WIFI_EVENT_STA_DISCONNECTED, &disconnected, sizeof(disconnected));
+    tell_failure(WIFI_REASON_ASSOC_LEAVE);
 }
 
 esp_err_t esp_wifi_disconnect(void)
@@ -329,7 +414,7 @@ esp_err_t esp_wifi_stop(void)
         if (wifi.connected) {
             disconnect();
         }
-        post(WIFI_EVENT, WIFI_EVENT_STA_STOP, NULL, 0);
+        post(WIFI_EVENT, wifi.mode == WIFI_MODE_AP ? WIFI_EVENT_AP_STOP : WIFI_EVENT_STA_STOP, NULL, 0);
     }
     return err;
 }
@@ -347,8 +432,8 @@ esp_err_t esp_wifi_sta_get_ap_info(wifi_ap_record_t *ap_info)
 
 esp_err_t esp_wifi_get_mac(wifi_interface_t ifx, uint8_t mac[6])
 {
-    const esp_err_t err = unless(ifx != WIFI_IF_STA, ESP_ERR_WIFI_IF);
-    return err == ESP_OK ? esp_read_mac(mac, ESP_MAC_WIFI_STA) : err;
+    const esp_err_t err = unless(ifx > WIFI_IF_AP, ESP_ERR_WIFI_IF);
+    return err == ESP_OK ? esp_read_mac(mac, ifx == WIFI_IF_AP ? ESP_MAC_WIFI_SOFTAP : ESP_MAC_WIFI_STA) : err;
 }
 
 /* ESP-IDF's examples. */

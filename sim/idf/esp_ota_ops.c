@@ -2,7 +2,7 @@
 #include "sim/chip/sim_state.h"
 
 #include "esp_log.h"
-#include "esp_app_format.h"
+#include "esp_image_format.h"
 #include "esp_ota_ops.h"
 #include "esp_system.h"
 #include "format/sr_image.h"
@@ -126,6 +126,23 @@ static bool image_is_intact(const esp_partition_t *partition)
     sr_image_t image;
     const sr_reader_t reader = partition_reader(partition);
     return sr_image_parse(&reader, &image) == SR_IMAGE_OK && sr_image_verify(&reader, &image, NULL) == SR_IMAGE_OK;
+}
+
+esp_err_t esp_image_verify(esp_image_load_mode_t mode, const esp_partition_pos_t *part, esp_image_metadata_t *data)
+{
+    (void)mode;
+    sim_flash_code(__func__);
+    if (part == NULL || data == NULL) {
+        return ESP_ERR_INVALID_ARG;
+    }
+    sr_image_t image;
+    sim_window_t window;
+    const sr_reader_t reader = sim_reader(&window, part->offset, part->size);
+    const bool good = sr_image_parse(&reader, &image) == SR_IMAGE_OK &&
+                      image.chip_id == sim_state.config.chip.chip->image_chip_id &&
+                      sr_image_verify(&reader, &image, NULL) == SR_IMAGE_OK;
+    *data = (esp_image_metadata_t){.start_addr = part->offset, .image_len = good ? image.length : 0};
+    return good ? ESP_OK : ESP_ERR_IMAGE_INVALID;
 }
 
 /* The lowest sequence number that is not below the active one and selects this slot, into the other sector. */

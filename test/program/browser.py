@@ -97,13 +97,13 @@ class Browser:
         while not any(event["method"] == method for event in self.events):
             self.events.append(self.receive(deadline))
 
-    def open(self, path, width=1280, height=900, dark=False):
-        """Loads a file and waits until it is drawn. `events` then holds what happened meanwhile."""
+    def open(self, place, width=1280, height=900, dark=False):
+        """Loads a file, or what is at a URL, and waits until it is drawn. `events` then holds what happened meanwhile."""
         self.events = []
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
         self.call("Emulation.setEmulatedMedia",
                   features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=place if isinstance(place, str) else place.resolve().as_uri())
         self.wait_for("Page.loadEventFired")
 
     def evaluate(self, expression):
@@ -111,6 +111,21 @@ class Browser:
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["text"])
         return answer["result"].get("value")
+
+    def contrasts(self, selector="body :not(svg, svg *, .swatch)", colour="color"):
+        """Of what is visible and has text, or with another property than its colour of all that is selected: contrast to its ground
+        (WCAG 2.1), element, text."""
+        return self.evaluate(f"""(() => {{
+            const luminance = c => {{ const [r, g, b] = c.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
+                .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; }};
+            const contrast = (a, b) => {{ const [x, y] = [a, b].map(luminance).sort((p, q) => q - p); return (x + .05) / (y + .05); }};
+            const ground = e => {{ for (; e; e = e.parentElement) {{ const c = getComputedStyle(e).backgroundColor;
+                if (c !== "rgba(0, 0, 0, 0)") return c; }} }};
+            const isText = e => e.checkVisibility() && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+            return [...document.querySelectorAll({json.dumps(selector)})].filter(e => {json.dumps(colour)} !== "color" || isText(e))
+                .map(e => [contrast(getComputedStyle(e)[{json.dumps(colour)}], ground(e)), e.tagName + " " + (e.classList[0] ?? ""),
+                           e.textContent]);
+        }})()""")
 
     def requests(self):
         return [event["params"]["request"]["url"] for event in self.events

@@ -5,7 +5,7 @@
 What the program writes is compared with esptool, and byte for byte with what docs/cargo-format.md says, written down a second
 time in flash_dumps.py. The stories go from published firmware to published firmware.
 
-usage: test_courier.py PROGRAM COURIER COURIER_BY_URL DEMO_IMAGES FIXTURES
+usage: test_courier.py PROGRAM COURIER COURIER_WIFI DEMO_IMAGES FIXTURES
 """
 import itertools
 import json
@@ -23,7 +23,7 @@ import flash_dumps
 import runner
 import servers
 
-COURIER, COURIER_BY_URL, DEMO_IMAGES = sys.argv[2:5]
+COURIER, COURIER_WIFI, DEMO_IMAGES = sys.argv[2:5]
 run = cases.run
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[5])
 SECTOR = flash_dumps.SECTOR
@@ -37,8 +37,12 @@ SLOT_SIZE = 0x180000
 ESPHOME_SLOTS = (0x10000, 0x1D0000)
 URL = "http://192.168.1.2:8070/system.srb"
 WITH_WIFI = flash_dumps.SETTINGS + b"url\0wifi_password\0wifi_ssid\0"
+WITH_PAGE = WITH_WIFI + b"ap_password\0min_sequence\0when\0"
 VENV = os.environ.get("SELF_REFLASHER_VENV")
 ESPTOOL = shutil.which("esptool", path=f"{VENV}/bin" if VENV else None)
+ESPSECURE = pathlib.Path(ESPTOOL).parent / "espsecure" if ESPTOOL else None
+if ESPSECURE and not ESPSECURE.exists():
+    ESPSECURE = None  # esptool 4 has other words
 
 
 class CourierTest(cases.InOwnFolder):
@@ -86,8 +90,8 @@ class Program(CourierTest):
         self.assertEqual(self.upload.read_bytes(), expected)
         self.assertEqual(told, {"file": str(self.upload), "chip": "esp32", "size": len(expected),
                                 "app_size": self.app.stat().st_size, "bundle_size": bundle.stat().st_size,
-                                "key_id": self.run_json(0, "key", public)["key_id"], "key_made": False, "was_signed": False,
-                                "slot_size": None, "slot_offset": None})
+                                "key_id": self.run_json(0, "key", public)["key_id"], "key_made": False, "was_signed": False, "is_signed": False,
+                                "slot_size": None, "slot_offset": None, "ap_password": None})
 
     def test_settings_that_are_false_are_left_out(self):
         key, public = self.keys()
@@ -197,6 +201,40 @@ class Program(CourierTest):
         self.upload.unlink()
         self.assertTrue(self.courier(0, signed, bundle)["was_signed"])
 
+    @unittest.skipIf(ESPSECURE is None, "no espsecure")
+    def test_upload_is_signed(self):
+        """By espsecure, which verifies it, too; the slot has to hold the signature as well."""
+        bundle, key, public = self.small_bundle(), self.dir / "boot.pem", self.dir / "boot.pub"
+        in_path = {"PATH": f"{ESPSECURE.parent}:{os.environ['PATH']}"}
+        for arguments in (("generate-signing-key", "--version", "2", "--scheme", "ecdsa256", key),
+                          ("extract-public-key", "--version", "2", "--keyfile", key, public)):
+            subprocess.run([ESPSECURE, *arguments], check=True, capture_output=True)
+        arguments = ("courier", "-o", self.upload, "--app", self.app, "--bundle", bundle, "--sign-image", key)
+        result = run(*arguments, "--json", environment=in_path)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        told = json.loads(result.stdout)
+        self.assertEqual((told["is_signed"], told["size"]), (True, self.upload.stat().st_size))
+        plain = flash_dumps.image_at(self.upload.read_bytes(), 0)
+        self.assertEqual(told["size"], -(-len(plain) // SECTOR) * SECTOR + SECTOR)
+        subprocess.run([ESPSECURE, "verify-signature", "--version", "2", "--keyfile", public, self.upload], check=True,
+                       capture_output=True)
+        self.assertTrue(self.run_json(0, "inspect", self.upload)["apps"][0]["cargo"]["bundle"]["verified"])
+        self.upload.unlink()
+        text = run(*arguments, environment=in_path).stdout
+        self.assertIn("by espsecure", text)
+        self.upload.unlink()
+        for more, status, word, environment in (((), 3, "not in PATH", {"PATH": "/nowhere"}),
+                                                (("--slot-size", told["size"] - 1), 1, "1 too many", in_path),
+                                                (("--sign-image", self.app), 3, "espsecure does not sign", in_path),
+                                                (("--sign-image", self.dir / "none.pem"), 3, "none.pem", in_path),
+                                                (("-o", key), 3, "boot.pem", in_path)):
+            before = key.read_bytes()
+            result = run(*arguments, *more, environment=environment)
+            self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+            self.assertIn(word, result.stderr)
+            self.assertFalse(self.upload.exists())
+            self.assertEqual(key.read_bytes(), before)
+
     def test_nothing_but_signatures_is_left_out(self):
         bundle = self.small_bundle()
         app = self.app.read_bytes()
@@ -257,7 +295,10 @@ class Program(CourierTest):
                            (b'{"allow_in_place": 1}', "true or false"), (b'{"public_key": "x"}', "--public-key"),
                            (b'{"url": "http://x/"}', "--url"), (b'{"wifi_ssid": 1}', "a text"), (b'{"wifi_ssid": ""}', "1 to 32"),
                            (b'{"wifi_password": "short"}', "8 to 64"), (b'{"wifi_ssid": "' + b"x" * 33 + b'"}', "1 to 32"),
-                           (b'{"wifi_ssid": "home"}', "go with --url"), (b'{"wifi_ssid": "caf\xe9"}', "not UTF-8"),
+                           (b'{"ap_password": "seven77"}', "8 to 63"), (b'{"wifi_ssid": "caf\xe9"}', "not UTF-8"),
+                           (b'{"when": "later"}', '"now" or "button"'), (b'{"when": true}', '"now" or "button"'),
+                           (b'{"min_sequence": -1}', "whole number"), (b'{"min_sequence": 4294967296}', "whole number"),
+                           (b'{"min_sequence": 1.5}', "whole number"), (b'{"min_sequence": "1"}', "whole number"),
                            (br'{"wifi_ssid": "home\u0000rest"}', r"\u0000"), (b'{}\n\n"more"', "line 3: not valid JSON"),
                            (br'{"wifi_password": "12345678\u0000rest"}', r"\u0000"), (b'{"wifi_ssid": "a\0b"}', "a zero byte"),
                            (br'{"allow_in_place\u0000": true}', r"line 1: \u0000"), (b'{}\0', "a zero byte"),
@@ -295,7 +336,6 @@ class Program(CourierTest):
         settings = self.write("settings.json", b'{"wifi_ssid": "home"}')
         _, public = self.keys()
         for status, words, arguments in (
-                (1, ("asks for wifi_ssid",), self.by_url(app)),
                 (1, ("does not know the setting url",), self.by_url(self.app, "--settings", settings)),
                 (3, ("wifi_password without",), self.by_url(app, "--settings", self.write("s.json", b'{"wifi_password": "12345678"}'))),
                 (2, ("--public-key",), ("courier", "-o", self.upload, "--app", app, "--url", URL)),
@@ -328,6 +368,41 @@ class Program(CourierTest):
         self.assertIn("fetched from http://me:***@h/system.srb\n", result.stdout)
         self.assertNotIn("secret", result.stdout + result.stderr)
         self.assertIn(with_password.encode() + b"\0", self.upload.read_bytes())
+
+    def test_settings_of_every_kind(self):
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_PAGE))
+        _, public = self.keys()
+        start = (("public_key", public.read_text()), ("url", URL))
+        for text, before, after in ((b'{"when": "now", "min_sequence": 0, "ap_password": "12345678"}', (), ()),
+                                    (b'{"when": "button", "min_sequence": 4294967295, "ap_password": "12345678"}',
+                                     (("min_sequence", "4294967295"),), (("when", "button"),))):
+            told = self.run_json(0, *self.by_url(app, "--settings", self.write("settings.json", text)))
+            self.assertEqual(self.upload.read_bytes(), flash_dumps.with_cargo(
+                app.read_bytes(), (("ap_password", "12345678"), *before, *start, *after), b""))
+            self.assertIsNone(told["ap_password"])
+            shown = self.run_json(0, "inspect", self.upload)["apps"][0]["cargo"]["settings"]
+            self.assertEqual(shown, {"ap_password": "(not shown)", "public_key": told["key_id"], "url": URL, **dict(before + after)})
+            self.upload.unlink()
+
+    def test_password_of_an_access_point_is_made(self):
+        """For an app that may open one, and shown where it is made only."""
+        app = self.write("online.bin", flash_dumps.carrier(settings=WITH_PAGE))
+        made = set()
+        for _ in range(3):
+            told = self.run_json(0, *self.by_url(app))
+            self.assertRegex(told["ap_password"], "^[a-z2-9]{12}$")
+            self.assertIn(b"ap_password\0" + told["ap_password"].encode() + b"\0", self.upload.read_bytes())
+            self.assertNotIn(told["ap_password"], run("inspect", self.upload).stdout)
+            made.add(told["ap_password"])
+        self.assertEqual(len(made), 3)
+        text = run(*self.by_url(app)).stdout
+        password, = re.findall(r"password ([a-z2-9]{12}),", text)
+        self.assertIn(password.encode(), self.upload.read_bytes())
+        text = run(*self.by_url(app, "--settings", self.write("settings.json", b'{"ap_password": "mysecret"}'))).stdout
+        self.assertNotIn("mysecret", text)
+        self.assertIn("ap_password: (not shown)", text)
+        self.courier(0, self.app, self.small_bundle())
+        self.assertNotIn(b"ap_password", self.upload.read_bytes())
 
     def test_settings_that_the_app_does_not_know(self):
         bundle = self.small_bundle()
@@ -605,6 +680,19 @@ class Stories(CourierTest):
         self.assertEqual(answer["failures"], [])
         self.assertGreater(answer["states"], 20)
 
+    def test_power_is_lost_with_a_bootloader_that_goes_back(self):
+        """Before the courier has confirmed itself the old app may start again, which is whole; nothing else is different."""
+        bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")
+        for number in range(2):
+            flash = self.write("dump.bin", wled(number))
+            self.courier(0, self.app, bundle, "--flash", flash)
+            arguments = ("explore", "--flash", flash, "--upload", self.upload, "--sample", "6", "--torn", "1")
+            plain, answer = self.run_json(0, *arguments), self.run_json(0, *arguments, "--rollback")
+            self.assertEqual(answer["failures"], [])
+            self.assertEqual((plain["outcomes"]["went_back"], answer["outcomes"]["went_back"] > 0), (0, True))
+            self.assertEqual(answer["window_ms"], plain["window_ms"])
+            self.assertLess(answer["states"], plain["states"] + 20)
+
     def test_no_slot_takes_the_courier(self):
         """The new system has an app in each of the old slots: one way or the other, but only if the settings allow it."""
         rows = ((b"nvs", 1, 2, 0x9000, 0x5000), (b"otadata", 1, 0, 0xE000, 0x2000), (b"ota_0", 0, 0x10, 0x10000, 0x10000),
@@ -647,7 +735,7 @@ class Stories(CourierTest):
             self.run_json(0, "courier", "-o", self.upload, "--app", app, "--url", server.url(bundle.name), "--public-key", public,
                           "--settings", settings, "--flash", flash)
             stored = self.write("stored.bin", flash_dumps.uploaded(before, self.upload.read_bytes(), SLOTS[0], 3))
-            after, log = self.run_device(stored, COURIER_BY_URL)
+            after, log = self.run_device(stored, COURIER_WIFI)
             answer, rehearsed = self.simulate(0, flash)
         self.assertIn("connected to 'home'", log)
         self.assert_same(after, image[:0x9000] + before[0x9000:0xE000] + image[0xE000:])
@@ -655,7 +743,7 @@ class Stories(CourierTest):
         self.assertEqual((answer["result"], answer["plan"]["relocation"]), ("ESP_OK", "temporary_table"))
         self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], answer["boot"]["app_offset"])
         # And with nobody there to ask.
-        after, log = self.run_device(stored, COURIER_BY_URL)
+        after, log = self.run_device(stored, COURIER_WIFI)
         self.assertIn("starting the app in 'app1'", log)
         self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[1])
         result = run("explore", "--flash", flash, "--upload", self.upload, "--sample", "1")
@@ -696,7 +784,7 @@ class Stories(CourierTest):
                     self.run_json(0, "courier", "-o", self.upload, "--app", app, "--url", server.url(path), "--public-key", public,
                                   "--settings", settings)
                     stored = flash_dumps.uploaded(wled(0), self.upload.read_bytes(), SLOTS[1], 2)
-                    after, _ = self.run_device(self.write("stored.bin", stored), COURIER_BY_URL)
+                    after, _ = self.run_device(self.write("stored.bin", stored), COURIER_WIFI)
                     self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], boots)
                     if path.endswith("good.srb"):
                         self.assert_same(after[0x10000:], image[0x10000:])
@@ -724,12 +812,12 @@ class Stories(CourierTest):
             self.run_json(0, "courier", "-o", self.upload, "--app", app, "--url", server.url("drop/system.srb?after=400000"),
                           "--public-key", public, "--settings", settings)
             stored = flash_dumps.uploaded(before, self.upload.read_bytes(), SLOTS[1], 2)
-            after, log = self.run_device(self.write("stored.bin", stored), COURIER_BY_URL)
+            after, log = self.run_device(self.write("stored.bin", stored), COURIER_WIFI)
         self.assertIn("writing what the old system does not need", log)
         self.assertNotEqual(after[SLOTS[0]:SLOTS[1]], before[SLOTS[0]:SLOTS[1]])
         new = (FIXTURES / flash_dumps.ESPHOME).read_bytes()[0x10000:]
         half = after[:SLOTS[0]] + new + after[SLOTS[0] + len(new):]
-        after, log = self.run_device(self.write("half.bin", half), COURIER_BY_URL)
+        after, log = self.run_device(self.write("half.bin", half), COURIER_WIFI)
         self.assertIn("may be the new one", log)
         self.assertEqual(after, half)
         self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[1])
@@ -741,7 +829,7 @@ class Stories(CourierTest):
         before = wled(0)
         self.courier(0, app, bundle)
         stored = flash_dumps.uploaded(before, self.upload.read_bytes(), SLOTS[1], 2)
-        _, log = self.run_device(self.write("stored.bin", stored), COURIER_BY_URL)
+        _, log = self.run_device(self.write("stored.bin", stored), COURIER_WIFI)
         self.assertNotIn("connected", log)
         self.assertEqual(self.run_json(0, "boot", self.dir / "device.bin")["app_offset"], SLOTS[0])
         content = flash_dumps.with_cargo(self.app.read_bytes(), (("public_key", ""), ("url", URL)), b"")

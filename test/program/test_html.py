@@ -437,21 +437,13 @@ class Page(HtmlTest):
 
     def test_contrast(self):
         """Of all text, and of what is drawn for operations and the frames (WCAG 2.1: 4.5 and 3)."""
-        luminance = """(colour => { const [r, g, b] = colour.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
-                       .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; })"""
-        contrast = f"""((a, b) => {{ const [x, y] = [a, b].map({luminance}).sort((p, q) => q - p); return (x + .05) / (y + .05); }})"""
-        ground = """(e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
-                    if (c !== "rgba(0, 0, 0, 0)") return c; } })"""
         for name in ("whole", "refused", "failing"):
             for dark in (False, True):
-                evaluate = self.show(name, dark=dark)
-                texts = evaluate(f"""[...document.querySelectorAll("body :not(svg, svg *, .swatch)")]
-                    .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
-                    .map(e => [{contrast}(getComputedStyle(e).color, {ground}(e)), e.tagName + " " + e.className, e.textContent])""")
+                self.show(name, dark=dark)
+                texts = self.browser.contrasts()
                 self.assertGreater(len(texts), 50)
                 self.assertEqual([text for text in texts if text[0] < 4.5], [], (name, dark))
-                marks = evaluate(f"""[...document.querySelectorAll(".plot > :is(.erase, .program)")]
-                    .map(e => [{contrast}(getComputedStyle(e).fill, {ground}(e)), e.classList[0]])""")
+                marks = self.browser.contrasts(".plot > :is(.erase, .program)", "fill")
                 self.assertEqual([mark for mark in marks if mark[0] < 3], [], (name, dark))
 
     def test_head(self):

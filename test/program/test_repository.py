@@ -120,6 +120,18 @@ class Release(unittest.TestCase):
         self.assertIn("workflow_call:", read(".github/workflows/ci.yml"))
 
 
+    def test_the_courier_is_built_for_all_chips(self):
+        text = read(".github/workflows/upload.yml")
+        chips = re.search(r"(?m)^ +chip: \[(.*)\]$", text)[1].split(", ")
+        self.assertEqual(chips, items(read("idf_component.yml"), "targets"))
+        self.assertRegex(text, r"(?m)^  courier:\n(    .*\n)*?    needs: checks$")
+        self.assertIn("scripts/release-courier", text)
+        result = subprocess.run([ROOT / "scripts/release-courier", "esp32"], capture_output=True, text=True, check=False,
+                                env={**os.environ, "PATH": "/usr/bin:/bin"})
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("idf.py is missing", result.stderr)
+
+
 class BeforeACommit(unittest.TestCase):
     """The hooks make the checks that scripts/test makes first."""
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "esp_flash.h"
+#include "esp_ota_ops.h"
 #include "esp_system.h"
 #include "sim/explore/explore_internal.h"
 #include "sim/nor/flash_buffer.h"
@@ -749,6 +750,49 @@ static void a_run_that_does_not_end_is_no_proof(void **state)
     explore_result_free(&result);
 }
 
+/** An app that was just uploaded runs on probation: it may not be there at the next start. */
+static void put_app_on_probation(void)
+{
+    put_app(world.old_flash, SLOT_1, "1.5");
+    memcpy(world.wanted + SLOT_1, world.old_flash + SLOT_1, SLOT_SIZE);
+    sr_otadata_encode(2, SR_OTA_NEW, world.old_flash + OTADATA + SR_SECTOR_SIZE);
+    sr_otadata_encode(2, SR_OTA_VALID, world.wanted + OTADATA + SR_SECTOR_SIZE);
+    memset(world.wanted + NVS, 0xA5, 0x100);
+}
+
+static void confirm_then_write(void)
+{
+    must(esp_ota_mark_app_valid_cancel_rollback());
+    restart_if(put(NVS, SR_SECTOR_SIZE));
+}
+
+static void write_then_confirm(void)
+{
+    const bool changed = put(NVS, SR_SECTOR_SIZE);
+    must(esp_ota_mark_app_valid_cancel_rollback());
+    restart_if(changed);
+}
+
+static void the_app_before_may_come_back_to_what_it_knows(void **state)
+{
+    (void)state;
+    explore_result_t result;
+    put_app_on_probation();
+    explore_config_t config = config_for(confirm_then_write, &everything, 1);
+    config.chip.rollback = true;
+    assert_int_equal(explore_and_tell(&config, &result), EXPLORE_OK);
+    assert_no_failure(&result);
+    assert_true(result.outcomes[EXPLORE_WENT_BACK] > 0);
+    assert_int_equal(result.outcomes[EXPLORE_DOES_NOT_BOOT], 0);
+    assert_int_equal(result.window_maximum_us, 0);
+    explore_result_free(&result);
+    config.app_main = write_then_confirm;
+    assert_int_equal(explore_and_tell(&config, &result), EXPLORE_OK);
+    assert_true(count_failed(&result, EXPLORE_WENT_BACK) > 0);
+    assert_int_equal(count_failed(&result, EXPLORE_WENT_BACK), result.failures);
+    explore_result_free(&result);
+}
+
 #define EXPLORE_TEST(name) cmocka_unit_test_setup(name, set_up)
 
 /* What a process frees that it inherited, its parent goes on using; what it inherited as free is no longer its own. */
@@ -787,6 +831,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_buffer_is_given_out_again_only_by_its_process),
         EXPLORE_TEST(a_new_app_alone_has_no_window),
+        EXPLORE_TEST(the_app_before_may_come_back_to_what_it_knows),
         EXPLORE_TEST(a_new_table_alone_has_the_shortest_window),
         EXPLORE_TEST(a_table_without_its_md5_counts_as_one_that_does_not_boot),
         EXPLORE_TEST(a_new_bootloader_alone_boots_outside_its_window),

@@ -11,6 +11,7 @@
 #include "tool/pack/bundle_file.h"
 #include "tool/pack/cargo_settings.h"
 #include "tool/pack/carrier.h"
+#include "tool/pack/image_signer.h"
 #include "tool/pack/web_address.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/cargo_report.h"
@@ -22,12 +23,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
-enum { KEY_SETTINGS = 0x300, KEY_PUBLIC_KEY, KEY_SLOT_SIZE, KEY_URL };
+enum { KEY_SETTINGS = 0x300, KEY_PUBLIC_KEY, KEY_SIGN_IMAGE, KEY_SLOT_SIZE, KEY_URL };
+
+#define AP_PASSWORD_SIZE 13u
 
 typedef struct courier_arguments {
     boot_chip_t chip;
     const char *out_path, *app_path, *settings_path, *key_path, *flash_path;
+    const char *signing_key;       /**< Of Secure Boot; NULL: the upload is not signed. */
     const char *bundle_path, *url; /**< One of them. */
     uint32_t slot_size;            /**< 0: not told. */
     uint32_t running;              /**< UINT32_MAX: the app that boots. */
@@ -40,6 +45,7 @@ typedef struct courier {
     bundle_file_t bundle; /**< Empty if it comes from a URL. */
     char public_pem[BUNDLE_PEM_SIZE];
     sr_signature_public_key_t key;
+    char ap_password[AP_PASSWORD_SIZE]; /**< Made here; empty: the settings have one, or the app opens none. */
     cargo_settings_t settings;
     upload_slot_t slot; /**< Of the flash, if one is given. */
     uint8_t *upload;
@@ -93,6 +99,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_PUBLIC_KEY:
         arguments->key_path = argument;
+        return 0;
+    case KEY_SIGN_IMAGE:
+        arguments->signing_key = argument;
         return 0;
     case KEY_SLOT_SIZE:
         if (!number_parse(argument, &arguments->slot_size) || arguments->slot_size == 0) {
@@ -203,12 +212,37 @@ static int check_settings(const courier_t *courier)
                             courier->carrier.file.path, name);
         }
     }
-    return cargo_settings_get(&courier->settings, "url") != NULL &&
-                   cargo_settings_get(&courier->settings, "wifi_ssid") == NULL &&
-                   carrier_knows_setting(&courier->carrier, "wifi_ssid")
-               ? complain(STATUS_NO, "%s: asks for wifi_ssid to fetch the bundle, and no --settings FILE has it",
-                          courier->carrier.file.path)
-               : STATUS_OK;
+    return STATUS_OK;
+}
+
+/** 60 bits that are easy to type. An access point without a password would take apps from anyone who is near. */
+static int make_ap_password(courier_t *courier)
+{
+    static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789";
+    uint8_t random[AP_PASSWORD_SIZE - 1];
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
+        return complain(STATUS_BAD_INPUT, "no random numbers for a password: %s", strerror(errno));
+    }
+    for (size_t i = 0; i < sizeof(random); i++) {
+        courier->ap_password[i] = letters[random[i] % 32u];
+    }
+    return STATUS_OK;
+}
+
+static int read_settings(const courier_arguments_t *arguments, courier_t *courier)
+{
+    const bool opens = carrier_knows_setting(&courier->carrier, "ap_password");
+    int status = opens ? make_ap_password(courier) : STATUS_OK;
+    if (status == STATUS_OK) {
+        const cargo_given_t given = {.public_key = courier->public_pem,
+                                     .url = arguments->url,
+                                     .ap_password = opens ? courier->ap_password : NULL};
+        status = cargo_settings_read(arguments->settings_path, &given, &courier->settings);
+    }
+    if (status == STATUS_OK && opens && cargo_settings_get(&courier->settings, "ap_password") != courier->ap_password) {
+        courier->ap_password[0] = '\0';
+    }
+    return status == STATUS_OK ? check_settings(courier) : status;
 }
 
 static int load_bundle(const courier_arguments_t *arguments, courier_t *courier)
@@ -232,10 +266,7 @@ static int load(const courier_arguments_t *arguments, courier_t *courier)
     if (status == STATUS_OK) {
         status = arguments->url != NULL ? load_key(arguments->key_path, courier) : load_bundle(arguments, courier);
     }
-    if (status == STATUS_OK) {
-        status = cargo_settings_read(arguments->settings_path, courier->public_pem, arguments->url, &courier->settings);
-    }
-    return status == STATUS_OK ? check_settings(courier) : status;
+    return status == STATUS_OK ? read_settings(arguments, courier) : status;
 }
 
 static int write_cargo(courier_t *courier)
@@ -332,10 +363,14 @@ static void print_json(const courier_arguments_t *arguments, const courier_t *co
     cJSON_AddStringToObject(json, "key_id", key_id_text(courier->key.id, id));
     cJSON_AddBoolToObject(json, "key_made", arguments->key_path == NULL);
     cJSON_AddBoolToObject(json, "was_signed", courier->carrier.was_signed);
+    cJSON_AddBoolToObject(json, "is_signed", arguments->signing_key != NULL);
     cJSON_AddItemToObject(json, "slot_size", slot != 0 ? cJSON_CreateNumber(slot) : cJSON_CreateNull());
     cJSON_AddItemToObject(json, "slot_offset",
                           arguments->flash_path != NULL ? cJSON_CreateNumber(courier->slot.entry.address)
                                                         : cJSON_CreateNull());
+    cJSON_AddItemToObject(json, "ap_password",
+                          courier->ap_password[0] != '\0' ? cJSON_CreateString(courier->ap_password)
+                                                          : cJSON_CreateNull());
     json_print(json);
 }
 
@@ -357,12 +392,13 @@ static void print_slot(const courier_arguments_t *arguments, const courier_t *co
 }
 
 /** Those of the file. */
-static void print_settings(const cargo_settings_t *settings)
+static void print_settings(const cargo_settings_t *settings, const char *ap_password)
 {
     char text[CARGO_VALUE_SIZE];
     for (unsigned i = 0; i < settings->count; i++) {
         const sr_cargo_setting_t *setting = &settings->list[i];
-        if (strcmp(setting->name, "public_key") != 0 && strcmp(setting->name, "url") != 0) {
+        if (strcmp(setting->name, "public_key") != 0 && strcmp(setting->name, "url") != 0 &&
+            setting->value != ap_password) {
             terminal_key("setting");
             printf("%s: ", setting->name);
             terminal_tame(cargo_value_text(setting, text));
@@ -407,13 +443,25 @@ static void print_text(const courier_arguments_t *arguments, const courier_t *co
     terminal_key("key");
     printf("%s%s\n", key_id_text(courier->key.id, id),
            arguments->key_path == NULL ? ", made for this upload, which vouches for it" : "");
-    print_settings(&courier->settings);
+    if (arguments->signing_key != NULL) {
+        terminal_key("signature");
+        puts("of Secure Boot V2, by espsecure");
+    }
+    print_settings(&courier->settings, courier->ap_password);
+    if (courier->ap_password[0] != '\0') {
+        terminal_key("way back");
+        printf("access point courier-..., password %s, where no network takes the device: keep it\n",
+               courier->ap_password);
+    }
     print_slot(arguments, courier);
 }
 
 static int write_upload(const courier_arguments_t *arguments, courier_t *courier)
 {
     int status = write_cargo(courier);
+    if (status == STATUS_OK && arguments->signing_key != NULL) {
+        status = image_signer_sign(arguments->signing_key, &courier->upload, &courier->upload_size);
+    }
     if (status == STATUS_OK) {
         status = check_fit(arguments, courier);
     }
@@ -423,10 +471,10 @@ static int write_upload(const courier_arguments_t *arguments, courier_t *courier
     if (status != STATUS_OK) {
         return status;
     }
-    if (courier->carrier.was_signed) {
+    if (courier->carrier.was_signed && arguments->signing_key == NULL) {
         complain(STATUS_OK,
                  "note: the signature of %s is over other bytes, and is left out: for a chip with Secure Boot sign %s "
-                 "again (espsecure sign-data)",
+                 "again (--sign-image, or espsecure sign-data)",
                  courier->carrier.file.path, arguments->out_path);
     }
     if (arguments->json) {
@@ -449,9 +497,12 @@ static int run(int argc, char **argv)
          "for this upload",
          0},
         {"settings", KEY_SETTINGS, "FILE", 0,
-         "JSON: allow_temporary_table and allow_in_place, true or false, default: both false; wifi_ssid and "
-         "wifi_password",
+         "JSON: allow_temporary_table and allow_in_place, true or false, default: both false; when, \"now\" (default) "
+         "or "
+         "\"button\"; min_sequence, a number; wifi_ssid and wifi_password; ap_password, default: one is made",
          0},
+        {"sign-image", KEY_SIGN_IMAGE, "FILE", 0,
+         "Private key (PEM) of Secure Boot V2: have espsecure, which has to be in PATH, sign the upload", 0},
         {"json", 'j', NULL, 0, "Print JSON: size, key_id, slot_size and more", 0},
         {"slot-size", KEY_SLOT_SIZE, "SIZE", 0, "Size of the slot that the update goes to: refuse what does not fit",
          1},

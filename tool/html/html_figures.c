@@ -75,7 +75,8 @@ static const group_t groups[] = {
       {"outcomes.new_left_to_new", "new system boots, and finishes what is left", UNIT_COUNT},
       {"outcomes.new_left_to_nobody", "new system boots, something is left", UNIT_COUNT},
       {"outcomes.does_not_boot", "does not boot", UNIT_COUNT},
-      {"outcomes.old_stuck", "old system boots and is stuck", UNIT_COUNT}}},
+      {"outcomes.old_stuck", "old system boots and is stuck", UNIT_COUNT},
+      {"outcomes.went_back", "app before boots again, nothing changed", UNIT_COUNT}}},
 };
 
 static const cJSON *find_number(const cJSON *figures, const char *name)

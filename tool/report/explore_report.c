@@ -19,6 +19,7 @@ const char *explore_outcome_text(explore_outcome_t outcome)
         [EXPLORE_NEW_LEFT_TO_NOBODY] = "the new system boots, and something is left that nobody finishes",
         [EXPLORE_DOES_NOT_BOOT] = "does not boot",
         [EXPLORE_OLD_STUCK] = "the old system boots and does not finish",
+        [EXPLORE_WENT_BACK] = "the app before boots again, and nothing has changed",
     };
     return texts[outcome];
 }

@@ -114,6 +114,8 @@ static esp_err_t unpack_cargo(const char *ca, esp_self_reflasher_bundle_config_t
     config->flags = flag_of(&cargo, ESP_SELF_REFLASHER_CARGO_ALLOW_TEMPORARY_TABLE,
                             ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE) |
                     flag_of(&cargo, ESP_SELF_REFLASHER_CARGO_ALLOW_IN_PLACE, ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
+    const char *least = esp_self_reflasher_cargo_setting(&cargo, ESP_SELF_REFLASHER_CARGO_MIN_SEQUENCE);
+    config->min_sequence = least != NULL ? (uint32_t)strtoul(least, NULL, 10) : 0;
     end_probation(*config);
     return ESP_OK;
 }

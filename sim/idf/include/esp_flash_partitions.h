@@ -26,3 +26,9 @@ typedef struct {
     uint32_t ota_state;
     uint32_t crc; /**< Of ota_seq. */
 } esp_ota_select_entry_t;
+
+/** A place in flash. */
+typedef struct {
+    uint32_t offset;
+    uint32_t size;
+} esp_partition_pos_t;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
  * Network interfaces: the host's network under the names of ESP-IDF. The station has the address 127.0.0.1 once it is
- * connected; addresses and names that an app sets do not change the host.
+ * connected, and the access point while it runs; addresses and names that an app sets do not change the host.
  */
 #pragma once
 
@@ -17,18 +17,18 @@ esp_err_t esp_netif_deinit(void);
 
 /** The station's interface; NULL before esp_netif_init(). A second call gives the same one. */
 esp_netif_t *esp_netif_create_default_wifi_sta(void);
-/** NULL: access points are not simulated. */
+/** The access point's interface; as above. */
 esp_netif_t *esp_netif_create_default_wifi_ap(void);
 void esp_netif_destroy_default_wifi(void *esp_netif);
 void esp_netif_destroy(esp_netif_t *esp_netif);
 
-/** "WIFI_STA_DEF" once it was created, else NULL. */
+/** "WIFI_STA_DEF" or "WIFI_AP_DEF" once it was created, else NULL. */
 esp_netif_t *esp_netif_get_handle_from_ifkey(const char *if_key);
 esp_netif_t *esp_netif_get_default_netif(void);
 const char *esp_netif_get_ifkey(esp_netif_t *esp_netif);
 const char *esp_netif_get_desc(esp_netif_t *esp_netif);
 bool esp_netif_is_netif_up(esp_netif_t *esp_netif);
-/** Zeros while it is not connected. */
+/** Zeros while it is down. */
 esp_err_t esp_netif_get_ip_info(esp_netif_t *esp_netif, esp_netif_ip_info_t *ip_info);
 /** The name of the host's loopback interface. @param name 6 bytes. */
 esp_err_t esp_netif_get_netif_impl_name(esp_netif_t *esp_netif, char *name);

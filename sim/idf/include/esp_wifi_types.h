@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** @file Types of the Wi-Fi driver, as far as stations use them. */
+/** @file Types of the Wi-Fi driver, as far as stations and access points use them. */
 #pragma once
 
 #include "esp_err.h"
@@ -132,7 +132,7 @@ typedef enum {
     WIFI_EVENT_AP_STADISCONNECTED,
 } wifi_event_t;
 
-/** The simulated chip posts those of the station. */
+/** The simulated chip posts those of the station, and of the access point its start and stop. */
 ESP_EVENT_DECLARE_BASE(WIFI_EVENT);
 
 typedef struct {
