@@ -24,7 +24,9 @@ target_compile_options(sr_options INTERFACE -Wall -Wextra -Werror -Wconversion -
 target_link_options(sr_options INTERFACE LINKER:--as-needed)
 target_compile_definitions(sr_options INTERFACE _GNU_SOURCE)
 if(SR_SANITIZE)
-    target_compile_options(sr_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    # -O1, as the sanitizers' own manual has it, and no more than lines of source: what they report is the same, and compiling
+    # takes half the time.
+    target_compile_options(sr_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)
     target_link_options(sr_options INTERFACE -fsanitize=address,undefined)
 endif()
 if(SR_FUZZ)

@@ -62,6 +62,8 @@ static void put_u32(growing_t *out, uint32_t value)
     put_bytes(out, bytes, sizeof(bytes));
 }
 
+#define REGION_INITIAL 13u // offset in its row
+
 static void put_region_row(builder_t *builder, const bundle_region_t *region)
 {
     const bool erased = region->data == NULL;
@@ -347,8 +349,18 @@ static void take_apart(builder_t *builder, const sr_bundle_t *bundle)
     put_bytes(&builder->data, bundle->manifest + data, bundle->bundle_size - data);
 }
 
-bundle_write_status_t bundle_give_up(const uint8_t *bundle, size_t size, const sr_bundle_given_up_t *more,
-                                     unsigned count, uint8_t **out, size_t *out_size)
+static void apply_change(builder_t *builder, const bundle_change_t *change)
+{
+    for (unsigned i = 0; i < change->given_up_count; i++) {
+        put_given_up_row(builder, &change->given_up[i]);
+    }
+    for (uint32_t i = 0; change->compare_all && i < rows(&builder->regions); i++) {
+        builder->regions.bytes[SR_BUNDLE_ROW_SIZE * i + REGION_INITIAL] = false;
+    }
+}
+
+bundle_write_status_t bundle_rewrite(const uint8_t *bundle, size_t size, const bundle_change_t *change, uint8_t **out,
+                                     size_t *out_size)
 {
     sr_bundle_t parsed;
     *out = NULL;
@@ -365,13 +377,11 @@ bundle_write_status_t bundle_give_up(const uint8_t *bundle, size_t size, const s
         .min_flash_size = parsed.min_flash_size,
         .partition_table_offset = parsed.partition_table_offset,
         .move_count = parsed.move_count,
-        .given_up_count = parsed.given_up_count + count,
+        .given_up_count = parsed.given_up_count + change->given_up_count,
         .sequence = parsed.sequence,
     };
     take_apart(&builder, &parsed);
-    for (unsigned i = 0; i < count; i++) {
-        put_given_up_row(&builder, &more[i]);
-    }
+    apply_change(&builder, change);
     return hand_over(&builder, finish(&builder, &spec, &file), &file, out, out_size);
 }
 

@@ -48,15 +48,22 @@ typedef enum bundle_write_status {
  */
 bundle_write_status_t bundle_write(const bundle_spec_t *spec, uint8_t **bundle, size_t *size);
 
+/** What is to be different in a bundle that is written again. */
+typedef struct bundle_change {
+    const sr_bundle_given_up_t *given_up; /**< More of the old system: by the rules of the format, together with what is
+                                             given up already. */
+    unsigned given_up_count;
+    bool compare_all; /**< No region is initial any more. */
+} bundle_change_t;
+
 /**
- * Writes a bundle again that gives up more of the old system. All else is as it was, but it is not signed.
+ * Writes a bundle again with something changed. All else is as it was, but it is not signed.
  * @param bundle, size All of a file.
- * @param more By the rules of the format, together with what is given up already.
  * @param[out] out The file, to be freed by the caller; NULL on error.
  * @param[out] out_size Its bytes.
  * @return as bundle_write(); BUNDLE_WRITE_BAD_ARGUMENT also if @p bundle is none.
  */
-bundle_write_status_t bundle_give_up(const uint8_t *bundle, size_t size, const sr_bundle_given_up_t *more,
-                                     unsigned count, uint8_t **out, size_t *out_size);
+bundle_write_status_t bundle_rewrite(const uint8_t *bundle, size_t size, const bundle_change_t *change, uint8_t **out,
+                                     size_t *out_size);
 
 const char *bundle_write_status_text(bundle_write_status_t status);

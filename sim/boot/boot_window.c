@@ -113,7 +113,7 @@ static bool find_final(const replay_t *replay, uint8_t *final)
     flash_replay_t log = replay->log;
     flash_step_t step;
     while (flash_replay_next(&log, &step)) {
-        flash_step_apply(&step, final, replay->size);
+        flash_step_apply(&step, final);
         programmed[step.op.address / SR_SECTOR_SIZE] |= step.op.kind == NOR_OP_PROGRAM;
     }
     for (uint32_t i = 0; i < sectors; i++) {
@@ -130,9 +130,9 @@ static void replay_all(replay_t *replay, const uint8_t *before)
     boot_next(replay);
     flash_step_t step;
     for (uint32_t index = 0; flash_replay_next(&replay->log, &step); index++) {
-        flash_step_apply(&step, replay->next, replay->size);
+        flash_step_apply(&step, replay->next);
         classify_step(replay, index, &step);
-        flash_step_apply(&step, replay->flash, replay->size);
+        flash_step_apply(&step, replay->flash);
     }
 }
 

@@ -56,7 +56,7 @@ static void add_torn(list_t *list, const flash_step_t *step, const uint8_t *flas
 {
     const nor_op_t *op = &step->op;
     const uint8_t *now = flash + op->address;
-    const uint8_t *after = step->after + (step->first_of_boot ? op->address : 0);
+    const uint8_t *after = step->after;
     uint8_t torn[SR_BLOCK_SIZE];
     for (uint32_t seed = 0; seed < list->config->torn_states; seed++) {
         const explore_power_loss_t loss = {.operation = op->number, .when = NOR_POWER_LOSS_INSIDE, .seed = seed};

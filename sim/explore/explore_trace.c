@@ -116,7 +116,7 @@ static void boot_before_next(explore_cursor_t *cursor)
 static void seek(explore_cursor_t *cursor, uint32_t operation)
 {
     for (; cursor->next < operation && cursor->next < cursor->trace->count; cursor->next++) {
-        flash_step_apply(&cursor->step, cursor->flash, cursor->size);
+        flash_step_apply(&cursor->step, cursor->flash);
         take_step(cursor);
     }
 }
@@ -135,8 +135,7 @@ static void tear(const explore_cursor_t *cursor, const explore_power_loss_t *los
 {
     if (loss->when == NOR_POWER_LOSS_INSIDE) {
         const nor_op_t *op = &cursor->step.op;
-        const uint8_t *after = cursor->step.after + (cursor->step.first_of_boot ? op->address : 0);
-        nor_tear(op, loss->seed, flash + op->address, after);
+        nor_tear(op, loss->seed, flash + op->address, cursor->step.after);
     }
 }
 

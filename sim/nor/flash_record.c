@@ -3,6 +3,8 @@
 
 #include "sim/nor/flash_buffer.h"
 
+#include "format/sr_region.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,13 +16,18 @@ struct flash_record {
     pid_t process; /**< Which wrote last, as far as this process knows. */
     uint32_t size;
     uint8_t *before;
+    uint8_t *now; /**< The flash after what was recorded, in all processes. */
 };
 
-/** What the log has before each operation's bytes. */
+/** What the log has before each operation's bytes, and before the sectors that the bootloader changed. */
 typedef struct log_entry {
     nor_op_t op;
-    bool whole_flash;
+    bool first_of_boot;
+    uint32_t changed;
 } log_entry_t;
+
+/** A sector that changed, in the log: its index, and its content. */
+#define CHANGE_SIZE (sizeof(uint32_t) + SR_SECTOR_SIZE)
 
 static void append(int log, const void *data, size_t length)
 {
@@ -29,24 +36,53 @@ static void append(int log, const void *data, size_t length)
     }
 }
 
+static bool has_changed(const flash_record_t *record, const uint8_t *flash, uint32_t sector)
+{
+    const size_t at = (size_t)sector * SR_SECTOR_SIZE;
+    return memcmp(record->now + at, flash + at, SR_SECTOR_SIZE) != 0;
+}
+
+static uint32_t count_changed(const flash_record_t *record, const uint8_t *flash)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < record->size / SR_SECTOR_SIZE; i++) {
+        count += has_changed(record, flash, i);
+    }
+    return count;
+}
+
+static void append_changed(flash_record_t *record, const uint8_t *flash)
+{
+    for (uint32_t i = 0; i < record->size / SR_SECTOR_SIZE; i++) {
+        if (has_changed(record, flash, i)) {
+            const size_t at = (size_t)i * SR_SECTOR_SIZE;
+            append(record->log, &i, sizeof(i));
+            append(record->log, flash + at, SR_SECTOR_SIZE);
+            memcpy(record->now + at, flash + at, SR_SECTOR_SIZE);
+        }
+    }
+}
+
 static void observe(void *context, const nor_op_t *op, const nor_flash_t *flash)
 {
     flash_record_t *record = context;
-    // the first operation of a boot includes what the bootloader itself wrote, which is not recorded as operations
-    log_entry_t entry = {.op = *op, .whole_flash = getpid() != record->process};
-    record->process = getpid();
-    append(record->log, &entry, sizeof(entry));
     const uint8_t *bytes = nor_flash_view(flash);
-    if (entry.whole_flash) {
-        append(record->log, bytes, record->size);
-    } else {
-        append(record->log, bytes + op->address, op->length);
+    log_entry_t entry = {.op = *op, .first_of_boot = getpid() != record->process};
+    record->process = getpid();
+    memcpy(record->now + op->address, bytes + op->address, op->length);
+    // the first operation of a boot includes what the bootloader itself wrote, which is not recorded as operations
+    entry.changed = entry.first_of_boot ? count_changed(record, bytes) : 0;
+    append(record->log, &entry, sizeof(entry));
+    append(record->log, bytes + op->address, op->length);
+    if (entry.changed > 0) {
+        append_changed(record, bytes);
     }
 }
 
 static void delete (flash_record_t *record)
 {
     flash_buffer_delete(record->before, record->size);
+    flash_buffer_delete(record->now, record->size);
     if (record->log >= 0) {
         close(record->log);
     }
@@ -61,15 +97,17 @@ flash_record_t *flash_record_new(nor_flash_t *flash)
         return NULL;
     }
     record->before = flash_buffer_new(size);
+    record->now = flash_buffer_new(size);
     record->flash = flash;
     record->size = size;
     record->process = getpid();
     record->log = memfd_create("flash-operations", MFD_CLOEXEC);
-    if (record->before == NULL || record->log < 0) {
+    if (record->before == NULL || record->now == NULL || record->log < 0) {
         delete (record);
         return NULL;
     }
     flash_buffer_copy(record->before, nor_flash_view(flash), size);
+    flash_buffer_copy(record->now, nor_flash_view(flash), size);
     nor_flash_set_observer(flash, observe, record);
     return record;
 }
@@ -94,7 +132,7 @@ const uint8_t *flash_record_before(const flash_record_t *record)
 
 bool flash_replay_open(const flash_record_t *record, flash_replay_t *replay)
 {
-    *replay = (flash_replay_t){.size = record->size};
+    *replay = (flash_replay_t){0};
     const off_t length = lseek(record->log, 0, SEEK_END);
     if (length <= 0) {
         return length == 0; // an empty file cannot be mapped
@@ -125,16 +163,22 @@ bool flash_replay_next(flash_replay_t *replay, flash_step_t *step)
     log_entry_t entry;
     memcpy(&entry, replay->at, sizeof(entry));
     replay->at += sizeof(entry);
-    *step = (flash_step_t){.op = entry.op, .first_of_boot = entry.whole_flash, .after = replay->at};
-    replay->at += entry.whole_flash ? replay->size : entry.op.length;
+    *step = (flash_step_t){.op = entry.op,
+                           .after = replay->at,
+                           .first_of_boot = entry.first_of_boot,
+                           .changed = entry.changed,
+                           .changes = replay->at + entry.op.length};
+    replay->at += entry.op.length + (size_t)entry.changed * CHANGE_SIZE;
     return true;
 }
 
-void flash_step_apply(const flash_step_t *step, uint8_t *flash, uint32_t size)
+void flash_step_apply(const flash_step_t *step, uint8_t *flash)
 {
-    if (step->first_of_boot) {
-        memcpy(flash, step->after, size);
-    } else {
-        memcpy(flash + step->op.address, step->after, step->op.length);
+    for (uint32_t i = 0; i < step->changed; i++) {
+        const uint8_t *change = step->changes + (size_t)i * CHANGE_SIZE;
+        uint32_t sector;
+        memcpy(&sector, change, sizeof(sector));
+        memcpy(flash + (size_t)sector * SR_SECTOR_SIZE, change + sizeof(sector), SR_SECTOR_SIZE);
     }
+    memcpy(flash + step->op.address, step->after, step->op.length);
 }

@@ -26,14 +26,15 @@ const uint8_t *flash_record_before(const flash_record_t *record);
 /** One operation of a record. */
 typedef struct flash_step {
     nor_op_t op;
-    bool first_of_boot;   /**< The first one of another process, before which the bootloader may have written, too. */
-    const uint8_t *after; /**< What the flash holds after it: all of it for the first one of a boot, else its range. */
+    const uint8_t *after;   /**< What its range of the flash holds after it. */
+    bool first_of_boot;     /**< The first one of another process, before which the bootloader may have written, too. */
+    uint32_t changed;       /**< Sectors that it found changed; of none but the first one of a boot. */
+    const uint8_t *changes; /**< Those sectors as they are after it: index, content, index, ... */
 } flash_step_t;
 
 /** A place in a record. */
 typedef struct flash_replay {
     const uint8_t *log, *at, *end;
-    uint32_t size;
 } flash_replay_t;
 
 /** Starts at the first operation recorded by now. @return false if the record cannot be read. */
@@ -43,4 +44,4 @@ void flash_replay_close(flash_replay_t *replay);
 bool flash_replay_next(flash_replay_t *replay, flash_step_t *step);
 
 /** Brings a copy of the flash from before a step to after it. */
-void flash_step_apply(const flash_step_t *step, uint8_t *flash, uint32_t size);
+void flash_step_apply(const flash_step_t *step, uint8_t *flash);

@@ -283,6 +283,33 @@ static void app_that_runs_as_a_fallback_is_started_until_the_commit(void **state
     small_assert_boots(flash, false, SLOT(1));
 }
 
+/* Where that cannot be had, as otadata does not take it, the other slot stays as it is. */
+static void fallback_that_cannot_be_selected_is_not_put_at_risk(void **state)
+{
+    (void)state;
+    uint8_t new_app[SMALL_APP_SIZE];
+    unsigned failures = 0;
+    for (uint32_t sector = SMALL_OTADATA; sector < SMALL_OTADATA + 2 * SECTOR; sector += SECTOR) {
+        if (sector > SMALL_OTADATA) {
+            nor_flash_delete(flash);
+        }
+        open_chip(&(small_layout_t){.slots = 2, .sequences = {2, 0}}, SLOT(0));
+        (void)put_app_bundle(SMALL_FREE, 1, new_app);
+        nor_flash_set_faults(flash, (nor_faults_t){.program_per_million = 1, .single = true, .address = sector});
+        uint8_t *before = small_copy(flash);
+        job->bundle.may_commit = never;
+        assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
+        if (job->applied != ESP_ERR_SELF_REFLASHER_NOT_NOW) {
+            failures++;
+            assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_VERIFY);
+            small_assert_same(nor_flash_view(flash), before, SLOT(1), SMALL_SLOT_SIZE);
+        }
+        small_assert_boots(flash, false, SLOT(0));
+        free(before);
+    }
+    assert_int_equal(failures, 1);
+}
+
 /* The same with a factory app, which no sequence number selects, and with a bundle that wants otadata as it is. */
 static void factory_app_that_runs_as_a_fallback_is_started_until_the_commit(void **state)
 {
@@ -567,6 +594,7 @@ int main(void)
         TEST(app_does_not_move_over_the_embedded_bundle),
         TEST(bundle_longer_than_its_region_is_refused_before_anything_is_written),
         TEST(app_that_runs_as_a_fallback_is_started_until_the_commit),
+        TEST(fallback_that_cannot_be_selected_is_not_put_at_risk),
         TEST(factory_app_that_runs_as_a_fallback_is_started_until_the_commit),
         TEST(otadata_selects_nothing_else_while_it_is_erased),
         TEST(record_of_another_bundle_is_finished_before_the_app_moves),

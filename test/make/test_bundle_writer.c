@@ -445,6 +445,13 @@ static void moves_that_break_a_rule_are_refused(void **state)
     refused(&spec);
 }
 
+static bundle_write_status_t give_up(const uint8_t *file, size_t size, const sr_bundle_given_up_t *more, unsigned count,
+                                     uint8_t **out, size_t *out_size)
+{
+    const bundle_change_t change = {.given_up = more, .given_up_count = count};
+    return bundle_rewrite(file, size, &change, out, out_size);
+}
+
 /** Fails unless what is given up one by one gives the bundle that is written with all of it. */
 static void giving_up_more_is_like_writing_it_so(void **state)
 {
@@ -471,7 +478,7 @@ static void giving_up_more_is_like_writing_it_so(void **state)
         if (count > 0) {
             uint8_t *more = NULL;
             size_t more_size = 0;
-            assert_int_equal(bundle_give_up(file, file_size, &all[count - 1], 1, &more, &more_size), BUNDLE_WRITE_OK);
+            assert_int_equal(give_up(file, file_size, &all[count - 1], 1, &more, &more_size), BUNDLE_WRITE_OK);
             assert_int_equal(more_size, size);
             assert_memory_equal(more, wanted, size);
             free(more);
@@ -481,6 +488,34 @@ static void giving_up_more_is_like_writing_it_so(void **state)
         file_size = size;
     }
     free(file);
+}
+
+/** Fails unless a bundle that gets no initial regions any more is the one that is written without them. */
+static void comparing_all_is_like_writing_it_so(void **state)
+{
+    (void)state;
+    fill_flash(8);
+    static const bundle_change_t change = {.compare_all = true};
+    bundle_region_t regions[] = {
+        {.place = {0x1000, 0x20000}, .data = flash, .length = 0x20000},
+        {.place = {0x30000, 0x1000}, .initial = true},
+        {.place = {0x31000, 0x2000}, .data = flash + 0x100, .length = 0x2000, .initial = true},
+    };
+    bundle_spec_t spec = make_spec(regions, 3);
+    size_t size[2];
+    sr_bundle_t bundle;
+    uint8_t *with_initial = write_bundle(&spec, &size[0], &bundle);
+    assert_true(sr_bundle_has_initial(&bundle));
+    regions[1].initial = regions[2].initial = false;
+    uint8_t *wanted = write_bundle(&spec, &size[1], &bundle);
+    uint8_t *rewritten = NULL;
+    size_t rewritten_size = 0;
+    assert_int_equal(bundle_rewrite(with_initial, size[0], &change, &rewritten, &rewritten_size), BUNDLE_WRITE_OK);
+    assert_int_equal(rewritten_size, size[1]);
+    assert_memory_equal(rewritten, wanted, size[1]);
+    free(rewritten);
+    free(wanted);
+    free(with_initial);
 }
 
 /** What is no bundle, what is given up already, what moves, and running out of memory. */
@@ -503,20 +538,19 @@ static void giving_up_more_than_the_format_holds_is_refused(void **state)
     uint8_t *out = flash;
     uint8_t *file = write_bundle(&spec, &size, &bundle);
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(bundle_give_up(file, size, &bad[i], 1, &out, &out_size), BUNDLE_WRITE_BAD_ARGUMENT);
+        assert_int_equal(give_up(file, size, &bad[i], 1, &out, &out_size), BUNDLE_WRITE_BAD_ARGUMENT);
         assert_true(out == NULL && out_size == 0);
     }
     for (uint32_t i = 1; i < SR_BUNDLE_MAX_GIVEN_UP; i++) {
         many[i] = (sr_bundle_given_up_t){.label = {(char)('b' + i)}};
     }
-    assert_int_equal(bundle_give_up(file, size, many, SR_BUNDLE_MAX_GIVEN_UP, &out, &out_size),
-                     BUNDLE_WRITE_BAD_ARGUMENT);
-    assert_int_equal(bundle_give_up(file, size - 1, many, 1, &out, &out_size), BUNDLE_WRITE_BAD_ARGUMENT);
+    assert_int_equal(give_up(file, size, many, SR_BUNDLE_MAX_GIVEN_UP, &out, &out_size), BUNDLE_WRITE_BAD_ARGUMENT);
+    assert_int_equal(give_up(file, size - 1, many, 1, &out, &out_size), BUNDLE_WRITE_BAD_ARGUMENT);
     int count = 0;
     bundle_write_status_t status = BUNDLE_WRITE_NO_MEMORY;
     for (; status != BUNDLE_WRITE_OK; count++) {
         allocations_left = count;
-        status = bundle_give_up(file, size, many, SR_BUNDLE_MAX_GIVEN_UP - 1, &out, &out_size);
+        status = give_up(file, size, many, SR_BUNDLE_MAX_GIVEN_UP - 1, &out, &out_size);
         allocations_left = -1;
         assert_true(status == BUNDLE_WRITE_NO_MEMORY ? out == NULL && out_size == 0 : status == BUNDLE_WRITE_OK);
         free(out);
@@ -587,6 +621,7 @@ int main(void)
         cmocka_unit_test(moves_are_carried),
         cmocka_unit_test(moves_that_break_a_rule_are_refused),
         cmocka_unit_test(giving_up_more_is_like_writing_it_so),
+        cmocka_unit_test(comparing_all_is_like_writing_it_so),
         cmocka_unit_test(giving_up_more_than_the_format_holds_is_refused),
         cmocka_unit_test(running_out_of_memory_is_reported),
         cmocka_unit_test(failing_crypto_library_is_reported),

@@ -231,7 +231,8 @@ class Rehearsal:
 
     def attempt(self, way):
         """Returns whether it goes through, what simulate answers, and what else was complained of."""
-        packed = self.pack([word for part in way["give_up"] for word in ("--give-up", part["region"])])
+        packed = self.pack([word for part in way["give_up"] for word in ("--give-up", part["region"])]
+                           + (["--always", way["always"]] if way["always"] else []))
         if packed.returncode != 0:
             return False, None, packed.stderr.strip()
         result = self.run("simulate", "--json", "--out", self.out, *self.words(way["options"]))
@@ -239,7 +240,7 @@ class Rehearsal:
 
     def rehearse(self):
         """Returns the way in which it goes through, or None; the last answer of simulate; and why not."""
-        way = {"options": [], "give_up": []}
+        way = {"options": [], "give_up": [], "always": None}
         good, answer, problem = self.attempt(way)
         ways = answer["room"]["ways"] if answer and answer["room"] else []
         if ways:  # in place, most of the run is a window
@@ -295,6 +296,7 @@ class Matrix:
         text = f"{answer['window_ms'] / 1000:.3f} s"
         if way["give_up"]:
             text += f", {' and '.join(part['region'] for part in way['give_up'])} given up"
+        text += ", all compared" if way["always"] else ""
         text += "".join(f", {OPTIONS[option]}" for option in way["options"])
         if self.options.explore:
             explored = rehearsal.explore(way["options"], self.options.explore)

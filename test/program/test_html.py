@@ -120,6 +120,8 @@ class HtmlTest(unittest.TestCase):
         public = cls.sign_bundle()
         cls.make("signed", 0, "simulate", "-f", cls.flash, "--public-key", public, "--bundle", cls.dir / "signed.srb")
         cls.make("refused bundle", 1, "simulate", "-f", cls.flash, "--public-key", public, "--bundle", cls.dir / "new.srb")
+        cls.make("giving", 0, "simulate", "-f", cls.dir / "embedded-flash.bin", "--allow-unsigned", "--bundle",
+                 cls.pack("giving.srb", "0x1000", cls.dir / "app_upd.merged.bin", "--give-up", "phy_init", "--give-up", "0x3f0000+8K"))
         cls.make("unchanged", 0, "simulate", "-f", cls.flash, "0x8000", "flash:0x8000+4K")
         cls.make("stopped", 1, "simulate", "-f", cls.flash, "0x110000+64K", "http://127.0.0.1:1/no")
         cls.make("failed", 1, "simulate", "-f", cls.flash, *app, "0x1001+4K", bootloader[1])
@@ -314,6 +316,19 @@ class Page(HtmlTest):
         self.assertEqual(cells("after", "path.stays"), sum(old == new != b"\xff" * SECTOR for old, new in pairs))
         self.assertEqual(self.count("#map-before .changed") + self.count("#map-before .stays"), 0)
 
+    def test_what_is_given_up(self):
+        """Each sector of the flash as it was; and nothing where nothing is."""
+        evaluate = self.show("giving")
+        marks = evaluate("""[...document.querySelectorAll("#map-before path.given-up")].map(e => e.getAttribute("d")).join("")""")
+        cells = [tuple(map(int, cell)) for cell in re.findall(r"M([0-9]+) ([0-9]+)h", marks)]
+        self.assertEqual([x // 10 + y // 14 * 64 for x, y in cells], [0xF, 0x3F0, 0x3F1])
+        rows = [row for row in self.texts("#map-before tbody tr") if ", given up" in row]
+        self.assertEqual([row.split("%")[1] for row in rows], ["phy_init, given up", "ota_1, given up in part"])
+        self.assertEqual(self.count("#map-after .given-up"), 0)
+        self.assertIn("line above: given up, may be overwritten from the first moment on", self.texts("#map .legend li"))
+        self.show("whole")
+        self.assertEqual(self.count("#map .given-up"), 0)
+
     def test_regions_are_listed(self):
         self.show("whole")
         self.assertEqual(self.texts("#map-before td bdi"),
@@ -440,6 +455,7 @@ class Page(HtmlTest):
         bundles = {"signed": (self.dir / "signed.srb", f"{key} ({self.dir / 'pub.pem'})"),
                    "refused bundle": (self.dir / "new.srb", f"{key} ({self.dir / 'pub.pem'})"),
                    "bundle": (self.dir / "new.srb", "none: a bundle without signature is accepted"),
+                   "giving": (self.dir / "giving.srb", "none: a bundle without signature is accepted"),
                    "moved": (self.dir / "moved.srb", "none: a bundle without signature is accepted")}
         for name in self.answers:
             self.show(name)

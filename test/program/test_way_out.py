@@ -80,13 +80,14 @@ class WayOutTest(cases.InDemoFolder):
             differs = run("diff", "--json", bundle, flash)
             self.assertEqual(json.loads(differs.stdout)["room"], told["room"], differs.stderr)
             self.assertEqual(json.loads(differs.stdout)["refusal_text"], told["plan"]["refusal_text"])
-            free = [way for way in told["room"]["ways"] if not way["give_up"]]
+            free = [way for way in told["room"]["ways"] if not way["give_up"] and not way["always"]]
             self.assertEqual(differs.returncode, 0 if free else 1)
         for way in told["room"]["ways"]:
             self.assertNotIn("otadata", json.dumps(way))
             self.assertEqual(way["bytes_freed"], sum(part["size"] for part in way["give_up"]))
             given_up = [word for part in way["give_up"] for word in ("--give-up", part["region"])]
-            status, taken = self.simulate(flash, self.pack(*words, *given_up), *options, *way["options"])
+            always = ("--always", way["always"]) if way["always"] else ()
+            status, taken = self.simulate(flash, self.pack(*words, *given_up, *always), *options, *way["options"])
             self.assertEqual((status, taken["result"], taken["window_ms"]), (0, "ESP_OK", way["window_ms"]))
         return told
 
@@ -209,7 +210,7 @@ class WayOutTest(cases.InDemoFolder):
         self.assertIn("before new storage", room["refusal_text_still"])
         missing = f"{room['bytes_missing_still']:,}"
         self.assertEqual(told["way_out"], "nothing that could be given up makes room: with 0xd000+0x3000, files, nvs given up, "
-                                          f"and with {TABLE} and {IN_PLACE}, {missing} bytes are missing still")
+                                          f"with --always 0x110000+0x2f0000, and with {TABLE} and {IN_PLACE}, {missing} bytes are missing still")
         self.assertIn("before new storage", told["message"])
         shown = unwrapped(run("diff", self.pack(*words), flash).stdout)
         self.assertIn("way out nothing that could be given up makes room: ", shown)
@@ -244,6 +245,21 @@ class WayOutTest(cases.InDemoFolder):
         result = run("diff", "--json", self.pack(*self.inputs()), flash)
         self.assertEqual((result.returncode, json.loads(result.stdout)["room"]), (0, None))
 
+    def test_dump_that_is_smaller_than_what_the_bundle_needs(self):
+        """The first half of a chip, or all of one that is too small: the same advice from each command."""
+        flash, out = self.device((NVS, FACTORY)), self.dir / "after.bin"
+        rows = (NVS, FACTORY, (b"files", 1, 0x82, 0x400000, 0x400000))
+        bundle = self.pack("--flash-size", "8MB", *self.inputs(rows=rows)[2:], "0x1000", self.write("loader.bin", self.loader))
+        for words in (("diff", bundle, flash), ("extract", bundle, "--base", flash, "-o", out)):
+            result = run(*words)
+            self.assertEqual(result.returncode, 1, result.stderr)
+            self.assertIn("a flash of 4194304 bytes, where the bundle needs 8388608; ", result.stderr)
+            self.assertIn("take a dump of all of it: esptool read-flash 0 ALL", result.stderr)
+        self.assertFalse(out.exists())
+        _, told = self.simulate(flash, bundle)
+        self.assertEqual((told["plan"]["refusal"], told["erases"]), ("flash_size", 0))
+        self.assertIn("take a dump of all of it: esptool read-flash 0 ALL", told["way_out"])
+
     def test_labels_that_the_old_system_lacks(self):
         rows = (NVS, FACTORY, (b"otadata", 1, 0, 0xE000, 0x2000), (b"files", 1, 0x82, 0x110000, 0x2F0000))
         flash = self.device(rows, (0x110000, filled(0x2F0000)))
@@ -270,7 +286,7 @@ class WayOutTest(cases.InDemoFolder):
         self.assertEqual(run("simulate", *words).stderr, "")  # given up is what the old system had
 
     def test_published_systems(self):
-        """WLED has no room for Tasmota unless its files go; and for MicroPython nothing makes room for a note."""
+        """WLED has no room for Tasmota unless its files go; and for MicroPython none for a note, so there must be no need for one."""
         if not FIXTURES.exists():
             raise unittest.SkipTest("no fixtures")
         flash = bytearray(flash_dumps.wled(FIXTURES))
@@ -286,9 +302,11 @@ class WayOutTest(cases.InDemoFolder):
         page = (pathlib.Path(__file__).parents[2] / "docs" / "program.md").read_text(encoding="utf-8")
         self.assertIn(re.search(r"```text\n(  result.*?)```", page, re.DOTALL)[1], shown)
         told = self.refused(flash, ("--merged", f"{FIXTURES / 'micropython/esp32.bin'}@0x1000"))
-        self.assertEqual(self.ways(told), [])
-        self.assertIn("4,096 bytes are missing still; ", told["way_out"])
-        self.assertIn("--always", told["way_out"])
+        self.assertEqual(self.ways(told), [([IN_PLACE], [("app1", "app")])])
+        self.assertEqual(told["room"]["ways"][0]["always"], "0x9000+0x7000")
+        self.assertTrue(told["way_out"].startswith(
+            f"pack --always 0x9000+0x7000 --give-up app1, then {IN_PLACE}: frees 1.5 "))
+        self.assertIn("is written with each run of the bundle", told["way_out"])
 
 
 if __name__ == "__main__":

@@ -327,14 +327,14 @@ static int show(const bundle_file_t *bundle, const diff_t *diff, bool json)
 static int show_diff(const bundle_file_t *bundle, const image_file_t *flash, bool json)
 {
     diff_t diff = {0};
-    if (flash->size < bundle->bundle.min_flash_size) {
-        return complain(STATUS_NO, "%s: a flash of %" PRIu32 " bytes, where the bundle needs %" PRIu32, flash->path,
-                        flash->size, bundle->bundle.min_flash_size);
+    int status = bundle_file_check_size(&bundle->bundle, flash);
+    if (status != STATUS_OK) {
+        return status;
     }
     if (!compare_regions(&bundle->bundle, flash->bytes, &diff)) {
         return complain(STATUS_BAD_INPUT, "the crypto library failed");
     }
-    int status = look_ahead(bundle, flash, &diff);
+    status = look_ahead(bundle, flash, &diff);
     if (status == STATUS_OK) {
         status = show(bundle, &diff, json);
     }

@@ -141,7 +141,7 @@ static int complain_status(const migration_input_t *input, explore_status_t stat
 }
 
 static int write_page(const explore_arguments_t *arguments, const explore_result_t *result, const contents_t *before,
-                      const contents_t *after)
+                      const contents_t *after, const given_up_t *given_up)
 {
     char verdict[EXPLORE_VERDICT_SIZE];
     char key[MIGRATION_KEY_TEXT_SIZE];
@@ -151,6 +151,7 @@ static int write_page(const explore_arguments_t *arguments, const explore_result
         .flash_chip = arguments->migration.flash_chip->name,
         .before = before,
         .after = after,
+        .given_up = given_up,
         .command = arguments->command,
         .bundle = migration_bundle_name(&arguments->migration),
         .key = migration_key_text(&arguments->migration, key),
@@ -177,7 +178,9 @@ static int write_html(const explore_arguments_t *arguments, const migration_inpu
     const image_file_t *flash = &input->flash;
     contents_t *before = contents_of_flash(flash->bytes, flash->size, &input->migration.chip);
     contents_t *after = contents_of_flash(result->flash, flash->size, &input->migration.chip);
-    const int status = before != NULL && after != NULL ? write_page(arguments, result, before, after)
+    given_up_t given_up;
+    migration_given_up(input, &given_up);
+    const int status = before != NULL && after != NULL ? write_page(arguments, result, before, after, &given_up)
                                                        : complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     contents_free(before);
     contents_free(after);

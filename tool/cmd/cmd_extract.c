@@ -53,8 +53,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 /** Gets the flash as it is before. @param[out] flash Owned by the caller. */
-static int make_base(const extract_arguments_t *arguments, uint32_t least, image_file_t *flash)
+static int make_base(const extract_arguments_t *arguments, const sr_bundle_t *bundle, image_file_t *flash)
 {
+    const uint32_t least = bundle->min_flash_size;
     if (arguments->base_path == NULL) {
         *flash = (image_file_t){.path = arguments->out_path, .bytes = malloc(least), .size = least};
         if (flash->bytes == NULL) {
@@ -63,11 +64,13 @@ static int make_base(const extract_arguments_t *arguments, uint32_t least, image
         memset(flash->bytes, 0xFF, least);
         return STATUS_OK;
     }
-    const int status = image_file_load_flash(arguments->base_path, flash);
-    if (status == STATUS_OK && flash->size < least) {
+    int status = image_file_load_flash(arguments->base_path, flash);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = bundle_file_check_size(bundle, flash);
+    if (status != STATUS_OK) {
         image_file_free(flash);
-        return complain(STATUS_NO, "%s: a flash of %" PRIu32 " bytes, where the bundle needs %" PRIu32,
-                        arguments->base_path, flash->size, least);
     }
     return status;
 }
@@ -107,7 +110,7 @@ static int apply_to_base(const bundle_file_t *bundle, image_file_t *flash)
 static int extract(const extract_arguments_t *arguments, const bundle_file_t *bundle)
 {
     image_file_t flash;
-    int status = make_base(arguments, bundle->bundle.min_flash_size, &flash);
+    int status = make_base(arguments, &bundle->bundle, &flash);
     if (status != STATUS_OK) {
         return status;
     }

@@ -127,6 +127,7 @@ static int write_html(const simulate_arguments_t *arguments, const simulate_repo
         .flash_chip = arguments->migration.flash_chip->name,
         .before = what->before,
         .after = what->after,
+        .given_up = &what->given_up,
         .command = arguments->command,
         .bundle = migration_bundle_name(&arguments->migration),
         .key = migration_key_text(&arguments->migration, key),

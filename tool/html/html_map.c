@@ -111,8 +111,26 @@ static void draw_marks(FILE *out, const contents_t *before, const contents_t *af
     fputs(any ? "\"/>" : "", out);
 }
 
-/** @param before NULL: nothing to compare with. */
-static void draw_grid(FILE *out, const contents_t *contents, const contents_t *before, const char *what)
+/** Marks the cells that are given up by a line above: beside it there is room for the one below. */
+static void draw_given_up(FILE *out, const contents_t *contents, const given_up_t *given_up)
+{
+    const uint32_t size = cell_size(contents->size);
+    if (given_up->count == 0) {
+        return;
+    }
+    fputs("<path class=\"given-up\" d=\"", out);
+    for (uint32_t i = 0; i < contents->size / size; i++) {
+        if (given_up_touches(given_up, (sr_region_t){i * size, size})) {
+            fprintf(out, "M%" PRIu32 " %" PRIu32 "h%uv%uh-%uz", i % COLUMNS * CELL_WIDTH, i / COLUMNS * CELL_HEIGHT,
+                    CELL_WIDTH - 1, MARK_HEIGHT, CELL_WIDTH - 1);
+        }
+    }
+    fputs("\"/>", out);
+}
+
+/** @param before NULL: nothing to compare with. @param given_up NULL: nothing of it is. */
+static void draw_grid(FILE *out, const contents_t *contents, const contents_t *before, const given_up_t *given_up,
+                      const char *what)
 {
     const uint32_t size = cell_size(contents->size);
     const uint32_t rows = contents->size / size / COLUMNS;
@@ -129,10 +147,23 @@ static void draw_grid(FILE *out, const contents_t *contents, const contents_t *b
         draw_marks(out, before, contents, false);
         draw_marks(out, before, contents, true);
     }
+    if (given_up != NULL) {
+        draw_given_up(out, contents, given_up);
+    }
     fputs("</svg></div>\n", out);
 }
 
-static void list_region(FILE *out, const contents_t *contents, const map_region_t *region)
+static const char *given_up_word(const given_up_t *given_up, sr_region_t region)
+{
+    bool whole = false;
+    for (unsigned i = 0; i < given_up->count; i++) {
+        whole |= sr_region_contains(given_up->regions[i], region);
+    }
+    return whole ? ", given up" : given_up_touches(given_up, region) ? ", given up in part" : "";
+}
+
+/** @param given_up NULL: nothing of it is. */
+static void list_region(FILE *out, const contents_t *contents, const map_region_t *region, const given_up_t *given_up)
 {
     char size[NUMBER_TEXT_SIZE];
     uint32_t used = 0;
@@ -146,16 +177,17 @@ static void list_region(FILE *out, const contents_t *contents, const map_region_
             class, region->region.address, number_size(region->region.size, size),
             used > 0 && percent == 0 ? 1 : percent);
     html_text(out, region->kind == REGION_FREE ? "free" : region->label);
-    fputs("</bdi></td></tr>\n", out);
+    fprintf(out, "</bdi>%s</td></tr>\n", given_up != NULL ? given_up_word(given_up, region->region) : "");
 }
 
-static void list_regions(FILE *out, const contents_t *contents)
+/** @param given_up NULL: nothing of it is. */
+static void list_regions(FILE *out, const contents_t *contents, const given_up_t *given_up)
 {
     fputs("<table><thead><tr><th>address</th><th class=\"number\">size</th><th class=\"number\">used</th>"
           "<th>content</th></tr></thead><tbody>\n",
           out);
     for (size_t i = 0; i < contents->region_count; i++) {
-        list_region(out, contents, &contents->regions[i]);
+        list_region(out, contents, &contents->regions[i], given_up);
     }
     fputs("</tbody></table>\n", out);
 }
@@ -194,7 +226,11 @@ static void write_legend(FILE *out, const html_report_t *report)
             "<li class=\"l0\"><span class=\"swatch\"></span>blank</li>"
             "<li class=\"changed\"><span class=\"swatch\"></span>underlined: changed</li>"
             "<li class=\"stays\"><span class=\"swatch\"></span>without line, and veiled: stays</li>"
-            "<li>one cell is %s</li></ul>\n",
+            "%s<li>one cell is %s</li></ul>\n",
+            report->given_up->count > 0
+                ? "<li class=\"given-up\"><span class=\"swatch\"></span>line above: given up, may be "
+                  "overwritten from the first moment on</li>"
+                : "",
             number_size(cell_size(report->after->size), size));
 }
 
@@ -202,11 +238,11 @@ void html_map(FILE *out, const html_report_t *report)
 {
     fputs("<section id=\"map\"><h2>Flash map</h2>\n<div class=\"pair\"><figure id=\"map-before\"><h3>before</h3>\n",
           out);
-    draw_grid(out, report->before, NULL, "before");
-    list_regions(out, report->before);
+    draw_grid(out, report->before, NULL, report->given_up, "before");
+    list_regions(out, report->before, report->given_up);
     fputs("</figure><figure id=\"map-after\"><h3>after</h3>\n", out);
-    draw_grid(out, report->after, report->before, "after");
-    list_regions(out, report->after);
+    draw_grid(out, report->after, report->before, NULL, "after");
+    list_regions(out, report->after, NULL);
     fputs("</figure></div>\n", out);
     write_legend(out, report);
     fputs("</section>\n", out);

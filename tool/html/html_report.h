@@ -6,6 +6,7 @@
 
 #include "sim/explore/explore.h"
 #include "tool/report/contents.h"
+#include "tool/report/given_up.h"
 
 #include <cjson/cJSON.h>
 
@@ -28,6 +29,7 @@ typedef struct html_report {
     const char *bundle;     /**< Name of the bundle; NULL: single images. */
     const char *key;        /**< The key that a bundle must be signed with, for people; NULL: single images. */
     const contents_t *before, *after;
+    const given_up_t *given_up;            /**< What the bundle gives up of `before`. */
     const sim_report_t *run;               /**< Of the uncut run. */
     const nor_stats_t *stats;              /**< Of the uncut run. */
     uint64_t window_us, window_maximum_us; /**< The commit window, as measured. */

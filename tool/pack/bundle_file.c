@@ -6,6 +6,7 @@
 #include "make/bundle_writer.h"
 #include "tool/base/command.h"
 #include "tool/base/file_kind.h"
+#include "tool/base/way_out.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -113,15 +114,23 @@ static int apply_chunk(const bundle_file_t *bundle, uint32_t index, uint8_t *fla
     return STATUS_OK;
 }
 
-bool bundle_file_give_up(const sr_bundle_t *bundle, const sr_bundle_given_up_t *more, unsigned count,
-                         image_file_t *file)
+bool bundle_file_rewrite(const sr_bundle_t *bundle, const bundle_change_t *change, image_file_t *file)
 {
     size_t size = 0;
     *file = (image_file_t){0};
     const bundle_write_status_t status =
-        bundle_give_up(bundle->manifest, bundle->bundle_size, more, count, &file->bytes, &size);
+        bundle_rewrite(bundle->manifest, bundle->bundle_size, change, &file->bytes, &size);
     file->size = (uint32_t)size;
     return status == BUNDLE_WRITE_OK;
+}
+
+int bundle_file_check_size(const sr_bundle_t *bundle, const image_file_t *flash)
+{
+    if (flash->size >= bundle->min_flash_size) {
+        return STATUS_OK;
+    }
+    return complain(STATUS_NO, "%s: a flash of %" PRIu32 " bytes, where the bundle needs %" PRIu32 "; %s", flash->path,
+                    flash->size, bundle->min_flash_size, way_out_of_refusal(ESP_SELF_REFLASHER_REFUSED_FLASH_SIZE));
 }
 
 int bundle_file_apply(const bundle_file_t *bundle, uint8_t *flash)

@@ -6,6 +6,7 @@
 
 #include "format/sr_bundle.h"
 #include "format/sr_signature.h"
+#include "make/bundle_writer.h"
 #include "tool/base/image_file.h"
 
 #include <stdbool.h>
@@ -38,13 +39,15 @@ void bundle_file_free(bundle_file_t *bundle);
 sr_bundle_status_t bundle_file_trust(const uint8_t *bytes, uint32_t size, const char *public_pem);
 
 /**
- * Makes a bundle that gives up more of the old system, and is not signed.
+ * Makes a bundle of another one with something changed, which is not signed.
  * @param bundle A manifest with the rest of its file behind it.
  * @param[out] file image_file_free() is due, whatever the result.
  * @return false without memory, or if a bundle cannot hold it.
  */
-bool bundle_file_give_up(const sr_bundle_t *bundle, const sr_bundle_given_up_t *more, unsigned count,
-                         image_file_t *file);
+bool bundle_file_rewrite(const sr_bundle_t *bundle, const bundle_change_t *change, image_file_t *file);
+
+/** Checks that a bundle describes no more than a flash has. @return STATUS_OK, or STATUS_NO after complaining. */
+int bundle_file_check_size(const sr_bundle_t *bundle, const image_file_t *flash);
 
 /**
  * Makes a flash hold what the bundle says. Every sector is compared with its digest.

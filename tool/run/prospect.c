@@ -80,5 +80,5 @@ void prospect_free(prospect_t *prospect)
 
 bool prospect_is_refused(const prospect_t *prospect)
 {
-    return prospect->room != NULL && (prospect->room->count == 0 || prospect->room->ways[0].count > 0);
+    return prospect->room != NULL && (prospect->room->count == 0 || room_way_packs(&prospect->room->ways[0]));
 }

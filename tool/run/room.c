@@ -192,7 +192,10 @@ static trial_way_t rows_of(const room_way_t *way, sr_bundle_given_up_t rows[SR_B
     for (unsigned i = 0; i < way->count; i++) {
         rows[i] = way->parts[i].row;
     }
-    return (trial_way_t){.flags = way->flags, .given_up = rows, .count = way->count};
+    return (trial_way_t){
+        .flags = way->flags,
+        .bundle = {.given_up = rows, .given_up_count = way->count, .compare_all = way->compare_all},
+    };
 }
 
 static bool is_planned(const search_t *search, const room_way_t *way)
@@ -256,12 +259,12 @@ static room_loss_t loss_of_way(const room_way_t *way)
 }
 
 /** Finds the way that loses least. @param flags What is allowed as well, one after the other. */
-static bool find_way(const search_t *search, const uint32_t *flags, unsigned flag_count, unsigned limit,
-                     room_way_t *way)
+static bool find_way(const search_t *search, bool compare_all, const uint32_t *flags, unsigned flag_count,
+                     unsigned limit, room_way_t *way)
 {
     for (unsigned loss = ROOM_NOTHING; loss < limit; loss++) {
         for (unsigned i = 0; i < flag_count; i++) {
-            *way = (room_way_t){.flags = flags[i]};
+            *way = (room_way_t){.flags = flags[i], .compare_all = compare_all};
             if (try_loss(search, (room_loss_t)loss, way)) {
                 return true;
             }
@@ -275,18 +278,17 @@ static void note_most(const search_t *search, uint32_t flags, room_t *room)
     sr_bundle_given_up_t rows[SR_BUNDLE_MAX_GIVEN_UP];
     esp_self_reflasher_plan_t plan;
     esp_err_t error;
-    room->most = (room_way_t){.flags = flags};
+    room->most = (room_way_t){.flags = flags, .compare_all = room->initial.size > 0};
     (void)fill(search, ROOM_SETTINGS, &room->most);
     const trial_way_t tried = rows_of(&room->most, rows);
     if (trial_plan(search->trial, &tried, &plan, &error)) {
-        room->refusal = plan.refusal;
         room->missing = plan.bytes_missing;
         (void)snprintf(room->why, sizeof(room->why), "%s", plan.refusal_text);
     }
 }
 
 /** To overwrite the app in place makes most of the run a window: only where that loses less. */
-static void find_ways(const search_t *search, room_t *room)
+static void find_ways(const search_t *search, bool compare_all, room_t *room)
 {
     const uint32_t given = search->trial->migration->bundle->flags;
     const uint32_t table = ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE & ~given;
@@ -294,9 +296,9 @@ static void find_ways(const search_t *search, room_t *room)
     const uint32_t safe[] = {0, table};
     room_way_t first;
     room_way_t second;
-    const bool found = find_way(search, safe, table != 0 ? 2 : 1, ROOM_LOSSES, &first);
+    const bool found = find_way(search, compare_all, safe, table != 0 ? 2 : 1, ROOM_LOSSES, &first);
     const unsigned limit = !found ? ROOM_LOSSES : first.count == 0 ? 0 : (unsigned)loss_of_way(&first);
-    if (in_place != 0 && find_way(search, &in_place, 1, limit, &second)) {
+    if (in_place != 0 && find_way(search, compare_all, &in_place, 1, limit, &second)) {
         room->ways[room->count++] = second;
     }
     if (found) {
@@ -305,6 +307,35 @@ static void find_ways(const search_t *search, room_t *room)
     if (room->count == 0) {
         note_most(search, table | in_place, room);
     }
+}
+
+/** Initial regions take a sector of free flash for a note: without them there is one more. But then a device that runs
+ * the bundle once more loses what its new system has there. So only if there is no other way. */
+static void find_all_ways(const search_t *search, room_t *room)
+{
+    find_ways(search, false, room);
+    if (room->count == 0 && room->initial.size > 0) {
+        find_ways(search, true, room);
+    }
+}
+
+/** One range for all of them: to pack, it changes nothing for what lies between, which is compared anyway. */
+static sr_region_t initial_regions(const sr_bundle_t *bundle)
+{
+    sr_region_t all = {0, 0};
+    for (uint32_t i = 0; bundle != NULL && i < bundle->region_count; i++) {
+        const sr_bundle_region_t region = sr_bundle_region(bundle, i);
+        if (region.initial) {
+            all.address = all.size == 0 ? region.place.address : all.address;
+            all.size = region.place.address + region.place.size - all.address;
+        }
+    }
+    return all;
+}
+
+bool room_way_packs(const room_way_t *way)
+{
+    return way->count > 0 || way->compare_all;
 }
 
 room_t *room_find(const trial_t *trial)
@@ -318,8 +349,9 @@ room_t *room_find(const trial_t *trial)
         search->trial = trial;
         search->table = table;
         room->has_bundle = trial->bundle != NULL;
+        room->initial = initial_regions(trial->bundle);
         find_parts(search);
-        find_ways(search, room);
+        find_all_ways(search, room);
     } else {
         free(room);
         room = NULL;

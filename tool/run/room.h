@@ -35,19 +35,20 @@ typedef struct room_way {
     uint32_t flags; /**< ESP_SELF_REFLASHER_BUNDLE_ALLOW_... that are allowed as well. */
     room_part_t parts[SR_BUNDLE_MAX_GIVEN_UP];
     unsigned count;
+    bool compare_all;     /**< No region of the bundle is initial any more. */
     boot_window_t window; /**< As measured. */
 } room_way_t;
 
 #define ROOM_MAX_WAYS 2u
 
 typedef struct room {
-    room_way_t ways[ROOM_MAX_WAYS];       /**< What loses least comes first. */
-    unsigned count;                       /**< 0: there is none. */
-    bool has_bundle;                      /**< Its bytes were at hand, so that giving up could be tried. */
-    room_way_t most;                      /**< If there is none: all that could be given up and allowed. */
-    esp_self_reflasher_refusal_t refusal; /**< Why that is refused. */
-    uint32_t missing;                     /**< Bytes that are missing even then; 0: something else stands against it. */
-    char why[256];                        /**< What the component says then. */
+    room_way_t ways[ROOM_MAX_WAYS]; /**< What loses least comes first. */
+    unsigned count;                 /**< 0: there is none. */
+    bool has_bundle;                /**< Its bytes were at hand, so that packing it anew could be tried. */
+    sr_region_t initial;            /**< From its first initial region to the end of the last; empty: none. */
+    room_way_t most;                /**< If there is none: all that could be given up and allowed. */
+    uint32_t missing;               /**< Bytes that are missing even then; 0: something else stands against it. */
+    char why[256];                  /**< What the component says then. */
 } room_t;
 
 /** True if a plan is refused for want of room. */
@@ -64,6 +65,9 @@ const char *room_text(const room_t *room, unsigned index, char out[ROOM_TEXT_SIZ
 
 /** Prints the ways out, or that there is none. */
 void room_print(const room_t *room);
+
+/** True if that way needs another bundle. */
+bool room_way_packs(const room_way_t *way);
 
 /** As JSON, owned by the caller. @param room NULL: null. */
 cJSON *room_json(const room_t *room);

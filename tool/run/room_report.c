@@ -4,7 +4,6 @@
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
 #include "tool/base/text.h"
-#include "tool/base/way_out.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,14 +16,19 @@
 
 #define PART_TEXT_SIZE 32u
 
+static const char *range_text(sr_region_t place, char out[PART_TEXT_SIZE])
+{
+    snprintf(out, PART_TEXT_SIZE, "0x%" PRIx32 "+0x%" PRIx32, place.address, place.size);
+    return out;
+}
+
 /** As pack takes it. */
 static const char *part_text(const room_part_t *part, char out[PART_TEXT_SIZE])
 {
-    if (part->row.label[0] != '\0') {
-        snprintf(out, PART_TEXT_SIZE, "%s", part->row.label);
-    } else {
-        snprintf(out, PART_TEXT_SIZE, "0x%" PRIx32 "+0x%" PRIx32, part->place.address, part->place.size);
+    if (part->row.label[0] == '\0') {
+        return range_text(part->place, out);
     }
+    snprintf(out, PART_TEXT_SIZE, "%s", part->row.label);
     return out;
 }
 
@@ -85,15 +89,25 @@ static void add_options(text_t *words, uint32_t flags)
              (flags & IN_PLACE) != 0 ? IN_PLACE_OPTION : "");
 }
 
-static void add_way(text_t *words, const room_way_t *way)
+static void add_pack(text_t *words, const room_way_t *way, sr_region_t initial)
 {
-    char size[NUMBER_TEXT_SIZE];
     char part[PART_TEXT_SIZE];
-    text_add(words, "%s", way->count > 0 ? "pack" : "");
+    text_add(words, "pack");
+    if (way->compare_all) {
+        text_add(words, " --always %s", range_text(initial, part));
+    }
     for (unsigned i = 0; i < way->count; i++) {
         text_add(words, " --give-up %s", part_text(&way->parts[i], part));
     }
-    text_add(words, "%s", way->count > 0 && way->flags != 0 ? ", then " : "");
+    text_add(words, "%s", way->flags != 0 ? ", then " : "");
+}
+
+static void add_way(text_t *words, const room_way_t *way, sr_region_t initial)
+{
+    char size[NUMBER_TEXT_SIZE];
+    if (room_way_packs(way)) {
+        add_pack(words, way, initial);
+    }
     add_options(words, way->flags);
     text_add(words, ": ");
     if (way->count > 0) {
@@ -101,10 +115,13 @@ static void add_way(text_t *words, const room_way_t *way)
     }
     text_add(words, "enough, with a window of %.3f s", (double)way->window.typical_us / 1e6);
     add_losses(words, way);
+    if (way->compare_all) {
+        text_add(words, "; what --always names is written with each run of the bundle, not only once");
+    }
 }
 
 /** All that was tried together, in vain. */
-static void add_most(text_t *words, const room_way_t *most)
+static void add_most(text_t *words, const room_way_t *most, sr_region_t initial)
 {
     char part[PART_TEXT_SIZE];
     const char *before = "with ";
@@ -115,8 +132,11 @@ static void add_most(text_t *words, const room_way_t *most)
     if (most->count > 0) {
         text_add(words, " given up, ");
     }
+    if (most->compare_all) {
+        text_add(words, "with --always %s, ", range_text(initial, part));
+    }
     if (most->flags != 0) {
-        text_add(words, "%s", most->count > 0 ? "and with " : "with ");
+        text_add(words, "%s", most->count > 0 || most->compare_all ? "and with " : "with ");
         add_options(words, most->flags);
         text_add(words, ", ");
     }
@@ -127,18 +147,15 @@ static void add_none(text_t *words, const room_t *room)
 {
     char number[NUMBER_TEXT_SIZE];
     if (!room->has_bundle) {
-        text_add(words, "none by options of the app alone; --bundle FILE finds out what pack --give-up could do");
+        text_add(words, "none by options of the app alone; --bundle FILE finds out what packing it anew could do");
         return;
     }
     text_add(words, "nothing that could be given up makes room: ");
-    add_most(words, &room->most);
+    add_most(words, &room->most, room->initial);
     if (room->missing > 0) {
         text_add(words, "%s bytes are missing still", number_grouped(room->missing, number));
     } else {
         text_add(words, "it is refused still: %s", room->why);
-    }
-    if (room->refusal == ESP_SELF_REFLASHER_REFUSED_NO_ROOM) {
-        text_add(words, "; %s", way_out_of_refusal(room->refusal));
     }
 }
 
@@ -147,7 +164,7 @@ const char *room_text(const room_t *room, unsigned index, char out[ROOM_TEXT_SIZ
     text_t words = {.buffer = out, .size = ROOM_TEXT_SIZE};
     out[0] = '\0';
     if (room->count > 0) {
-        add_way(&words, &room->ways[index]);
+        add_way(&words, &room->ways[index], room->initial);
     } else {
         add_none(&words, room);
     }
@@ -174,8 +191,9 @@ static cJSON *part_json(const room_part_t *part)
     return json;
 }
 
-static cJSON *way_json(const room_way_t *way)
+static cJSON *way_json(const room_way_t *way, sr_region_t initial)
 {
+    char text[PART_TEXT_SIZE];
     cJSON *json = cJSON_CreateObject();
     cJSON *options = cJSON_AddArrayToObject(json, "options");
     if ((way->flags & TABLE) != 0) {
@@ -184,6 +202,8 @@ static cJSON *way_json(const room_way_t *way)
     if ((way->flags & IN_PLACE) != 0) {
         cJSON_AddItemToArray(options, cJSON_CreateString(IN_PLACE_OPTION));
     }
+    cJSON_AddItemToObject(json, "always",
+                          way->compare_all ? cJSON_CreateString(range_text(initial, text)) : cJSON_CreateNull());
     cJSON *list = cJSON_AddArrayToObject(json, "give_up");
     for (unsigned i = 0; i < way->count; i++) {
         cJSON_AddItemToArray(list, part_json(&way->parts[i]));
@@ -200,13 +220,13 @@ cJSON *room_json(const room_t *room)
     cJSON *json = cJSON_CreateObject();
     cJSON *ways = cJSON_AddArrayToObject(json, "ways");
     for (unsigned i = 0; i < room->count; i++) {
-        cJSON *way = way_json(&room->ways[i]);
+        cJSON *way = way_json(&room->ways[i], room->initial);
         cJSON_AddNumberToObject(way, "window_ms", (double)room->ways[i].window.typical_us / 1e3);
         cJSON_AddNumberToObject(way, "window_ms_maximum", (double)room->ways[i].window.maximum_us / 1e3);
         cJSON_AddItemToArray(ways, way);
     }
     cJSON_AddBoolToObject(json, "give_up_tried", room->has_bundle);
-    cJSON_AddItemToObject(json, "most", room->count == 0 ? way_json(&room->most) : cJSON_CreateNull());
+    cJSON_AddItemToObject(json, "most", room->count == 0 ? way_json(&room->most, room->initial) : cJSON_CreateNull());
     cJSON_AddItemToObject(json, "refusal_text_still",
                           room->count == 0 ? cJSON_CreateString(room->why) : cJSON_CreateNull());
     cJSON_AddItemToObject(json, "bytes_missing_still",

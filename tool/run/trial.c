@@ -15,7 +15,7 @@ typedef struct attempt {
     migration_t migration;
     esp_self_reflasher_bundle_config_t config;
     esp_http_client_config_t http;
-    image_file_t file; /**< The bundle that gives up more. */
+    image_file_t file; /**< The bundle that is packed anew. */
     local_server_t *server;
     char url[LOCAL_SERVER_URL_SIZE];
 } attempt_t;
@@ -38,10 +38,10 @@ static void close_attempt(attempt_t *attempt)
     image_file_free(&attempt->file);
 }
 
-/** The key is not at hand that would have to sign what gives up more. */
-static bool serve_more(const trial_t *trial, const trial_way_t *way, attempt_t *attempt)
+/** The key is not at hand that would have to sign it. */
+static bool serve_anew(const trial_t *trial, const trial_way_t *way, attempt_t *attempt)
 {
-    if (trial->bundle == NULL || !bundle_file_give_up(trial->bundle, way->given_up, way->count, &attempt->file)) {
+    if (trial->bundle == NULL || !bundle_file_rewrite(trial->bundle, &way->bundle, &attempt->file)) {
         return false;
     }
     attempt->server = local_server_start(&attempt->file, 1);
@@ -68,7 +68,8 @@ static bool open_attempt(const trial_t *trial, const trial_way_t *way, attempt_t
         return false;
     }
     memcpy(nor_flash_bytes(attempt->migration.flash), flash->bytes, flash->size);
-    return way->count == 0 || serve_more(trial, way, attempt);
+    const bool as_it_is = way->bundle.given_up_count == 0 && !way->bundle.compare_all;
+    return as_it_is || serve_anew(trial, way, attempt);
 }
 
 /** The app. */

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "format/sr_bundle.h"
+#include "tool/pack/bundle_file.h"
 #include "tool/base/image_file.h"
 #include "tool/run/migration.h"
 
@@ -20,13 +21,12 @@ typedef struct trial {
 
 /** What is different this time. */
 typedef struct trial_way {
-    uint32_t flags;                       /**< ESP_SELF_REFLASHER_BUNDLE_... that are allowed as well. */
-    const sr_bundle_given_up_t *given_up; /**< More of the old system; only if the trial has the bundle. */
-    unsigned count;
+    uint32_t flags;         /**< ESP_SELF_REFLASHER_BUNDLE_... that are allowed as well. */
+    bundle_change_t bundle; /**< What it is packed with; only if the trial has the bundle. */
 } trial_way_t;
 
 /**
- * Asks the component for its plan. A bundle that gives up more is not signed, and taken all the same.
+ * Asks the component for its plan. A bundle that is packed anew is not signed, and taken all the same.
  * @param[out] plan Defined if the result is true.
  * @return false if it could not be asked.
  */
