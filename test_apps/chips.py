@@ -136,6 +136,7 @@ class Board(Chip):
         (self.build / "flasher_args.json").write_text(json.dumps(arguments))
 
     def start(self, flash):
+        DutFactory.close()  # of an earlier start: it has the port
         (self.build / "flash.bin").write_bytes(flash)
         self.dut = DutFactory.create(embedded_services="esp,idf", build_dir=str(self.build))
 

@@ -117,10 +117,11 @@ class Program:
         self.run("extract", "-o", after, "--base", before, bundle)
         return after.read_bytes()
 
-    def boots(self, flash):
-        """What the boot model says of this flash."""
+    def boots(self, flash, table):
+        """What the boot model says of this flash.
+        @param table Where the bootloader in it looks for the partition table."""
         dump = self.write("boot.bin", flash)
-        result = subprocess.run([self.path, "boot", "--json", "--chip", self.chip, str(dump)], capture_output=True, text=True,
-                                check=False, timeout=60)
+        result = subprocess.run([self.path, "boot", "--json", "--chip", self.chip, "--partition-table", hex(table), str(dump)],
+                                capture_output=True, text=True, check=False, timeout=60)
         assert result.returncode in (0, 1), result.stderr
         return result.returncode == 0

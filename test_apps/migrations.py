@@ -12,8 +12,14 @@ class Migration:
     flash: bytes
     bundle: pathlib.Path
     options: tuple = ()  # of `simulate`
+    new_bootloader: bytes = b""  # which looks for the table at another place; empty: it stays
     name: str = "new"  # of the app at the end
     otadata: int = flashes.NEW_OTADATA  # of the system at the end
+
+    def table_of(self, flash):
+        """Where the bootloader in this flash looks for the table."""
+        has_new = self.new_bootloader and flash.startswith(self.new_bootloader)
+        return flashes.NEW_TABLE if has_new else flashes.TABLE
 
     def is_done(self, after, program):
         """Whether the flash holds what the bundle says, after the first start of the new system."""
@@ -25,7 +31,7 @@ class Maker:
     """Makes them, of two builds."""
 
     def __init__(self, program, old, new):
-        self.program, self.old = program, old
+        self.program, self.old, self.new_bootloader = program, old, dict(flashes.images(new))[0]
         self.bundle = program.pack(new, "system.srb")
         self.moving = program.pack(new, "moving.srb", "--move", "nvs")
         # Bootloader and code of the app stay: both find the table at its place only.
@@ -41,25 +47,28 @@ class Maker:
         what_to_do = flashes.job("bundle", public_key=self.program.public_key, source=source, **job)
         return flashes.old_system(self.old, what_to_do, (flashes.CARGO, content), *more, **where)
 
+    def to_new(self, flash, *options):
+        return Migration(flash, self.bundle, options, self.new_bootloader)
+
     def from_the_second_slot(self):
-        return Migration(self.embedded(self.bundle, {}, second_slot=True), self.bundle)
+        return self.to_new(self.embedded(self.bundle, {}, second_slot=True))
 
     def in_the_way(self):
-        return Migration(self.embedded(self.bundle, {}), self.bundle)
+        return self.to_new(self.embedded(self.bundle, {}))
 
     def with_moved_nvs(self):
         settings = b"".join(flashes.flash_dumps.in_use(seed)[:flashes.SECTOR] for seed in range(4))
-        return Migration(self.embedded(self.moving, {}, (flashes.NVS[3], settings)), self.moving)
+        return dataclasses.replace(self.to_new(self.embedded(self.moving, {}, (flashes.NVS[3], settings))), bundle=self.moving)
 
     def by_a_temporary_table(self):
         return Migration(self.embedded(self.same_place, {"temporary_table": 1}, single_app=True), self.same_place,
-                         ("--allow-temporary-table",), "old", flashes.OTADATA)
+                         ("--allow-temporary-table",), name="old", otadata=flashes.OTADATA)
 
     def in_place(self):
-        return Migration(self.embedded(self.bundle, {"in_place": 1}, single_app=True), self.bundle, ("--allow-in-place",))
+        return self.to_new(self.embedded(self.bundle, {"in_place": 1}, single_app=True), "--allow-in-place")
 
     def by_http(self, server, path="system.srb", **where):
         (server.served / "system.srb").write_bytes(self.bundle.read_bytes())
         tls = {"certificate": server.ca.read_text(), "common_name": "127.0.0.1"} if server.ca else {}
         what_to_do = flashes.job("bundle", public_key=self.program.public_key, url=chips.url_at(server, path), **tls)
-        return Migration(flashes.old_system(self.old, what_to_do, **where), self.bundle)
+        return self.to_new(flashes.old_system(self.old, what_to_do, **where))

@@ -23,7 +23,9 @@ class Kills:
 
     def __init__(self, chip, program, migration, keep):
         self.chip, self.program, self.migration, self.keep = chip, program, migration, keep
-        self.end = re.compile(f"test: app {migration.name} at {flashes.NEW_APP:#x}.*test: result ESP_OK".encode(), re.DOTALL)
+        # The new app may have to finish something, and to start again.
+        end = f"test: app {migration.name} at {flashes.NEW_APP:#x}.*test: plan to write 0,.*test: result ESP_OK"
+        self.end = re.compile(end.encode(), re.DOTALL)
         self.finished = self.in_window = self.lives = 0
         self.wrong = []
 
@@ -60,8 +62,9 @@ class Kills:
         at_loss = self.chip.flash()
         ended, output = self.live(lambda output: self.end.search(output) or NO_BOOT.search(output))
         boots = ended is not None and NO_BOOT.search(output) is None
-        if boots != self.program.boots(at_loss):
+        if boots != self.program.boots(at_loss, self.migration.table_of(at_loss)):
             self.wrong.append(f"{number}: the boot model says otherwise")
+            self.save(number, at_loss, [*lost, output])
         if boots and self.migration.is_done(self.chip.flash(), self.program):
             self.finished += 1
             return

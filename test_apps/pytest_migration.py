@@ -94,8 +94,9 @@ def test_image_by_http(chip, program, old, server):
 
 
 @pytest.mark.emulator
-def test_bundle_by_https(chip, program, maker, tls_server):
-    check(chip, program, maker.by_http(tls_server, second_slot=True), flashes.SLOT_1)
+@pytest.mark.parametrize("path", ("system.srb", "redirect?to=/system.srb"))
+def test_bundle_by_https(chip, program, maker, tls_server, path):
+    check(chip, program, maker.by_http(tls_server, path, second_slot=True), flashes.SLOT_1)
 
 
 @pytest.mark.emulator

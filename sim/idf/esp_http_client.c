@@ -707,6 +707,7 @@ static bool keep_early_bytes(esp_http_client_handle_t client)
     const size_t got = http_transfer_take(client->transfer, early + client->early_length, (size_t)client->buffer_size);
     client->early = early;
     client->body_bytes += (int64_t)got;
+    sim_counters()->bytes_downloaded -= got; /* They count when they are read. */
     dispatch(client, (esp_http_client_event_t){
                          .event_id = HTTP_EVENT_ON_DATA, .data = early + client->early_length, .data_len = (int)got});
     client->early_length += got;
@@ -806,6 +807,7 @@ static int take_early_bytes(esp_http_client_handle_t client, char *buffer, int l
     const size_t taken = client->early_length < (size_t)len ? client->early_length : (size_t)len;
     if (taken != 0) {
         memcpy(buffer, client->early, taken);
+        sim_counters()->bytes_downloaded += taken;
         client->early_length -= taken;
         memmove(client->early, client->early + taken, client->early_length);
     }

@@ -121,8 +121,8 @@ void sr_http_disconnect(sr_http_t *http)
 
 static void free_client(sr_http_t *http)
 {
-    sr_http_disconnect(http);
     if (http->client != NULL) {
+        (void)esp_http_client_close(http->client);
         (void)esp_http_client_cleanup(http->client);
     }
     http->client = NULL;
