@@ -90,11 +90,10 @@ typedef struct kind {
 } kind_t;
 
 /** @param view In which images are looked for. */
-static kind_t kind_of(const sr_partition_table_t *table, uint32_t table_offset, const uint8_t *view, uint32_t size,
-                      uint32_t address)
+static kind_t kind_of(const boot_plain_layout_t *layout, const uint8_t *view, uint32_t size, uint32_t address)
 {
-    for (unsigned i = 0; i < table->count; i++) {
-        const sr_partition_table_entry_t *entry = &table->entries[i];
+    for (unsigned i = 0; i < layout->table.count; i++) {
+        const sr_partition_table_entry_t *entry = &layout->table.entries[i];
         if (!sr_region_overlaps((sr_region_t){entry->address, entry->size}, (sr_region_t){address, 1}) ||
             !boot_plain_encrypts(entry)) {
             continue;
@@ -105,22 +104,20 @@ static kind_t kind_of(const sr_partition_table_t *table, uint32_t table_offset, 
         const bool found = is_slot && sr_image_parse(&reader, &image) == SR_IMAGE_OK;
         return (kind_t){true, is_slot ? entry->address + (found ? (uint64_t)image.length : 0) : UINT64_MAX};
     }
-    return (kind_t){address < table_offset + SR_SECTOR_SIZE, UINT64_MAX};
+    return (kind_t){address < layout->table_offset + SR_SECTOR_SIZE, UINT64_MAX};
 }
 
-void boot_plain_show_noise(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, sr_region_t region,
-                           uint8_t *view)
+void boot_plain_show(const boot_chip_t *chip, const boot_plain_layout_t *layout, const uint8_t *flash, uint32_t size,
+                     sr_region_t region, uint8_t *view)
 {
-    sr_partition_table_t table;
-    uint32_t offset = 0;
-    if (chip->cipher == NULL) {
-        return;
-    }
-    (void)read_table(chip, flash, size, &offset, &table);
-    for (uint32_t at = region.address; at < region.address + region.size && at < size; at += SR_SECTOR_SIZE) {
-        const kind_t kind = kind_of(&table, offset, view, size, at);
+    for (uint32_t at = region.address; chip->cipher != NULL && at < region.address + region.size && at < size;
+         at += SR_SECTOR_SIZE) {
+        const kind_t kind = kind_of(layout, view, size, at);
+        memcpy(view + at, flash + at, SR_SECTOR_SIZE);
         if (kind.encrypted && kind.image_end == UINT64_MAX) {
             memcpy(view + at, boot_plain(chip, flash, size, at, SR_SECTOR_SIZE), SR_SECTOR_SIZE);
+        } else if (kind.encrypted) {
+            decrypt_region(chip, flash, size, at, (uint64_t)at + SR_SECTOR_SIZE, view);
         }
     }
 }
@@ -138,19 +135,13 @@ static void write_sector(const boot_chip_t *chip, kind_t kind, uint32_t address,
     }
 }
 
-void boot_plain_write(const boot_chip_t *chip, const uint8_t *before, const uint8_t *after, uint32_t size,
-                      uint8_t *cells)
+void boot_plain_write(const boot_chip_t *chip, const boot_plain_layout_t *layout, const uint8_t *before,
+                      const uint8_t *after, uint32_t size, uint8_t *cells)
 {
-    sr_partition_table_t table = {0};
-    uint32_t offset = 0;
-    if (chip->cipher != NULL) {
-        (void)read_table(chip, cells, size, &offset, &table);
-    }
     for (uint32_t at = 0; at < size; at += SR_SECTOR_SIZE) {
-        if (memcmp(before + at, after + at, SR_SECTOR_SIZE) == 0) {
-            continue;
+        if (memcmp(before + at, after + at, SR_SECTOR_SIZE) != 0) {
+            const kind_t kind = chip->cipher != NULL ? kind_of(layout, after, size, at) : (kind_t){0};
+            write_sector(chip, kind, at, after + at, cells + at);
         }
-        const kind_t kind = chip->cipher != NULL ? kind_of(&table, offset, after, size, at) : (kind_t){0};
-        write_sector(chip, kind, at, after + at, cells + at);
     }
 }

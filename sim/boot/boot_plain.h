@@ -33,17 +33,24 @@ bool boot_plain_encrypts(const sr_partition_table_entry_t *entry);
  */
 void boot_plain_view(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, uint8_t *out);
 
-/** Shows erased cells of a region as what the chip reads there, noise, but for those of a slot after its image: nobody
- *  reads these. @param[in,out] view From boot_plain_view() of @p flash. */
-void boot_plain_show_noise(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, sr_region_t region,
-                           uint8_t *view);
+/** What is encrypted under a system. */
+typedef struct boot_plain_layout {
+    sr_partition_table_t table;
+    uint32_t table_offset;
+} boot_plain_layout_t;
+
+/** Shows a region as a system with another layout reads it: erased cells as noise, but for those of a slot after its
+ *  image, which nobody reads. @param[in,out] view From boot_plain_view() of @p flash. */
+void boot_plain_show(const boot_chip_t *chip, const boot_plain_layout_t *layout, const uint8_t *flash, uint32_t size,
+                     sr_region_t region, uint8_t *view);
 
 /**
  * What the cells hold once another content was written: what has not changed stays. Of what changes, the rest of a slot
  * after its image is erased where it is blank, and whatever else the chip encrypts is encrypted, as the component does.
- * @param before From boot_plain_view() of @p cells.
- * @param after The same with the other content.
+ * @param layout Of the system that is written.
+ * @param before What is read before, by that layout where anything may be written.
+ * @param after What is to be read.
  * @param[in,out] cells The flash.
  */
-void boot_plain_write(const boot_chip_t *chip, const uint8_t *before, const uint8_t *after, uint32_t size,
-                      uint8_t *cells);
+void boot_plain_write(const boot_chip_t *chip, const boot_plain_layout_t *layout, const uint8_t *before,
+                      const uint8_t *after, uint32_t size, uint8_t *cells);

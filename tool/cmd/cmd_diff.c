@@ -305,6 +305,7 @@ static void print_text(const bundle_file_t *bundle, const diff_t *diff, uint32_t
 typedef struct device {
     boot_chip_t chip;
     image_file_t cells, view;
+    boot_plain_layout_t layout; /**< Of the system that the bundle makes. */
 } device_t;
 
 /** Asks the component. @param after What is read once the bundle is applied; becomes what the cells hold. */
@@ -315,7 +316,7 @@ static int ask(const bundle_file_t *bundle, const device_t *device, image_file_t
         return complain(STATUS_BAD_INPUT, "%s: %s", after->path, strerror(errno));
     }
     memcpy(cells.bytes, device->cells.bytes, cells.size);
-    boot_plain_write(&device->chip, device->view.bytes, after->bytes, cells.size, cells.bytes);
+    boot_plain_write(&device->chip, &device->layout, device->view.bytes, after->bytes, cells.size, cells.bytes);
     const prospect_flash_t flash = {.cells = &device->cells, .view = &device->view, .after = &cells};
     const int status = prospect_find(bundle, &device->chip, &flash, &diff->prospect);
     image_file_free(&cells);
@@ -374,7 +375,7 @@ static int show_diff(const bundle_file_t *bundle, const device_t *device, bool j
 }
 
 /** @return STATUS_OK, or a status after complaining; close_device() is due in both cases. */
-static int open_device(diff_arguments_t *arguments, const sr_bundle_t *bundle, device_t *device)
+static int open_device(diff_arguments_t *arguments, const bundle_file_t *bundle, device_t *device)
 {
     *device = (device_t){0};
     int status = image_file_load_flash(arguments->flash_path, &device->cells);
@@ -384,7 +385,9 @@ static int open_device(diff_arguments_t *arguments, const sr_bundle_t *bundle, d
     if (status == STATUS_OK) {
         status = chip_settle(&device->chip, device->cells.bytes, device->cells.size);
     }
-    return status == STATUS_OK ? contents_view_for(bundle, &device->chip, &device->cells, &device->view) : status;
+    return status == STATUS_OK
+               ? contents_view_for(bundle, &device->chip, &device->cells, &device->layout, &device->view)
+               : status;
 }
 
 static void close_device(diff_arguments_t *arguments, device_t *device)
@@ -414,7 +417,7 @@ static int run(int argc, char **argv)
     int status = bundle_file_load(arguments.bundle_path, &bundle);
     if (status == STATUS_OK) {
         device_t device;
-        status = open_device(&arguments, &bundle.bundle, &device);
+        status = open_device(&arguments, &bundle, &device);
         if (status == STATUS_OK) {
             status = show_diff(&bundle, &device, arguments.json);
         }

@@ -115,12 +115,13 @@ static int apply_to_device(const bundle_file_t *bundle, const boot_chip_t *chip,
     image_file_t view;
     image_file_t after = {0};
     moves_t moves;
-    int status = contents_view_for(&bundle->bundle, chip, flash, &view);
+    boot_plain_layout_t layout;
+    int status = contents_view_for(bundle, chip, flash, &layout, &view);
     if (status == STATUS_OK) {
         status = moves_apply(bundle, &view, &after, &moves);
     }
     if (status == STATUS_OK) {
-        boot_plain_write(chip, view.bytes, after.bytes, flash->size, flash->bytes);
+        boot_plain_write(chip, &layout, view.bytes, after.bytes, flash->size, flash->bytes);
     }
     image_file_free(&view);
     image_file_free(&after);

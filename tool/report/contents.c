@@ -452,11 +452,34 @@ int contents_view(const boot_chip_t *chip, const image_file_t *cells, image_file
     return STATUS_OK;
 }
 
-int contents_view_for(const sr_bundle_t *bundle, const boot_chip_t *chip, const image_file_t *cells, image_file_t *view)
+/** What is encrypted once a bundle is in a flash. @return STATUS_OK, or STATUS_BAD_INPUT after complaining. */
+static int find_layout(const bundle_file_t *bundle, const boot_chip_t *chip, const image_file_t *view,
+                       boot_plain_layout_t *layout)
 {
-    const int status = contents_view(chip, cells, view);
-    for (uint32_t i = 0; status == STATUS_OK && i < bundle->region_count; i++) {
-        boot_plain_show_noise(chip, cells->bytes, cells->size, sr_bundle_region(bundle, i).place, view->bytes);
+    const uint32_t offset = bundle->bundle.partition_table_offset;
+    uint8_t *after = malloc(view->size);
+    if (after == NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", view->path);
+    }
+    memcpy(after, view->bytes, view->size);
+    const int status = bundle->bundle.min_flash_size <= view->size ? bundle_file_apply(bundle, after) : STATUS_OK;
+    layout->table_offset = offset != SR_BUNDLE_NO_TABLE ? offset : chip->partition_table;
+    chip_read_table(after, view->size, layout->table_offset, &layout->table);
+    free(after);
+    return status;
+}
+
+int contents_view_for(const bundle_file_t *bundle, const boot_chip_t *chip, const image_file_t *cells,
+                      boot_plain_layout_t *layout, image_file_t *view)
+{
+    int status = contents_view(chip, cells, view);
+    *layout = (boot_plain_layout_t){0};
+    if (status == STATUS_OK && chip->cipher != NULL) {
+        status = find_layout(bundle, chip, view, layout);
+    }
+    for (uint32_t i = 0; status == STATUS_OK && i < bundle->bundle.region_count; i++) {
+        const sr_region_t place = sr_bundle_region(&bundle->bundle, i).place;
+        boot_plain_show(chip, layout, cells->bytes, cells->size, place, view->bytes);
     }
     return status;
 }

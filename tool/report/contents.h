@@ -4,14 +4,15 @@
  */
 #pragma once
 
-#include "format/sr_bundle.h"
 #include "format/sr_mcuboot.h"
 #include "format/sr_otadata.h"
 #include "format/sr_partition_table.h"
 #include "format/sr_region.h"
 #include "sim/boot/boot_model.h"
+#include "sim/boot/boot_plain.h"
 #include "tool/base/content_kind.h"
 #include "tool/base/image_file.h"
+#include "tool/pack/bundle_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -124,9 +125,10 @@ contents_t *contents_of_flash(const uint8_t *flash, uint32_t size, const boot_ch
  * STATUS_BAD_INPUT after complaining. */
 int contents_view(const boot_chip_t *chip, const image_file_t *cells, image_file_t *view);
 
-/** The same to compare it with a bundle: in its regions, erased cells are shown as what the chip reads there. */
-int contents_view_for(const sr_bundle_t *bundle, const boot_chip_t *chip, const image_file_t *cells,
-                      image_file_t *view);
+/** The same to compare it with a bundle: its regions are shown as the system reads them that it makes.
+ *  @param[out] layout Of that system. */
+int contents_view_for(const bundle_file_t *bundle, const boot_chip_t *chip, const image_file_t *cells,
+                      boot_plain_layout_t *layout, image_file_t *view);
 
 void contents_free(contents_t *contents);
 
