@@ -28,7 +28,8 @@ const char *way_out_of_refusal(esp_self_reflasher_refusal_t refusal)
     case ESP_SELF_REFLASHER_REFUSED_CHIP:
         return "pack for this chip: pack --chip; or say which chip the dump is from: --chip, --revision";
     case ESP_SELF_REFLASHER_REFUSED_FLASH_SIZE:
-        return "if the chip has that much, take a dump of all of it: esptool read-flash 0 ALL; if not, pack less, or for a "
+        return "if the chip has that much, take a dump of all of it: esptool read-flash 0 ALL; if not, pack less, or "
+               "for a "
                "smaller flash: pack --flash-size";
     case ESP_SELF_REFLASHER_REFUSED_BOOTLOADER:
         return "pack an intact bootloader for this chip, at the chip's offset; inspect tells what a file is";
