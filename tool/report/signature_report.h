@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The signature of Secure Boot that comes with an ESP image: which kind, by which keys, and whether it is of that image. Whether
- * it is good only who verifies it can tell.
+ * The signature of Secure Boot that comes with an ESP image: which kind, by which keys, and whether it is of that
+ * image. Whether it is good only who verifies it can tell.
  */
 #pragma once
 
