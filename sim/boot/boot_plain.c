@@ -39,16 +39,6 @@ uint32_t boot_plain_unit(const boot_chip_t *chip)
     return chip->cipher == NULL ? SR_PAGE_SIZE : id == 0x0000 || id == 0x0005 || id == 0x000C ? 32 : 64;
 }
 
-bool boot_plain_encrypts(const sr_partition_table_entry_t *entry)
-{
-    const bool flagged = (entry->flags & SR_PARTITION_FLAG_ENCRYPTED) != 0;
-    if (entry->type == SR_PARTITION_TYPE_DATA) {
-        return flagged || entry->subtype == SR_PARTITION_DATA_OTA || entry->subtype == SR_PARTITION_DATA_NVS_KEYS;
-    }
-    return flagged || entry->type == SR_PARTITION_TYPE_APP || entry->type == SR_PARTITION_TYPE_BOOTLOADER ||
-           entry->type == SR_PARTITION_TYPE_TABLE;
-}
-
 static bool is_erased(const uint8_t *block)
 {
     return block[0] == 0xFF && memcmp(block, block + 1, FLASH_CIPHER_BLOCK - 1) == 0;
@@ -76,7 +66,7 @@ void boot_plain_view(const boot_chip_t *chip, const uint8_t *flash, uint32_t siz
     decrypt_region(chip, flash, size, 0, (uint64_t)offset + SR_SECTOR_SIZE, out);
     for (unsigned i = 0; i < table.count; i++) {
         const sr_partition_table_entry_t *entry = &table.entries[i];
-        if (boot_plain_encrypts(entry)) {
+        if (sr_partition_table_encrypts(entry)) {
             const uint64_t end = (uint64_t)entry->address + entry->size;
             decrypt_region(chip, flash, size, entry->address / FLASH_CIPHER_BLOCK * FLASH_CIPHER_BLOCK, end, out);
         }
@@ -95,7 +85,7 @@ static kind_t kind_of(const boot_plain_layout_t *layout, const uint8_t *view, ui
     for (unsigned i = 0; i < layout->table.count; i++) {
         const sr_partition_table_entry_t *entry = &layout->table.entries[i];
         if (!sr_region_overlaps((sr_region_t){entry->address, entry->size}, (sr_region_t){address, 1}) ||
-            !boot_plain_encrypts(entry)) {
+            !sr_partition_table_encrypts(entry)) {
             continue;
         }
         sr_image_t image;

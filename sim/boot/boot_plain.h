@@ -23,12 +23,9 @@ bool boot_plain_table(const boot_chip_t *chip, const uint8_t *flash, uint32_t si
 /** How many bytes ESP-IDF's driver programs at once where the chip encrypts; a whole page if it does not encrypt. */
 uint32_t boot_plain_unit(const boot_chip_t *chip);
 
-/** True if the chip encrypts what lies in this partition: the rule of ESP-IDF, for a chip that encrypts its flash. */
-bool boot_plain_encrypts(const sr_partition_table_entry_t *entry);
-
 /**
  * A flash as its system and its tools think of it: what the chip encrypts as plaintext, the rest as it is. That is the
- * boot path up to the table, and the partitions for which boot_plain_encrypts() holds. Erased cells stay 0xFF.
+ * boot path up to the table, and the partitions for which sr_partition_table_encrypts() holds. Erased cells stay 0xFF.
  * @param out As large as the flash; may not be the flash.
  */
 void boot_plain_view(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, uint8_t *out);

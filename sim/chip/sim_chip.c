@@ -123,7 +123,7 @@ static void add_partition(const sim_config_t *config, const uint8_t raw[SR_PARTI
         .readonly = !config->before_v5_2 && (flags & SR_PARTITION_FLAG_READ_ONLY) != 0,
     };
     const sr_partition_table_entry_t entry = {.type = raw[ENTRY_TYPE], .subtype = raw[ENTRY_SUBTYPE], .flags = flags};
-    partition->encrypted = config->chip.cipher != NULL && boot_plain_encrypts(&entry);
+    partition->encrypted = config->chip.cipher != NULL && sr_partition_table_encrypts(&entry);
     memcpy(partition->label, raw + ENTRY_LABEL, sizeof(partition->label) - 1);
 }
 

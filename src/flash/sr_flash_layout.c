@@ -20,18 +20,3 @@ sr_flash_layout_t *sr_flash_layout_of(const sr_partition_table_t *table, uint32_
     }
     return layout;
 }
-
-const sr_flash_layout_part_t *sr_flash_layout_part(const sr_flash_layout_t *layout, uint32_t address)
-{
-    for (uint32_t i = 0; i < layout->count; i++) {
-        if (sr_region_overlaps(layout->parts[i].region, (sr_region_t){address, 1})) {
-            return &layout->parts[i];
-        }
-    }
-    return NULL;
-}
-
-bool sr_flash_layout_encrypts(const sr_flash_layout_t *layout, uint32_t address)
-{
-    return address < layout->front || sr_flash_layout_part(layout, address) != NULL;
-}

@@ -8,6 +8,7 @@
 #include "format/sr_region.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /** An encrypted partition. */
@@ -26,8 +27,21 @@ typedef struct sr_flash_layout {
  * with heap_caps_free(). */
 sr_flash_layout_t *sr_flash_layout_of(const sr_partition_table_t *table, uint32_t front);
 
+/* In the header, as code that runs from RAM asks, while there is no code in flash. */
+
 /** The encrypted partition that has this address; NULL: none. */
-const sr_flash_layout_part_t *sr_flash_layout_part(const sr_flash_layout_t *layout, uint32_t address);
+static inline const sr_flash_layout_part_t *sr_flash_layout_part(const sr_flash_layout_t *layout, uint32_t address)
+{
+    for (uint32_t i = 0; i < layout->count; i++) {
+        if (sr_region_overlaps(layout->parts[i].region, (sr_region_t){address, 1})) {
+            return &layout->parts[i];
+        }
+    }
+    return NULL;
+}
 
 /** True if the address is encrypted. */
-bool sr_flash_layout_encrypts(const sr_flash_layout_t *layout, uint32_t address);
+static inline bool sr_flash_layout_encrypts(const sr_flash_layout_t *layout, uint32_t address)
+{
+    return address < layout->front || sr_flash_layout_part(layout, address) != NULL;
+}

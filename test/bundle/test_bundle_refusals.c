@@ -538,6 +538,7 @@ static void another_table_under_encryption(void **state)
     esp_self_reflasher_bundle_config_t config = from_server();
     assert_accepted(&config);
     fixture.target.table[0] ^= 0xFF;
+    free(fixture.bundle.bytes);
     write_bundle();
     config = from_server();
     assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_SECURITY);

@@ -141,8 +141,9 @@ class Systems(BundleTest):
                 self.tell(f"{name}, {type(running).__name__}", answer)
                 self.assert_applied(answer, after, expected)
                 self.assertEqual(answer["retries"], 0)
-                # Without ranges, fetching something a second time also fetches everything in front of it again.
-                most = 1.02 if isinstance(running, servers.Nginx) else 1.03
+                # Without ranges, fetching something a second time, which had no room in RAM, also fetches everything in front
+                # of it again.
+                most = 1.02 if isinstance(running, servers.Nginx) else 1.08
                 self.assertLessEqual(answer["bytes_downloaded"], most * answer["plan"]["bytes_to_download"])
                 if isinstance(running, servers.Nginx):
                     self.assert_plain_requests(running, answer)
