@@ -9,6 +9,7 @@
 
 #include "format/sr_chip.h"
 #include "format/sr_image.h"
+#include "format/sr_secure_boot.h"
 #include "sim/crypt/flash_cipher.h"
 #include "sim/efuse/efuse_set.h"
 
@@ -61,6 +62,10 @@ typedef struct boot_result {
     bool flash_changed;     /**< The boot itself wrote to flash (otadata, a swap). */
     char reason[160];       /**< One sentence: why this app, or why not. */
 } boot_result_t;
+
+/** The key digests of Secure Boot V2 that are burnt, as software reads them. @return false if no key block is for one:
+ * it is not known which keys are burnt. */
+bool boot_burnt_keys(const sr_chip_t *chip, const efuse_set_t *burnt, sr_secure_boot_keys_t *keys);
 
 /** The last value of the eFuse field, in sectors: like 0 it means that there is no recovery bootloader. */
 #define BOOT_RECOVERY_OFF 0xFFFu

@@ -41,17 +41,16 @@ static int read_image(void *context, uint32_t offset, void *out, size_t length)
     return 0;
 }
 
-/** What is burnt. @return false if no digest is told. */
-static bool burnt_keys(const boot_t *boot, sr_secure_boot_keys_t *keys)
+bool boot_burnt_keys(const sr_chip_t *chip, const efuse_set_t *burnt, sr_secure_boot_keys_t *keys)
 {
     bool any = false;
-    *keys = sr_secure_boot_no_keys(boot->chip);
+    *keys = sr_secure_boot_no_keys(chip);
     for (unsigned i = 0; i < keys->count; i++) {
-        const efuse_key_t *key = efuse_set_key(boot->burnt, (efuse_purpose_t)(EFUSE_PURPOSE_DIGEST_0 + i));
+        const efuse_key_t *key = efuse_set_key(burnt, (efuse_purpose_t)(EFUSE_PURPOSE_DIGEST_0 + i));
         if (key != NULL) {
             any = true;
             keys->list[i].burnt = key->readable;
-            keys->list[i].revoked = boot->burnt->revoked[i];
+            keys->list[i].revoked = burnt->revoked[i];
             memcpy(keys->list[i].digest, key->bytes, sizeof(keys->list[i].digest));
         }
     }
@@ -183,7 +182,7 @@ static void tell(const char *fault, const sr_secure_boot_block_t *block, bool in
 bool boot_signature_good(const boot_t *boot, uint32_t address, uint32_t length, char why[BOOT_SIGNATURE_WHY_SIZE])
 {
     sr_secure_boot_keys_t keys;
-    if (!boot->burnt->secure_boot_v2 || !burnt_keys(boot, &keys)) {
+    if (!boot->burnt->secure_boot_v2 || !boot_burnt_keys(boot->chip, boot->burnt, &keys)) {
         return true;
     }
     image_t image = {boot, address};

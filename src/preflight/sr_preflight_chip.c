@@ -11,9 +11,6 @@
 #include "esp_chip_info.h"
 #include "esp_flash.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 /* The bootloader of today; false if it is not intact, as after a power loss in the middle of it. */
 static bool read_todays_bootloader(const sr_system_t *system, sr_image_t *image)
 {
@@ -66,36 +63,19 @@ static sr_region_t chosen_app(const sr_preflight_chip_t *verdict)
     return (sr_region_t){choice.app->address, choice.app->size};
 }
 
-/** What is being asked about. */
-typedef struct part {
-    const char *what;
-    sr_region_t place;
-    bool whole;
-} part_t;
-
-static bool check_part(const sr_preflight_chip_t *verdict, const part_t *part, char *text, size_t text_size)
+static bool check_part(const sr_preflight_chip_t *verdict, const sr_preflight_signature_part_t *part, char *text,
+                       size_t text_size)
 {
-    const sr_system_t *system = verdict->system;
-    char why[SR_PREFLIGHT_SIGNATURE_TEXT_SIZE];
-    sr_image_t image;
-    sr_secure_boot_result_t result = {.status = SR_SECURE_BOOT_NO_BLOCK};
-    sr_reader_window_t window;
-    const sr_reader_t reader = sr_reader_window(&window, &verdict->flash, part->place.address, part->place.size);
-    if (sr_image_parse(&reader, &image) == SR_IMAGE_OK &&
-        sr_preflight_signature_check(&reader, &image, system->secure_boot, &system->keys, part->whole, &result)) {
-        return true;
-    }
-    (void)snprintf(text, text_size, "Secure Boot %s is on, and the %s at 0x%" PRIx32 " %s",
-                   system->secure_boot == SR_IMAGE_SECURE_BOOT_V1 ? "V1" : "V2", part->what, part->place.address,
-                   sr_preflight_signature_text(&system->keys, &result, why));
-    return false;
+    return sr_preflight_signature_check_part(&verdict->flash, part, verdict->system->secure_boot,
+                                             &verdict->system->keys, text, text_size);
 }
 
 bool sr_preflight_chip_check_signatures(const sr_preflight_chip_t *verdict, bool app_follows, bool app_alone,
                                         char *text, size_t text_size)
 {
     const sr_system_t *system = verdict->system;
-    const part_t bootloader = {"bootloader", {system->chip->bootloader_offset, UINT32_MAX}, true};
+    const sr_preflight_signature_part_t bootloader = {
+        "bootloader", {system->chip->bootloader_offset, UINT32_MAX}, true};
     if (system->secure_boot == SR_IMAGE_SECURE_BOOT_OFF) {
         return true;
     }
@@ -103,8 +83,8 @@ bool sr_preflight_chip_check_signatures(const sr_preflight_chip_t *verdict, bool
         !check_part(verdict, &bootloader, text, text_size)) {
         return false;
     }
-    const part_t app = {"app", verdict->table_offset != SR_BUNDLE_NO_TABLE ? chosen_app(verdict) : (sr_region_t){0},
-                        !app_follows};
+    const sr_preflight_signature_part_t app = {
+        "app", verdict->table_offset != SR_BUNDLE_NO_TABLE ? chosen_app(verdict) : (sr_region_t){0}, !app_follows};
     return verdict->table_offset == SR_BUNDLE_NO_TABLE || check_part(verdict, &app, text, text_size);
 }
 

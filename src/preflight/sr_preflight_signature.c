@@ -74,3 +74,23 @@ const char *sr_preflight_signature_text(const sr_secure_boot_keys_t *keys, const
     }
     return out;
 }
+
+bool sr_preflight_signature_check_part(const sr_reader_t *flash, const sr_preflight_signature_part_t *part,
+                                       sr_image_secure_boot_t secure_boot, const sr_secure_boot_keys_t *keys,
+                                       char *text, size_t text_size)
+{
+    char why[SR_PREFLIGHT_SIGNATURE_TEXT_SIZE];
+    sr_image_t image;
+    sr_secure_boot_result_t result = {.status = SR_SECURE_BOOT_NO_BLOCK};
+    sr_reader_window_t window;
+    const sr_reader_t reader = sr_reader_window(&window, flash, part->place.address, part->place.size);
+    if (secure_boot == SR_IMAGE_SECURE_BOOT_OFF ||
+        (sr_image_parse(&reader, &image) == SR_IMAGE_OK &&
+         sr_preflight_signature_check(&reader, &image, secure_boot, keys, part->whole, &result))) {
+        return true;
+    }
+    (void)snprintf(text, text_size, "Secure Boot %s is on, and the %s at 0x%" PRIx32 " %s",
+                   secure_boot == SR_IMAGE_SECURE_BOOT_V1 ? "V1" : "V2", part->what, part->place.address,
+                   sr_preflight_signature_text(keys, &result, why));
+    return false;
+}

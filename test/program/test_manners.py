@@ -34,6 +34,13 @@ ROOT = pathlib.Path(sys.argv[3])
 TABLE, SECTOR = 0x8000, 0x1000
 
 
+def efuses():
+    """Of an ESP32 in which nothing is burnt: as much of a summary as the program asks for."""
+    version = {"block": 3, "word": 4, "pos": 0, "value": 0}
+    names = ("FLASH_CRYPT_CNT", "ABS_DONE_1", "CODING_SCHEME", "WAFER_VERSION_MAJOR", "WAFER_VERSION_MINOR")
+    return json.dumps({"SECURE_VERSION": version, **{name: {"value": 0} for name in names}}).encode()
+
+
 def openssl(*arguments):
     subprocess.run(["openssl", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -63,6 +70,7 @@ class MannersTest(cases.InOwnFolder):
         self.public = self.copy("public.pem")
         self.mcuboot = self.copy("mcuboot.bin")
         self.app = self.write("courier.bin", flash_dumps.carrier())
+        self.efuses = self.write("efuses.json", efuses())
 
     def copy(self, name, to=None):
         shutil.copy(self.shared / name, self.dir / (to or name))
@@ -89,8 +97,8 @@ class MannersTest(cases.InOwnFolder):
             ("simulate --cut", ("simulate", *bundle, "--cut", "1:1", "--out", "OUT"), (self.flash, self.bundle)),
             ("explore --html", ("explore", *bundle, "--sample", "1", "--torn", "1", "--html", "OUT"),
              (self.flash, self.bundle, self.public)),
-            ("pack", ("pack", "--chip", "esp32", "--skip-check", "app", "0x1000", self.mcuboot, "--sign", self.key, "-o",
-                      "OUT"), (self.mcuboot, self.key)),
+            ("pack", ("pack", "--chip", "esp32", "--skip-check", "app", "0x1000", self.mcuboot, "--sign", self.key, "--efuses",
+                      self.efuses, "-o", "OUT"), (self.mcuboot, self.key, self.efuses)),
             ("courier", ("courier", "--app", self.app, "--bundle", self.bundle, "--public-key", self.public, "-o", "OUT"),
              (self.app, self.bundle, self.public)),
             ("courier --flash", ("courier", "--app", self.app, "--bundle", self.bundle, "--flash", self.flash, "-o", "OUT"),
@@ -450,7 +458,8 @@ class Statuses(MannersTest):
                     self.assertEqual(result.stdout, "")
                     self.assertTrue(result.stderr)
 
-    def commands(self, flash="dump.bin", bundle="system.srb", key="key.pem", public="public.pem", image="mcuboot.bin"):
+    def commands(self, flash="dump.bin", bundle="system.srb", key="key.pem", public="public.pem", image="mcuboot.bin",
+                 summary="efuses.json"):
         """Each command, with each kind of file that it takes in its place."""
         apply = ("-f", flash, "--bundle", bundle, "--public-key", public)
         carry = ("courier", "--app", "courier.bin", "-o", "out", "--bundle", bundle)
@@ -464,13 +473,16 @@ class Statuses(MannersTest):
             "key": (("sign", bundle, "--key", key), ("key", key),
                     ("pack", "-c", "esp32", "--skip-check", "app", "0x1000", image, "-o", "out", "--sign", key)),
             "public": (("verify", bundle, "--public-key", public), (*carry, "--public-key", public), ("simulate", *apply), ("explore", *apply), ("key", public)),
+            "summary": (("boot", flash, "--efuses", summary), ("simulate", *apply, "--efuses", summary),
+                        ("pack", "-c", "esp32", "--skip-check", "app", "0x1000", image, "-o", "out", "--efuses", summary)),
             "image": (("inspect", image), ("courier", "--app", image, "-o", "out", "--bundle", bundle), ("pack", "-c", "esp32", "0x1000", image, "-o", "out"),
                       ("simulate", "-f", flash, "0x1000", image), ("explore", "-f", flash, "0x1000", image)),
         }
 
     def test_good(self):
         self.assert_all(0, "good", [("inspect", "dump.bin"), ("inspect", "system.srb"), ("boot", "dump.bin"),
-                                    *self.commands()["bundle"], *self.commands()["key"]])
+                                    *self.commands()["bundle"], *self.commands()["key"],
+                                    *self.commands()["summary"]])
 
     def test_files_that_are_missing_or_nothing_at_all(self):
         (self.dir / "folder").mkdir()
@@ -478,14 +490,14 @@ class Statuses(MannersTest):
         self.write("secret", b"x").chmod(0)
         names = ["missing", "folder", "empty"] + ([] if os.geteuid() == 0 else ["secret"])
         for name in names:
-            for role in ("flash", "bundle", "key", "public", "image"):
+            for role in ("flash", "bundle", "key", "public", "image", "summary"):
                 self.assert_all(3, f"{role} {name}", self.commands(**{role: name})[role])
 
     def test_files_that_are_something_else(self):
         self.write("elf", b"\x7fELF" + b"\0" * 4096)
         self.write("gz", gzip.compress(os.urandom(4096)))
         for name in ("elf", "gz", "key.pem"):
-            for role in ("flash", "bundle"):
+            for role in ("flash", "bundle", "summary"):
                 self.assert_all(3, f"{role} {name}", self.commands(**{role: name})[role])
         self.assert_all(3, "inspect", [("inspect", "key.pem")])
         self.assert_all(0, "inspect tells what it is", [("inspect", "elf"), ("inspect", "gz")])

@@ -4,6 +4,7 @@
 #include "tool/base/chip_names.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
+#include "tool/base/efuse_file.h"
 #include "tool/base/key_file.h"
 #include "tool/base/number.h"
 #include "tool/base/output_file.h"
@@ -51,6 +52,7 @@ enum {
     KEY_FIX_OFFSETS,
     KEY_CA,
     KEY_FETCH_AGAIN,
+    KEY_EFUSES,
 };
 
 /** An argument that may be given more than once. */
@@ -62,7 +64,8 @@ typedef struct word {
 
 typedef struct pack_arguments {
     const char *out_path, *key_path, *ca_path;
-    const char *old_path; /**< Dump or partition table of the old system. */
+    const char *old_path;    /**< Dump or partition table of the old system. */
+    const char *efuses_path; /**< Of the chips that the bundle is for. */
     const sr_chip_t *chip;
     flash_settings_t settings;
     uint32_t partition_table; /**< 0: default; SR_BUNDLE_NO_TABLE: none. */
@@ -230,6 +233,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_OLD_LAYOUT:
         arguments->old_path = argument;
         return 0;
+    case KEY_EFUSES:
+        arguments->efuses_path = argument;
+        return 0;
     case KEY_PARTITION_TABLE:
         set_table(arguments, argument, state);
         return 0;
@@ -272,6 +278,10 @@ static const struct argp_option options[] = {
      3},
     {"partition-table", KEY_PARTITION_TABLE, "OFFSET", 0,
      "Place of the partition table afterwards, or 'none'; default: 0x8000, and none for MCUboot", 3},
+    {"efuses", KEY_EFUSES, "FILE", 0,
+     "eFuses of the chips that the bundle is for, as 'espefuse summary --format json' prints them: refuse what they "
+     "would refuse",
+     4},
     {"skip-check", KEY_SKIP_CHECK, "NAME", 0,
      "Switch a check off: " PACK_CHECK_NAMES "; or " PLACEMENT_CHECK_NAME
      ", whether each input is where the chip looks for it",
@@ -329,6 +339,19 @@ static int read_old(const char *path, image_file_t *old)
     sr_partition_table_t table;
     const int status = image_file_load(path, old);
     return status == STATUS_OK ? moves_read_table(old, &table) : status;
+}
+
+static int read_efuses(const char *path, pack_device_t *device)
+{
+    device->path = path;
+    return efuse_file_load(path, &device->chip);
+}
+
+static int check_efuses(const pack_device_t *device, const sr_chip_t *chip)
+{
+    return device->chip.chip == chip ? STATUS_OK
+                                     : complain(STATUS_BAD_INPUT, "%s: eFuses of an %s, and the bundle is for an %s",
+                                                device->path, device->chip.chip->family, chip->family);
 }
 
 /** The system that is replaced; NULL: not known. */
@@ -517,8 +540,8 @@ static int keep_bootloader(const pack_result_t *result, flash_layout_t *layout)
 }
 
 /** Makes a layout of the flash from the files, and finds what it requires of a chip. */
-static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_layout_t **layout, pack_result_t *result,
-                   pack_moves_t *moves)
+static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, const pack_device_t *device,
+                   flash_layout_t **layout, pack_result_t *result, pack_moves_t *moves)
 {
     int status = settle_settings(arguments, inputs);
     if (status != STATUS_OK) {
@@ -535,7 +558,7 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
         complain(STATUS_BAD_INPUT, "%s", strerror(errno));
         return STATUS_BAD_INPUT;
     }
-    *result = (pack_result_t){.chip = inputs->chip, .layout = *layout};
+    *result = (pack_result_t){.chip = inputs->chip, .layout = *layout, .parts = &inputs->parts, .device = device};
     status = find_table(arguments, inputs, result);
     if (status == STATUS_OK && !arguments->any_place) {
         status = placement_check(&inputs->parts, result);
@@ -558,7 +581,7 @@ static int lay_out(const pack_arguments_t *arguments, inputs_t *inputs, flash_la
         status = set_initial(arguments, result, *layout);
     }
     if (status == STATUS_OK) {
-        pack_result_find_demands(result, &inputs->parts, flash_size);
+        pack_result_find_demands(result, flash_size);
     }
     if (status == STATUS_OK &&
         (flash_layout_end(*layout) > result->flash_size || result->moved_end > result->flash_size)) {
@@ -682,7 +705,15 @@ static int pack(const pack_arguments_t *arguments, const char *ca)
     flash_layout_t *layout = NULL;
     pack_result_t result;
     pack_moves_t moves = {0};
-    int status = read_inputs(arguments, ca, &inputs);
+    pack_device_t device = {0};
+    const bool told = arguments->efuses_path != NULL;
+    int status = told ? read_efuses(arguments->efuses_path, &device) : STATUS_OK;
+    if (status == STATUS_OK) {
+        status = read_inputs(arguments, ca, &inputs);
+    }
+    if (status == STATUS_OK && told) {
+        status = check_efuses(&device, inputs.chip);
+    }
     if (status == STATUS_OK) {
         status = output_file_check(arguments->out_path);
     }
@@ -690,7 +721,7 @@ static int pack(const pack_arguments_t *arguments, const char *ca)
         status = read_old(arguments->old_path, &inputs.old);
     }
     if (status == STATUS_OK) {
-        status = lay_out(arguments, &inputs, &layout, &result, &moves);
+        status = lay_out(arguments, &inputs, told ? &device : NULL, &layout, &result, &moves);
     }
     if (status == STATUS_OK) {
         status = make_bundle(arguments, &inputs, &result, &moves);

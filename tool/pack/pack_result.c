@@ -10,6 +10,7 @@
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/way_out.h"
+#include "tool/pack/pack_device.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +22,8 @@ static const struct {
     uint32_t bit;
 } checks[] = {{"bootloader", SR_PREFLIGHT_BOOTLOADER}, {"flash-size", SR_PREFLIGHT_FLASH_SIZE},
               {"flash-mode", SR_PREFLIGHT_FLASH_MODE}, {"revision", SR_PREFLIGHT_REVISION},
-              {"table", SR_PREFLIGHT_TABLE},           {"app", SR_PREFLIGHT_APP}};
+              {"table", SR_PREFLIGHT_TABLE},           {"app", SR_PREFLIGHT_APP},
+              {"secure-version", SR_PREFLIGHT_VERSION}};
 #define CHECK_COUNT (sizeof(checks) / sizeof(checks[0]))
 
 uint32_t pack_check_bit(const char *name)
@@ -54,16 +56,21 @@ static void note_read(void *context, uint32_t address, uint32_t length)
 }
 
 /** @return false without memory. */
-static bool try_boot(trial_t *trial, const sr_chip_t *chip, uint32_t table_offset, uint32_t size)
+static bool try_boot_as(trial_t *trial, const boot_chip_t *chip, uint32_t size)
 {
     uint8_t *aside = malloc(size);
     if (aside == NULL) {
         return false;
     }
-    const boot_chip_t boot_chip = {.chip = chip, .partition_table = table_offset};
-    (void)boot_run_aside(&boot_chip, trial->layout->bytes, aside, size, note_read, trial, &trial->boot);
+    (void)boot_run_aside(chip, trial->layout->bytes, aside, size, note_read, trial, &trial->boot);
     free(aside);
     return true;
+}
+
+static bool try_boot(trial_t *trial, const sr_chip_t *chip, uint32_t table_offset, uint32_t size)
+{
+    const boot_chip_t any = {.chip = chip, .partition_table = table_offset};
+    return try_boot_as(trial, &any, size);
 }
 
 bool pack_result_is_mcuboot(const flash_layout_t *layout, const sr_chip_t *chip, uint32_t table_offset)
@@ -126,7 +133,7 @@ static uint32_t power_of_two(uint64_t size)
     return power;
 }
 
-void pack_result_find_demands(pack_result_t *result, const flash_parts_t *parts, uint32_t flash_size)
+void pack_result_find_demands(pack_result_t *result, uint32_t flash_size)
 {
     uint64_t end = flash_layout_end(result->layout);
     end = result->moved_end > end ? result->moved_end : end;
@@ -142,8 +149,8 @@ void pack_result_find_demands(pack_result_t *result, const flash_parts_t *parts,
             demand_revision(result, entry->address);
         }
     }
-    for (size_t i = 0; i < parts->count; i++) {
-        demand_revision(result, parts->list[i].address);
+    for (size_t i = 0; i < result->parts->count; i++) {
+        demand_revision(result, result->parts->list[i].address);
     }
     sr_image_t bootloader;
     if (packed_image(result, result->chip->bootloader_offset, &bootloader) && bootloader.spi_size < 8 &&
@@ -153,15 +160,9 @@ void pack_result_find_demands(pack_result_t *result, const flash_parts_t *parts,
     result->flash_size = flash_size != 0 ? flash_size : power_of_two(end);
 }
 
-/** The flash as it will be, for the checks. */
-typedef struct future {
-    const flash_layout_t *layout;
-    bool kept_is_blank; /**< Otherwise kept flash cannot be read, since its content is not known here. */
-} future_t;
-
 static int read_future(void *context, uint32_t offset, void *buffer, size_t length)
 {
-    const future_t *future = context;
+    const pack_future_t *future = context;
     const uint64_t end = (uint64_t)offset + length;
     for (uint64_t at = offset - offset % SR_SECTOR_SIZE; at < end && !future->kept_is_blank; at += SR_SECTOR_SIZE) {
         if (flash_layout_want(future->layout, (uint32_t)at) == SR_BUNDLE_KEEP) {
@@ -173,6 +174,11 @@ static int read_future(void *context, uint32_t offset, void *buffer, size_t leng
         memcpy(buffer, future->layout->bytes + offset, end <= FLASH_LIMIT ? length : FLASH_LIMIT - offset);
     }
     return 0;
+}
+
+sr_reader_t pack_result_reader(pack_future_t *future, uint32_t size)
+{
+    return (sr_reader_t){.context = future, .read = read_future, .size = size};
 }
 
 static const char *check_name(uint32_t bit)
@@ -193,12 +199,13 @@ typedef struct verdict {
 static void run_chip_checks(const pack_result_t *result, uint32_t skip, bool kept_is_blank, void *workspace,
                             verdict_t *verdict)
 {
-    future_t future = {.layout = result->layout, .kept_is_blank = kept_is_blank};
-    const sr_reader_t flash = {.context = &future, .read = read_future, .size = result->flash_size};
+    pack_future_t future = {.layout = result->layout, .kept_is_blank = kept_is_blank};
+    const sr_reader_t flash = pack_result_reader(&future, result->flash_size);
     const sr_preflight_t what = {
         .flash = &flash,
         .chip = result->chip,
-        .chip_revision = UINT16_MAX,
+        .chip_revision = result->device != NULL ? result->device->chip.revision : UINT16_MAX,
+        .efuses = result->device != NULL ? &result->device->chip.efuses : NULL,
         .table_offset = result->table_offset,
         .skip = skip,
     };
@@ -247,7 +254,9 @@ static int check_boot(const pack_result_t *result, uint32_t *unknown)
 {
     trial_t trial = {.layout = result->layout};
     const uint32_t size = result->flash_size < FLASH_LIMIT ? result->flash_size : FLASH_LIMIT;
-    if (!try_boot(&trial, result->chip, result->table_offset == SR_BUNDLE_NO_TABLE ? 0 : result->table_offset, size)) {
+    boot_chip_t chip = result->device != NULL ? result->device->chip : (boot_chip_t){.chip = result->chip};
+    chip.partition_table = result->table_offset == SR_BUNDLE_NO_TABLE ? 0 : result->table_offset;
+    if (!try_boot_as(&trial, &chip, size)) {
         return complain(STATUS_BAD_INPUT, "out of memory");
     }
     if (trial.saw_kept) {
@@ -273,6 +282,9 @@ int pack_result_check(const pack_result_t *result, uint32_t skip)
     }
     int status = run_checks(result, skip, workspace, &unknown);
     free(workspace);
+    if (status == STATUS_OK && result->device != NULL) {
+        status = pack_device_check(result);
+    }
     if (status == STATUS_OK && skip == 0) { // what a check that is switched off would find may also stop the boot
         status = check_boot(result, &unknown);
     }

@@ -14,10 +14,7 @@
 
 uint32_t bundle_check_bit(const char *name)
 {
-    // checks without a switch in pack depend on the device
-    if (strcmp(name, "secure-version") == 0) {
-        return ESP_SELF_REFLASHER_CHECK_SECURE_VERSION;
-    }
+    // what pack has no switch for depends on the device
     return strcmp(name, "rollback") == 0 ? ESP_SELF_REFLASHER_CHECK_ROLLBACK : pack_check_bit(name);
 }
 
