@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).parent
 def pytest_addoption(parser):
     group = parser.getgroup("self-reflasher")
     group.addoption("--builds", type=pathlib.Path, default=HERE / "migration",
-                    help="Folder with the builds, build_TARGET_old and build_TARGET_new (default: %(default)s)")
+                    help="Folder with the builds, build_TARGET_old, _new and _courier (default: %(default)s)")
     group.addoption("--self-reflasher", default=HERE.parent / "build" / "self-reflasher",
                     help="The program (default: %(default)s)")
     group.addoption("--kills", type=int, default=20, help="Power losses for each kind of migration (default: %(default)s)")
@@ -37,6 +37,15 @@ def old(request, target_name):
 @pytest.fixture(scope="session")
 def new(request, target_name):
     return request.config.option.builds.absolute() / f"build_{target_name}_new"
+
+
+@pytest.fixture(scope="session")
+def courier(request, target_name):
+    """The app of examples/courier."""
+    app = request.config.option.builds.absolute() / f"build_{target_name}_courier" / "courier.bin"
+    if not app.exists():
+        pytest.skip("no build of examples/courier by ESP-IDF")
+    return app
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def job(call, **lines):
     escaped = {name: str(value).replace("\n", "\\n") for name, value in {"call": call, **lines}.items()}
     text = "".join(f"{name}={value}\n" for name, value in escaped.items()).encode()
     assert len(text) < SECTOR - 2
-    return text.ljust(SECTOR, b"\0")
+    return text.ljust(SECTOR - 1, b"\0") + b"\xff"  # job_is_first_time()
 
 
 def old_system(build, what_to_do, *more, second_slot=False, single_app=False):
@@ -71,6 +71,11 @@ def after_first_start(flash, otadata=NEW_OTADATA):
     return flash[:otadata] + entry + flash[otadata + len(entry):]
 
 
+def confirmed(flash, entry):
+    """The app that this entry of otadata selects has said that it is good."""
+    return flash[:entry + 24] + b"\2\0\0\0" + flash[entry + 28:]
+
+
 class Program:
     """self-reflasher, and files for it in one folder."""
 
@@ -101,6 +106,12 @@ class Program:
                  for argument in (f"{offset:#x}", self.write(f"{offset:#x}.bin", content))]
         self.run("pack", "--chip", self.chip, "-o", bundle, "--sign", self.private_key, *files)
         return bundle
+
+    def courier(self, app, bundle, flash):
+        """One file for the update page of the system in this flash."""
+        upload = self.folder / "upload.bin"
+        self.run("courier", "-o", upload, "--app", app, "--bundle", bundle, "--flash", self.write("before.bin", flash))
+        return upload
 
     def simulate(self, flash, *arguments):
         """The flash after a migration on the simulated chip."""

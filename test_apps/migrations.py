@@ -56,6 +56,10 @@ class Maker:
     def in_the_way(self):
         return self.to_new(self.embedded(self.bundle, {}))
 
+    def that_hangs(self, how):
+        """Once, in the event callback, until a watchdog bites."""
+        return self.to_new(self.embedded(self.bundle, {"hangs": how}, second_slot=True))
+
     def with_moved_nvs(self):
         settings = b"".join(flashes.flash_dumps.in_use(seed)[:flashes.SECTOR] for seed in range(4))
         return dataclasses.replace(self.to_new(self.embedded(self.moving, {}, (flashes.NVS[3], settings))), bundle=self.moving)

@@ -375,8 +375,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, root, context):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, root, port, context):
+        super().__init__(("127.0.0.1", port), Handler)
         self.root = root
         self.context = context
         self.lock = threading.Lock()
@@ -407,6 +407,7 @@ class Server(http.server.ThreadingHTTPServer):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", help="folder with the files to serve")
+    parser.add_argument("--port", type=int, default=0, help="where to listen (default: any that is free)")
     parser.add_argument("--cert", help="PEM file: serve TLS with this certificate")
     parser.add_argument("--key", help="PEM file with its key")
     args = parser.parse_args()
@@ -414,7 +415,7 @@ def main():
     if args.cert:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(args.cert, args.key)
-    server = Server(args.root, context)
+    server = Server(args.root, args.port, context)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)
     sys.stdin.read()

@@ -135,14 +135,23 @@ class Moody:
             self.tls.mkdir()
             make_certificates(self.tls)
             options = ["--cert", self.tls / "server.pem", "--key", self.tls / "server.key"]
-        script = pathlib.Path(__file__).with_name("http_server.py")
-        self.process = subprocess.Popen([sys.executable, script, self.root, *options], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        self.port = int(self.process.stdout.readline())
+        self.options, self.port = options, 0
+        self.start()
         return self
 
-    def __exit__(self, *_):
+    def start(self):
+        """At the port that it had before, if it had one."""
+        script = pathlib.Path(__file__).with_name("http_server.py")
+        self.process = subprocess.Popen([sys.executable, script, self.root, "--port", str(self.port), *self.options],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def stop(self):
+        """Its connections end with it."""
         self.process.communicate()
+
+    def __exit__(self, *_):
+        self.stop()
 
     def url(self, path):
         return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/{path}"

@@ -28,6 +28,19 @@ esp_err_t job_read(job_t *job)
     return err;
 }
 
+bool job_is_first_time(void)
+{
+    const uint32_t mark = CONFIG_TEST_JOB_ADDRESS + sizeof(((job_t *)NULL)->text) - 1;
+    uint8_t byte = 0;
+    ESP_ERROR_CHECK(esp_flash_read(NULL, &byte, mark, sizeof(byte)));
+    if (byte == 0) {
+        return false;
+    }
+    byte = 0;
+    ESP_ERROR_CHECK(esp_flash_write(NULL, &byte, mark, sizeof(byte)));
+    return true;
+}
+
 const char *job_value(const job_t *job, const char *name)
 {
     const size_t length = strlen(name);

@@ -15,6 +15,9 @@ typedef struct {
 
 esp_err_t job_read(job_t *job);
 
+/** True once in the life of a flash: the last byte of the sector, which is no text, says so. */
+bool job_is_first_time(void);
+
 /** @return the value, or NULL if the job has none of that name. */
 const char *job_value(const job_t *job, const char *name);
 

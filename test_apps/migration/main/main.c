@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #define STACK_SIZE 8192
+#define HANGS_AT   64 /* sectors, at which other sectors are written already */
 
 static job_t s_job;
 
@@ -24,6 +25,17 @@ static void tell_start(void)
 {
     printf("test: app %s at 0x%" PRIx32 ", reset reason %d\n", CONFIG_TEST_APP_NAME,
            esp_ota_get_running_partition()->address, (int)esp_reset_reason());
+}
+
+/** For a watchdog to bite: that of tasks, or that of interrupts. */
+static void hang(void)
+{
+    printf("test: hangs\n");
+    if (job_is(&s_job, "hangs", "without interrupts")) {
+        portDISABLE_INTERRUPTS();
+    }
+    for (;;) {
+    }
 }
 
 static void on_event(void *user_ctx, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)
@@ -37,6 +49,10 @@ static void on_event(void *user_ctx, esp_self_reflasher_event_t event, const esp
         printf("test: %s %" PRIu32 "/%" PRIu32 "\n", names[event], data->sectors_done, data->sectors_total);
     }
     last = event;
+    if (job_value(&s_job, "hangs") != NULL && event == ESP_SELF_REFLASHER_EVENT_PREPARE &&
+        data->sectors_done == HANGS_AT && job_is_first_time()) {
+        hang();
+    }
 }
 
 static uint32_t allowed(void)
