@@ -85,8 +85,7 @@ def test_bundle_by_http_from_a_server_that_is_gone_for_a_while(chip, program, ma
     def goes_and_comes_back():
         chip.expect("test: check 0/")
         server.stop()
-        chip.expect("trying again")
-        chip.expect("trying again")
+        chip.expect("trying again")  # the chip does not wait for ever, and its clock may run faster than this machine's
         server.start()
     check(chip, program, migration, flashes.SLOT_1, meanwhile=goes_and_comes_back)
 
