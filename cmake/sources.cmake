@@ -53,6 +53,7 @@ set(SR_ENGINE_SOURCES
     src/preflight/sr_preflight_flash.c
     src/preflight/sr_preflight_signature.c
     src/preflight/sr_preflight_table.c
+    src/preflight/sr_text.c
     src/recovery/sr_recovery.c
     src/relocate/sr_app_copy.c
     src/relocate/sr_app_selection.c

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "preflight/sr_preflight_signature.h"
 
+#include "preflight/sr_text.h"
+
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #define DIGITS_SHOWN 16 /**< Of a digest: enough to tell keys from each other. */
@@ -30,45 +31,28 @@ bool sr_preflight_signature_check(const sr_reader_t *reader, const sr_image_t *i
     return result->status == SR_SECURE_BOOT_OK;
 }
 
-/** A sentence that grows. */
-typedef struct text {
-    char *out;
-    size_t used;
-} text_t;
-
-__attribute__((format(printf, 2, 3))) static void add(text_t *text, const char *format, ...)
+static void add_digest(sr_text_t *text, const char *before, const uint8_t digest[SR_SHA256_SIZE])
 {
-    va_list arguments;
-    va_start(arguments, format);
-    const int length =
-        vsnprintf(text->out + text->used, SR_PREFLIGHT_SIGNATURE_TEXT_SIZE - text->used, format, arguments);
-    va_end(arguments);
-    const size_t room = SR_PREFLIGHT_SIGNATURE_TEXT_SIZE - text->used - 1u;
-    text->used += length < 0 ? 0 : (size_t)length < room ? (size_t)length : room;
-}
-
-static void add_digest(text_t *text, const char *before, const uint8_t digest[SR_SHA256_SIZE])
-{
-    add(text, "%s", before);
+    sr_text_add(text, "%s", before);
     for (unsigned i = 0; i < DIGITS_SHOWN / 2; i++) {
-        add(text, "%02x", digest[i]);
+        sr_text_add(text, "%02x", digest[i]);
     }
 }
 
 const char *sr_preflight_signature_text(const sr_secure_boot_keys_t *keys, const sr_secure_boot_result_t *result,
                                         char out[SR_PREFLIGHT_SIGNATURE_TEXT_SIZE])
 {
-    text_t text = {.out = out};
+    sr_text_t text = {.buffer = out, .size = SR_PREFLIGHT_SIGNATURE_TEXT_SIZE};
     const bool key_matters = result->status == SR_SECURE_BOOT_OTHER_KEY || result->status == SR_SECURE_BOOT_REVOKED_KEY;
     const char *before = "; burnt are ";
-    add(&text, "%s", sr_secure_boot_status_text(result->status));
+    sr_text_add(&text, "%s", sr_secure_boot_status_text(result->status));
     if (key_matters) {
         add_digest(&text, ": ", result->key_digest);
     }
     for (uint8_t i = 0; i < keys->count && result->status == SR_SECURE_BOOT_OTHER_KEY; i++) {
         if (keys->list[i].burnt) {
             add_digest(&text, before, keys->list[i].digest);
-            add(&text, "%s", keys->list[i].revoked ? " (revoked)" : "");
+            sr_text_add(&text, "%s", keys->list[i].revoked ? " (revoked)" : "");
             before = ", ";
         }
     }

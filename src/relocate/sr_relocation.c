@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "relocate/sr_relocation.h"
 
+#include "preflight/sr_text.h"
 #include "relocate/sr_relocation_methods.h"
 #include "system/sr_partition.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 /* The first that is open is taken: what costs least comes first. */
@@ -45,32 +45,14 @@ const char *sr_relocation_running_owner(uint32_t address, char name[SR_RELOCATIO
     return name;
 }
 
-/** A text that grows; what has no room in it is dropped. */
-typedef struct words {
-    char *text;
-    size_t size, used;
-} words_t;
-
-static void add(words_t *words, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void add(words_t *words, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    const int length = vsnprintf(words->text + words->used, words->size - words->used, format, arguments);
-    va_end(arguments);
-    const size_t left = words->size - words->used - 1;
-    words->used += length < 0 ? 0 : (size_t)length < left ? (size_t)length : left;
-}
-
-static void start_text(words_t *words, const sr_relocation_request_t *request)
+static void start_text(sr_text_t *words, const sr_relocation_request_t *request)
 {
     const sr_region_t app = request->system->boot_path.running_app;
-    add(words, "running app at 0x%" PRIx32 " is in the way: %" PRIu32 " bytes", app.address, app.size);
+    sr_text_add(words, "running app at 0x%" PRIx32 " is in the way: %" PRIu32 " bytes", app.address, app.size);
 }
 
 /* What ends the room that there is; and if that is the end of the flash, what begins it. */
-static void add_obstacle(words_t *words, const sr_relocation_request_t *request, sr_region_t room)
+static void add_obstacle(sr_text_t *words, const sr_relocation_request_t *request, sr_region_t room)
 {
     char name[SR_RELOCATION_OWNER_SIZE];
     const uint32_t end = room.address + room.size;
@@ -83,29 +65,29 @@ static void add_obstacle(words_t *words, const sr_relocation_request_t *request,
                                                : sr_relocation_running_owner(address, name);
     const char *side = at_end ? "after" : "before";
     if (owner[0] != '\0') {
-        add(words, " %s %s", side, owner);
+        sr_text_add(words, " %s %s", side, owner);
     } else {
-        add(words, " %s 0x%" PRIx32, side, at_end ? room.address : end);
+        sr_text_add(words, " %s 0x%" PRIx32, side, at_end ? room.address : end);
     }
 }
 
-static void add_method(words_t *words, const sr_relocation_request_t *request, const sr_relocation_t *proposal,
+static void add_method(sr_text_t *words, const sr_relocation_request_t *request, const sr_relocation_t *proposal,
                        const char *against)
 {
     if (proposal->method->name == NULL) {
         return;
     }
-    add(words, "; %s", proposal->method->name);
+    sr_text_add(words, "; %s", proposal->method->name);
     if (proposal->missing != UINT32_MAX) {
-        add(words, ": %" PRIu32 " bytes missing", proposal->missing);
+        sr_text_add(words, ": %" PRIu32 " bytes missing", proposal->missing);
     }
     if (proposal->missing != UINT32_MAX && proposal->missing > 0) {
         if (proposal->needs != 0) {
-            add(words, " of %" PRIu32, proposal->needs);
+            sr_text_add(words, " of %" PRIu32, proposal->needs);
         }
         add_obstacle(words, request, proposal->room);
     }
-    add(words, "%s", against != NULL ? against : "");
+    sr_text_add(words, "%s", against != NULL ? against : "");
 }
 
 /* Flash is read only for a method that nothing else stands against. */
@@ -122,7 +104,7 @@ static esp_err_t try_method(const sr_relocation_request_t *request, sr_relocatio
 
 static esp_err_t tell_all(const sr_relocation_request_t *request, sr_relocation_t *none, char *text, size_t size)
 {
-    words_t words = {.text = text, .size = size};
+    sr_text_t words = {.buffer = text, .size = size};
     start_text(&words, request);
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         sr_relocation_t proposal = {.method = methods[i], .address = UINT32_MAX};

@@ -2,10 +2,10 @@
 #include "tool/pack/pack_given_up.h"
 
 #include "format/sr_digest.h"
+#include "preflight/sr_text.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
-#include "tool/base/text.h"
 #include "tool/pack/flash_layout.h"
 #include "tool/pack/moves.h"
 
@@ -118,15 +118,15 @@ static int check_row(const sr_bundle_given_up_t *row, const sr_partition_table_t
 #define NAMES_SIZE 256u
 
 /** Lists a label, as far as there is room. */
-static void add_name(text_t *names, const char *label)
+static void add_name(sr_text_t *names, const char *label)
 {
-    text_add(names, "%s%s", names->used == 0 ? "" : ", ", label);
+    sr_text_add(names, "%s%s", names->used == 0 ? "" : ", ", label);
 }
 
 static int warn_of_all(const sr_bundle_given_up_t *list, unsigned count)
 {
     char list_of_names[NAMES_SIZE];
-    text_t names = {.buffer = list_of_names, .size = sizeof(list_of_names)};
+    sr_text_t names = {.buffer = list_of_names, .size = sizeof(list_of_names)};
     for (unsigned i = 0; i < count; i++) {
         if (list[i].label[0] != '\0') {
             add_name(&names, list[i].label);
@@ -183,7 +183,7 @@ static bool is_replaced(const sr_bundle_t *bundle, const image_file_t *flash, ui
 void pack_given_up_warn(const sr_bundle_t *bundle, const image_file_t *flash, uint32_t partition_table)
 {
     char list_of_names[NAMES_SIZE];
-    text_t names = {.buffer = list_of_names, .size = sizeof(list_of_names)};
+    sr_text_t names = {.buffer = list_of_names, .size = sizeof(list_of_names)};
     sr_partition_table_t table;
     char has[TABLE_LABELS_SIZE];
     chip_read_table(flash->bytes, flash->size, partition_table, &table);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/pack/pack_moves.h"
 
+#include "preflight/sr_text.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
-#include "tool/base/text.h"
 #include "tool/pack/moves.h"
 
 #include <inttypes.h>
@@ -255,10 +255,10 @@ static int check_old(const pack_moves_t *moves, const pack_result_t *result, con
 static void warn_of_unknown(const pack_moves_t *moves)
 {
     char list[SR_BUNDLE_MAX_MOVES * (SR_BUNDLE_LABEL_SIZE + 2) + 1];
-    text_t names = {.buffer = list, .size = sizeof(list)};
+    sr_text_t names = {.buffer = list, .size = sizeof(list)};
     for (unsigned i = 0; i < moves->count; i++) {
         if (moves->list[i].label[0] != '\0') {
-            text_add(&names, "%s%s", names.used == 0 ? "" : ", ", moves->list[i].label);
+            sr_text_add(&names, "%s%s", names.used == 0 ? "" : ", ", moves->list[i].label);
         }
     }
     if (names.used != 0) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/run/room.h"
 
+#include "preflight/sr_text.h"
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
-#include "tool/base/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -63,7 +63,7 @@ static uint64_t bytes_freed(const room_way_t *way)
     return bytes;
 }
 
-static void add_losses(text_t *words, const room_way_t *way)
+static void add_losses(sr_text_t *words, const room_way_t *way)
 {
     char part[PART_TEXT_SIZE];
     const char *before = "; lost: ";
@@ -71,97 +71,97 @@ static void add_losses(text_t *words, const room_way_t *way)
     for (unsigned i = 0; i < way->count; i++) {
         const room_loss_t loss = way->parts[i].loss;
         if (loss != ROOM_NOTHING) {
-            text_add(words, "%s%s %s", before, loss_text(loss), part_text(&way->parts[i], part));
+            sr_text_add(words, "%s%s %s", before, loss_text(loss), part_text(&way->parts[i], part));
             before = ", ";
         }
         must_do_without |= loss >= ROOM_DATA;
     }
     if (way->count > 0 && before[0] == ';') {
-        text_add(words, "; lost: nothing, as far as this flash tells");
+        sr_text_add(words, "; lost: nothing, as far as this flash tells");
     }
-    text_add(words, "%s", must_do_without ? "; the running app must do without, also after a restart" : "");
+    sr_text_add(words, "%s", must_do_without ? "; the running app must do without, also after a restart" : "");
 }
 
-static void add_options(text_t *words, uint32_t flags)
+static void add_options(sr_text_t *words, uint32_t flags)
 {
-    text_add(words, "%s%s%s", (flags & TABLE) != 0 ? TABLE_OPTION : "",
-             (flags & TABLE) != 0 && (flags & IN_PLACE) != 0 ? " and " : "",
-             (flags & IN_PLACE) != 0 ? IN_PLACE_OPTION : "");
+    sr_text_add(words, "%s%s%s", (flags & TABLE) != 0 ? TABLE_OPTION : "",
+                (flags & TABLE) != 0 && (flags & IN_PLACE) != 0 ? " and " : "",
+                (flags & IN_PLACE) != 0 ? IN_PLACE_OPTION : "");
 }
 
-static void add_pack(text_t *words, const room_way_t *way, sr_region_t initial)
+static void add_pack(sr_text_t *words, const room_way_t *way, sr_region_t initial)
 {
     char part[PART_TEXT_SIZE];
-    text_add(words, "pack");
+    sr_text_add(words, "pack");
     if (way->compare_all) {
-        text_add(words, " --always %s", range_text(initial, part));
+        sr_text_add(words, " --always %s", range_text(initial, part));
     }
     for (unsigned i = 0; i < way->count; i++) {
-        text_add(words, " --give-up %s", part_text(&way->parts[i], part));
+        sr_text_add(words, " --give-up %s", part_text(&way->parts[i], part));
     }
-    text_add(words, "%s", way->flags != 0 ? ", then " : "");
+    sr_text_add(words, "%s", way->flags != 0 ? ", then " : "");
 }
 
-static void add_way(text_t *words, const room_way_t *way, sr_region_t initial)
+static void add_way(sr_text_t *words, const room_way_t *way, sr_region_t initial)
 {
     char size[NUMBER_TEXT_SIZE];
     if (room_way_packs(way)) {
         add_pack(words, way, initial);
     }
     add_options(words, way->flags);
-    text_add(words, ": ");
+    sr_text_add(words, ": ");
     if (way->count > 0) {
-        text_add(words, "frees %s, ", number_size(bytes_freed(way), size));
+        sr_text_add(words, "frees %s, ", number_size(bytes_freed(way), size));
     }
-    text_add(words, "enough, with a window of %.3f s", (double)way->window.typical_us / 1e6);
+    sr_text_add(words, "enough, with a window of %.3f s", (double)way->window.typical_us / 1e6);
     add_losses(words, way);
     if (way->compare_all) {
-        text_add(words, "; what --always names is written with each run of the bundle, not only once");
+        sr_text_add(words, "; what --always names is written with each run of the bundle, not only once");
     }
 }
 
 /** All that was tried together, in vain. */
-static void add_most(text_t *words, const room_way_t *most, sr_region_t initial)
+static void add_most(sr_text_t *words, const room_way_t *most, sr_region_t initial)
 {
     char part[PART_TEXT_SIZE];
     const char *before = "with ";
     for (unsigned i = 0; i < most->count; i++) {
-        text_add(words, "%s%s", before, part_text(&most->parts[i], part));
+        sr_text_add(words, "%s%s", before, part_text(&most->parts[i], part));
         before = ", ";
     }
     if (most->count > 0) {
-        text_add(words, " given up, ");
+        sr_text_add(words, " given up, ");
     }
     if (most->compare_all) {
-        text_add(words, "with --always %s, ", range_text(initial, part));
+        sr_text_add(words, "with --always %s, ", range_text(initial, part));
     }
     if (most->flags != 0) {
-        text_add(words, "%s", most->count > 0 || most->compare_all ? "and with " : "with ");
+        sr_text_add(words, "%s", most->count > 0 || most->compare_all ? "and with " : "with ");
         add_options(words, most->flags);
-        text_add(words, ", ");
+        sr_text_add(words, ", ");
     }
 }
 
 /** That there is none. */
-static void add_none(text_t *words, const room_t *room)
+static void add_none(sr_text_t *words, const room_t *room)
 {
     char number[NUMBER_TEXT_SIZE];
     if (!room->has_bundle) {
-        text_add(words, "none by options of the app alone; --bundle FILE finds out what packing it anew could do");
+        sr_text_add(words, "none by options of the app alone; --bundle FILE finds out what packing it anew could do");
         return;
     }
-    text_add(words, "nothing that could be given up makes room: ");
+    sr_text_add(words, "nothing that could be given up makes room: ");
     add_most(words, &room->most, room->initial);
     if (room->missing > 0) {
-        text_add(words, "%s bytes are missing still", number_grouped(room->missing, number));
+        sr_text_add(words, "%s bytes are missing still", number_grouped(room->missing, number));
     } else {
-        text_add(words, "it is refused still: %s", room->why);
+        sr_text_add(words, "it is refused still: %s", room->why);
     }
 }
 
 const char *room_text(const room_t *room, unsigned index, char out[ROOM_TEXT_SIZE])
 {
-    text_t words = {.buffer = out, .size = ROOM_TEXT_SIZE};
+    sr_text_t words = {.buffer = out, .size = ROOM_TEXT_SIZE};
     out[0] = '\0';
     if (room->count > 0) {
         add_way(&words, &room->ways[index], room->initial);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tool/base/text.h"
+#include "preflight/sr_text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-void text_add(text_t *text, const char *format, ...)
+void sr_text_add(sr_text_t *text, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
