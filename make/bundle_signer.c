@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "make/bundle_signer.h"
 
-#include "mbedtls/asn1.h"
+#include "make/der_pair.h"
+
 #include "mbedtls/bignum.h"
 #include "mbedtls/ecp.h"
 #include "mbedtls/pk.h"
@@ -46,27 +47,14 @@ sr_bundle_status_t bundle_digest(const uint8_t *bundle, size_t size, uint8_t dig
     return open_bundle(bundle, size, digest, &block_offset);
 }
 
-/** Decodes SEQUENCE { INTEGER r, INTEGER s } with nothing after it. */
 static bool decode_der(const uint8_t *der, size_t length, uint8_t rs[RS_SIZE])
 {
-    // The library takes a pointer to bytes that are not const, and does not change them.
-    unsigned char copy[128];
-    if (length > sizeof(copy)) {
-        return false;
-    }
-    memcpy(copy, der, length);
-    unsigned char *next = copy;
-    const unsigned char *end = copy + length;
-    size_t inside = 0;
     mbedtls_mpi r;
     mbedtls_mpi s;
     mbedtls_mpi_init(&r);
     mbedtls_mpi_init(&s);
-    const bool decoded =
-        mbedtls_asn1_get_tag(&next, end, &inside, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) == 0 &&
-        next + inside == end && mbedtls_asn1_get_mpi(&next, end, &r) == 0 &&
-        mbedtls_asn1_get_mpi(&next, end, &s) == 0 && next == end && mbedtls_mpi_write_binary(&r, rs, HALF_SIZE) == 0 &&
-        mbedtls_mpi_write_binary(&s, rs + HALF_SIZE, HALF_SIZE) == 0;
+    const bool decoded = der_pair_read(der, length, &r, &s) && mbedtls_mpi_write_binary(&r, rs, HALF_SIZE) == 0 &&
+                         mbedtls_mpi_write_binary(&s, rs + HALF_SIZE, HALF_SIZE) == 0;
     mbedtls_mpi_free(&s);
     mbedtls_mpi_free(&r);
     return decoded;

@@ -5,9 +5,9 @@
 #include "format/sr_crc32.h"
 #include "format/sr_digest.h"
 #include "format/sr_region.h"
+#include "make/der_pair.h"
 #include "make/dummy_image.h"
 
-#include "mbedtls/asn1.h"
 #include "mbedtls/bignum.h"
 #include "psa/crypto.h"
 
@@ -101,22 +101,17 @@ static uint32_t minus_inverse(uint32_t n)
     return 0u - inverse;
 }
 
-/** Takes SEQUENCE { INTEGER n, INTEGER e } apart. */
-static bool write_rsa(uint8_t *der, size_t length, uint8_t *out)
+static bool write_rsa(const uint8_t *der, size_t length, uint8_t *out)
 {
     uint8_t bytes[RSA_BYTES];
     uint8_t exponent[4];
-    unsigned char *next = der;
-    size_t inside = 0;
     mbedtls_mpi n;
     mbedtls_mpi e;
     mbedtls_mpi_init(&n);
     mbedtls_mpi_init(&e);
-    const bool read =
-        mbedtls_asn1_get_tag(&next, der + length, &inside, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) == 0 &&
-        mbedtls_asn1_get_mpi(&next, der + length, &n) == 0 && mbedtls_asn1_get_mpi(&next, der + length, &e) == 0 &&
-        mbedtls_mpi_write_binary(&n, bytes, sizeof(bytes)) == 0 &&
-        mbedtls_mpi_write_binary(&e, exponent, sizeof(exponent)) == 0 && write_r_squared(&n, out + R_SQUARED);
+    const bool read = der_pair_read(der, length, &n, &e) && mbedtls_mpi_write_binary(&n, bytes, sizeof(bytes)) == 0 &&
+                      mbedtls_mpi_write_binary(&e, exponent, sizeof(exponent)) == 0 &&
+                      write_r_squared(&n, out + R_SQUARED);
     mbedtls_mpi_free(&e);
     mbedtls_mpi_free(&n);
     if (read) {
