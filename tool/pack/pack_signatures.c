@@ -64,16 +64,18 @@ static void warn(const packed_t *packed, sr_secure_boot_status_t status, bool ot
 
 void pack_signatures_warn(const pack_result_t *result)
 {
-    sr_secure_boot_status_t status;
+    packed_t packed[1 + SR_PARTITION_MAX_ENTRIES]; // the bootloader, and a partition each
+    sr_secure_boot_status_t statuses[1 + SR_PARTITION_MAX_ENTRIES];
+    unsigned count = 0;
     bool any = false;
     for (unsigned i = 0; i <= result->table.count; i++) {
-        const packed_t packed = packed_at(result, i);
-        any = any || (look_at(&packed, &status) && status != SR_SECURE_BOOT_NO_BLOCK);
-    }
-    for (unsigned i = 0; i <= result->table.count; i++) {
-        const packed_t packed = packed_at(result, i);
-        if (look_at(&packed, &status)) {
-            warn(&packed, status, any);
+        packed[count] = packed_at(result, i);
+        if (look_at(&packed[count], &statuses[count])) {
+            any = any || statuses[count] != SR_SECURE_BOOT_NO_BLOCK;
+            count++;
         }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        warn(&packed[i], statuses[i], any);
     }
 }
