@@ -4,6 +4,7 @@
 #include "make/bundle_signer.h"
 #include "tool/base/command.h"
 #include "tool/base/image_file.h"
+#include "tool/base/number.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -143,8 +144,5 @@ int key_file_sign(const char *path, uint8_t *bundle, uint32_t size)
 
 const char *key_id_text(const uint8_t id[SR_SIGNATURE_KEY_ID_SIZE], char out[KEY_ID_TEXT_SIZE])
 {
-    for (unsigned i = 0; i < SR_SIGNATURE_KEY_ID_SIZE; i++) {
-        snprintf(out + 2 * (size_t)i, 3, "%02x", id[i]);
-    }
-    return out;
+    return number_hex(id, SR_SIGNATURE_KEY_ID_SIZE, out);
 }

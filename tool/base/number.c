@@ -75,3 +75,12 @@ const char *number_count(uint64_t value, const char *what, char out[NUMBER_COUNT
     snprintf(out, NUMBER_COUNT_SIZE, "%s %s%s", number_grouped(value, digits), what, value == 1 ? "" : plural);
     return out;
 }
+
+const char *number_hex(const uint8_t *bytes, size_t count, char *out)
+{
+    out[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    }
+    return out;
+}

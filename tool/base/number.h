@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /** Reads "65536", "0x10000", "64K" or "1M". @return false if @p text is no such number or exceeds 32 bits. */
@@ -21,6 +22,9 @@ const char *number_size(uint64_t bytes, char out[NUMBER_TEXT_SIZE]);
 
 /** "1,325,744". @return @p out. */
 const char *number_grouped(uint64_t value, char out[NUMBER_TEXT_SIZE]);
+
+/** "0f3a": two digits for each byte. @param[out] out 2 * @p count + 1 bytes. @return @p out. */
+const char *number_hex(const uint8_t *bytes, size_t count, char *out);
 
 #define NUMBER_COUNT_SIZE 64
 /** "1 request", "20 requests". @param what Takes an s (es after an s) in the plural, 24 bytes at most. @return @p out.

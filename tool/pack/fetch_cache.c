@@ -4,6 +4,7 @@
 #include "format/sr_digest.h"
 #include "tool/base/command.h"
 #include "tool/base/image_file.h"
+#include "tool/base/number.h"
 #include "tool/base/output_file.h"
 #include "tool/pack/http_fetch.h"
 #include "tool/pack/web_address.h"
@@ -190,9 +191,7 @@ static char *name_of(const char *url)
     if (!sr_digest((const uint8_t *)url, strlen(url), digest)) {
         return NULL;
     }
-    for (size_t i = 0; i < DIGEST_DIGITS / 2; i++) {
-        snprintf(digits + 2 * i, 3, "%02x", digest[i]);
-    }
+    (void)number_hex(digest, DIGEST_DIGITS / 2, digits);
     const int length = (int)strcspn(url, "?#");
     int start = length;
     while (start > 0 && url[start - 1] != '/') {

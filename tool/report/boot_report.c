@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/report/boot_report.h"
 
+#include "tool/base/number.h"
 #include "tool/base/terminal.h"
 #include "tool/base/utf8.h"
 
@@ -44,13 +45,10 @@ const char *boot_loader_text(boot_loader_kind_t loader)
 static cJSON *code_json(const boot_code_t *code)
 {
     char digest[2 * SR_SHA256_SIZE + 1];
-    for (unsigned i = 0; i < SR_SHA256_SIZE; i++) {
-        snprintf(digest + 2 * i, 3, "%02x", code->sha256[i]);
-    }
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "offset", code->address);
     cJSON_AddNumberToObject(json, "length", code->length);
-    cJSON_AddStringToObject(json, "sha256", digest);
+    cJSON_AddStringToObject(json, "sha256", number_hex(code->sha256, SR_SHA256_SIZE, digest));
     return json;
 }
 

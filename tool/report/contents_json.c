@@ -2,6 +2,7 @@
 // The report as JSON. Addresses are numbers; what is absent is null.
 #include "tool/report/contents_report.h"
 
+#include "tool/base/number.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/cargo_report.h"
 #include "tool/report/contents_names.h"
@@ -14,11 +15,8 @@
 
 static void add_hex(cJSON *json, const char *name, const uint8_t *bytes, size_t count)
 {
-    char text[2 * SR_SHA256_SIZE + 1] = "";
-    for (size_t i = 0; i < count && i < SR_SHA256_SIZE; i++) {
-        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-    }
-    cJSON_AddStringToObject(json, name, text);
+    char text[2 * SR_SHA256_SIZE + 1];
+    cJSON_AddStringToObject(json, name, number_hex(bytes, count < SR_SHA256_SIZE ? count : SR_SHA256_SIZE, text));
 }
 
 static void add_revision(cJSON *json, const char *name, uint16_t revision)

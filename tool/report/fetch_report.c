@@ -8,14 +8,6 @@
 
 #define DIGEST_TEXT_SIZE (2 * SR_SHA256_SIZE + 1)
 
-static const char *digest_text(const fetched_file_t *file, char out[DIGEST_TEXT_SIZE])
-{
-    for (size_t i = 0; i < SR_SHA256_SIZE; i++) {
-        snprintf(out + 2 * i, 3, "%02x", file->sha256[i]);
-    }
-    return out;
-}
-
 static void print_file(const fetched_file_t *file)
 {
     char size[NUMBER_TEXT_SIZE];
@@ -23,7 +15,7 @@ static void print_file(const fetched_file_t *file)
     fputs("  ", stdout);
     terminal_tame(file->url); // the name of a host may be any characters
     printf(", %s bytes%s\n", number_grouped(file->size, size), file->was_there ? ", from the cache" : "");
-    printf("    SHA-256 %s\n", digest_text(file, digest));
+    printf("    SHA-256 %s\n", number_hex(file->sha256, SR_SHA256_SIZE, digest));
 }
 
 void fetch_report_print(const fetch_cache_t *cache)
@@ -49,7 +41,7 @@ cJSON *fetch_report_json(const fetch_cache_t *cache)
         cJSON_AddStringToObject(item, "url", file->url);
         cJSON_AddStringToObject(item, "file", file->path);
         cJSON_AddNumberToObject(item, "size", file->size);
-        cJSON_AddStringToObject(item, "sha256", digest_text(file, digest));
+        cJSON_AddStringToObject(item, "sha256", number_hex(file->sha256, SR_SHA256_SIZE, digest));
         cJSON_AddBoolToObject(item, "from_cache", file->was_there);
         cJSON_AddItemToArray(list, item);
     }

@@ -2,19 +2,12 @@
 #include "tool/report/signature_report.h"
 
 #include "format/sr_secure_boot.h"
+#include "tool/base/number.h"
 #include "tool/base/terminal.h"
 
 #include <stdio.h>
 
 #define DIGEST_TEXT_SIZE (2 * SR_SHA256_SIZE + 1)
-
-static const char *digest_text(const uint8_t digest[SR_SHA256_SIZE], char out[DIGEST_TEXT_SIZE])
-{
-    for (unsigned i = 0; i < SR_SHA256_SIZE; i++) {
-        (void)snprintf(out + 2 * (size_t)i, 3, "%02x", digest[i]);
-    }
-    return out;
-}
 
 /** Reads a block, and compares it with the image. @return NO_BLOCK past the last one. */
 static sr_secure_boot_status_t look_at(const sr_reader_t *reader, const sr_image_t *image, unsigned number,
@@ -32,7 +25,8 @@ static void print_block(sr_secure_boot_status_t status, const sr_secure_boot_blo
         terminal_print(STYLE_BAD, "a block of Secure Boot V2 that is damaged\n");
         return;
     }
-    printf("%s, key digest %s", sr_secure_boot_scheme_name(block->scheme), digest_text(block->key_digest, text));
+    printf("%s, key digest %s", sr_secure_boot_scheme_name(block->scheme),
+           number_hex(block->key_digest, SR_SHA256_SIZE, text));
     if (status != SR_SECURE_BOOT_OK) {
         terminal_print(STYLE_BAD, ", of another image");
     }
@@ -66,7 +60,7 @@ static cJSON *block_json(unsigned number, sr_secure_boot_status_t status, const 
     cJSON_AddBoolToObject(json, "intact", intact);
     if (intact) {
         cJSON_AddStringToObject(json, "scheme", sr_secure_boot_scheme_name(block->scheme));
-        cJSON_AddStringToObject(json, "key_digest", digest_text(block->key_digest, text));
+        cJSON_AddStringToObject(json, "key_digest", number_hex(block->key_digest, SR_SHA256_SIZE, text));
         cJSON_AddBoolToObject(json, "of_this_image", status == SR_SECURE_BOOT_OK);
     }
     return json;
