@@ -39,16 +39,16 @@ uint32_t boot_plain_unit(const boot_chip_t *chip)
     return chip->cipher == NULL ? SR_PAGE_SIZE : id == 0x0000 || id == 0x0005 || id == 0x000C ? 32 : 64;
 }
 
-static bool is_erased(const uint8_t *block)
+static bool is_erased(const uint8_t *bytes, size_t length)
 {
-    return block[0] == 0xFF && memcmp(block, block + 1, FLASH_CIPHER_BLOCK - 1) == 0;
+    return bytes[0] == 0xFF && memcmp(bytes, bytes + 1, length - 1) == 0;
 }
 
 static void decrypt_region(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, uint64_t start, uint64_t end,
                            uint8_t *out)
 {
     for (uint64_t at = start; at < end && at < size; at += FLASH_CIPHER_BLOCK) {
-        if (!is_erased(flash + at)) {
+        if (!is_erased(flash + at, FLASH_CIPHER_BLOCK)) {
             memcpy(out + at, boot_plain(chip, flash, size, (uint32_t)at, FLASH_CIPHER_BLOCK), FLASH_CIPHER_BLOCK);
         }
     }
@@ -112,15 +112,10 @@ void boot_plain_show(const boot_chip_t *chip, const boot_plain_layout_t *layout,
     }
 }
 
-static bool is_blank(const uint8_t *sector)
-{
-    return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1u) == 0;
-}
-
 static void write_sector(const boot_chip_t *chip, kind_t kind, uint32_t address, const uint8_t *after, uint8_t *cells)
 {
     memcpy(cells, after, SR_SECTOR_SIZE);
-    if (kind.encrypted && (!is_blank(after) || address < kind.image_end)) {
+    if (kind.encrypted && (!is_erased(after, SR_SECTOR_SIZE) || address < kind.image_end)) {
         flash_cipher_encrypt(chip->cipher, address, cells, SR_SECTOR_SIZE);
     }
 }

@@ -182,8 +182,8 @@ void sr_migration_close(sr_migration_t *migration)
     heap_caps_free(migration->scan.moves.list);
     heap_caps_free(migration->scan.map.flags);
     heap_caps_free(migration->buffers);
-    heap_caps_free(migration->layout);
-    migration->layout = NULL;
+    sr_flash_layout_free(migration->target.layout);
+    migration->target.layout = NULL;
     migration->run.journal.digests = NULL;
     migration->scan.moves = (sr_moves_t){0};
     migration->scan.map.flags = NULL;

@@ -76,9 +76,9 @@ typedef struct sr_migration {
     sr_migration_scan_t scan;
     sr_migration_choice_t choice;
     sr_migration_run_t run;
-    sr_flash_t target;         /**< The flash as the new system encrypts it; system.flash is as today's system does. */
-    sr_flash_layout_t *layout; /**< Of the new table, if that says something else than today's may; else NULL. */
-    sr_writer_t writer;        /**< Of the target. */
+    sr_flash_t target;  /**< The flash as the new system encrypts it; system.flash is as today's system does. Its layout
+                             is that of the new table, owned, if that says something else than today's may; else NULL. */
+    sr_writer_t writer; /**< Of the target. */
     struct sr_migration_buffers *buffers;
 } sr_migration_t;
 

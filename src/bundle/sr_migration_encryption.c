@@ -29,10 +29,10 @@ static void take_home(void *context, const esp_partition_t *partition)
 /* In the new table, if there is another one: then of those that are encrypted. */
 static esp_err_t find_home(const sr_migration_t *migration, home_t *home)
 {
-    if (migration->layout == NULL) {
+    if (migration->target.layout == NULL) {
         return sr_partition_visit(take_home, home);
     }
-    const sr_flash_layout_part_t *part = sr_flash_layout_part(migration->layout, home->address);
+    const sr_flash_layout_part_t *part = sr_flash_layout_part(migration->target.layout, home->address);
     if (part != NULL) {
         home->region = part->region;
         home->is_app = part->is_app;
@@ -151,9 +151,8 @@ esp_err_t sr_migration_adopt_layout(sr_migration_t *migration)
                                    " cannot be read: it is not known what the chip would decrypt",
                                    place.address);
     }
-    migration->layout = sr_flash_layout_of(table, place.address + SR_SECTOR_SIZE);
-    migration->target.layout = migration->layout;
-    esp_err_t err = migration->layout != NULL ? ESP_OK : ESP_ERR_NO_MEM;
+    migration->target.layout = sr_flash_layout_of(table, place.address + SR_SECTOR_SIZE);
+    esp_err_t err = migration->target.layout != NULL ? ESP_OK : ESP_ERR_NO_MEM;
     for (uint32_t i = 0; i < migration->scan.map.count && err == ESP_OK; i++) {
         err = compare_again(migration, i * SR_SECTOR_SIZE);
     }
@@ -163,19 +162,19 @@ esp_err_t sr_migration_adopt_layout(sr_migration_t *migration)
 /* Data that stays where it is, and would be decrypted from then on, or not any more. */
 esp_err_t sr_migration_check_kept(sr_migration_t *migration)
 {
-    for (uint32_t i = 0; i < migration->scan.map.count && migration->layout != NULL; i++) {
+    for (uint32_t i = 0; i < migration->scan.map.count && migration->target.layout != NULL; i++) {
         const uint32_t address = i * SR_SECTOR_SIZE;
         const sr_map_flags_t flags = sr_map_at(&migration->scan.map, address);
         const bool kept = (flags & (SR_MAP_TARGET | SR_MAP_CONTENT)) == 0;
         if (kept && !sr_map_is_blank(flags) && (flags & SR_MAP_DATA) != 0 && (flags & SR_MAP_NEW_DATA) != 0 &&
             is_other(migration, address)) {
+            const bool then = sr_flash_encrypts(&migration->target, address);
             return sr_migration_refuse(
                 migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
                 "flash encryption is on: the data at 0x%" PRIx32 " is %s today, and would be %s "
                 "with the new partition table, to which it would be noise: bring it, move it, or "
                 "keep its flag `encrypted`",
-                address, sr_flash_encrypts(&migration->target, address) ? "plain" : "encrypted",
-                sr_flash_encrypts(&migration->target, address) ? "encrypted" : "plain");
+                address, then ? "plain" : "encrypted", then ? "encrypted" : "plain");
         }
     }
     return ESP_OK;

@@ -58,12 +58,16 @@ static esp_err_t in_encrypted_partition(uint32_t address, bool *encrypted)
 
 static esp_err_t find_out(const sr_flash_t *flash, uint32_t address, bool *encrypted)
 {
-    if (flash->encryption && flash->layout != NULL) {
-        *encrypted = flash->everywhere || sr_flash_layout_encrypts(flash->layout, address);
+    *encrypted = flash->encryption && flash->everywhere;
+    if (!flash->encryption || flash->everywhere) {
         return ESP_OK;
     }
-    *encrypted = flash->encryption && (flash->everywhere || lies_before_partitions(address));
-    return flash->encryption && !*encrypted ? in_encrypted_partition(address, encrypted) : ESP_OK;
+    if (flash->layout != NULL) {
+        *encrypted = sr_flash_layout_encrypts(flash->layout, address);
+        return ESP_OK;
+    }
+    *encrypted = lies_before_partitions(address);
+    return *encrypted ? ESP_OK : in_encrypted_partition(address, encrypted);
 }
 
 bool sr_flash_encrypts(const sr_flash_t *flash, uint32_t address)

@@ -3,7 +3,7 @@
 
 #include "esp_heap_caps.h"
 
-sr_flash_layout_t *sr_flash_layout_of(const sr_partition_table_t *table, uint32_t front)
+const sr_flash_layout_t *sr_flash_layout_of(const sr_partition_table_t *table, uint32_t front)
 {
     sr_flash_layout_t *layout =
         heap_caps_malloc(sizeof(*layout) + table->count * sizeof(layout->parts[0]), MALLOC_CAP_8BIT);
@@ -19,4 +19,9 @@ sr_flash_layout_t *sr_flash_layout_of(const sr_partition_table_t *table, uint32_
         }
     }
     return layout;
+}
+
+void sr_flash_layout_free(const sr_flash_layout_t *layout)
+{
+    heap_caps_free((void *)layout);
 }

@@ -24,8 +24,10 @@ typedef struct sr_flash_layout {
 } sr_flash_layout_t;
 
 /** Takes from a table what counts. @param front End of the sector that it lies in. @return NULL without memory; freed
- * with heap_caps_free(). */
-sr_flash_layout_t *sr_flash_layout_of(const sr_partition_table_t *table, uint32_t front);
+ * with sr_flash_layout_free(). */
+const sr_flash_layout_t *sr_flash_layout_of(const sr_partition_table_t *table, uint32_t front);
+/** @param layout May be NULL. */
+void sr_flash_layout_free(const sr_flash_layout_t *layout);
 
 /* In the header, as code that runs from RAM asks, while there is no code in flash. */
 

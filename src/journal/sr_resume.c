@@ -42,9 +42,8 @@ static void free_proof(resume_t *resume)
 {
     heap_caps_free(resume->journal.digests);
     heap_caps_free(resume->verification.moves.list);
-    heap_caps_free(resume->verification.layout);
-    resume->verification.layout = NULL;
-    resume->verification.target = resume->system.flash;
+    sr_flash_layout_free(resume->verification.target.layout);
+    resume->verification.target.layout = NULL;
     resume->journal.digests = NULL;
     resume->verification.moves = (sr_moves_t){0};
 }

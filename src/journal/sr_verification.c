@@ -670,9 +670,8 @@ static esp_err_t find_layout(sr_verification_t *verification, sr_record_status_t
         *status = SR_RECORD_REFUSED;
         return verification->read_err;
     }
-    verification->layout = sr_flash_layout_of(table, table_offset + SR_SECTOR_SIZE);
-    verification->target.layout = verification->layout;
-    return verification->layout != NULL ? ESP_OK : ESP_ERR_NO_MEM;
+    verification->target.layout = sr_flash_layout_of(table, table_offset + SR_SECTOR_SIZE);
+    return verification->target.layout != NULL ? ESP_OK : ESP_ERR_NO_MEM;
 }
 
 /* A record with a good signature may still be another board's. */

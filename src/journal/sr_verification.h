@@ -25,11 +25,11 @@
 typedef struct sr_verification {
     const esp_self_reflasher_bundle_config_t *config;
     const sr_system_t *system;
-    sr_flash_t target; /**< The flash as the new system encrypts it, once that is known; before as today's does. */
-    sr_flash_layout_t *layout;      /**< Of a table in the record; the caller frees it. */
-    sr_journal_t *journal;          /**< From sr_journal_find(). */
-    sr_writer_t *writer;            /**< Of the target, to compare with. */
-    uint8_t *scratch;               /**< SR_SECTOR_SIZE bytes, aligned for any type. */
+    sr_flash_t target;     /**< The flash as the new system encrypts it, once that is known; before as today's does. Its
+                                layout is that of a table in the record; the caller frees it. */
+    sr_journal_t *journal; /**< From sr_journal_find(). */
+    sr_writer_t *writer;   /**< Of the target, to compare with. */
+    uint8_t *scratch;      /**< SR_SECTOR_SIZE bytes, aligned for any type. */
     uint8_t app_id[SR_SHA256_SIZE]; /**< Of the running app. */
 
     sr_manifest_t manifest; /**< While it is checked. */

@@ -83,9 +83,11 @@ bool sr_preflight_chip_check_signatures(const sr_preflight_chip_t *verdict, bool
         !check_part(verdict, &bootloader, text, text_size)) {
         return false;
     }
-    const sr_preflight_signature_part_t app = {
-        "app", verdict->table_offset != SR_BUNDLE_NO_TABLE ? chosen_app(verdict) : (sr_region_t){0}, !app_follows};
-    return verdict->table_offset == SR_BUNDLE_NO_TABLE || check_part(verdict, &app, text, text_size);
+    if (verdict->table_offset == SR_BUNDLE_NO_TABLE) {
+        return true;
+    }
+    const sr_preflight_signature_part_t app = {"app", chosen_app(verdict), !app_follows};
+    return check_part(verdict, &app, text, text_size);
 }
 
 sr_region_t sr_preflight_chip_v1_place(const sr_system_t *system)
