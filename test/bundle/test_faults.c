@@ -4,6 +4,9 @@
  * that recover after some failures and those that stay bad. Whatever fails: nothing wrong is reported as right, an
  * error comes with a log line that names the address, what is not a target stays as it was, and until the boot path is
  * touched the old system boots, byte for byte.
+ *
+ * And on a chip on which each single call that reads or allocates fails once: that is what the call of the app then
+ * gives, however deep it was, and nothing is written in its place.
  */
 #include "test/support/api_support.h"
 
@@ -32,6 +35,14 @@
 #define PER_MILLION 40000u
 #define MAX_BOOTS   6u
 #define NEVER       UINT32_MAX
+#define EACH_READ   30u /**< Up to this one each read fails once, then each of READ_STEP. */
+#define READ_STEP   293u
+
+/** Calls of ESP-IDF that can fail, of one kind. */
+typedef enum calls { CALLS_NONE, CALLS_READ, CALLS_FIND, CALLS_ALLOCATE } calls_t;
+
+static const char *const call_names[] = {
+    [CALLS_READ] = "esp_flash_read()", [CALLS_FIND] = "esp_partition_find()", [CALLS_ALLOCATE] = "heap_caps_malloc()"};
 
 /** What the app does, and the results; shared with the processes that run it. */
 typedef struct job {
@@ -42,6 +53,11 @@ typedef struct job {
     esp_err_t err;
     uint32_t commit_at; /**< Number of the first operation on the boot path or, with a bundle, on NVS. */
     bool boot_path_touched;
+    bool old_boots;  /**< Up to that operation, before it. */
+    calls_t failing; /**< Of these the one with number `failing_at` fails, counted from 1. */
+    uint32_t made;   /**< Calls of that kind, over all starts. */
+    uint32_t failing_at;
+    bool for_good; /**< And all that follow. */
 } job_t;
 
 typedef struct scenario {
@@ -49,12 +65,64 @@ typedef struct scenario {
     uint32_t running_app;
     void (*prepare)(void);
     sr_region_t targets[MAX_TARGETS]; /**< Up to the first empty one. */
-    bool interrupted;                 /**< Starts with the power lost as the commit began. */
+    enum {
+        AS_SELECTED,
+        AS_FALLBACK, /**< There is no app in the slot that otadata selects. */
+        INTERRUPTED, /**< The power was lost as the commit began. */
+    } start;
 } scenario_t;
 
 static job_t *job;
 static nor_flash_t *flash;
+static uint8_t *old; /**< The content at the start. */
 static api_server_t server;
+
+esp_err_t __real_esp_flash_read(esp_flash_t *chip, void *buffer, uint32_t address, uint32_t length);
+esp_err_t __wrap_esp_flash_read(esp_flash_t *chip, void *buffer, uint32_t address, uint32_t length);
+esp_partition_iterator_t __real_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label);
+esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label);
+const esp_partition_t *__real_esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                       const char *label);
+const esp_partition_t *__wrap_esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                       const char *label);
+void *__real_heap_caps_malloc(size_t size, uint32_t caps);
+void *__wrap_heap_caps_malloc(size_t size, uint32_t caps);
+void *__real_heap_caps_calloc(size_t n, size_t size, uint32_t caps);
+void *__wrap_heap_caps_calloc(size_t n, size_t size, uint32_t caps);
+
+static bool fails(calls_t calls)
+{
+    return job->failing == calls && (++job->made == job->failing_at || (job->for_good && job->made > job->failing_at));
+}
+
+esp_err_t __wrap_esp_flash_read(esp_flash_t *chip, void *buffer, uint32_t address, uint32_t length)
+{
+    return fails(CALLS_READ) ? ESP_ERR_TIMEOUT : __real_esp_flash_read(chip, buffer, address, length);
+}
+
+esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                   const char *label)
+{
+    return fails(CALLS_FIND) ? NULL : __real_esp_partition_find(type, subtype, label);
+}
+
+const esp_partition_t *__wrap_esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                       const char *label)
+{
+    return fails(CALLS_FIND) ? NULL : __real_esp_partition_find_first(type, subtype, label);
+}
+
+void *__wrap_heap_caps_malloc(size_t size, uint32_t caps)
+{
+    return fails(CALLS_ALLOCATE) ? NULL : __real_heap_caps_malloc(size, caps);
+}
+
+void *__wrap_heap_caps_calloc(size_t n, size_t size, uint32_t caps)
+{
+    return fails(CALLS_ALLOCATE) ? NULL : __real_heap_caps_calloc(n, size, caps);
+}
 
 static esp_err_t migrate(void)
 {
@@ -181,14 +249,43 @@ static void bundle_of_a_system(void)
     }
 
 static const scenario_t scenarios[] = {
-    {"image to a free slot", SLOT_0, image_to_a_free_slot, {{SLOT_1, SMALL_SLOT_SIZE}}, false},
-    {"image from a server", SLOT_0, image_from_a_server, {{SLOT_1, SMALL_SLOT_SIZE}}, false},
-    {"image of a bootloader", SLOT_0, image_of_a_bootloader, {BOOTLOADER}, false},
-    {"image over the running app, which moves", SLOT_0, image_over_the_running_app, {{SLOT_0, SMALL_SLOT_SIZE}}, false},
-    {"bundle, the app is not in the way", SLOT_1, bundle_of_a_system, SYSTEM, false},
-    {"bundle, the app moves", SLOT_0, bundle_of_a_system, SYSTEM, false},
-    {"resume, then the bundle", SLOT_1, bundle_of_a_system, SYSTEM, true},
+    {"image to a free slot", SLOT_0, image_to_a_free_slot, {{SLOT_1, SMALL_SLOT_SIZE}}, AS_SELECTED},
+    {"image from a server", SLOT_0, image_from_a_server, {{SLOT_1, SMALL_SLOT_SIZE}}, AS_SELECTED},
+    {"image of a bootloader", SLOT_0, image_of_a_bootloader, {BOOTLOADER}, AS_SELECTED},
+    {"image over the running app, which moves",
+     SLOT_0,
+     image_over_the_running_app,
+     {{SLOT_0, SMALL_SLOT_SIZE}},
+     AS_SELECTED},
+    {"bundle, the app is not in the way", SLOT_1, bundle_of_a_system, SYSTEM, AS_SELECTED},
+    {"bundle, the app moves", SLOT_0, bundle_of_a_system, SYSTEM, AS_SELECTED},
+    {"resume, then the bundle", SLOT_1, bundle_of_a_system, SYSTEM, INTERRUPTED},
+    {"bundle, the app is not the one that otadata selects", SLOT_1, bundle_of_a_system, SYSTEM, AS_FALLBACK},
 };
+
+static bool boots_old_app(const uint8_t *content)
+{
+    static uint8_t copy[SMALL_FLASH_SIZE];
+    const boot_chip_t chip = {.chip = sr_chip_by_name("esp32")};
+    uint8_t app[SMALL_APP_SIZE];
+    boot_result_t boot;
+    memcpy(copy, content, SMALL_FLASH_SIZE);
+    boot_run(&chip, copy, SMALL_FLASH_SIZE, NULL, NULL, &boot);
+    small_app("1", app);
+    return boot.outcome == BOOT_BOOTS && memcmp(content + boot.app_offset, app, sizeof(app)) == 0;
+}
+
+/** As the flash was before its boot path and NVS were touched. */
+static bool old_app_still_boots(void)
+{
+    static const sr_region_t touched[] = {BOOTLOADER, TABLE, NVS};
+    static uint8_t content[SMALL_FLASH_SIZE];
+    memcpy(content, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    for (size_t i = 0; i < sizeof(touched) / sizeof(touched[0]); i++) {
+        memcpy(content + touched[i].address, old + touched[i].address, touched[i].size);
+    }
+    return boots_old_app(content);
+}
 
 static bool touches(const nor_op_t *op, sr_region_t region)
 {
@@ -204,6 +301,7 @@ static void watch(void *context, const nor_op_t *op, const nor_flash_t *unused)
     seen->boot_path_touched = seen->boot_path_touched || boot_path;
     if (seen->commit_at == NEVER && (boot_path || touches(op, NVS))) {
         seen->commit_at = op->number;
+        seen->old_boots = old_app_still_boots();
     }
 }
 
@@ -214,6 +312,7 @@ static sim_end_t start(void)
     sim_report_t report;
     job->boot_path_touched = false;
     job->commit_at = NEVER;
+    job->old_boots = true;
     nor_flash_reset_stats(flash);
     assert_true(sim_run(&config, app_main, MAX_BOOTS, &report));
     if (report.other_app) {
@@ -249,16 +348,17 @@ static void open_world(world_t *world, const scenario_t *scenario)
 {
     *world = (world_t){.scenario = scenario};
     *job = (job_t){0};
-    flash = small_flash_new(&(small_layout_t){.slots = 3, .sequences = {scenario->running_app == SLOT_0 ? 1 : 2, 0}});
+    const uint32_t sequence = scenario->running_app == SLOT_0 || scenario->start == AS_FALLBACK ? 1 : 2;
+    flash = small_flash_new(&(small_layout_t){.slots = 3, .sequences = {sequence, 0}});
     small_app("1", nor_flash_bytes(flash) + scenario->running_app);
     memset(nor_flash_bytes(flash) + RECORD, 0xFF, RECORD_SIZE);
     scenario->prepare();
     nor_flash_set_observer(flash, watch, job);
-    world->before = small_copy(flash);
+    world->before = old = small_copy(flash);
     assert_int_equal(start(), SIM_END_RETURNED);
     assert_int_equal(job->err, ESP_OK);
     world->then = small_copy(flash);
-    if (scenario->interrupted) {
+    if (scenario->start == INTERRUPTED) {
         interrupt(world);
     }
 }
@@ -342,18 +442,15 @@ static void assert_nothing_else_changed(const world_t *world)
 
 static void assert_old_system_boots(const world_t *world)
 {
-    uint8_t app[SMALL_APP_SIZE];
-    const boot_result_t boot = small_boot(flash, false);
     small_assert_same(nor_flash_view(flash), world->before, LOADER_CODE.address, LOADER_CODE.size);
     small_assert_same(nor_flash_view(flash), world->before, TABLE.address, TABLE.size);
-    assert_int_equal(boot.outcome, BOOT_BOOTS);
-    small_app("1", app);
-    assert_memory_equal(nor_flash_view(flash) + boot.app_offset, app, sizeof(app));
+    assert_true(boots_old_app(nor_flash_view(flash)));
 }
 
 static void assess(world_t *world, sim_end_t end, const char *log)
 {
     assert_int_equal(end, SIM_END_RETURNED);
+    assert_true(job->old_boots);
     assert_nothing_else_changed(world);
     if (job->err == ESP_OK) {
         assert_right(world);
@@ -427,10 +524,89 @@ static void nothing_wrong_is_ever_reported_as_right(void **state)
     api_server_stop(&server);
 }
 
+/* Calls that fail once. */
+
+/** The error that a call of this kind gives. */
+static esp_err_t error_of(calls_t calls)
+{
+    return calls == CALLS_READ ? ESP_ERR_TIMEOUT : ESP_ERR_NO_MEM;
+}
+
+/** What fails is either not needed, or made good by another attempt, or told as it is. */
+static void run_with_a_failing_call(world_t *world, calls_t calls, uint32_t number, bool for_good)
+{
+    load(world->before);
+    job->for_good = for_good;
+    job->failing = calls;
+    job->failing_at = number;
+    job->made = 0;
+    api_log_start();
+    const sim_end_t end = start();
+    char *log = api_log_stop();
+    job->failing = CALLS_NONE;
+    assert_int_equal(end, SIM_END_RETURNED);
+    if (job->err != ESP_OK && job->err != error_of(calls)) {
+        fail_msg("call %u of %s gives %s:\n%s", (unsigned)number, call_names[calls],
+                 esp_self_reflasher_err_to_name(job->err), log);
+    }
+    free(log);
+    assert_true(job->old_boots);
+    assert_nothing_else_changed(world);
+    if (job->err == ESP_OK) {
+        assert_right(world);
+        return;
+    }
+    world->failed++;
+    if (!job->boot_path_touched) {
+        assert_old_system_boots(world);
+        go_on_with_good_flash(world);
+    }
+}
+
+/** A bundle reads thousands of times, most of it in the same few loops: later on, some of them are enough. */
+static uint32_t next_call(calls_t calls, uint32_t number)
+{
+    return number + (calls == CALLS_READ && number >= EACH_READ ? READ_STEP : 1u);
+}
+
+static void each_call_fails(world_t *world, calls_t calls, bool for_good)
+{
+    job->failing = calls;
+    job->failing_at = NEVER;
+    job->made = 0;
+    load(world->before);
+    assert_int_equal(start(), SIM_END_RETURNED);
+    const uint32_t made = job->made;
+    for (uint32_t number = 1; number <= made; number = next_call(calls, number)) {
+        run_with_a_failing_call(world, calls, number, for_good);
+    }
+}
+
+static void what_a_call_fails_with_is_told(void **state)
+{
+    (void)state;
+    job = small_shared(sizeof(*job));
+    api_server_start(&server);
+    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+        world_t world;
+        open_world(&world, &scenarios[i]);
+        for (calls_t calls = CALLS_READ; calls <= CALLS_ALLOCATE; calls++) {
+            each_call_fails(&world, calls, false);
+            if (calls != CALLS_READ) {
+                each_call_fails(&world, calls, true);
+            }
+        }
+        assert_true(world.failed > 0);
+        close_world(&world);
+    }
+    api_server_stop(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_wrong_is_ever_reported_as_right),
+        cmocka_unit_test(what_a_call_fails_with_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
