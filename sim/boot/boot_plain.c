@@ -34,9 +34,7 @@ bool boot_plain_table(const boot_chip_t *chip, const uint8_t *flash, uint32_t si
 
 uint32_t boot_plain_unit(const boot_chip_t *chip)
 {
-    /* SOC_FLASH_ENCRYPTED_XTS_AES_BLOCK_MAX of ESP-IDF: 32 for ESP32, ESP32-C3 and ESP32-C2, 64 for the others. */
-    const uint16_t id = chip->chip->image_chip_id;
-    return chip->cipher == NULL ? SR_PAGE_SIZE : id == 0x0000 || id == 0x0005 || id == 0x000C ? 32 : 64;
+    return chip->cipher == NULL ? SR_PAGE_SIZE : chip->chip->encryption_row;
 }
 
 static bool is_erased(const uint8_t *bytes, size_t length)

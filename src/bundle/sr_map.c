@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#define PAGES_PER_SECTOR (SR_SECTOR_SIZE / SR_PAGE_SIZE)
 #define NEVER_FREE       (SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_CLOSED)
 
 /** Times in microseconds: W25Q32JV, revision G, table 9.6 "AC Electrical Characteristics". */
@@ -148,6 +147,13 @@ sr_region_t sr_map_claimed(const sr_map_t *map)
     return (sr_region_t){0};
 }
 
+/* Data sheets have no time for less than a page. So a row counts as one, and with encryption the times are upper bounds,
+ * the more so as some of the data is not encrypted. */
+static uint32_t programs_per_sector(const sr_map_t *map)
+{
+    return SR_SECTOR_SIZE / map->row;
+}
+
 /* Erase and program times of one sector, block erases left aside. */
 static void add_sector(const sr_map_t *map, uint32_t index, bool erased_with_block, uint64_t *typical,
                        uint64_t *maximum)
@@ -157,8 +163,8 @@ static void add_sector(const sr_map_t *map, uint32_t index, bool erased_with_blo
         *maximum += SECTOR_MAXIMUM;
     }
     if ((map->flags[index] & SR_MAP_CONTENT) != 0) {
-        *typical += PAGES_PER_SECTOR * PAGE_TYPICAL;
-        *maximum += PAGES_PER_SECTOR * PAGE_MAXIMUM;
+        *typical += programs_per_sector(map) * PAGE_TYPICAL;
+        *maximum += programs_per_sector(map) * PAGE_MAXIMUM;
     }
 }
 
@@ -222,11 +228,11 @@ typedef enum rule { ANYWHERE, DATA_STARTS_A_BLOCK, CLEAR_OF_TRAILERS } rule_t;
 /** MCUboot keeps its state at the end of a slot, in slightly more than 12 KiB, and slots end with a block. */
 #define TRAILER_SECTORS 4u
 
-void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms)
+void sr_map_times(const sr_map_t *map, uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms)
 {
-    const uint64_t pages = (uint64_t)programs * PAGES_PER_SECTOR;
-    *typical_ms = to_ms((uint64_t)erases * SECTOR_TYPICAL + pages * PAGE_TYPICAL);
-    *maximum_ms = to_ms((uint64_t)erases * SECTOR_MAXIMUM + pages * PAGE_MAXIMUM);
+    const uint64_t rows = (uint64_t)programs * programs_per_sector(map);
+    *typical_ms = to_ms((uint64_t)erases * SECTOR_TYPICAL + rows * PAGE_TYPICAL);
+    *maximum_ms = to_ms((uint64_t)erases * SECTOR_MAXIMUM + rows * PAGE_MAXIMUM);
 }
 
 static bool may_lie(rule_t rule, uint32_t first, uint32_t sectors, uint32_t overhead)

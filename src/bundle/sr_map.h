@@ -52,6 +52,8 @@ typedef uint16_t sr_map_flags_t;
 typedef struct sr_map {
     sr_map_flags_t *flags; /**< One for each sector, memory owned by the caller; written by the functions below only. */
     uint32_t count;        /**< Sectors of the flash. */
+    uint32_t row;          /**< Bytes that one program writes, from 1 to SR_SECTOR_SIZE: a page, or where the chip encrypts
+                              what its hardware takes at once. */
     sr_region_t guarded; /**< Part of the boot path in which a power loss does no harm, as a recovery bootloader stands
                             in; empty: none. */
 } sr_map_t;
@@ -147,11 +149,11 @@ sr_region_t sr_map_claimed(const sr_map_t *map);
 bool sr_map_chunk_has(const sr_map_t *map, const sr_bundle_t *bundle, uint32_t chunk, sr_map_flags_t want,
                       sr_map_flags_t without);
 
-/** Counts and estimates; times from the W25Q32JV's datasheet, with 16 pages a sector. */
+/** Counts and estimates; times from the W25Q32JV's datasheet, with a program for each row. */
 void sr_map_summarize(const sr_map_t *map, const sr_bundle_t *bundle, sr_map_summary_t *summary);
 
 /** Times of so many sector erases and of so many sectors that are programmed, in milliseconds, rounded up. */
-void sr_map_times(uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms);
+void sr_map_times(const sr_map_t *map, uint32_t erases, uint32_t programs, uint32_t *typical_ms, uint32_t *maximum_ms);
 
 /**
  * Finds flash that is free once the body is written: a run of open sectors that nobody needs, and that are erased now

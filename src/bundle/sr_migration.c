@@ -122,7 +122,9 @@ static esp_err_t allocate(sr_migration_t *migration)
     const uint32_t sectors = migration->system.flash.size / SR_SECTOR_SIZE;
     migration->buffers = heap_caps_malloc(sizeof(*migration->buffers), MALLOC_CAP_INTERNAL | MALLOC_CAP_8BIT);
     migration->scan.map =
-        (sr_map_t){.flags = heap_caps_calloc(sectors, sizeof(sr_map_flags_t), MALLOC_CAP_8BIT), .count = sectors};
+        (sr_map_t){.flags = heap_caps_calloc(sectors, sizeof(sr_map_flags_t), MALLOC_CAP_8BIT),
+                   .count = sectors,
+                   .row = migration->system.flash.encryption ? migration->system.chip->encryption_row : SR_PAGE_SIZE};
     if (migration->buffers == NULL || migration->scan.map.flags == NULL) {
         return ESP_ERR_NO_MEM;
     }

@@ -235,7 +235,7 @@ static void plan_temporary_table(sr_migration_t *migration)
     esp_self_reflasher_plan_t *plan = migration->plan;
     const sr_map_flags_t flags = sr_map_at(&migration->scan.map, migration->system.boot_path.table.address);
     const uint32_t writes = (flags & SR_MAP_WRONG) != 0 ? 1 : 2; /* The second one counts as commit already, or not. */
-    sr_map_times(writes, writes, &plan->relocation_ms_typical, &plan->relocation_ms_maximum);
+    sr_map_times(&migration->scan.map, writes, writes, &plan->relocation_ms_typical, &plan->relocation_ms_maximum);
 }
 
 static void fill_plan(sr_migration_t *migration)

@@ -25,6 +25,7 @@ typedef struct sr_chip {
     uint16_t recovery_revision; /**< Lowest chip revision, major * 100 + minor, whose ROM knows a recovery bootloader;
                                      0: none does. */
     bool rom_checks_version;    /**< Its ROM compares the bootloader's secure version with the eFuses. */
+    uint8_t encryption_row;     /**< Most bytes that its hardware encrypts and programs at once. */
     bool one_boot_key;  /**< Its eFuses hold one key digest for Secure Boot V2, and one block of an image counts; else
                              three. */
     bool half_boot_key; /**< They hold the first half of that digest only. */

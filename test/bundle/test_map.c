@@ -27,7 +27,7 @@
 #define BLOCK_MAX 2000000u
 
 static sr_map_flags_t flags[COUNT];
-static sr_map_t map = {.flags = flags, .count = COUNT};
+static sr_map_t map = {.flags = flags, .count = COUNT, .row = SR_PAGE_SIZE};
 
 static int setup(void **state)
 {
@@ -584,11 +584,27 @@ static void times_are_sums_in_milliseconds(void **state)
     (void)state;
     uint32_t typical = 1;
     uint32_t maximum = 1;
-    sr_map_times(0, 0, &typical, &maximum);
+    sr_map_times(&map, 0, 0, &typical, &maximum);
     assert_int_equal(typical + maximum, 0);
-    sr_map_times(3, 2, &typical, &maximum);
+    sr_map_times(&map, 3, 2, &typical, &maximum);
     assert_int_equal(typical, (3 * ERASE_US + 32 * PAGE_US + 999) / 1000);
     assert_int_equal(maximum, (3 * ERASE_MAX + 32 * PAGE_MAX + 999) / 1000);
+}
+
+static void a_chip_that_encrypts_programs_each_row(void **state)
+{
+    (void)state;
+    const sr_map_t encrypted = {.flags = flags, .count = COUNT, .row = 32};
+    sr_map_summary_t summary;
+    uint32_t typical, maximum;
+    sr_map_times(&encrypted, 3, 2, &typical, &maximum);
+    assert_int_equal(typical, ms(3 * ERASE_US + 2 * 128 * PAGE_US));
+    assert_int_equal(maximum, ms(3 * ERASE_MAX + 2 * 128 * PAGE_MAX));
+    flags[0] = SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_CONTENT | SR_MAP_BOOT_PATH;
+    sr_map_summarize(&encrypted, &bundle, &summary);
+    assert_int_equal(summary.window_typical_ms, ms(ERASE_US + 128 * PAGE_US));
+    assert_int_equal(summary.window_maximum_ms, ms(ERASE_MAX + 128 * PAGE_MAX));
+    assert_int_equal(summary.typical_ms, summary.window_typical_ms);
 }
 
 static void place_for_a_mark_is_the_highest_that_costs_nobody_anything(void **state)
@@ -649,6 +665,7 @@ int main(void)
         WITH_BUNDLE(chunk_has_what_one_of_its_sectors_with_content_has),
         WITH_BUNDLE(summary_of_a_flash_that_is_right_is_all_zero_but_the_total),
         WITH_BUNDLE(summary_counts_sectors_bytes_and_times),
+        WITH_BUNDLE(a_chip_that_encrypts_programs_each_row),
         WITH_BUNDLE(summary_counts_what_moves),
         WITH_BUNDLE(summary_has_one_erase_for_a_claimed_block),
     };

@@ -11,16 +11,16 @@ static void facts_of_each_chip(void **state)
 {
     (void)state;
     static const sr_chip_t expected[] = {
-        {"esp32", "ESP32", 0, 0x1000, 4, false, 80000, false, false, false, 0, false, true, false},
-        {"esp32s2", "ESP32-S2", 2, 0x1000, 7, false, 80000, false, false, true, 0, false, false, false},
-        {"esp32c3", "ESP32-C3", 5, 0x0, 4, false, 80000, false, true, true, 0, false, false, false},
-        {"esp32s3", "ESP32-S3", 9, 0x0, 7, true, 80000, false, true, true, 0, false, false, false},
-        {"esp32c2", "ESP32-C2", 12, 0x0, 4, false, 60000, false, false, true, 0, false, true, true},
-        {"esp32c6", "ESP32-C6", 13, 0x0, 4, false, 80000, true, false, true, 0, false, false, false},
-        {"esp32h2", "ESP32-H2", 16, 0x0, 4, false, 48000, false, false, true, 0, false, false, false},
-        {"esp32p4", "ESP32-P4", 18, 0x2000, 4, true, 80000, false, false, true, 300, false, false, false},
-        {"esp32c61", "ESP32-C61", 20, 0x0, 4, true, 80000, false, false, true, 100, true, false, false},
-        {"esp32c5", "ESP32-C5", 23, 0x2000, 4, true, 80000, false, false, true, 100, true, false, false},
+        {"esp32", "ESP32", 0, 0x1000, 4, false, 80000, false, false, false, 0, false, 32, true, false},
+        {"esp32s2", "ESP32-S2", 2, 0x1000, 7, false, 80000, false, false, true, 0, false, 64, false, false},
+        {"esp32c3", "ESP32-C3", 5, 0x0, 4, false, 80000, false, true, true, 0, false, 32, false, false},
+        {"esp32s3", "ESP32-S3", 9, 0x0, 7, true, 80000, false, true, true, 0, false, 64, false, false},
+        {"esp32c2", "ESP32-C2", 12, 0x0, 4, false, 60000, false, false, true, 0, false, 32, true, true},
+        {"esp32c6", "ESP32-C6", 13, 0x0, 4, false, 80000, true, false, true, 0, false, 64, false, false},
+        {"esp32h2", "ESP32-H2", 16, 0x0, 4, false, 48000, false, false, true, 0, false, 64, false, false},
+        {"esp32p4", "ESP32-P4", 18, 0x2000, 4, true, 80000, false, false, true, 300, false, 64, false, false},
+        {"esp32c61", "ESP32-C61", 20, 0x0, 4, true, 80000, false, false, true, 100, true, 64, false, false},
+        {"esp32c5", "ESP32-C5", 23, 0x2000, 4, true, 80000, false, false, true, 100, true, 64, false, false},
     };
     const unsigned count = sizeof(expected) / sizeof(expected[0]);
     for (unsigned i = 0; i < count; i++) {

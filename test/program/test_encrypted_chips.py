@@ -85,6 +85,9 @@ class Opened(Encrypted):
             answer = self.run_json(0, "simulate", "-f", folder / "cells.bin", "--bundle", folder / "new.srb", "--allow-unsigned",
                                    "--out", after, *options)
             self.assertEqual(answer["boot"]["app"]["name"], "tiny 2.0")
+            plan, window = answer["plan"], answer["window_ms"]
+            self.assertLessEqual(window, plan["window_ms_typical"], "each row is programmed by itself")
+            self.assertGreater(window, plan["window_ms_typical"] / 3)
             # espsecure says the same of each sector of the bundle; blank sectors after the app's image are erased.
             wanted = bytearray(encrypted_dumps.plain(chip, DUMMY_IMAGES))
             for offset, name in ((chip.bootloader, "loader.bin"), (0x8000, "table.bin"), (0xD000, "otadata.bin"), (0x30000, "app.bin")):
