@@ -263,6 +263,15 @@ static void expect_wanted(void)
     small_assert_boots(flash, false, SLOT_1);
 }
 
+static uint32_t sectors_to_change(void)
+{
+    uint32_t count = 0;
+    for (uint32_t at = 0; at < SMALL_FLASH_SIZE; at += SECTOR) {
+        count += memcmp(old_flash + at, wanted + at, SECTOR) != 0;
+    }
+    return count;
+}
+
 /* Applies it, and once more when the old places hold something else: then nothing moves any more. */
 static void expect_applied(void)
 {
@@ -402,6 +411,24 @@ static void nvs_moves_to_free_flash(void **state)
     explore_all(1, true);
     expect_applied();
     assert_int_equal(memcmp(nor_flash_view(flash) + SMALL_NVS, old_flash + SMALL_NVS, SMALL_NVS_SIZE), 0);
+}
+
+/* The entry of the running app is in the second sector, and what the first one holds is what the bundle brings. */
+static void plan_counts_what_is_written(void **state)
+{
+    (void)state;
+    const target_t target = {.nvs = FREE,
+                             .nvs_size = SMALL_NVS_SIZE,
+                             .otadata = SMALL_OTADATA,
+                             .moves = {{.label = "nvs", .destination = {FREE, SMALL_NVS_SIZE}}},
+                             .move_count = 1};
+    sr_otadata_encode(2, SR_OTA_VALID, nor_flash_bytes(flash) + SMALL_OTADATA);
+    sr_otadata_encode(3, SR_OTA_VALID, nor_flash_bytes(flash) + SMALL_OTADATA + SECTOR);
+    prepare(&target);
+    assert_int_equal(start_after(false), SIM_END_RETURNED);
+    expect_wanted();
+    assert_int_equal(job->plan.sectors_to_write, sectors_to_change());
+    assert_int_equal(job->plan.sectors_boot_path, 2); /* The table and the second entry. */
 }
 
 /* Both ways at once: the new otadata goes where NVS is, and NVS goes where the old otadata is. */
@@ -1156,6 +1183,7 @@ int main(void)
         TEST(blank_place_after_it_grows),
         TEST(regions_change_places),
         TEST(old_place_is_erased),
+        TEST(plan_counts_what_is_written),
         TEST(app_moves_by_a_temporary_table_before_data_does),
         TEST(nvs_closes_up_whichever_pages_are_in_use),
         TEST(pages_of_every_kind_move),
