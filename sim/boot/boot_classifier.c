@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/boot/boot_classifier.h"
 
+#include "format/sr_boot_choice.h"
+#include "format/sr_otadata.h"
 #include "format/sr_region.h"
 #include "sim/boot/boot_plain.h"
 #include "sim/nor/flash_buffer.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define OTADATA_SIZE (2u * SR_SECTOR_SIZE)
 
 static void mark_read(void *context, uint32_t address, uint32_t length)
 {
@@ -47,15 +51,39 @@ static uint8_t *boot_system(boot_classifier_t *classifier, const uint8_t *flash,
     return loader;
 }
 
-/** With rollback an app that does not confirm itself runs once. @param booted The old flash, as its first start left
- * it. */
+/** Erases the entry of otadata that selects the app. */
+static void lose_selection(const boot_classifier_t *classifier, uint8_t *flash)
+{
+    const boot_chip_t *chip = classifier->chip;
+    uint32_t offset;
+    sr_partition_table_t table;
+    sr_otadata_t otadata;
+    const sr_partition_table_entry_t *place =
+        boot_plain_table(chip, flash, classifier->size, &offset, &table) ? sr_boot_choice_otadata(&table) : NULL;
+    if (place == NULL || place->size < OTADATA_SIZE) {
+        return;
+    }
+    const sr_reader_t reader =
+        sr_reader_memory(boot_plain(chip, flash, classifier->size, place->address, OTADATA_SIZE), OTADATA_SIZE);
+    const int active = sr_otadata_read(&reader, &otadata) == 0 ? sr_otadata_active(&otadata) : -1;
+    if (active >= 0) {
+        memset(flash + place->address + (uint32_t)active * SR_SECTOR_SIZE, 0xFF, SR_SECTOR_SIZE);
+    }
+}
+
+/** With rollback an app that does not confirm itself runs once, and while one confirms itself, nothing selects it.
+ * @param booted The old flash, as its first start left it. */
 static void find_way_back(boot_classifier_t *classifier, const uint8_t *booted)
 {
+    const boot_chip_t *chip = classifier->chip;
     boot_result_t again;
-    if (!classifier->chip->rollback || !boot_succeeds(&classifier->old_system)) {
+    if (!(chip->rollback || chip->confirms) || !boot_succeeds(&classifier->old_system)) {
         return;
     }
     flash_buffer_copy(classifier->looked_at, booted, classifier->size);
+    if (!chip->rollback) {
+        lose_selection(classifier, classifier->looked_at);
+    }
     (void)boot(classifier, classifier->looked_at, &again);
     if (boot_succeeds(&again) && boot_same_code(&again.bootloader, &classifier->old_system.bootloader) &&
         !boot_same_code(&again.app, &classifier->old_system.app)) {
@@ -93,6 +121,11 @@ void boot_classifier_close(boot_classifier_t *classifier)
 void boot_classifier_accept(boot_classifier_t *classifier, const boot_code_t *app)
 {
     classifier->other_app = app != NULL ? *app : (boot_code_t){0};
+}
+
+bool boot_classifier_is_back(const boot_classifier_t *classifier, const boot_result_t *result)
+{
+    return classifier->back_app.length > 0 && boot_same_code(&result->app, &classifier->back_app);
 }
 
 static bool holds_loader_at(const boot_classifier_t *classifier, const uint8_t *flash, uint32_t address,
@@ -134,8 +167,7 @@ static boot_verdict_t verdict_on(const boot_classifier_t *classifier, const boot
     if (boot_succeeds(new_system) && boot_same_code(&result->app, &new_system->app)) {
         return BOOT_NEW;
     }
-    return classifier->back_app.length > 0 && boot_same_code(&result->app, &classifier->back_app) ? BOOT_BACK
-                                                                                                  : BOOT_NEITHER;
+    return boot_classifier_is_back(classifier, result) ? BOOT_BACK : BOOT_NEITHER;
 }
 
 static bool reads_the_same(const boot_classifier_t *classifier, const uint8_t *flash)

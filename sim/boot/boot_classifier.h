@@ -16,7 +16,8 @@ typedef enum boot_verdict {
     BOOT_NEITHER, /**< Nothing boots, or code that is part of neither the old nor the new system. */
     BOOT_OLD,     /**< An old app runs, which may be the new one as well. */
     BOOT_NEW,     /**< The new app runs. */
-    BOOT_BACK,    /**< The app runs that the old bootloader goes back to, as the old app has not confirmed itself. */
+    BOOT_BACK,    /**< The app runs that the old bootloader goes back to, as the old app has not confirmed itself, or
+                       is about to. */
 } boot_verdict_t;
 
 typedef struct boot_classifier {
@@ -24,7 +25,7 @@ typedef struct boot_classifier {
     uint32_t size;
     boot_result_t old_system, new_system;
     boot_code_t other_app; /**< An app that also counts as of the old system; of length 0: none. */
-    boot_code_t back_app;  /**< What the old flash boots at its second start, if that is another; of length 0: none. */
+    boot_code_t back_app;  /**< What that is, if it is another than the old app; of length 0: none. */
     uint8_t *scratch;      /**< What a trial boot may write to. */
     uint8_t *looked_at;    /**< The flash that was classified last and booted, as it was before that boot. */
     uint8_t *old_loader;   /**< Their code: comparing is cheaper than booting. */
@@ -54,6 +55,9 @@ boot_verdict_t boot_classifier_classify(boot_classifier_t *classifier, const uin
 
 /** True if the last verdict may change when bytes of this range do. */
 bool boot_classifier_depends_on(const boot_classifier_t *classifier, uint32_t address, uint32_t length);
+
+/** True if the app is the one that the old bootloader goes back to, which may be the new one as well. */
+bool boot_classifier_is_back(const boot_classifier_t *classifier, const boot_result_t *result);
 
 /** True if a and b are the same bytes, wherever they lie. */
 bool boot_same_code(const boot_code_t *a, const boot_code_t *b);

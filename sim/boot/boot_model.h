@@ -36,6 +36,9 @@ typedef struct boot_chip {
     uint32_t new_partition_table;       /**< The same for any bootloader but `old_loader`; 0: as for that one. */
     uint8_t old_loader[SR_SHA256_SIZE]; /**< Digest of the bootloader for which `partition_table` holds, boot_code_t. */
     bool rollback;                      /**< The ESP-IDF bootloader has CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE. */
+    bool confirms;                      /**< The app that runs first writes its entry of otadata anew, as
+                                             esp_ota_mark_app_valid_cancel_rollback() does: a power loss in it may select another app. Means
+                                             nothing to a boot, but to what it is taken for. */
     uint32_t recovery; /**< Offset of the recovery bootloader as burnt into the eFuse, a multiple of 0x1000; 0: not
                             burnt. Means nothing where boot_rom_knows_recovery() says no. */
     sr_chip_efuses_t efuses;      /**< What the eFuses demand of images. A block revision of 0 means not known: every

@@ -59,7 +59,7 @@ typedef enum explore_outcome {
     EXPLORE_DOES_NOT_BOOT,      /**< Neither of the two systems boots. */
     EXPLORE_OLD_STUCK,          /**< The old system boots and does not finish. */
     EXPLORE_WENT_BACK, /**< The bootloader went back to the app before the one that does the migration, which had
-                            not confirmed itself, and all but otadata is as it was. */
+                            not confirmed itself, or was about to, and all but otadata is as it was. */
     EXPLORE_OUTCOMES,
 } explore_outcome_t;
 

@@ -206,10 +206,9 @@ static bool app_finds_partitions(const worker_t *worker, const uint8_t *flash)
 static bool is_untouched(const worker_t *worker, const uint8_t *flash, uint32_t *where)
 {
     const explore_config_t *config = worker->config;
-    const uint32_t offset = boot_table_offset(&config->chip, config->flash, config->size);
-    const sr_reader_t reader = sr_reader_memory(config->flash + offset, SR_PARTITION_TABLE_SIZE);
+    uint32_t offset = 0;
     sr_partition_table_t table;
-    (void)sr_partition_table_parse(&reader, config->size, &table);
+    (void)boot_plain_table(&config->chip, config->flash, config->size, &offset, &table);
     const sr_partition_table_entry_t *otadata = sr_boot_choice_otadata(&table);
     const sr_region_t may_differ = otadata != NULL ? (sr_region_t){otadata->address, otadata->size} : (sr_region_t){0};
     for (*where = 0; *where < config->size; *where += SR_SECTOR_SIZE) {
@@ -219,17 +218,6 @@ static bool is_untouched(const worker_t *worker, const uint8_t *flash, uint32_t 
         }
     }
     return true;
-}
-
-static void look_at_app_before(const worker_t *worker, const uint8_t *flash, explore_state_t *state)
-{
-    uint32_t where;
-    state->outcome = EXPLORE_WENT_BACK;
-    state->failed = !is_untouched(worker, flash, &where);
-    if (state->failed) {
-        snprintf(state->reason, sizeof(state->reason),
-                 "the app before boots again, but the sector at 0x%" PRIx32 " is not as it was", where);
-    }
 }
 
 /** Boots what a power loss left, and lets it go on. */
@@ -248,6 +236,12 @@ static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigne
                  "the app starts, and finds no partition: the table lost its MD5");
         return;
     }
+    uint32_t changed = 0;
+    if (verdict != BOOT_NEITHER && boot_classifier_is_back(&worker->classifier, &boot) &&
+        is_untouched(worker, flash, &changed)) {
+        state->outcome = EXPLORE_WENT_BACK; // also if that app is the new one: only otadata is different
+        return;
+    }
     switch (verdict) {
     case BOOT_NEITHER:
         state->outcome = EXPLORE_DOES_NOT_BOOT;
@@ -255,7 +249,10 @@ static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigne
         tell_why_not(worker, state);
         return;
     case BOOT_BACK:
-        look_at_app_before(worker, flash, state);
+        state->outcome = EXPLORE_WENT_BACK;
+        state->failed = true;
+        snprintf(state->reason, sizeof(state->reason),
+                 "the app before boots again, but the sector at 0x%" PRIx32 " is not as it was", changed);
         return;
     case BOOT_NEW:
         look_at_new(worker, flash, rest, in_commit, state);

@@ -63,6 +63,7 @@ static bool apply_bundle(void)
     esp_self_reflasher_bundle_config_t config;
     must(migration_bundle_now(chosen, &config) == ESP_OK);
     must(esp_self_reflasher_resume(&config) == ESP_OK);
+    migration_confirm(chosen, &config);
     must(esp_self_reflasher_apply_bundle(&config, &plan) == ESP_OK);
     return plan.sectors_to_write > 0;
 }

@@ -81,18 +81,21 @@ static uint32_t flag_of(const esp_self_reflasher_cargo_t *cargo, const char *nam
     return value != NULL && strcmp(value, "1") == 0 ? flag : 0;
 }
 
-/** As the courier does: it confirms itself only if the bundle can be applied. */
-static void end_probation(esp_self_reflasher_bundle_config_t config)
+void migration_confirm(const migration_t *migration, const esp_self_reflasher_bundle_config_t *config)
 {
     esp_ota_img_states_t ota_state;
     esp_self_reflasher_plan_t plan;
-    if (esp_ota_get_state_partition(esp_ota_get_running_partition(), &ota_state) != ESP_OK ||
-        ota_state != ESP_OTA_IMG_PENDING_VERIFY) {
+    esp_self_reflasher_bundle_config_t asked = *config;
+    if (!migration->carries) {
         return;
     }
-    config.skip_checks |= ESP_SELF_REFLASHER_CHECK_ROLLBACK;
-    if (esp_self_reflasher_plan_bundle(&config, &plan) == ESP_OK) {
-        esp_ota_mark_app_valid_cancel_rollback();
+    if (esp_ota_get_state_partition(esp_ota_get_running_partition(), &ota_state) == ESP_OK &&
+        ota_state == ESP_OTA_IMG_PENDING_VERIFY) {
+        asked.skip_checks |= ESP_SELF_REFLASHER_CHECK_ROLLBACK;
+    }
+    asked.event_cb = NULL;
+    if (esp_self_reflasher_plan_bundle(&asked, &plan) == ESP_OK && plan.sectors_to_write > 0) {
+        (void)esp_ota_mark_app_valid_cancel_rollback();
     }
 }
 
@@ -116,7 +119,6 @@ static esp_err_t unpack_cargo(const char *ca, esp_self_reflasher_bundle_config_t
                     flag_of(&cargo, ESP_SELF_REFLASHER_CARGO_ALLOW_IN_PLACE, ESP_SELF_REFLASHER_BUNDLE_ALLOW_IN_PLACE);
     const char *least = esp_self_reflasher_cargo_setting(&cargo, ESP_SELF_REFLASHER_CARGO_MIN_SEQUENCE);
     config->min_sequence = least != NULL ? (uint32_t)strtoul(least, NULL, 10) : 0;
-    end_probation(*config);
     return ESP_OK;
 }
 
@@ -169,6 +171,7 @@ static void apply_bundle(void)
     if (state->error != ESP_OK) {
         return;
     }
+    migration_confirm(running, &config);
     config.event_cb = on_event;
     if (state->plan.relocation != ESP_SELF_REFLASHER_RELOCATION_NONE) {
         state->relocation = state->plan;

@@ -65,11 +65,17 @@ esp_http_client_config_t migration_http(const char *url, const char *ca);
 addr_region_t migration_source_now(const migration_t *migration, addr_region_t named);
 
 /**
- * The bundle's configuration for this start of the app. One with a cargo that is on probation confirms itself here, if
- * the bundle can be applied.
+ * The bundle's configuration for this start of the app.
  * @return ESP_OK, or the error of the app's cargo: esp_self_reflasher_find_cargo().
  */
 esp_err_t migration_bundle_now(const migration_t *migration, esp_self_reflasher_bundle_config_t *config);
+
+/**
+ * An app that carries its bundle confirms itself in otadata if the bundle can be applied and is not there yet, as the
+ * courier does, also where nothing has put it on probation. Before it is applied, and after what a power loss has left
+ * was resumed.
+ */
+void migration_confirm(const migration_t *migration, const esp_self_reflasher_bundle_config_t *config);
 
 /** Runs one step, inside the app. @param handle Of the steps before; NULL in front of the first one that downloads. */
 esp_err_t migration_step(const migration_t *migration, const migration_step_t *step,

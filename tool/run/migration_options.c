@@ -308,7 +308,7 @@ static int open_source(const migration_options_t *options, migration_input_t *in
     migration_t *migration = &input->migration;
     if (options->upload_path != NULL) {
         migration->bundle = &input->source.config;
-        migration->carries = true;
+        migration->carries = migration->chip.confirms = true;
         find_new_table(input);
         return STATUS_OK;
     }

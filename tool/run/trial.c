@@ -82,6 +82,7 @@ static void tell_plan(void)
     esp_self_reflasher_bundle_config_t config;
     answer->error = migration_bundle_now(asked, &config);
     if (answer->error == ESP_OK) {
+        migration_confirm(asked, &config);
         answer->error = esp_self_reflasher_plan_bundle(&config, &answer->plan);
     }
     answer->given = true;
