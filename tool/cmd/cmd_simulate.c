@@ -148,6 +148,28 @@ static int write_html(const simulate_arguments_t *arguments, const simulate_repo
     return status;
 }
 
+/** Lets the new bootloader encrypt what the migration has left. @return false without memory. */
+static bool encrypt_first(const simulate_arguments_t *arguments, const migration_t *migration, simulate_report_t *what)
+{
+    static const first_encryption_losses_t no_losses = {0};
+    if (migration->chip.first_encryption == NULL || what->result->error != ESP_OK) {
+        return true;
+    }
+    what->first =
+        first_encryption_report_make(&migration->chip, nor_flash_view(migration->flash),
+                                     nor_flash_size(migration->flash), arguments->migration.flash_chip, &no_losses);
+    return what->first != NULL;
+}
+
+/** What --out writes is the flash after it. */
+static void take_encrypted(const migration_t *migration, first_encryption_report_t *first)
+{
+    if (first != NULL) {
+        memcpy(nor_flash_bytes(migration->flash), nor_flash_view(first->flash), nor_flash_size(first->flash));
+    }
+    first_encryption_report_free(first);
+}
+
 /** Looks for a way out of a refusal for want of room, or for a shorter window. What an app carries is as it was made.
  * @param[out] what Its room, NULL without one or without memory, for room_free(); and its advice. */
 static void find_other_ways(const simulate_arguments_t *arguments, const migration_input_t *input,
@@ -188,6 +210,9 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     }
     find_other_ways(arguments, input, &what);
+    if (!encrypt_first(arguments, migration, &what)) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+    }
     if (arguments->json) {
         json_print(simulate_report_json(&what));
     } else {
@@ -198,6 +223,7 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
     contents_free((contents_t *)what.before);
     contents_free((contents_t *)what.after);
     room_free(what.room);
+    take_encrypted(migration, what.first);
     if (written != STATUS_OK) {
         return written;
     }
