@@ -570,7 +570,7 @@ static bool try_app(boot_t *boot, const layout_t *layout, const selection_t *sel
         boot_end(boot, BOOT_BOOTLOADER_REJECTS, "%s", app.why);
         return true;
     }
-    if (boot->loader.wants_encryption && boot->cipher == NULL) {
+    if (boot->loader.wants_encryption && boot->cipher == NULL && !boot->may_encrypt) {
         boot_end(boot, BOOT_BOOTLOADER_REJECTS,
                  "the bootloader was built to start apps only on a chip that encrypts its flash already");
         return true;

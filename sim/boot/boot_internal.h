@@ -37,6 +37,7 @@ typedef struct boot {
     const sr_chip_t *chip;
     const boot_memory_t *memory;
     const flash_cipher_t *cipher; /**< NULL: the flash is not encrypted. */
+    bool may_encrypt;             /**< As in boot_chip_t. */
     uint16_t revision;
     bool any_revision; /**< The chip's revision is not known: every image's demand counts as met. */
     uint32_t table_offset;

@@ -43,6 +43,7 @@ typedef struct boot_chip {
                                   as one with CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK does: no file tells. */
     efuse_set_t burnt;            /**< What is burnt for Flash Encryption and Secure Boot. */
     const flash_cipher_t *cipher; /**< The chip encrypts its flash with this; NULL: it does not. */
+    bool may_encrypt;             /**< The flash is given as plaintext, and the chip may encrypt it all the same. */
     const flash_cipher_t *first_encryption; /**< It does not yet, and any bootloader but `old_loader` was built with
                                                  Flash Encryption: it encrypts the flash with this at its first start.
                                                  NULL: none was. */

@@ -334,6 +334,7 @@ bool boot_start(const boot_chip_t *chip, const uint8_t *flash, uint8_t *aside, u
         .chip = chip->chip,
         .memory = chip->chip != NULL ? boot_memory_of(chip->chip->image_chip_id) : NULL,
         .cipher = chip->cipher,
+        .may_encrypt = chip->may_encrypt,
         .rollback = chip->rollback,
         .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
         .efuses = chip->efuses,

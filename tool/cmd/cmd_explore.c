@@ -206,6 +206,7 @@ static int report(const explore_arguments_t *arguments, const migration_input_t 
     if (written != STATUS_OK) {
         return written;
     }
+    first_encryption_report_warn(&input->migration.chip, result->flash, result->size);
     first_encryption_report_t *first = explore_first(arguments, input, result);
     if (first == NULL && input->migration.chip.first_encryption != NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", input->flash.path);

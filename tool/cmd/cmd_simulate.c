@@ -189,7 +189,8 @@ static void find_other_ways(const simulate_arguments_t *arguments, const migrati
                            .running_app = running != UINT32_MAX ? running : input->boot.app_offset};
     if (result->error == ESP_ERR_SELF_REFLASHER_REFUSED && room_is_short(&result->plan)) {
         what->room = room_find(&trial);
-    } else if (at_hand && simulate_report_end(what) == SIMULATE_GOOD) { // a server of theirs is not asked once more
+    } else if (at_hand && input->migration.chip.first_encryption == NULL &&
+               simulate_report_end(what) == SIMULATE_GOOD) { // a server of theirs is not asked once more
         keep_bootloader_find(&trial, &result->plan, nor_flash_view(input->migration.flash), &what->keep);
     }
 }
@@ -210,6 +211,7 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     }
     find_other_ways(arguments, input, &what);
+    first_encryption_report_warn(&migration->chip, nor_flash_view(migration->flash), flash->size);
     if (!encrypt_first(arguments, migration, &what)) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     }

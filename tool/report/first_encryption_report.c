@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/report/first_encryption_report.h"
 
-#include "sim/nor/flash_buffer.h"
+#include "tool/base/command.h"
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
 
@@ -21,11 +21,11 @@
 static bool boot_aside(const boot_chip_t *chip, const nor_flash_t *flash, boot_result_t *boot)
 {
     const uint32_t size = nor_flash_size(flash);
-    uint8_t *aside = flash_buffer_new(size);
+    uint8_t *aside = malloc(size);
     if (aside != NULL) {
         (void)boot_run_aside(chip, nor_flash_view(flash), aside, size, NULL, NULL, boot);
     }
-    flash_buffer_delete(aside, size);
+    free(aside);
     return aside != NULL;
 }
 
@@ -83,6 +83,23 @@ void first_encryption_report_free(first_encryption_report_t *report)
         nor_flash_delete(report->flash);
         free(report);
     }
+}
+
+void first_encryption_report_warn(const boot_chip_t *chip, const uint8_t *flash, uint32_t size)
+{
+    boot_result_t boot;
+    uint8_t *aside = malloc(size);
+    if (aside != NULL && chip->cipher == NULL && chip->first_encryption == NULL) {
+        (void)boot_run_aside(chip, flash, aside, size, NULL, NULL, &boot);
+        const boot_code_t *loader = &boot.bootloader;
+        if (boot.outcome != BOOT_ROM_REJECTS && memcmp(loader->sha256, chip->old_loader, SR_SHA256_SIZE) != 0 &&
+            memmem(flash + loader->address, loader->length, SR_CHIP_SAYS_ENCRYPTS, strlen(SR_CHIP_SAYS_ENCRYPTS)) !=
+                NULL) {
+            complain(STATUS_OK, "warning: the new bootloader was built with Flash Encryption, and would encrypt the "
+                                "flash at its first start: --first-encryption rehearses that, too");
+        }
+    }
+    free(aside);
 }
 
 static void print_parts(const first_encryption_plan_t *plan, bool encrypted)

@@ -29,6 +29,9 @@ first_encryption_report_t *first_encryption_report_make(const boot_chip_t *chip,
 /** @param report May be NULL. */
 void first_encryption_report_free(first_encryption_report_t *report);
 
+/** Warns of a new bootloader that says it would do so, on a chip of which nobody has told. */
+void first_encryption_report_warn(const boot_chip_t *chip, const uint8_t *flash, uint32_t size);
+
 void first_encryption_report_print(const first_encryption_report_t *report);
 
 /** Times in milliseconds. @param report May be NULL: gives null. */
