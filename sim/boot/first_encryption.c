@@ -12,8 +12,7 @@
 #include <string.h>
 
 #define SIXTEEN_MIB  0x1000000u
-#define CRYPT_CONFIG 0xFu    /**< What ESP-IDF burns into an ESP32. */
-#define ID_ESP32_C2  0x000Cu /**< Has one key block for Secure Boot and Flash Encryption. */
+#define CRYPT_CONFIG 0xFu /**< What ESP-IDF burns into an ESP32. */
 
 static void set_fault(first_encryption_plan_t *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -50,13 +49,6 @@ static void add_boot_path(const boot_t *boot, first_encryption_plan_t *plan)
     const uint32_t start = boot->chip->bootloader_offset;
     add_part(plan, "bootloader", start, signed_length(boot, start, boot->loader.length), true);
     add_part(plan, "table", boot->table_offset, SR_SECTOR_SIZE, true);
-    const uint64_t end = (uint64_t)start + plan->parts[0].region.size;
-    if (end > boot->table_offset) {
-        set_fault(plan,
-                  "the bootloader with its signature ends at 0x%" PRIx64
-                  ", past the start of the partition table at 0x%" PRIx32 ": it refuses to encrypt",
-                  end, boot->table_offset);
-    }
 }
 
 static bool holds_table(const boot_t *boot, uint32_t address)
@@ -133,9 +125,6 @@ static void check_efuses(const boot_chip_t *chip, first_encryption_plan_t *plan)
     const efuse_set_t *burnt = &chip->burnt;
     if (burnt->crypt_count_locked) {
         set_fault(plan, "the eFuse that counts is write-protected: Flash Encryption cannot be switched on");
-    }
-    if (chip->chip->image_chip_id == ID_ESP32_C2 && burnt->secure_boot_v2 && burnt->crypt_count == 0) {
-        set_fault(plan, "an ESP32-C2 has one key block: with Secure Boot on, there is none for Flash Encryption");
     }
     for (unsigned i = 0; i < sizeof(purposes) / sizeof(purposes[0]) && burnt->crypt_count == 0; i++) {
         const efuse_key_t *key = efuse_set_key(burnt, purposes[i]);
