@@ -142,6 +142,23 @@ class Rehearsed(FirstEncryption):
         self.assertIn(states["recovers"], range(5 * rows, 5 * rows + 5))
         self.assertGreater(states["does_not_boot"], 0)
 
+    def test_a_record_that_is_left_harms_nobody(self):
+        """The power goes after the commit, and what starts next encrypts the flash: with the rest of the slot, or without."""
+        dump, bundle = self.device(C3), self.bundle(C3, self.loader(C3))
+        key = self.write("key", C3.key)
+        operations = self.run_json(0, "explore", "-f", dump, *bundle, "--sample", 1)["operations"]
+        left = self.dir / "left.bin"
+        self.run_json(0, "simulate", "-f", dump, *bundle, "--cut", operations - 4, "--out", left)
+        plain = left.read_bytes()
+        whole = encrypted_dumps.encrypt(C3, left, key, self.dir / "whole.bin")
+        image = bytearray(whole.read_bytes())
+        image[0x13000:0x30000] = plain[0x13000:0x30000]
+        self.assertNotEqual(plain[0x13000:0x17000], BLANK * 4)
+        for cells, erases in ((whole, 4), (self.write("image.bin", bytes(image)), 0)):
+            answer = self.run_json(0, "simulate", "-f", cells, *bundle, "--flash-key", key)
+            self.assertEqual((answer["plan"]["sectors_to_write"], answer["erases"], answer["programs"]), (0, erases, 0))
+            self.assertEqual(answer["boot"]["app"]["name"], "tiny 1.0")
+
     def test_an_app_on_probation_is_aborted(self):
         """The start after the encryption is its second one."""
         bundle = self.with_app(C3, self.loader(C3), state=b"\0" * 4)
