@@ -367,7 +367,8 @@ const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uin
     boot_t boot;
     if (boot_start(chip, flash, aside, size, trace, context, result, &boot)) {
         enter_loader(&boot);
-        result->encrypts = chip->first_encryption != NULL && boot_succeeds(result) &&
+        result->encrypts = chip->first_encryption != NULL && result->loader == BOOT_LOADER_IDF &&
+                           boot_succeeds(result) &&
                            memcmp(result->bootloader.sha256, chip->old_loader, SR_SHA256_SIZE) != 0;
     }
     return boot.flash;

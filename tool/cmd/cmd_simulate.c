@@ -117,6 +117,9 @@ static int write_html(const simulate_arguments_t *arguments, const simulate_repo
     const migration_result_t *result = what->result;
     if (result->error != ESP_OK) {
         snprintf(verdict, sizeof(verdict), "%s: %s", esp_self_reflasher_err_to_name(result->error), result->message);
+    } else if (what->first != NULL && !what->first->good) {
+        const char *fault = what->first->plan.fault;
+        snprintf(verdict, sizeof(verdict), "first encryption: %s", fault[0] != '\0' ? fault : what->first->boot.reason);
     } else {
         snprintf(verdict, sizeof(verdict), "%s", what->after->boot.reason);
     }

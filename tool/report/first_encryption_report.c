@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TODAYS_BOOTLOADER                                                                                              \
-    "the bootloader that starts is today's: the migration brings no other, which would encrypt anything"
+#define TODAYS_BOOTLOADER "the bootloader that starts is today's, or none of ESP-IDF, which alone is modelled"
 #define NOT_OURS                                                                                                       \
     "done by the new bootloader at its first start, not by the migration. All of it is a window of that bootloader: "  \
     "it keeps no record of how far it has come, so a power loss in it leaves a chip that does not boot, until "        \
