@@ -164,7 +164,7 @@ boot_chip_t first_encryption_chip(const boot_chip_t *chip)
     boot_chip_t after = *chip;
     after.cipher = chip->first_encryption;
     after.first_encryption = NULL;
-    after.burnt.crypt_count = (uint8_t)(chip->burnt.crypt_count << 1 | 1u);
+    after.burnt.crypt_count = (uint8_t)((unsigned)chip->burnt.crypt_count << 1 | 1u);
     after.burnt.crypt_config = CRYPT_CONFIG;
     return after;
 }
@@ -260,36 +260,45 @@ static bool encrypt_all(const boot_chip_t *chip, const first_encryption_plan_t *
     return true;
 }
 
+/** What the bootloader writes to otadata before it encrypts. */
+static void start_app(const survey_t *survey, nor_flash_t *flash)
+{
+    boot_result_t boot;
+    const uint8_t *booted =
+        boot_run_aside(survey->chip, nor_flash_view(flash), survey->aside, survey->size, NULL, NULL, &boot);
+    flash_buffer_copy(nor_flash_bytes(flash), booted, survey->size);
+}
+
+static void begin_survey(survey_t *survey, uint32_t operations, nor_flash_t *flash)
+{
+    const uint32_t sample = survey->losses->sample;
+    survey->step = sample > 0 ? (operations + sample - 1) / sample : 1;
+    if (survey->losses->torn_states > 0) {
+        flash_buffer_copy(survey->flash, nor_flash_view(flash), survey->size);
+        try_state(survey); // before the first operation
+        nor_flash_set_observer(flash, observe, survey);
+    }
+}
+
 bool first_encryption_run(const boot_chip_t *chip, const first_encryption_plan_t *plan,
                           const first_encryption_losses_t *losses, nor_flash_t *flash,
                           first_encryption_result_t *result)
 {
     const boot_chip_t encrypting = first_encryption_chip(chip);
     const uint32_t row = boot_plain_unit(&encrypting), size = nor_flash_size(flash);
-    const uint32_t operations = count_sectors(plan) * (1 + SR_SECTOR_SIZE / row);
-    survey_t survey = {.chip = chip, .plan = plan, .losses = losses, .result = result, .size = size, .step = 1};
-    *result = (first_encryption_result_t){0};
-    nor_flash_reset_stats(flash);
+    survey_t survey = {.chip = chip, .plan = plan, .losses = losses, .result = result, .size = size};
+    survey.flash = flash_buffer_new(size);
     survey.aside = flash_buffer_new(size);
-    if (losses->torn_states > 0) {
-        survey.flash = flash_buffer_new(size);
-        survey.step = losses->sample > 0 ? (operations + losses->sample - 1) / losses->sample : 1;
+    bool done = survey.flash != NULL && survey.aside != NULL;
+    *result = (first_encryption_result_t){0};
+    if (done) {
+        start_app(&survey, flash);
+        begin_survey(&survey, count_sectors(plan) * (1 + SR_SECTOR_SIZE / row), flash);
+        done = encrypt_all(chip, plan, row, flash);
+        nor_flash_set_observer(flash, NULL, NULL);
+        result->stats = nor_flash_stats(flash);
     }
-    bool done = survey.aside != NULL && (losses->torn_states == 0 || survey.flash != NULL);
-    if (done) { // what the bootloader writes to otadata before
-        boot_result_t boot;
-        const uint8_t *booted = boot_run_aside(chip, nor_flash_view(flash), survey.aside, size, NULL, NULL, &boot);
-        memcpy(nor_flash_bytes(flash), booted, size);
-    }
-    if (done && losses->torn_states > 0) {
-        flash_buffer_copy(survey.flash, nor_flash_view(flash), size);
-        try_state(&survey); // before the first operation
-        nor_flash_set_observer(flash, observe, &survey);
-    }
-    done = done && encrypt_all(chip, plan, row, flash);
-    nor_flash_set_observer(flash, NULL, NULL);
     flash_buffer_delete(survey.flash, size);
     flash_buffer_delete(survey.aside, size);
-    result->stats = nor_flash_stats(flash);
     return done;
 }
