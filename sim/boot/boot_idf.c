@@ -61,6 +61,7 @@ typedef struct app {
     uint8_t checksum;
     bool entry_found;
     bool empty;        // there is no image
+    bool stays;        // it is verified, and not loaded
     const char *doubt; // why it is not known whether the bootloader loads it; NULL: it is known
     char why[100];
 } app_t;
@@ -438,7 +439,7 @@ static load_result_t read_segment(const boot_t *boot, app_t *app, bool first)
     if (segment.data_offset > app->partition.size || segment.length > app->partition.size - segment.data_offset) {
         return refuse(app, REFUSED, "image is longer than its partition");
     }
-    load_result_t result = load_segment(boot, app, &segment, place);
+    load_result_t result = app->stays ? LOADED : load_segment(boot, app, &segment, place);
     if (result == LOADED) {
         boot_traced(boot, base + segment.data_offset, segment.length);
         app->checksum ^= boot_xor(boot, base + segment.data_offset, segment.length);
@@ -524,6 +525,16 @@ static load_result_t load_app(const boot_t *boot, app_t *app)
     return fault != NULL ? refuse(app, REFUSED, fault) : LOADED;
 }
 
+bool boot_idf_verifies(const boot_t *boot, sr_region_t partition, uint32_t *length)
+{
+    boot_t any_version = *boot; // that of the app counts where one is started
+    any_version.efuses.secure_version = 0;
+    app_t app = {.partition = {partition.address, partition.size}, .stays = true};
+    const bool good = load_app(&any_version, &app) == LOADED;
+    *length = app.length;
+    return good;
+}
+
 /** Writes the first sequence number for an app that was found without any. */
 static void write_first_sequence(boot_t *boot, const layout_t *layout, int index)
 {
@@ -557,6 +568,11 @@ static bool try_app(boot_t *boot, const layout_t *layout, const selection_t *sel
     }
     if (result == CRASHED) {
         boot_end(boot, BOOT_BOOTLOADER_REJECTS, "%s", app.why);
+        return true;
+    }
+    if (boot->loader.wants_encryption && boot->cipher == NULL && !boot->may_encrypt) {
+        boot_end(boot, BOOT_BOOTLOADER_REJECTS,
+                 "the bootloader was built to start apps only on a chip that encrypts its flash already");
         return true;
     }
     if (app.doubt != NULL) {

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "format/sr_region.h"
 #include "sim/boot/boot_memory.h"
 #include "sim/boot/boot_model.h"
 
@@ -23,10 +24,12 @@ typedef struct boot_loader {
     uint8_t header[24];
     unsigned segment_count;
     boot_segment_t segments[BOOT_ROM_MAX_SEGMENTS];
-    bool full_revision; /**< Reads the 16 bit revision fields, not the old one of 8 bits. */
-    bool checks_block;  /**< Compares the eFuse block's revision with what lies where an app has its descriptor. */
-    bool checks_ranges; /**< Refuses a segment that it cannot load, in place of crashing on it. */
-    bool described;     /**< Has the descriptor that there is since ESP-IDF v5.2. */
+    bool full_revision;    /**< Reads the 16 bit revision fields, not the old one of 8 bits. */
+    bool checks_block;     /**< Compares the eFuse block's revision with what lies where an app has its descriptor. */
+    bool checks_ranges;    /**< Refuses a segment that it cannot load, in place of crashing on it. */
+    bool described;        /**< Has the descriptor that there is since ESP-IDF v5.2. */
+    bool since_v5_3;       /**< And says that it is v5.3 or later. */
+    bool wants_encryption; /**< Starts no app unless the chip encrypts its flash already. */
 } boot_loader_t;
 
 /** One boot in progress. */
@@ -34,6 +37,7 @@ typedef struct boot {
     const sr_chip_t *chip;
     const boot_memory_t *memory;
     const flash_cipher_t *cipher; /**< NULL: the flash is not encrypted. */
+    bool may_encrypt;             /**< As in boot_chip_t. */
     uint16_t revision;
     bool any_revision; /**< The chip's revision is not known: every image's demand counts as met. */
     uint32_t table_offset;
@@ -91,7 +95,17 @@ bool boot_revision_fits(const boot_t *boot, const uint8_t header[24], bool check
  * @return True if boot->loader is loaded and entered.
  */
 bool boot_rom(boot_t *boot);
+/**
+ * A boot up to the second-stage bootloader: loaded, and looked at.
+ * @param[out] boot Valid as long as the other parameters, which are those of boot_run_aside().
+ * @return false if the boot has ended.
+ */
+bool boot_start(const boot_chip_t *chip, const uint8_t *flash, uint8_t *aside, uint32_t size, boot_trace_t trace,
+                void *context, boot_result_t *result, boot_t *boot);
 /** ESP-IDF's bootloader, to the end of the boot. */
 void boot_idf(boot_t *boot);
+/** True if ESP-IDF's bootloader finds an intact image in an app partition, which it does not start. @param[out] length
+ * Of the image. */
+bool boot_idf_verifies(const boot_t *boot, sr_region_t partition, uint32_t *length);
 /** Espressif's port of MCUboot, to the end of the boot. */
 void boot_mcuboot(boot_t *boot);

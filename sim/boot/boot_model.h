@@ -46,6 +46,10 @@ typedef struct boot_chip {
                                   as one with CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK does: no file tells. */
     efuse_set_t burnt;            /**< What is burnt for Flash Encryption and Secure Boot. */
     const flash_cipher_t *cipher; /**< The chip encrypts its flash with this; NULL: it does not. */
+    bool may_encrypt;             /**< The flash is given as plaintext, and the chip may encrypt it all the same. */
+    const flash_cipher_t *first_encryption; /**< It does not yet, and any bootloader but `old_loader` was built with
+                                                 Flash Encryption: it encrypts the flash with this at its first start.
+                                                 NULL: none was. */
 } boot_chip_t;
 
 /** A range of flash that executes, and a digest of its bytes. */
@@ -63,7 +67,9 @@ typedef struct boot_result {
     boot_code_t app;        /**< Valid if it boots. Image at its true length. */
     bool recovered;         /**< The mask ROM took the recovery bootloader, not the primary one. */
     bool flash_changed;     /**< The boot itself wrote to flash (otadata, a swap). */
-    char reason[160];       /**< One sentence: why this app, or why not. */
+    bool encrypts;    /**< The bootloader encrypts the flash in place of starting the app, which starts after that:
+                           first_encryption.h. */
+    char reason[160]; /**< One sentence: why this app, or why not. */
 } boot_result_t;
 
 /** The key digests of Secure Boot V2 that are burnt, as software reads them. @return false if no key block is for one:

@@ -234,12 +234,15 @@ static bool loader_says(const boot_t *boot, const char *text)
 }
 
 /** ESP-IDF bootloaders since v5.2 start their data with a descriptor. */
-static bool has_descriptor(const boot_t *boot)
+static bool has_descriptor(const boot_t *boot, bool *since_v5_3)
 {
-    uint8_t desc[DESC_VERSION + 2];
+    uint8_t desc[DESC_VERSION + sizeof("v5.2") - 1];
     boot_read(boot, boot->loader.offset + boot->loader.segments[0].data_offset, desc, sizeof(desc));
-    return boot->loader.segments[0].length > sizeof(desc) && desc[0] == DESC_MAGIC && desc[DESC_VERSION] == 'v' &&
-           desc[DESC_VERSION + 1] >= '5' && desc[DESC_VERSION + 1] <= '9';
+    const uint8_t *version = desc + DESC_VERSION;
+    const bool found = boot->loader.segments[0].length > sizeof(desc) && desc[0] == DESC_MAGIC && version[0] == 'v' &&
+                       version[1] >= '5' && version[1] <= '9';
+    *since_v5_3 = found && (version[1] > '5' || version[3] >= '3');
+    return found;
 }
 
 /**
@@ -253,7 +256,7 @@ static void identify_generation(boot_t *boot)
     bool range_assertion = loader_says(boot, "load_end > load_addr");
     loader->checks_ranges = range_assertion || !loader_says(boot, "sp < &_bss_start");
     // Chips that came with ESP-IDF v5, and bootloaders since v4.4.3, know the full revision only.
-    loader->described = has_descriptor(boot);
+    loader->described = has_descriptor(boot, &loader->since_v5_3);
     bool full = boot->memory->chip_id > 0x09 || loader->described || loader_says(boot, "chip rev >= v%") ||
                 loader_says(boot, "chip revision check failed. Required");
     bool old = loader_says(boot, "on lower chip revision") || loader_says(boot, "configured for minimum revision") ||
@@ -261,6 +264,7 @@ static void identify_generation(boot_t *boot)
     // A build without messages that is not as old as that: most of them are v4.4.3 or later.
     loader->full_revision = full || !old;
     loader->checks_block = boot->memory->chip_id != 0 && loader_says(boot, "efuse blk rev");
+    loader->wants_encryption = loader_says(boot, SR_CHIP_SAYS_ONLY_ENCRYPTED);
 }
 
 static bool loader_names(const boot_t *boot, const char *size)
@@ -304,7 +308,6 @@ uint32_t boot_table_offset(const boot_chip_t *chip, const uint8_t *flash, uint32
 
 static void enter_loader(boot_t *boot)
 {
-    identify_generation(boot);
     bool mcuboot = loader_contains(boot, sr_mcuboot_trailer_magic, SR_MCUBOOT_TRAILER_MAGIC_SIZE);
     boot->result->loader = mcuboot ? BOOT_LOADER_MCUBOOT : BOOT_LOADER_IDF;
     if (sr_bytes_get_le16(boot->loader.header + CHIP_ID) != boot->chip->image_chip_id) {
@@ -323,14 +326,15 @@ static void enter_loader(boot_t *boot)
     }
 }
 
-const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uint8_t *aside, uint32_t size,
-                              boot_trace_t trace, void *context, boot_result_t *result)
+bool boot_start(const boot_chip_t *chip, const uint8_t *flash, uint8_t *aside, uint32_t size, boot_trace_t trace,
+                void *context, boot_result_t *result, boot_t *boot)
 {
     *result = (boot_result_t){.outcome = BOOT_ROM_REJECTS};
-    boot_t boot = {
+    *boot = (boot_t){
         .chip = chip->chip,
         .memory = chip->chip != NULL ? boot_memory_of(chip->chip->image_chip_id) : NULL,
         .cipher = chip->cipher,
+        .may_encrypt = chip->may_encrypt,
         .rollback = chip->rollback,
         .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
         .efuses = chip->efuses,
@@ -342,16 +346,30 @@ const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uin
         .context = context,
         .result = result,
     };
-    if (boot.memory == NULL || size < SR_SECTOR_SIZE || !sr_region_is_aligned(size, SR_SECTOR_SIZE)) {
-        boot_end(&boot, BOOT_ROM_REJECTS, "no such chip, or a flash of %u bytes", (unsigned)size);
-        return flash;
+    if (boot->memory == NULL || size < SR_SECTOR_SIZE || !sr_region_is_aligned(size, SR_SECTOR_SIZE)) {
+        boot_end(boot, BOOT_ROM_REJECTS, "no such chip, or a flash of %u bytes", (unsigned)size);
+        return false;
     }
     const bool told = chip->revision != 0 || chip->revision_told;
-    boot.revision = !told && boot.memory->chip_id == 0 ? ESP32_REVISION : chip->revision;
-    boot.any_revision = !told && boot.memory->chip_id != 0;
-    if (boot_rom(&boot)) {
-        boot.table_offset = table_offset_of(chip, result->bootloader.sha256);
+    boot->revision = !told && boot->memory->chip_id == 0 ? ESP32_REVISION : chip->revision;
+    boot->any_revision = !told && boot->memory->chip_id != 0;
+    if (!boot_rom(boot)) {
+        return false;
+    }
+    boot->table_offset = table_offset_of(chip, result->bootloader.sha256);
+    identify_generation(boot);
+    return true;
+}
+
+const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uint8_t *aside, uint32_t size,
+                              boot_trace_t trace, void *context, boot_result_t *result)
+{
+    boot_t boot;
+    if (boot_start(chip, flash, aside, size, trace, context, result, &boot)) {
         enter_loader(&boot);
+        result->encrypts = chip->first_encryption != NULL && result->loader == BOOT_LOADER_IDF &&
+                           boot_succeeds(result) &&
+                           memcmp(result->bootloader.sha256, chip->old_loader, SR_SHA256_SIZE) != 0;
     }
     return boot.flash;
 }

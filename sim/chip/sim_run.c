@@ -184,7 +184,8 @@ static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsign
     }
     report->after = result;
     const bool boots = boot_succeeds(&result);
-    report->other_app = boots && !forced && !same_app(&report->app, &result.app);
+    /* An app that starts once the flash is encrypted is one on another chip. */
+    report->other_app = boots && !forced && (result.encrypts || !same_app(&report->app, &result.app));
     const bool runs = (boots || forced) && !report->other_app && report->boots < max_boots;
     if (!runs) {
         return false;

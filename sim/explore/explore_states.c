@@ -220,6 +220,21 @@ static bool is_untouched(const worker_t *worker, const uint8_t *flash, uint32_t 
     return true;
 }
 
+/** The bootloader that starts encrypts the flash, whatever is in it; and nobody finds a record there afterwards. */
+static void look_at_first_start(rest_t rest, uint32_t where, explore_state_t *state)
+{
+    state->outcome = rest == REST_NOTHING ? EXPLORE_NEW_COMPLETE
+                     : rest == REST_ERASE ? EXPLORE_NEW_LEFT_TO_NOBODY
+                                          : EXPLORE_OLD_STUCK;
+    state->failed = rest == REST_CONTENT;
+    if (state->failed) {
+        snprintf(state->reason, sizeof(state->reason),
+                 "the new bootloader starts and encrypts the flash, and the sector at 0x%" PRIx32
+                 " is not right: afterwards nobody goes on",
+                 where);
+    }
+}
+
 /** Boots what a power loss left, and lets it go on. */
 static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigned losses, explore_state_t *state)
 {
@@ -240,6 +255,10 @@ static void look(worker_t *worker, const uint8_t *flash, bool in_commit, unsigne
     if (verdict != BOOT_NEITHER && boot_classifier_is_back(&worker->classifier, &boot) &&
         is_untouched(worker, flash, &changed)) {
         state->outcome = EXPLORE_WENT_BACK; // also if that app is the new one: only otadata is different
+        return;
+    }
+    if (verdict != BOOT_NEITHER && boot.encrypts) {
+        look_at_first_start(rest, where, state);
         return;
     }
     switch (verdict) {

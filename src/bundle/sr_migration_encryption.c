@@ -5,6 +5,7 @@
 
 #include "flash/sr_flash_layout.h"
 #include "format/sr_partition_table.h"
+#include "format/sr_record.h"
 #include "system/sr_partition.h"
 
 #include <inttypes.h>
@@ -176,6 +177,42 @@ esp_err_t sr_migration_check_kept(sr_migration_t *migration)
                 "keep its flag `encrypted`",
                 address, then ? "plain" : "encrypted", then ? "encrypted" : "plain");
         }
+    }
+    return ESP_OK;
+}
+
+/* The first sector that the commit writes of this part of the boot path. */
+static uint32_t first_of_group(const sr_migration_t *migration, sr_record_group_t wanted)
+{
+    for (uint32_t i = 0; i < migration->scan.map.count; i++) {
+        sr_record_group_t group;
+        if (sr_migration_group_of(migration, i * SR_SECTOR_SIZE, &group) && group == wanted) {
+            return i * SR_SECTOR_SIZE;
+        }
+    }
+    return SR_NO_ADDRESS;
+}
+
+/* Written after the bootloader are table and otadata; where the running app is in the way, the app, too. */
+esp_err_t sr_migration_check_first_encryption(sr_migration_t *migration)
+{
+    const uint32_t table = first_of_group(migration, SR_RECORD_TABLE);
+    const uint32_t later = table != SR_NO_ADDRESS ? table : first_of_group(migration, SR_RECORD_OTADATA);
+    if (first_of_group(migration, SR_RECORD_BOOTLOADER) == SR_NO_ADDRESS) {
+        return ESP_OK;
+    }
+    if (migration->plan->relocation != ESP_SELF_REFLASHER_RELOCATION_NONE) {
+        return sr_migration_refuse(
+            migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
+            "the new bootloader encrypts the flash at its first start, and the running app is in "
+            "the way of the bundle: bring this bootloader later, in a bundle of its own");
+    }
+    if (later != SR_NO_ADDRESS) {
+        return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
+                                   "the new bootloader encrypts the flash at its first start, which a power loss would "
+                                   "bring about before 0x%" PRIx32
+                                   " is written: bring this bootloader later, in a bundle of its own",
+                                   later);
     }
     return ESP_OK;
 }

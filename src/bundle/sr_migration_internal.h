@@ -170,6 +170,11 @@ esp_err_t sr_migration_adopt_layout(sr_migration_t *migration);
  * not, or the other way round. @return ESP_OK or ESP_ERR_SELF_REFLASHER_REFUSED */
 esp_err_t sr_migration_check_kept(sr_migration_t *migration);
 
+/** On a chip that does not encrypt its flash: refuses a bootloader that encrypts it at its first start, unless it is
+ * the last that is written. Power loss after it would have the chip encrypt half a migration, and nobody would go on.
+ * @return ESP_OK or ESP_ERR_SELF_REFLASHER_REFUSED */
+esp_err_t sr_migration_check_first_encryption(sr_migration_t *migration);
+
 /** Tells whether the chip decrypts a sector that is to be blank when it reads it: then erased cells will not do, and
  * 0xFF must be written like any other content. @return ESP_OK or ESP_ERR_NO_MEM */
 esp_err_t sr_migration_blank_is_read(const sr_migration_t *migration, uint32_t address, bool *is_read);

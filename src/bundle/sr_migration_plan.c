@@ -384,6 +384,9 @@ static esp_err_t check_work(sr_migration_t *migration)
     if (err == ESP_OK) {
         err = check_otadata(migration, &start);
     }
+    if (err == ESP_OK && start.encrypts) {
+        err = sr_migration_check_first_encryption(migration);
+    }
     if (err == ESP_OK) {
         err = check_digest_of_v1(migration);
     }

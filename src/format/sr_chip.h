@@ -90,6 +90,12 @@ const char *sr_chip_size_name(uint8_t code);
     4u /**< The largest flash size that every bootloader for every chip knows: 16 MiB.                                 \
         */
 
+/** Of what a bootloader that was built with Flash Encryption says, unless it was built without messages: why it starts
+ * no app on a chip that does not encrypt yet, */
+#define SR_CHIP_SAYS_ONLY_ENCRYPTED "SECURE_FLASH_REQUIRE_ALREADY_ENABLED is set"
+/** or what can go wrong while it encrypts the flash of such a chip. */
+#define SR_CHIP_SAYS_ENCRYPTS "esp_flash_encrypt_region bad src_addr"
+
 /**
  * True if an app in [address, address + length) is out of the chip's reach: it ends past 16 MiB, and the chip cannot
  * map that. On a chip that can, it depends on an option of the bootloader that no file tells.

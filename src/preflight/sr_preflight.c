@@ -47,7 +47,14 @@ static bool check_bootloader(sr_preflight_work_t *work)
                                    ", past the start of the partition table at 0x%" PRIx32,
                                    start, start + loader->image.length, request->table_offset);
     }
-    return true;
+    if (request->is_plain && !sr_preflight_find_traits(work)) {
+        return sr_preflight_refuse_bootloader(work, SR_IMAGE_READ_FAILED);
+    }
+    return !request->is_plain || (work->traits & SR_PREFLIGHT_WANTS_ENCRYPTED) == 0 ||
+           sr_preflight_refuse(work,
+                               "Bootloader at 0x%" PRIx32 " starts apps only on a chip that encrypts its flash already "
+                               "(CONFIG_SECURE_FLASH_REQUIRE_ALREADY_ENABLED), and this one does not",
+                               start);
 }
 
 /** @param room Bytes that are at hand; the demands on the eFuses lie in the first sector, which is. */

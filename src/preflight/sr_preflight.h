@@ -29,6 +29,7 @@ typedef struct sr_preflight_start {
     uint32_t app;     /**< Address of the app that starts; UINT32_MAX: not known. */
     uint32_t otadata; /**< Address of the otadata by which it is chosen; UINT32_MAX: there is none, or not known. */
     bool is_new;      /**< The app is one that is brought. */
+    bool encrypts;    /**< Before that, it encrypts the flash: the chip does not yet, and it was built to do so. */
 } sr_preflight_start_t;
 
 /** A flash as it will be, and the chip that it is for. */
@@ -41,6 +42,7 @@ typedef struct sr_preflight {
     uint32_t table_offset;   /**< Of the ESP-IDF partition table; UINT32_MAX: the flash as it will be has none, and its
                                 bootloader   looks for apps by other rules, which are not checked here. */
     const sr_image_t *today; /**< Header of the bootloader of today; NULL: not known (host). */
+    bool is_plain;           /**< The chip does not encrypt its flash yet, as far as is known. */
     bool app_alone;   /**< Bootloader and table have passed before: only the app is checked, and `skip` names all other
                          checks. */
     bool app_follows; /**< The content of the app is not available yet: only its header is read. */
@@ -54,14 +56,16 @@ typedef struct sr_preflight {
 /**
  * Runs the checks in the order of their bits.
  *
- * - BOOTLOADER: at the chip's offset lies an image for this chip, intact, that ends before the table.
+ * - BOOTLOADER: at the chip's offset lies an image for this chip, intact, that ends before the table. It does not say
+ * that it starts apps only on a chip that encrypts its flash already, where this one does not.
  * - FLASH_SIZE: the size in its header covers the end of every partition, and is not more than the flash has.
  * - FLASH_MODE: its flash mode needs no more data lines than today's (QIO and QOUT 4, DIO and DOUT 2, the others 1),
  * and its clock is no faster.
  * - REVISION: the bootloader's and the app's revision range includes the chip's, and the app's range of eFuse block
  *   revisions that of the chip. A maximum does not count where an eFuse says so.
  * - TABLE: magic, MD5 if there is one, every partition inside the flash, none over another one, over the bootloader or
- *   over the table, apps at multiples of 64 KiB, data at multiples of 4 KiB, at least one app.
+ *   over the table, apps at multiples of 64 KiB, data at multiples of 4 KiB, at least one app. If the
+ * bootloader says that it encrypts the flash, whole sectors of what it encrypts.
  * - APP: the app that will boot (by otadata, else factory, else the first OTA slot, as the bootloader chooses) is an
  * intact image for this chip, fits its partition, and lies, like otadata, where the chip reaches it. Partitions in
  * which no image starts are passed over, as the bootloader does. If any app is brought, it is one of those. The

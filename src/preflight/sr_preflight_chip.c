@@ -41,6 +41,7 @@ esp_err_t sr_preflight_chip_check(const sr_preflight_chip_t *verdict, uint32_t s
                                     .efuses = &verdict->system->efuses,
                                     .table_offset = verdict->table_offset,
                                     .today = read_todays_bootloader(verdict->system, &today) ? &today : NULL,
+                                    .is_plain = !verdict->system->flash.encryption,
                                     .app_follows = app_follows,
                                     .app_alone = app_alone,
                                     .skip = skip,

@@ -3,7 +3,6 @@
 #include "preflight/sr_preflight_internal.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 #define REVISION_NOT_KNOWN UINT16_MAX
 
@@ -77,7 +76,6 @@ static bool check_readable(sr_preflight_work_t *work, const char *what, const sr
  */
 static bool check_block_revision(sr_preflight_work_t *work)
 {
-    static const char message[] = "efuse blk rev";
     const sr_chip_efuses_t *efuses = work->request->efuses;
     const sr_image_demands_t *demands = &work->app.demands;
     if (efuses == NULL || efuses->block_revision == REVISION_NOT_KNOWN || !work->request->chip->has_block_revision) {
@@ -90,8 +88,8 @@ static bool check_block_revision(sr_preflight_work_t *work)
     const unsigned minimum = demands->min_block != UINT16_MAX ? demands->min_block : 0;
     const unsigned maximum = maximum_counts ? demands->max_block : UINT16_MAX;
     const bool met = efuses->block_revision >= minimum && efuses->block_revision <= maximum;
-    if (!met && !demands->has_descriptor &&
-        sr_preflight_find_in_bootloader(work, message, strlen(message)) == SR_PREFLIGHT_NOT_FOUND) {
+    if (!met && !demands->has_descriptor && sr_preflight_find_traits(work) &&
+        (work->traits & SR_PREFLIGHT_CHECKS_BLOCK) == 0) {
         return true;
     }
     return check_range(work, "App", "the eFuse block", efuses->block_revision, minimum, maximum);

@@ -1,17 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "preflight/sr_preflight_internal.h"
 
+#include "format/sr_mcuboot.h"
 #include "format/sr_reader.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#define SCAN_STEP 128u
+#define SCAN_STEP           128u
+#define SAYS_BLOCK_REVISION "efuse blk rev"
+
+/** Bytes that are searched for; at most SCAN_STEP. */
+typedef struct needle {
+    const void *bytes;
+    size_t length;
+} needle_t;
+
+/** @return a set of those that lie in these bytes: bit N for needle N. */
+static unsigned find_needles(const uint8_t *bytes, size_t length, const needle_t *needles, unsigned count)
+{
+    unsigned found = 0;
+    for (unsigned n = 0; n < count; n++) {
+        for (size_t i = 0; i + needles[n].length <= length && (found >> n & 1u) == 0; i++) {
+            found |= memcmp(bytes + i, needles[n].bytes, needles[n].length) == 0 ? 1u << n : 0;
+        }
+    }
+    return found;
+}
 
 /* Two halves of a buffer, so that what lies across the border of two steps is found. */
-sr_preflight_found_t sr_preflight_find_in_bootloader(const sr_preflight_work_t *work, const void *what, size_t length)
+static bool search_bootloader(const sr_preflight_work_t *work, const needle_t *needles, unsigned count, unsigned *found)
 {
     uint8_t buffer[2 * SCAN_STEP];
+    *found = 0;
     sr_reader_window_t window;
     const sr_reader_t reader = sr_reader_window(&window, work->request->flash, work->request->chip->bootloader_offset,
                                                 work->bootloader.image.length);
@@ -21,20 +42,25 @@ sr_preflight_found_t sr_preflight_find_in_bootloader(const sr_preflight_work_t *
         const uint32_t step = left < SCAN_STEP ? left : SCAN_STEP;
         memmove(buffer, buffer + SCAN_STEP, SCAN_STEP);
         if (reader.read(reader.context, offset, buffer + SCAN_STEP, step) != 0) {
-            return SR_PREFLIGHT_NOT_READ;
+            return false;
         }
-        for (size_t i = 0; i + length <= SCAN_STEP + step; i++) {
-            if (memcmp(buffer + i, what, length) == 0) {
-                return SR_PREFLIGHT_FOUND;
-            }
-        }
+        *found |= find_needles(buffer, SCAN_STEP + step, needles, count);
     }
-    return SR_PREFLIGHT_NOT_FOUND;
+    return true;
 }
 
-static sr_preflight_found_t find_name(const sr_preflight_work_t *work, const char *name)
+bool sr_preflight_find_traits(sr_preflight_work_t *work)
 {
-    return sr_preflight_find_in_bootloader(work, name, strlen(name) + 1);
+    static const needle_t needles[] = {
+        {sr_mcuboot_trailer_magic, SR_MCUBOOT_TRAILER_MAGIC_SIZE},
+        {SR_CHIP_SAYS_ONLY_ENCRYPTED, sizeof(SR_CHIP_SAYS_ONLY_ENCRYPTED) - 1},
+        {SR_CHIP_SAYS_ENCRYPTS, sizeof(SR_CHIP_SAYS_ENCRYPTS) - 1},
+        {SAYS_BLOCK_REVISION, sizeof(SAYS_BLOCK_REVISION) - 1},
+    };
+    if (!work->has_traits) {
+        work->has_traits = search_bootloader(work, needles, sizeof(needles) / sizeof(needles[0]), &work->traits);
+    }
+    return work->has_traits;
 }
 
 /**
@@ -51,16 +77,16 @@ static uint32_t believed_size(const sr_preflight_work_t *work)
     if (code <= SR_CHIP_SIZE_CODE_ALL_KNOW || name == NULL) {
         return sr_chip_flash_size(chip, code, SR_CHIP_SIZE_NOT_NAMED);
     }
-    const sr_preflight_found_t named = find_name(work, name);
-    const sr_preflight_found_t speaks =
-        named == SR_PREFLIGHT_NOT_FOUND ? find_name(work, sr_chip_size_name(SR_CHIP_SIZE_CODE_ALL_KNOW)) : named;
-    if (speaks == SR_PREFLIGHT_NOT_READ) {
+    const char *known = sr_chip_size_name(SR_CHIP_SIZE_CODE_ALL_KNOW);
+    const needle_t names[] = {{name, strlen(name) + 1}, {known, strlen(known) + 1}};
+    unsigned found;
+    if (!search_bootloader(work, names, 2, &found)) {
         return 0;
     }
     return sr_chip_flash_size(chip, code,
-                              named == SR_PREFLIGHT_FOUND    ? SR_CHIP_SIZE_NAMED
-                              : speaks == SR_PREFLIGHT_FOUND ? SR_CHIP_SIZE_NOT_NAMED
-                                                             : SR_CHIP_SIZE_NO_WORD);
+                              (found & 1u) != 0   ? SR_CHIP_SIZE_NAMED
+                              : (found & 2u) != 0 ? SR_CHIP_SIZE_NOT_NAMED
+                                                  : SR_CHIP_SIZE_NO_WORD);
 }
 
 static bool check_covers_table(sr_preflight_work_t *work, uint32_t size)

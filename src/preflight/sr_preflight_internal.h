@@ -20,12 +20,22 @@ typedef struct sr_preflight_image {
     sr_image_demands_t demands;
 } sr_preflight_image_t;
 
+/** What a bootloader tells of itself, by what its binary contains. */
+typedef enum sr_preflight_trait {
+    SR_PREFLIGHT_IS_MCUBOOT = 1,      /**< Boots nothing by the table. */
+    SR_PREFLIGHT_WANTS_ENCRYPTED = 2, /**< Starts apps only on a chip that encrypts its flash already. */
+    SR_PREFLIGHT_ENCRYPTS = 4,        /**< Encrypts the flash of a chip that does not encrypt yet. */
+    SR_PREFLIGHT_CHECKS_BLOCK = 8,    /**< Compares the revision of the eFuse block with what it loads. */
+} sr_preflight_trait_t;
+
 /** The caller's workspace. */
 typedef struct sr_preflight_work {
     const sr_preflight_t *request;
     char *text;
     size_t text_size;
     sr_preflight_image_t bootloader;
+    bool has_traits;                          /**< Those of the bootloader have been looked for. */
+    unsigned traits;                          /**< A set of sr_preflight_trait_t. */
     sr_partition_table_status_t table_status; /**< Valid if there is to be a table, like all below. */
     sr_partition_table_t table;
     sr_boot_choice_status_t choice_status; /**< Valid if the table is. */
@@ -45,14 +55,8 @@ bool sr_preflight_refuse_table(sr_preflight_work_t *work);
 /** Tells why it is not known which app will boot. */
 bool sr_preflight_refuse_choice(sr_preflight_work_t *work);
 
-typedef enum sr_preflight_found {
-    SR_PREFLIGHT_FOUND,
-    SR_PREFLIGHT_NOT_FOUND,
-    SR_PREFLIGHT_NOT_READ
-} sr_preflight_found_t;
-
-/** Searches the bootloader for some bytes; at most 128. */
-sr_preflight_found_t sr_preflight_find_in_bootloader(const sr_preflight_work_t *work, const void *what, size_t length);
+/** Looks for the traits of the bootloader: work->traits. Reads it once. @return false if it cannot be read. */
+bool sr_preflight_find_traits(sr_preflight_work_t *work);
 
 static inline bool sr_preflight_has_table(const sr_preflight_work_t *work)
 {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "preflight/sr_preflight_internal.h"
 
-#include "format/sr_mcuboot.h"
 #include "format/sr_reader.h"
 
 #include <inttypes.h>
@@ -53,6 +52,25 @@ static bool check_place(sr_preflight_work_t *work, uint8_t index)
     return true;
 }
 
+/** It goes through what it encrypts by sectors, and what follows in the last one would be encrypted, too. */
+static bool check_whole_sectors(sr_preflight_work_t *work, uint8_t index)
+{
+    const sr_partition_table_entry_t *entry = &work->table.entries[index];
+    if (!work->request->is_plain || !sr_partition_table_encrypts(entry) ||
+        sr_region_is_aligned(entry->size, SR_SECTOR_SIZE)) {
+        return true;
+    }
+    if (!sr_preflight_find_traits(work)) {
+        return sr_preflight_refuse_bootloader(work, SR_IMAGE_READ_FAILED);
+    }
+    return (work->traits & SR_PREFLIGHT_ENCRYPTS) == 0 ||
+           sr_preflight_refuse(work,
+                               "Partition %u at 0x%" PRIx32 " has 0x%" PRIx32
+                               " bytes, no multiple of 0x1000: the bootloader encrypts it at its first start, and what "
+                               "follows with it",
+                               index, entry->address, entry->size);
+}
+
 static bool check_overlaps(sr_preflight_work_t *work, uint8_t index)
 {
     const sr_partition_table_entry_t *entries = work->table.entries;
@@ -83,7 +101,7 @@ bool sr_preflight_check_table(sr_preflight_work_t *work)
     }
     bool has_app = false;
     for (uint8_t i = 0; i < work->table.count; i++) {
-        if (!check_place(work, i) || !check_overlaps(work, i)) {
+        if (!check_place(work, i) || !check_whole_sectors(work, i) || !check_overlaps(work, i)) {
             return false;
         }
         has_app |= work->table.entries[i].type == SR_PARTITION_TYPE_APP;
@@ -117,19 +135,14 @@ bool sr_preflight_refuse_choice(sr_preflight_work_t *work)
 /** MCUboot's slots are fixed when it is built, and it boots nothing by the table. */
 static bool check_loader_obeys_table(sr_preflight_work_t *work)
 {
-    switch (sr_preflight_find_in_bootloader(work, sr_mcuboot_trailer_magic, SR_MCUBOOT_TRAILER_MAGIC_SIZE)) {
-    case SR_PREFLIGHT_NOT_READ:
+    if (!sr_preflight_find_traits(work)) {
         return sr_preflight_refuse_bootloader(work, SR_IMAGE_READ_FAILED);
-    case SR_PREFLIGHT_FOUND:
-        return sr_preflight_refuse(work,
-                                   "Bootloader at 0x%" PRIx32
-                                   " is MCUboot, which boots no app of the partition table at "
-                                   "0x%" PRIx32,
-                                   work->request->chip->bootloader_offset, work->request->table_offset);
-    case SR_PREFLIGHT_NOT_FOUND:
-        break;
     }
-    return true;
+    return (work->traits & SR_PREFLIGHT_IS_MCUBOOT) == 0 ||
+           sr_preflight_refuse(work,
+                               "Bootloader at 0x%" PRIx32 " is MCUboot, which boots no app of the partition table at "
+                               "0x%" PRIx32,
+                               work->request->chip->bootloader_offset, work->request->table_offset);
 }
 
 /* The end of the image where that is known, else its start. Otadata is read by the bootloader in the same way. */
@@ -193,6 +206,11 @@ static const sr_partition_table_entry_t *brought_app(const sr_preflight_work_t *
     return NULL;
 }
 
+static bool encrypts_first(const sr_preflight_work_t *work)
+{
+    return work->request->is_plain && (work->traits & SR_PREFLIGHT_ENCRYPTS) != 0;
+}
+
 /** What brings an app is meant to start it. Otherwise the old one would go on for ever, and all would look done. */
 static bool check_new_app_starts(sr_preflight_work_t *work)
 {
@@ -205,6 +223,7 @@ static bool check_new_app_starts(sr_preflight_work_t *work)
             .app = chosen->address,
             .otadata = work->choice.otadata != NULL ? work->choice.otadata->address : UINT32_MAX,
             .is_new = is_new,
+            .encrypts = encrypts_first(work),
         };
     }
     return brought == NULL || is_new ||

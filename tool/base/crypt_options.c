@@ -171,20 +171,23 @@ static bool try_cipher(flash_cipher_scheme_t scheme, const key_text_t *key, uint
     return false;
 }
 
+static flash_cipher_scheme_t scheme_of(const sr_chip_t *chip, const key_text_t *key)
+{
+    return chip->image_chip_id == 0 ? FLASH_CIPHER_AES_256
+           : key->length == 64      ? FLASH_CIPHER_XTS_256
+                                    : FLASH_CIPHER_XTS_128;
+}
+
 /** Without eFuses: the first chip, of those that may be meant, whose bootloader the key opens. */
 static const sr_chip_t *find_opened(const boot_chip_t *chip, const key_text_t *key, const image_file_t *flash,
                                     flash_cipher_t **cipher)
 {
     for (unsigned i = 0; sr_chip_at(i) != NULL; i++) {
         const sr_chip_t *candidate = sr_chip_at(i);
-        const bool is_esp32 = candidate->image_chip_id == 0;
         if (chip->chip != NULL && candidate != chip->chip) {
             continue;
         }
-        const flash_cipher_scheme_t scheme = is_esp32            ? FLASH_CIPHER_AES_256
-                                             : key->length == 64 ? FLASH_CIPHER_XTS_256
-                                                                 : FLASH_CIPHER_XTS_128;
-        if (try_cipher(scheme, key, ESP32_CONFIG, candidate, flash, cipher)) {
+        if (try_cipher(scheme_of(candidate, key), key, ESP32_CONFIG, candidate, flash, cipher)) {
             return candidate;
         }
     }
@@ -280,6 +283,42 @@ static int open_with_key(crypt_options_t *options, boot_chip_t *chip, const imag
     }
     explicit_bzero(&key, sizeof(key));
     chip->cipher = options->cipher;
+    return status;
+}
+
+/** As espsecure makes them: for each chip one length or two. */
+static bool has_length_of(const sr_chip_t *chip, size_t length)
+{
+    switch (chip->image_chip_id) {
+    case 0x0000: // ESP32; 24 with 3/4 coding
+        return length == 32 || length == 24;
+    case 0x000C: // ESP32-C2
+        return length == 32 || length == 16;
+    case 0x0002: // ESP32-S2, S3, P4
+    case 0x0009:
+    case 0x0012:
+        return length == 32 || length == 64;
+    default:
+        return length == 32;
+    }
+}
+
+int crypt_first_key_load(const char *path, const boot_chip_t *chip, flash_cipher_t **cipher)
+{
+    key_text_t key;
+    *cipher = NULL;
+    if (chip->cipher != NULL) {
+        return complain(STATUS_USAGE, "--first-encryption: this chip encrypts its flash already");
+    }
+    int status = load_key(path, &key);
+    if (status == STATUS_OK && !has_length_of(chip->chip, key.length)) {
+        status = complain(STATUS_BAD_INPUT, "%s: %zu bytes: no key of an %s", path, key.length, chip->chip->family);
+    }
+    if (status == STATUS_OK) {
+        *cipher = flash_cipher_new(scheme_of(chip->chip, &key), key.bytes, key.length, ESP32_CONFIG);
+        status = *cipher != NULL ? STATUS_OK : complain(STATUS_BAD_INPUT, "%s: out of memory", path);
+    }
+    explicit_bzero(&key, sizeof(key));
     return status;
 }
 

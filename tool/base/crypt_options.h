@@ -39,6 +39,14 @@ int crypt_options_apply(crypt_options_t *options, boot_chip_t *chip, const image
 /** The same for those who need what is in the dump: one without its key is complained of, too. */
 int crypt_options_open(crypt_options_t *options, boot_chip_t *chip, const image_file_t *flash);
 
+/**
+ * Loads a key with which a chip that does not encrypt yet is to do so.
+ * @param[out] cipher Owned by the caller.
+ * @return STATUS_OK; or STATUS_USAGE after complaining of a chip that encrypts already, STATUS_BAD_INPUT of a file that
+ * is no key for this chip.
+ */
+int crypt_first_key_load(const char *path, const boot_chip_t *chip, flash_cipher_t **cipher);
+
 /** Forgets the key. */
 void crypt_options_close(crypt_options_t *options);
 

@@ -9,6 +9,7 @@
 #include "tool/html/html_report.h"
 #include "tool/report/boot_report.h"
 #include "tool/report/explore_report.h"
+#include "tool/report/first_encryption_report.h"
 #include "tool/run/field_app.h"
 #include "tool/run/migration_options.h"
 #include "tool/run/simulate_report.h"
@@ -172,6 +173,18 @@ static int write_page(const explore_arguments_t *arguments, const explore_result
     return status;
 }
 
+/** Loses the power in what the new bootloader does afterwards, too. @return NULL without memory, or if it does nothing.
+ */
+static first_encryption_report_t *explore_first(const explore_arguments_t *arguments, const migration_input_t *input,
+                                                const explore_result_t *result)
+{
+    const boot_chip_t *chip = &input->migration.chip;
+    const first_encryption_losses_t losses = {.torn_states = arguments->torn, .sample = arguments->sample};
+    return chip->first_encryption == NULL ? NULL
+                                          : first_encryption_report_make(chip, result->flash, result->size,
+                                                                         arguments->migration.flash_chip, &losses);
+}
+
 static int write_html(const explore_arguments_t *arguments, const migration_input_t *input,
                       const explore_result_t *result)
 {
@@ -193,12 +206,24 @@ static int report(const explore_arguments_t *arguments, const migration_input_t 
     if (written != STATUS_OK) {
         return written;
     }
+    first_encryption_report_warn(&input->migration.chip, result->flash, result->size);
+    first_encryption_report_t *first = explore_first(arguments, input, result);
+    if (first == NULL && input->migration.chip.first_encryption != NULL) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", input->flash.path);
+    }
     if (arguments->json) {
-        json_print(explore_report_json(result));
+        cJSON *json = explore_report_json(result);
+        cJSON_AddItemToObject(json, "first_encryption", first_encryption_report_json(first));
+        json_print(json);
     } else {
         explore_report_print(result);
+        if (first != NULL) {
+            first_encryption_report_print(first);
+        }
     }
-    return result->failures == 0 ? STATUS_OK : STATUS_NO;
+    const bool good = result->failures == 0 && (first == NULL || first->good);
+    first_encryption_report_free(first);
+    return good ? STATUS_OK : STATUS_NO;
 }
 
 /** What the images leave boots, and is the old app: nothing of that is a failure of a power loss. */

@@ -117,6 +117,9 @@ static int write_html(const simulate_arguments_t *arguments, const simulate_repo
     const migration_result_t *result = what->result;
     if (result->error != ESP_OK) {
         snprintf(verdict, sizeof(verdict), "%s: %s", esp_self_reflasher_err_to_name(result->error), result->message);
+    } else if (what->first != NULL && !what->first->good) {
+        const char *fault = what->first->plan.fault;
+        snprintf(verdict, sizeof(verdict), "first encryption: %s", fault[0] != '\0' ? fault : what->first->boot.reason);
     } else {
         snprintf(verdict, sizeof(verdict), "%s", what->after->boot.reason);
     }
@@ -148,6 +151,28 @@ static int write_html(const simulate_arguments_t *arguments, const simulate_repo
     return status;
 }
 
+/** Lets the new bootloader encrypt what the migration has left. @return false without memory. */
+static bool encrypt_first(const simulate_arguments_t *arguments, const migration_t *migration, simulate_report_t *what)
+{
+    static const first_encryption_losses_t no_losses = {0};
+    if (migration->chip.first_encryption == NULL || what->result->error != ESP_OK) {
+        return true;
+    }
+    what->first =
+        first_encryption_report_make(&migration->chip, nor_flash_view(migration->flash),
+                                     nor_flash_size(migration->flash), arguments->migration.flash_chip, &no_losses);
+    return what->first != NULL;
+}
+
+/** What --out writes is the flash after it. */
+static void take_encrypted(const migration_t *migration, first_encryption_report_t *first)
+{
+    if (first != NULL) {
+        memcpy(nor_flash_bytes(migration->flash), nor_flash_view(first->flash), nor_flash_size(first->flash));
+    }
+    first_encryption_report_free(first);
+}
+
 /** Looks for a way out of a refusal for want of room, or for a shorter window. What an app carries is as it was made.
  * @param[out] what Its room, NULL without one or without memory, for room_free(); and its advice. */
 static void find_other_ways(const simulate_arguments_t *arguments, const migration_input_t *input,
@@ -167,7 +192,8 @@ static void find_other_ways(const simulate_arguments_t *arguments, const migrati
                            .running_app = running != UINT32_MAX ? running : input->boot.app_offset};
     if (result->error == ESP_ERR_SELF_REFLASHER_REFUSED && room_is_short(&result->plan)) {
         what->room = room_find(&trial);
-    } else if (at_hand && simulate_report_end(what) == SIMULATE_GOOD) { // a server of theirs is not asked once more
+    } else if (at_hand && input->migration.chip.first_encryption == NULL &&
+               simulate_report_end(what) == SIMULATE_GOOD) { // a server of theirs is not asked once more
         keep_bootloader_find(&trial, &result->plan, nor_flash_view(input->migration.flash), &what->keep);
     }
 }
@@ -188,6 +214,10 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
         return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
     }
     find_other_ways(arguments, input, &what);
+    first_encryption_report_warn(&migration->chip, nor_flash_view(migration->flash), flash->size);
+    if (!encrypt_first(arguments, migration, &what)) {
+        return complain(STATUS_BAD_INPUT, "%s: out of memory", flash->path);
+    }
     if (arguments->json) {
         json_print(simulate_report_json(&what));
     } else {
@@ -198,6 +228,7 @@ static int report(const simulate_arguments_t *arguments, const migration_input_t
     contents_free((contents_t *)what.before);
     contents_free((contents_t *)what.after);
     room_free(what.room);
+    take_encrypted(migration, what.first);
     if (written != STATUS_OK) {
         return written;
     }

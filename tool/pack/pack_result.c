@@ -196,6 +196,12 @@ typedef struct verdict {
     char text[192];
 } verdict_t;
 
+/** What is packed is plaintext: whether a chip encrypts it is known by its eFuses. */
+static bool is_for_plain(const pack_result_t *result)
+{
+    return result->device != NULL && !efuse_set_encrypts(&result->device->chip.burnt);
+}
+
 static void run_chip_checks(const pack_result_t *result, uint32_t skip, bool kept_is_blank, void *workspace,
                             verdict_t *verdict)
 {
@@ -207,6 +213,7 @@ static void run_chip_checks(const pack_result_t *result, uint32_t skip, bool kep
         .chip_revision = result->device != NULL ? result->device->chip.revision : UINT16_MAX,
         .efuses = result->device != NULL ? &result->device->chip.efuses : NULL,
         .table_offset = result->table_offset,
+        .is_plain = is_for_plain(result),
         .skip = skip,
     };
     verdict->failed = sr_preflight_check(&what, workspace, verdict->text, sizeof(verdict->text));
@@ -256,6 +263,7 @@ static int check_boot(const pack_result_t *result, uint32_t *unknown)
     const uint32_t size = result->flash_size < FLASH_LIMIT ? result->flash_size : FLASH_LIMIT;
     boot_chip_t chip = result->device != NULL ? result->device->chip : (boot_chip_t){.chip = result->chip};
     chip.partition_table = result->table_offset == SR_BUNDLE_NO_TABLE ? 0 : result->table_offset;
+    chip.may_encrypt = !is_for_plain(result);
     if (!try_boot_as(&trial, &chip, size)) {
         return complain(STATUS_BAD_INPUT, "out of memory");
     }
@@ -271,6 +279,20 @@ static int check_boot(const pack_result_t *result, uint32_t *unknown)
                         trial.boot.reason);
     }
     return complain(STATUS_NO, "check 'app' failed: the chip would not boot: %s", trial.boot.reason);
+}
+
+/** A chip that does not encrypt yet would do so for good. */
+static void warn_of_first_encryption(const pack_result_t *result)
+{
+    const uint32_t start = result->chip->bootloader_offset;
+    const uint32_t end = result->table_offset < FLASH_LIMIT ? result->table_offset : FLASH_LIMIT;
+    const bool encrypted_already = result->device != NULL && !is_for_plain(result);
+    if (!encrypted_already && start < end &&
+        memmem(result->layout->bytes + start, end - start, SR_CHIP_SAYS_ENCRYPTS, strlen(SR_CHIP_SAYS_ENCRYPTS)) !=
+            NULL) {
+        complain(STATUS_OK, "warning: the bootloader was built with Flash Encryption: at its first start it encrypts "
+                            "the flash of a chip that does not encrypt yet, for good; docs/encrypted.md tells more");
+    }
 }
 
 int pack_result_check(const pack_result_t *result, uint32_t skip)
@@ -290,6 +312,7 @@ int pack_result_check(const pack_result_t *result, uint32_t skip)
     }
     if (status == STATUS_OK) {
         warn_of_unknown(unknown);
+        warn_of_first_encryption(result);
     }
     return status;
 }

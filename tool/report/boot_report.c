@@ -23,6 +23,9 @@ static const char *outcome_words(boot_outcome_t outcome)
 void boot_report_print(const boot_result_t *result, const char *app_name)
 {
     terminal_print(boot_succeeds(result) ? STYLE_GOOD : STYLE_BAD, outcome_words(result->outcome));
+    if (result->encrypts) {
+        fputs(", once the bootloader has encrypted the flash", stdout);
+    }
     if (boot_succeeds(result)) {
         fputs(": ", stdout);
         terminal_tame(app_name);

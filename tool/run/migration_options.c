@@ -30,6 +30,7 @@ enum {
     KEY_ALLOW_IN_PLACE,
     KEY_MIN_SEQUENCE,
     KEY_UPLOAD,
+    KEY_FIRST_ENCRYPTION,
 };
 
 static const struct argp_option argp_options[] = {
@@ -39,6 +40,10 @@ static const struct argp_option argp_options[] = {
      "Where the new bootloader looks for the partition table; default: as the bundle says, or as the old one does", 0},
     {"chip-size", KEY_CHIP_SIZE, "SIZE", 0,
      "Size of the flash chip, for example 16M, if the dump is shorter: the rest is taken for erased", 0},
+    {"first-encryption", KEY_FIRST_ENCRYPTION, "FILE", 0,
+     "The new bootloader was built with Flash Encryption, and encrypts the flash with this key at its first start (a "
+     "chip makes its own: any will do)",
+     0},
     {"flash-chip", KEY_FLASH_CHIP, "NAME", 0, "Flash chip whose times are modelled; default: W25Q32JV", 0},
     {"ca", KEY_CA, "FILE", 0, "Certificate (PEM) to trust for https; default: those of this system", 0},
     {"sha", KEY_SHA, NULL, 0, "Hand the SHA-256 of each image to the component", 0},
@@ -230,6 +235,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_ALLOW_TEMPORARY_TABLE:
         options->allow_temporary_table = true;
+        return 0;
+    case KEY_FIRST_ENCRYPTION:
+        options->first_key_path = argument;
         return 0;
     case KEY_CA:
         options->ca_path = argument;
@@ -499,6 +507,13 @@ int migration_input_open(const migration_options_t *options, migration_input_t *
     if (status != STATUS_OK) {
         return status;
     }
+    if (options->first_key_path != NULL) {
+        status = crypt_first_key_load(options->first_key_path, &migration->chip, &input->first_cipher);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    migration->chip.first_encryption = input->first_cipher;
     migration->chip.new_partition_table = options->new_partition_table;
     migration->flash = nor_flash_new(cells->size, options->flash_chip);
     if (migration->flash == NULL) {
@@ -519,5 +534,6 @@ void migration_input_close(migration_input_t *input)
     free(input->ca);
     image_file_free(&input->flash);
     image_file_free(&input->cells);
+    flash_cipher_delete(input->first_cipher);
     crypt_options_close(&input->crypt);
 }

@@ -22,6 +22,7 @@ typedef struct migration_options {
     boot_chip_t chip;
     crypt_options_t crypt;
     const char *flash_path, *ca_path;
+    const char *first_key_path;     /**< Of the first encryption; or NULL. */
     const char *upload_path;        /**< An app with a cargo, which the old system takes as an update; or NULL. */
     const nor_timing_t *flash_chip; /**< Set before parsing. */
     uint32_t flags;
@@ -67,7 +68,8 @@ typedef struct migration_input {
     steps_t steps;
     bundle_source_t source;
     char *ca;
-    crypt_options_t crypt; /**< The chip's cipher. */
+    crypt_options_t crypt;        /**< The chip's cipher. */
+    flash_cipher_t *first_cipher; /**< The one that it gets by its first encryption; or NULL. */
 } migration_input_t;
 
 /**

@@ -40,7 +40,9 @@ simulate_end_t simulate_report_end(const simulate_report_t *report)
         migration->bundle != NULL
             ? planned != UINT32_MAX && planned != boot->app_offset
             : migration_misses_new_app(migration, flash, nor_flash_size(migration->flash), boot->app_offset);
-    return misses ? SIMULATE_OLD_APP : SIMULATE_GOOD;
+    return misses                                          ? SIMULATE_OLD_APP
+           : report->first != NULL && !report->first->good ? SIMULATE_NOT_ENCRYPTED
+                                                           : SIMULATE_GOOD;
 }
 
 const char *simulate_report_way_out(const simulate_report_t *report, char out[ROOM_TEXT_SIZE])
@@ -260,6 +262,9 @@ void simulate_report_print(const simulate_report_t *report)
     print_costs(report);
     putchar('\n');
     boot_report_print(&report->after->boot, report->after->boot_app_name);
+    if (report->first != NULL) {
+        first_encryption_report_print(report->first);
+    }
 }
 
 static void add_times(cJSON *json, const char *name, const char *name_maximum, uint64_t typical_us, uint64_t maximum_us)
@@ -386,5 +391,6 @@ cJSON *simulate_report_json(const simulate_report_t *report)
     cJSON_AddItemToObject(json, "keep_bootloader", keep_bootloader_json(&report->keep));
     cJSON_AddItemToObject(json, "boot_before", dump_boot_json(report->before));
     cJSON_AddItemToObject(json, "boot", dump_boot_json(report->after));
+    cJSON_AddItemToObject(json, "first_encryption", first_encryption_report_json(report->first));
     return json;
 }
