@@ -335,6 +335,7 @@ const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uin
         .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
         .efuses = chip->efuses,
         .burnt = &chip->burnt,
+        .taken = chip->taken,
         .flash = flash,
         .writable = aside,
         .size = size,
@@ -352,6 +353,11 @@ const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uin
     if (boot_rom(&boot)) {
         boot.table_offset = table_offset_of(chip, result->bootloader.sha256);
         enter_loader(&boot);
+    }
+    if (boot.doubtful && boot_succeeds(result)) {
+        boot_end(&boot, BOOT_NOT_KNOWN,
+                 "Secure Boot V1: without its key nobody can tell whether the ROM takes the bootloader with the digest "
+                 "at 0x0 (--secure-boot-key)");
     }
     return boot.flash;
 }
