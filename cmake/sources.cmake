@@ -20,6 +20,7 @@ set(SR_FORMAT_SOURCES
     src/format/sr_reader.c
     src/format/sr_record.c
     src/format/sr_secure_boot.c
+    src/format/sr_secure_boot_v1.c
     src/format/sr_sha256.c
     src/format/sr_signature.c)
 

@@ -74,8 +74,7 @@ extern "C" {
 /** The SHA-256 that is appended to the bootloader is wrong. */
 #define ESP_ERR_SELF_REFLASHER_DIGEST (ESP_ERR_SELF_REFLASHER_BASE + 0x0F)
 /** Secure Boot is on, and the image carries no signature block, or with version 2 none for this image by a key of this
- *  chip. Or version 1 is on, and the image is for the place of the bootloader or of its digest: whether the ROM would
- *  take it cannot be checked. */
+ *  chip. Or version 1 is on, and the image brings a bootloader without its digest for 0x0, or the other way round. */
 #define ESP_ERR_SELF_REFLASHER_NOT_SIGNED (ESP_ERR_SELF_REFLASHER_BASE + 0x10)
 /** The header of the bootloader says a smaller flash than the partition table needs: the chip would not boot. */
 #define ESP_ERR_SELF_REFLASHER_FLASH_SIZE (ESP_ERR_SELF_REFLASHER_BASE + 0x15)

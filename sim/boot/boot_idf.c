@@ -519,7 +519,7 @@ static load_result_t load_app(const boot_t *boot, app_t *app)
     }
     char why[BOOT_SIGNATURE_WHY_SIZE];
     fault = end_fault(boot, app);
-    if (fault == NULL && !boot_signature_good(boot, app->partition.offset, app->length, why)) {
+    if (fault == NULL && !boot_signature_good(boot, BOOT_BY_LOADER, app->partition.offset, app->length, why)) {
         fault = why;
     }
     return fault != NULL ? refuse(app, REFUSED, fault) : LOADED;

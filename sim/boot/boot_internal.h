@@ -17,6 +17,7 @@ typedef struct boot_segment {
 #define BOOT_ROM_MAX_SEGMENTS 32u
 
 #define BOOT_ENCRYPTION_UNIT 32u /**< What a bootloader writes encrypted. */
+#define BOOT_HASH_APPENDED   23u /**< Offset in an image's header. */
 
 /** A second-stage bootloader that the ROM has loaded. */
 typedef struct boot_loader {
@@ -44,6 +45,8 @@ typedef struct boot {
     uint32_t recovery; /**< Offset of the recovery bootloader; 0: none. */
     sr_chip_efuses_t efuses;
     const efuse_set_t *burnt; /**< For Secure Boot. */
+    const uint8_t *taken;     /**< Of boot_chip_t. */
+    bool doubtful;            /**< With Secure Boot V1: it is not known whether the ROM takes this bootloader. */
     bool rollback;
     const uint8_t *flash;
     uint8_t *writable; /**< The same memory as `flash`, or what is to take its place before the first write. */

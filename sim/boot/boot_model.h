@@ -21,7 +21,7 @@ typedef enum boot_outcome {
     BOOT_SWAPS_THEN_BOOTS,   /**< MCUboot swapped the slots, then entered the app. */
     BOOT_ROM_REJECTS,        /**< The mask ROM found no bootloader to start (or hangs loading it). */
     BOOT_BOOTLOADER_REJECTS, /**< The second-stage bootloader ran, and entered no app. */
-    BOOT_NOT_KNOWN, /**< The second-stage bootloader ran. Whether it enters the app depends on what no file tells. */
+    BOOT_NOT_KNOWN,          /**< Whether an app is entered depends on what no file tells. */
 } boot_outcome_t;
 
 typedef enum boot_loader_kind { BOOT_LOADER_NONE, BOOT_LOADER_IDF, BOOT_LOADER_MCUBOOT } boot_loader_kind_t;
@@ -41,12 +41,13 @@ typedef struct boot_chip {
                                              nothing to a boot, but to what it is taken for. */
     uint32_t recovery; /**< Offset of the recovery bootloader as burnt into the eFuse, a multiple of 0x1000; 0: not
                             burnt. Means nothing where boot_rom_knows_recovery() says no. */
-    sr_chip_efuses_t efuses;      /**< What the eFuses demand of images. A block revision of 0 means not known: every
-                                  image's demand counts as met. The bootloader is assumed to check an app's secure version,
-                                  as one with CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK does: no file tells. */
-    efuse_set_t burnt;            /**< What is burnt for Flash Encryption and Secure Boot. */
-    const flash_cipher_t *cipher; /**< The chip encrypts its flash with this; NULL: it does not. */
-    bool may_encrypt;             /**< The flash is given as plaintext, and the chip may encrypt it all the same. */
+    sr_chip_efuses_t efuses;       /**< What the eFuses demand of images. A block revision of 0 means not known: every
+                                   image's demand counts as met. The bootloader is assumed to check an app's secure version,
+                                   as one with CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK does: no file tells. */
+    efuse_set_t burnt;             /**< What is burnt for Flash Encryption and Secure Boot. */
+    uint8_t taken[SR_SHA256_SIZE]; /**< With Secure Boot V1, from boot_believe(); zero: nothing is known. */
+    const flash_cipher_t *cipher;  /**< The chip encrypts its flash with this; NULL: it does not. */
+    bool may_encrypt;              /**< The flash is given as plaintext, and the chip may encrypt it all the same. */
     const flash_cipher_t *first_encryption; /**< It does not yet, and any bootloader but `old_loader` was built with
                                                  Flash Encryption: it encrypts the flash with this at its first start.
                                                  NULL: none was. */
@@ -69,6 +70,7 @@ typedef struct boot_result {
     bool flash_changed;     /**< The boot itself wrote to flash (otadata, a swap). */
     bool encrypts;    /**< The bootloader encrypts the flash in place of starting the app, which starts after that:
                            first_encryption.h. */
+    uint8_t revoked;  /**< The ROM has revoked these key digests of Secure Boot V2 in this boot: bit 0 to 2. */
     char reason[160]; /**< One sentence: why this app, or why not. */
 } boot_result_t;
 
@@ -107,6 +109,15 @@ void boot_run(const boot_chip_t *chip, uint8_t *flash, uint32_t size, boot_trace
  */
 const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uint8_t *aside, uint32_t size,
                               boot_trace_t trace, void *context, boot_result_t *result);
+
+/**
+ * Takes a flash for that of a device that runs: with Secure Boot V1 the ROM takes its bootloader with its digest. Of
+ * any others it is not known, unless the key is.
+ */
+void boot_believe(boot_chip_t *chip, const uint8_t *flash, uint32_t size);
+
+/** Burns what a boot has revoked. */
+void boot_revoke(efuse_set_t *burnt, uint8_t revoked);
 
 /** Where the bootloader that lies in this flash looks for the partition table. */
 uint32_t boot_table_offset(const boot_chip_t *chip, const uint8_t *flash, uint32_t size);

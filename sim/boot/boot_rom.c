@@ -3,6 +3,7 @@
 
 #include "format/sr_bytes.h"
 #include "format/sr_region.h"
+#include "sim/boot/boot_digest_v1.h"
 #include "sim/boot/boot_signature.h"
 
 #include <inttypes.h>
@@ -12,7 +13,6 @@
 #define ENTRY_OPCODE   0x36u // the instruction ENTRY,
 #define ENTRY_STACK    1u    // on the stack pointer a1
 #define CHIP_ID_OFFSET 12u
-#define HASH_APPENDED  23u
 #define TELLING_LENGTH 1024u   // a data segment of this length is referred to,
 #define TELLING_COUNT  32u     // if the code refers to data memory this often
 #define STACK_BELOW    0x2000u // of the start of the ROM's stack: the stack
@@ -118,7 +118,7 @@ static bool digest_matches(const boot_t *boot)
 {
     const boot_loader_t *loader = &boot->loader;
     uint8_t stored[SR_SHA256_SIZE], actual[SR_SHA256_SIZE];
-    if (loader->header[HASH_APPENDED] == 0) {
+    if (loader->header[BOOT_HASH_APPENDED] == 0) {
         return false;
     }
     uint32_t hashed = loader->length - SR_SHA256_SIZE;
@@ -182,15 +182,26 @@ static bool version_fits(boot_t *boot)
     return true;
 }
 
-/** Secure Boot V2. Version 1 compares a digest that is keyed with what nobody can read: it is not modelled. */
+/** Secure Boot V2; and version 1, which the ESP32 alone has. */
 static bool signature_fits(boot_t *boot)
 {
     char why[BOOT_SIGNATURE_WHY_SIZE];
-    if (boot_signature_good(boot, boot->loader.offset, boot->loader.length, why)) {
-        return true;
+    const uint32_t offset = boot->loader.offset;
+    if (!boot_signature_good(boot, BOOT_BY_ROM, offset, boot->loader.length, why)) {
+        boot_end(boot, BOOT_ROM_REJECTS, "Secure Boot V2: the bootloader at 0x%" PRIx32 " %s", offset, why);
+        return false;
     }
-    boot_end(boot, BOOT_ROM_REJECTS, "Secure Boot V2: the bootloader at 0x%" PRIx32 " %s", boot->loader.offset, why);
-    return false;
+    switch (boot_digest_v1_check(boot)) {
+    case BOOT_DIGEST_RIGHT:
+        return true;
+    case BOOT_DIGEST_NOT_KNOWN:
+        boot->doubtful = true;
+        return true;
+    default:
+        boot_end(boot, BOOT_ROM_REJECTS,
+                 "Secure Boot V1: the digest at 0x0 is not that of the bootloader at 0x%" PRIx32, offset);
+        return false;
+    }
 }
 
 /** Loads the bootloader at @p offset and checks its checksum; ends the boot if that fails. */
@@ -216,7 +227,7 @@ static load_outcome_t load(boot_t *boot, uint32_t offset)
                  loader->offset + loader->length - 1);
         return NOT_LOADED;
     }
-    if (loader->header[HASH_APPENDED] != 0) {
+    if (loader->header[BOOT_HASH_APPENDED] != 0) {
         loader->length += SR_SHA256_SIZE; // part of the image, although this ROM never reads it
     }
     if (!version_fits(boot) || !signature_fits(boot)) {

@@ -339,6 +339,7 @@ bool boot_start(const boot_chip_t *chip, const uint8_t *flash, uint8_t *aside, u
         .recovery = boot_rom_knows_recovery(chip) ? chip->recovery : 0,
         .efuses = chip->efuses,
         .burnt = &chip->burnt,
+        .taken = chip->taken,
         .flash = flash,
         .writable = aside,
         .size = size,
@@ -370,6 +371,11 @@ const uint8_t *boot_run_aside(const boot_chip_t *chip, const uint8_t *flash, uin
         result->encrypts = chip->first_encryption != NULL && result->loader == BOOT_LOADER_IDF &&
                            boot_succeeds(result) &&
                            memcmp(result->bootloader.sha256, chip->old_loader, SR_SHA256_SIZE) != 0;
+    }
+    if (boot.doubtful && boot_succeeds(result)) {
+        boot_end(&boot, BOOT_NOT_KNOWN,
+                 "Secure Boot V1: without its key nobody can tell whether the ROM takes the bootloader with the digest "
+                 "at 0x0 (--secure-boot-key)");
     }
     return boot.flash;
 }

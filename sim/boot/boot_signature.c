@@ -5,6 +5,7 @@
 #include "format/sr_region.h"
 #include "format/sr_secure_boot.h"
 #include "psa/crypto.h"
+#include "sim/boot/boot_signature_v1.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +56,13 @@ bool boot_burnt_keys(const sr_chip_t *chip, const efuse_set_t *burnt, sr_secure_
         }
     }
     return any;
+}
+
+void boot_revoke(efuse_set_t *burnt, uint8_t revoked)
+{
+    for (unsigned i = 0; i < EFUSE_DIGEST_COUNT; i++) {
+        burnt->revoked[i] = burnt->revoked[i] || (revoked >> i & 1u) != 0;
+    }
 }
 
 /** Blocks have numbers with the lowest byte first. */
@@ -153,6 +161,17 @@ static bool is_of_image(const boot_t *boot, uint32_t address, uint32_t length, c
     return boot_digest(boot, address, length, digest) && memcmp(digest, block->image_digest, sizeof(digest)) == 0;
 }
 
+/** The key that verified a block, by its number; of a chip that can have one it is 0. */
+static void revoke(const boot_t *boot, sr_secure_boot_keys_t *keys, const sr_secure_boot_block_t *block)
+{
+    for (unsigned i = 0; i < keys->count; i++) {
+        const bool failed =
+            keys->list[i].burnt && memcmp(keys->list[i].digest, block->key_digest, keys->digest_size) == 0;
+        keys->list[i].revoked = keys->list[i].revoked || failed;
+        boot->result->revoked |= (uint8_t)(failed ? 1u << i : 0);
+    }
+}
+
 /** What becomes of one block; NULL: it is good. */
 static const char *fault_of(const boot_t *boot, uint32_t address, uint32_t length, uint32_t place,
                             const sr_secure_boot_block_t *block, sr_secure_boot_status_t *status)
@@ -179,10 +198,29 @@ static void tell(const char *fault, const sr_secure_boot_block_t *block, bool in
     }
 }
 
-bool boot_signature_good(const boot_t *boot, uint32_t address, uint32_t length, char why[BOOT_SIGNATURE_WHY_SIZE])
+/** Of this chip, after what this boot has revoked by now. @return false if it is not known which keys are burnt. */
+static bool keys_of(const boot_t *boot, sr_secure_boot_keys_t *keys)
+{
+    efuse_set_t burnt = *boot->burnt;
+    boot_revoke(&burnt, boot->result->revoked);
+    return boot_burnt_keys(boot->chip, &burnt, keys);
+}
+
+static bool verify_v1(const boot_t *boot, uint32_t address, uint32_t length, char why[BOOT_SIGNATURE_WHY_SIZE])
+{
+    const char *fault = boot_signature_v1_fault(boot, address, length);
+    tell(fault != NULL ? fault : "", NULL, false, why);
+    return fault == NULL;
+}
+
+bool boot_signature_good(const boot_t *boot, boot_verifier_t verifier, uint32_t address, uint32_t length,
+                         char why[BOOT_SIGNATURE_WHY_SIZE])
 {
     sr_secure_boot_keys_t keys;
-    if (!boot->burnt->secure_boot_v2 || !boot_burnt_keys(boot->chip, boot->burnt, &keys)) {
+    if (boot->burnt->secure_boot_v1 && !boot->burnt->secure_boot_v2) {
+        return verifier == BOOT_BY_ROM || verify_v1(boot, address, length, why);
+    }
+    if (!boot->burnt->secure_boot_v2 || !keys_of(boot, &keys)) {
         return true;
     }
     image_t image = {boot, address};
@@ -200,6 +238,10 @@ bool boot_signature_good(const boot_t *boot, uint32_t address, uint32_t length, 
             fault_of(boot, address, padded, address + padded + i * SR_SECURE_BOOT_BLOCK_SIZE, &block, &status);
         if (fault == NULL) {
             return true;
+        }
+        if (status == SR_SECURE_BOOT_OK && verifier == BOOT_BY_ROM && boot->burnt->aggressive_revoke) {
+            fault = "carries a signature that is wrong, and its key is now revoked";
+            revoke(boot, &keys, &block);
         }
         if (status == SR_SECURE_BOOT_OK || status > closest) {
             closest = status == SR_SECURE_BOOT_OK ? SR_SECURE_BOOT_OTHER_IMAGE : status;

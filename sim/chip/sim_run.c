@@ -201,12 +201,14 @@ static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsign
 
 bool sim_run(const sim_config_t *config, void (*app_main)(void), unsigned max_boots, sim_report_t *report)
 {
+    sim_config_t current = *config;
     *report = (sim_report_t){0};
     sim_counters_t *counters = sim_counters_new();
     if (counters == NULL) {
         return false;
     }
-    while (boot_once(config, app_main, max_boots, counters, report)) {
+    while (boot_once(&current, app_main, max_boots, counters, report)) {
+        boot_revoke(&current.chip.burnt, report->after.revoked);
         /* Only a restart is followed by the next boot; of the last one only the result is kept. */
         max_boots = report->last_end == SIM_END_RESTART ? max_boots : 0;
     }

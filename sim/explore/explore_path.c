@@ -2,6 +2,7 @@
 #include "sim/explore/explore_internal.h"
 
 #include "format/sr_partition_table.h"
+#include "format/sr_secure_boot_v1.h"
 #include "sim/boot/boot_plain.h"
 #include "sim/nor/flash_buffer.h"
 
@@ -134,6 +135,9 @@ bool explore_boot_path(const boot_chip_t *chip, const uint8_t *flash, uint32_t s
         const boot_code_t *loader = &path->boot.bootloader;
         const boot_code_t *app = &path->boot.app;
         mark_sectors(path->sectors, count, loader->address, loader->length, EXPLORE_BOOTLOADER);
+        if (chip->burnt.secure_boot_v1) { // its digest is of no use without it
+            mark_sectors(path->sectors, count, 0, SR_SECURE_BOOT_V1_DIGEST_SIZE, EXPLORE_BOOTLOADER);
+        }
         if (path->boot.outcome == BOOT_BOOTS) { // before a boot that swaps it in, the app lies elsewhere
             mark_sectors(path->sectors, count, app->address, app->length, EXPLORE_APP);
         }

@@ -162,8 +162,9 @@ static esp_err_t add_moves(sr_migration_t *migration)
 
 static bool is_on_boot_path(const sr_boot_path_t *path, sr_region_t place)
 {
-    return sr_region_overlaps(place, path->bootloader) || sr_region_overlaps(place, path->table) ||
-           sr_region_overlaps(place, path->otadata) || sr_region_overlaps(place, path->recovery);
+    return sr_region_overlaps(place, path->bootloader) || sr_region_overlaps(place, path->digest) ||
+           sr_region_overlaps(place, path->table) || sr_region_overlaps(place, path->otadata) ||
+           sr_region_overlaps(place, path->recovery);
 }
 
 /* Where the bundle puts nothing, these sectors count as erased: who writes there erases first. The running app may lie

@@ -278,22 +278,6 @@ static esp_err_t check_otadata(sr_migration_t *migration, const sr_preflight_sta
                                migration->plan->app_address, otadata);
 }
 
-/* Secure Boot V1: the ROM compares the bootloader with a digest at 0x0 that is keyed with an eFuse which nobody can
- * read. As long as both stay as they are, they are right. */
-static esp_err_t check_digest_of_v1(sr_migration_t *migration)
-{
-    const sr_region_t place = sr_preflight_chip_v1_place(&migration->system);
-    for (uint32_t at = place.address; at < place.address + place.size; at += SR_SECTOR_SIZE) {
-        if ((sr_map_at(&migration->scan.map, at) & SR_MAP_WRONG) != 0) {
-            return sr_migration_refuse(migration, ESP_SELF_REFLASHER_REFUSED_SECURITY,
-                                       "Secure Boot V1 is on: 0x%" PRIx32
-                                       " would change, and whether the ROM takes another bootloader cannot be checked",
-                                       at);
-        }
-    }
-    return ESP_OK;
-}
-
 static esp_err_t check_signatures(sr_migration_t *migration, bool app_follows, bool app_alone)
 {
     char text[sizeof(migration->plan->refusal_text)];
@@ -386,9 +370,6 @@ static esp_err_t check_work(sr_migration_t *migration)
     }
     if (err == ESP_OK && start.encrypts) {
         err = sr_migration_check_first_encryption(migration);
-    }
-    if (err == ESP_OK) {
-        err = check_digest_of_v1(migration);
     }
     if (err == ESP_OK) {
         err = check_signatures(migration, app_follows(migration), false);

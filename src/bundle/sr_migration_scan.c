@@ -21,6 +21,7 @@ static esp_err_t mark_running_system(sr_migration_t *migration)
 {
     const sr_boot_path_t *path = &migration->system.boot_path;
     sr_map_mark(&migration->scan.map, path->bootloader, SR_MAP_BOOT_PATH);
+    sr_map_mark(&migration->scan.map, path->digest, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->scan.map, path->table, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->scan.map, path->otadata, SR_MAP_BOOT_PATH);
     sr_map_mark(&migration->scan.map, path->recovery, SR_MAP_BOOT_PATH);

@@ -33,6 +33,7 @@ void sr_boot_path_find(const sr_reader_t *flash, const sr_chip_t *chip, uint32_t
     path->bootloader = sr_boot_path_image(flash, bootloader_place);
     path->table = (sr_region_t){table_offset, SR_SECTOR_SIZE};
     path->otadata = whole_sectors(otadata);
+    path->digest = (sr_region_t){0};
     path->recovery = (sr_region_t){0};
     path->running_app = app_partition.size > 0 ? sr_boot_path_image(flash, app_partition) : app_partition;
 }

@@ -18,6 +18,7 @@ typedef struct sr_boot_path {
     sr_region_t table;       /**< One sector. */
     sr_region_t otadata;     /**< Whole sectors, of which two are in use; empty: none. */
     sr_region_t running_app; /**< Whole sectors. */
+    sr_region_t digest;      /**< With Secure Boot V1: the sector with the bootloader's digest; else empty. */
     sr_region_t recovery;    /**< The recovery bootloader, if the chip was started by it; whole sectors, else empty. */
 } sr_boot_path_t;
 
@@ -26,7 +27,7 @@ typedef struct sr_boot_path {
 sr_region_t sr_boot_path_image(const sr_reader_t *flash, sr_region_t region);
 
 /**
- * Looks at a flash and finds its boot path; `recovery`, which the flash does not tell, is left empty.
+ * Looks at a flash and finds its boot path; `digest` and `recovery`, which the flash does not tell, are left empty.
  *
  * What cannot be read as an image is taken at its largest: a bootloader up to the table, an app to the end of
  * @p app_partition.

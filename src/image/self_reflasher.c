@@ -99,8 +99,8 @@ static esp_err_t refuse_running_app(const sr_system_t *system, sr_region_t regio
 static bool boots_by(const sr_system_t *system, sr_region_t region)
 {
     const sr_boot_path_t *path = &system->boot_path;
-    return sr_region_overlaps(region, path->bootloader) || sr_region_overlaps(region, path->table) ||
-           sr_region_overlaps(region, path->otadata);
+    return sr_region_overlaps(region, path->bootloader) || sr_region_overlaps(region, path->digest) ||
+           sr_region_overlaps(region, path->table) || sr_region_overlaps(region, path->otadata);
 }
 
 static esp_err_t check_partition(const sr_system_t *system, const esp_partition_t *partition, sr_region_t destination)

@@ -55,7 +55,7 @@ esp_err_t sr_transfer_refusal(sr_image_check_status_t status, const sr_image_che
                  sr_preflight_signature_text(&system->keys, &detail->signature, why));
         return ESP_ERR_SELF_REFLASHER_NOT_SIGNED;
     case SR_IMAGE_CHECK_KEYED:
-        ESP_LOGE(TAG, "refused: Secure Boot V1 is on, and whether the ROM takes another bootloader cannot be checked");
+        ESP_LOGE(TAG, "refused: Secure Boot V1 is on: %s", sr_secure_boot_v1_text(detail->v1));
         return ESP_ERR_SELF_REFLASHER_NOT_SIGNED;
     case SR_IMAGE_CHECK_READ_FAILED:
     case SR_IMAGE_CHECK_CRYPTO_FAILED:
@@ -102,6 +102,13 @@ static esp_err_t check_result(const sr_transfer_t *transfer, sr_reader_overlay_t
     }
     ESP_LOGE(TAG, "refused: %s", text);
     return failed == SR_PREFLIGHT_FLASH_SIZE ? ESP_ERR_SELF_REFLASHER_FLASH_SIZE : ESP_ERR_SELF_REFLASHER_REVISION;
+}
+
+/* With Secure Boot V1 the digest in front of the bootloader is written with it. */
+static sr_region_t bootloader_with_digest(const sr_boot_path_t *path)
+{
+    const uint32_t start = path->digest.size > 0 ? path->digest.address : path->bootloader.address;
+    return (sr_region_t){start, path->bootloader.address + path->bootloader.size - start};
 }
 
 static bool touches_bootloader_or_table(const sr_transfer_t *transfer)
@@ -279,7 +286,7 @@ esp_err_t sr_transfer_copy(const sr_transfer_t *transfer)
                       .source = transfer->source,
                       .length = transfer->length,
                       .destination = transfer->destination,
-                      .last = {[SR_BOOT_PATH_BUFFER_BOOTLOADER] = boot_path->bootloader,
+                      .last = {[SR_BOOT_PATH_BUFFER_BOOTLOADER] = bootloader_with_digest(boot_path),
                                [SR_BOOT_PATH_BUFFER_TABLE] = boot_path->table,
                                [SR_BOOT_PATH_BUFFER_OTADATA] = boot_path->otadata},
                       .guarded = recovery.place.size > 0,

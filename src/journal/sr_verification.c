@@ -183,24 +183,12 @@ static esp_err_t check_list(sr_verification_t *verification, sr_record_status_t 
     return ESP_OK;
 }
 
-/* As in a plan: with Secure Boot V1 nobody can tell whether the ROM takes another bootloader; and where flash is
- * encrypted, the table stays at its place. */
-static esp_err_t check_security(sr_verification_t *verification, sr_record_status_t *status)
+/* As in a plan: where flash is encrypted, the table stays at its place. */
+static esp_err_t check_encryption(sr_verification_t *verification, sr_record_status_t *status)
 {
-    const char *forbidden = NULL;
-    const sr_region_t v1 = sr_preflight_chip_v1_place(verification->system);
     const uint32_t table = verification->manifest.bundle.partition_table_offset;
-    for (uint32_t i = 0; i < verification->journal->header.count && forbidden == NULL; i++) {
-        const sr_record_entry_t entry = sr_journal_entry(verification->journal, i);
-        if (sr_region_overlaps(v1, (sr_region_t){entry.address, entry.sectors * SR_SECTOR_SIZE})) {
-            forbidden = "Secure Boot V1 is on";
-        }
-    }
     if (verification->system->flash.encryption && table != verification->system->boot_path.table.address) {
-        forbidden = "flash encryption is on";
-    }
-    if (forbidden != NULL) {
-        (void)snprintf(verification->reason, sizeof(verification->reason), "%s", forbidden);
+        (void)snprintf(verification->reason, sizeof(verification->reason), "flash encryption is on");
         *status = SR_RECORD_REFUSED;
     }
     return ESP_OK;
@@ -332,7 +320,7 @@ static bool is_in_turn(const sr_verification_t *verification, const sr_record_en
     if (is_in(path->otadata, address)) {
         return entry->group == SR_RECORD_OTADATA || (entry->group == SR_RECORD_BOOTLOADER && moves);
     }
-    if (path->recovery.size == 0 && is_in(path->bootloader, address)) {
+    if ((path->recovery.size == 0 && is_in(path->bootloader, address)) || is_in(path->digest, address)) {
         return entry->group == SR_RECORD_BOOTLOADER;
     }
     /* What a longer bootloader has there, the old one does not miss. */
@@ -698,9 +686,9 @@ esp_err_t sr_verification_check(sr_verification_t *verification, sr_record_statu
     static const struct {
         esp_err_t (*prove)(sr_verification_t *verification, sr_record_status_t *status);
     } steps[] = {
-        {check_seal},      {load_list},   {check_app},      {load_manifest}, {check_place},  {check_device},
-        {find_mark},       {check_list},  {check_security}, {confirm_data},  {find_layout},  {spares_what_runs},
-        {check_read_only}, {check_moves}, {check_rest},     {check_mark},    {check_result},
+        {check_seal},      {load_list},   {check_app},        {load_manifest}, {check_place},  {check_device},
+        {find_mark},       {check_list},  {check_encryption}, {confirm_data},  {find_layout},  {spares_what_runs},
+        {check_read_only}, {check_moves}, {check_rest},       {check_mark},    {check_result},
     };
     esp_err_t err = ESP_OK;
     *status = SR_RECORD_OK;

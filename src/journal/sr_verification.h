@@ -42,7 +42,7 @@ typedef struct sr_verification {
     bool moves_are_over;  /**< Nothing moves, or what did is the new system's. */
     bool moves_are_known; /**< False: the running system does not have all that moves. */
     esp_err_t read_err;   /**< First error that a reader of the flash as it will be has met. */
-    char reason[128];     /**< More about the status; may be empty. */
+    char reason[256];     /**< More about the status; may be empty. */
 } sr_verification_t;
 
 /**

@@ -46,7 +46,9 @@ static sr_image_check_status_t from_image_status(sr_image_status_t status)
 static bool touches_bootloader(const sr_image_check_t *check)
 {
     const sr_region_t place = {check->chip->bootloader_offset, SR_SECTOR_SIZE};
-    return sr_region_overlaps(check->destination, check->bootloader) || sr_region_overlaps(check->destination, place);
+    const sr_region_t digest = {0, check->secure_boot == SR_IMAGE_SECURE_BOOT_V1 ? SR_SECTOR_SIZE : 0};
+    return sr_region_overlaps(check->destination, check->bootloader) || sr_region_overlaps(check->destination, place) ||
+           sr_region_overlaps(check->destination, digest);
 }
 
 /* A block past the end of the image does not count: it signs the bootloader that runs today. Only where the image
@@ -94,6 +96,12 @@ static sr_image_check_status_t check_bootloader(const sr_image_check_t *check, s
     if (detail->image_status == SR_IMAGE_OK) {
         detail->image_status = sr_image_verify(&reader, &image, NULL);
     }
+    if (detail->image_status == SR_IMAGE_OK && check->secure_boot == SR_IMAGE_SECURE_BOOT_V1) {
+        detail->v1 = sr_secure_boot_v1_check(check->flash, &result, check->chip);
+        return detail->v1 == SR_SECURE_BOOT_V1_OK            ? SR_IMAGE_CHECK_OK
+               : detail->v1 == SR_SECURE_BOOT_V1_READ_FAILED ? SR_IMAGE_CHECK_READ_FAILED
+                                                             : SR_IMAGE_CHECK_KEYED;
+    }
     if (detail->image_status == SR_IMAGE_OK && !is_signed(check, &result, &image, &detail->signature)) {
         return not_signed(detail);
     }
@@ -119,11 +127,6 @@ static sr_image_check_status_t check_signed(const sr_image_check_t *check, sr_im
 sr_image_check_status_t sr_image_check_image(const sr_image_check_t *check, sr_image_check_detail_t *detail)
 {
     *detail = (sr_image_check_detail_t){0};
-    const sr_region_t digest = {0, check->chip->bootloader_offset};
-    if (check->secure_boot == SR_IMAGE_SECURE_BOOT_V1 &&
-        (touches_bootloader(check) || sr_region_overlaps(check->destination, digest))) {
-        return SR_IMAGE_CHECK_KEYED;
-    }
     if (touches_bootloader(check)) {
         return check_bootloader(check, detail);
     }

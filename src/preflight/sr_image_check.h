@@ -10,6 +10,7 @@
 #include "format/sr_reader.h"
 #include "format/sr_region.h"
 #include "format/sr_secure_boot.h"
+#include "format/sr_secure_boot_v1.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,8 +25,7 @@ typedef enum sr_image_check_status {
     SR_IMAGE_CHECK_CHECKSUM,
     SR_IMAGE_CHECK_DIGEST,
     SR_IMAGE_CHECK_NOT_SIGNED, /**< Secure Boot is on and the image is not signed for it, see `signature`. */
-    SR_IMAGE_CHECK_KEYED, /**< Secure Boot V1 is on and the image is for the bootloader's place or that of its digest.
-                           */
+    SR_IMAGE_CHECK_KEYED,      /**< Secure Boot V1 is on and the bootloader would not go with its digest, see `v1`. */
 } sr_image_check_status_t;
 
 /** What is to be copied where. */
@@ -44,6 +44,7 @@ typedef struct sr_image_check_detail {
     sr_image_status_t image_status;    /**< For NOT_BOOTLOADER. */
     uint16_t chip_id;                  /**< For WRONG_CHIP: the one in the image. */
     sr_secure_boot_result_t signature; /**< For NOT_SIGNED. */
+    sr_secure_boot_v1_status_t v1;     /**< For KEYED. */
 } sr_image_check_detail_t;
 
 /**
@@ -57,8 +58,8 @@ sr_image_check_status_t sr_image_check_sha256(const sr_reader_t *image, const ui
  *
  * If the destination touches the bootloader that runs today or the place where the chip looks for one, the flash as it
  * will be must hold an intact bootloader for this chip there. With Secure Boot on, that bootloader or else the image
- * itself must carry a signature, see sr_preflight_signature_check(). With version 1, the ROM compares the bootloader
- * with a digest that nobody else can check, so no bootloader passes.
+ * itself must carry a signature, see sr_preflight_signature_check(). With version 1, a bootloader must come with its
+ * digest instead, see sr_secure_boot_v1_check().
  *
  * @param[out] detail Filled for a refusal.
  * @return one of sr_image_check_status_t, SHA256 excepted.

@@ -5,11 +5,14 @@
 #include "format/sr_boot_choice.h"
 #include "format/sr_bundle.h"
 #include "format/sr_reader.h"
+#include "format/sr_secure_boot_v1.h"
 #include "preflight/sr_preflight.h"
 #include "preflight/sr_preflight_signature.h"
 
 #include "esp_chip_info.h"
 #include "esp_flash.h"
+
+#include <stdio.h>
 
 /* The bootloader of today; false if it is not intact, as after a power loss in the middle of it. */
 static bool read_todays_bootloader(const sr_system_t *system, sr_image_t *image)
@@ -71,17 +74,30 @@ static bool check_part(const sr_preflight_chip_t *verdict, const sr_preflight_si
                                              &verdict->system->keys, text, text_size);
 }
 
-bool sr_preflight_chip_check_signatures(const sr_preflight_chip_t *verdict, bool app_follows, bool app_alone,
-                                        char *text, size_t text_size)
+static bool check_bootloader(const sr_preflight_chip_t *verdict, char *text, size_t text_size)
 {
     const sr_system_t *system = verdict->system;
     const sr_preflight_signature_part_t bootloader = {
         "bootloader", {system->chip->bootloader_offset, UINT32_MAX}, true};
-    if (system->secure_boot == SR_IMAGE_SECURE_BOOT_OFF) {
+    if (system->secure_boot != SR_IMAGE_SECURE_BOOT_V1) {
+        return check_part(verdict, &bootloader, text, text_size);
+    }
+    sr_flash_reader_window_t window;
+    const sr_reader_t before = sr_flash_reader(&window, &system->flash, 0, system->flash.size);
+    const sr_secure_boot_v1_status_t status = sr_secure_boot_v1_check(&before, &verdict->flash, system->chip);
+    if (status != SR_SECURE_BOOT_V1_OK) {
+        (void)snprintf(text, text_size, "Secure Boot V1 is on: %s", sr_secure_boot_v1_text(status));
+    }
+    return status == SR_SECURE_BOOT_V1_OK;
+}
+
+bool sr_preflight_chip_check_signatures(const sr_preflight_chip_t *verdict, bool app_follows, bool app_alone,
+                                        char *text, size_t text_size)
+{
+    if (verdict->system->secure_boot == SR_IMAGE_SECURE_BOOT_OFF) {
         return true;
     }
-    if (system->secure_boot == SR_IMAGE_SECURE_BOOT_V2 && !app_alone &&
-        !check_part(verdict, &bootloader, text, text_size)) {
+    if (!app_alone && !check_bootloader(verdict, text, text_size)) {
         return false;
     }
     if (verdict->table_offset == SR_BUNDLE_NO_TABLE) {
@@ -89,11 +105,4 @@ bool sr_preflight_chip_check_signatures(const sr_preflight_chip_t *verdict, bool
     }
     const sr_preflight_signature_part_t app = {"app", chosen_app(verdict), !app_follows};
     return check_part(verdict, &app, text, text_size);
-}
-
-sr_region_t sr_preflight_chip_v1_place(const sr_system_t *system)
-{
-    const sr_region_t bootloader = system->boot_path.bootloader;
-    const uint32_t end = system->secure_boot == SR_IMAGE_SECURE_BOOT_V1 ? bootloader.address + bootloader.size : 0;
-    return (sr_region_t){0, end};
 }

@@ -39,15 +39,11 @@ esp_err_t sr_preflight_chip_check(const sr_preflight_chip_t *verdict, uint32_t s
 
 /**
  * With Secure Boot on: do bootloader and app carry a signature that this chip may take, sr_preflight_signature_check()?
- * With version 1 the app is asked alone: what makes a bootloader right is not in it. What MCUboot boots, it verifies
- * itself.
+ * With version 1 a bootloader carries none: it has to come with its digest, sr_secure_boot_v1_check(). What MCUboot
+ * boots, it verifies itself.
  * @param app_follows, app_alone As in sr_preflight_t.
  * @param[out] text Which of them does not, why, and the digests.
  * @return true if they do, or if Secure Boot is off.
  */
 bool sr_preflight_chip_check_signatures(const sr_preflight_chip_t *verdict, bool app_follows, bool app_alone,
                                         char *text, size_t text_size);
-
-/** With Secure Boot V1 on: what must stay as it is, since nobody can tell whether the ROM takes anything else there:
- *  the digest at 0x0 and the bootloader. Else empty. */
-sr_region_t sr_preflight_chip_v1_place(const sr_system_t *system);

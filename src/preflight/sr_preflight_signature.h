@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SR_PREFLIGHT_SIGNATURE_TEXT_SIZE 160u
+#define SR_PREFLIGHT_SIGNATURE_TEXT_SIZE 192u
 
 /**
  * Version 2: one of its blocks is intact, of this image, and by a key that is burnt and not revoked. Where no key could

@@ -58,6 +58,9 @@ esp_err_t sr_system_read(sr_system_t *system)
     const sr_reader_t flash = sr_flash_reader(&window, &system->flash, 0, system->flash.size);
     sr_boot_path_find(&flash, system->chip, CONFIG_PARTITION_TABLE_OFFSET, otadata, system->running_partition,
                       &system->boot_path);
+    if (system->secure_boot == SR_IMAGE_SECURE_BOOT_V1) {
+        system->boot_path.digest = (sr_region_t){0, SR_SECTOR_SIZE};
+    }
     system->recovery = sr_efuse_recovery_offset();
     if (sr_efuse_recovery_started(system->recovery)) {
         const sr_region_t place = {system->recovery, CONFIG_PARTITION_TABLE_OFFSET - system->chip->bootloader_offset};

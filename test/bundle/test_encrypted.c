@@ -532,7 +532,7 @@ static void secure_boot_of_version_2(void **state)
     }
 }
 
-/* A bootloader of version 1 never had a block. As long as it stays as it is, the ROM takes it. */
+/* Of version 1 a bootloader never has a block: it goes with its digest, or both stay. */
 static void secure_boot_of_version_1(void **state)
 {
     (void)state;
@@ -550,38 +550,74 @@ static void secure_boot_of_version_1(void **state)
         if (version == 1) {
             expect_planned();
             write_bundle(regions, 3, API_TABLE);
-            expect_refused("0x0 would change");
+            expect_refused("the digest at 0x0 would change, and the bootloader it is right for would not");
         } else {
             expect_refused("Secure Boot V1 is on, and the app at 0x10000 carries no signature block");
         }
         api_image_free(&app);
     }
+}
+
+static void bootloaders_and_digests_of_version_1(void **state)
+{
+    (void)state;
     api_image_t loader = api_mcuboot();
-    const bundle_region_t region = {.place = {API_BOOTLOADER, 0x7000}, .data = loader.bytes, .length = loader.length};
-    write_bundle(&region, 1, SR_BUNDLE_NO_TABLE);
-    expect_refused("0x1000 would change");
+    const bundle_region_t digest = {.place = {DIGEST, SECTOR}, .data = content, .length = 0xC0};
+    const bundle_region_t erased = {.place = {DIGEST, SECTOR}};
+    const bundle_region_t other = {.place = {API_BOOTLOADER, 0x7000}, .data = loader.bytes, .length = loader.length};
+    reopen((api_options_t){.secure_boot_v1 = true});
+    api_chip_put(&chip, DIGEST, content + 0x100, 0xC0);
+    write_bundle(&other, 1, SR_BUNDLE_NO_TABLE);
+    expect_refused("Secure Boot V1 is on: the bootloader would change without its digest at 0x0");
+    write_bundle((bundle_region_t[]){erased, other}, 2, SR_BUNDLE_NO_TABLE);
+    expect_refused("Secure Boot V1 is on: the bootloader's digest at 0x0 would be erased");
+    write_bundle(&erased, 1, SR_BUNDLE_NO_TABLE);
+    expect_refused("Secure Boot V1 is on: the bootloader's digest at 0x0 would be erased");
+    write_bundle((bundle_region_t[]){digest, other}, 2, SR_BUNDLE_NO_TABLE);
+    expect_planned();
+    reopen((api_options_t){0}); /* Where it is off, nobody asks. */
+    write_bundle(&other, 1, SR_BUNDLE_NO_TABLE);
+    expect_planned();
     api_image_free(&loader);
+}
+
+static esp_err_t copy_image(const uint8_t *bytes, size_t length, sr_region_t destination)
+{
+    api_chip_put(&chip, API_OTA_0, bytes, length);
+    api_chip_snapshot(&chip);
+    const esp_self_reflasher_config_t config = api_embedded(API_OTA_0, length, destination.address, destination.size);
+    return esp_self_reflasher_directly_copy_to_region(&config);
 }
 
 static void images_under_secure_boot_of_version_1(void **state)
 {
     (void)state;
-    static const sr_region_t refused[] = {{API_BOOTLOADER, SECTOR}, {DIGEST, SECTOR}, {0, 0x8000}};
     reopen((api_options_t){.secure_boot_v1 = true});
     for (unsigned version = 0; version < 3; version++) {
         api_image_t app = version == 0 ? api_app(0x8000) : signed_app(version);
-        api_chip_put(&chip, API_OTA_0, app.bytes, app.length);
-        esp_self_reflasher_config_t config = api_embedded(API_OTA_0, app.length, API_OTA_1, API_SLOT_SIZE);
-        assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config),
+        assert_int_equal(copy_image(app.bytes, app.length, (sr_region_t){API_OTA_1, API_SLOT_SIZE}),
                          version == 1 ? ESP_OK : ESP_ERR_SELF_REFLASHER_NOT_SIGNED);
-        api_chip_snapshot(&chip);
-        for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-            config = api_embedded(API_OTA_0, SECTOR, refused[i].address, refused[i].size);
-            assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_ERR_SELF_REFLASHER_NOT_SIGNED);
-            api_assert_untouched(&chip);
-        }
         api_image_free(&app);
     }
+    api_image_t loader = api_mcuboot();
+    api_image_t both = api_noise(SECTOR + loader.length, 1);
+    memset(both.bytes, 0xFF, SECTOR);
+    memcpy(both.bytes + SECTOR, loader.bytes, loader.length);
+    const sr_region_t front = {DIGEST, API_TABLE};
+    api_chip_put(&chip, DIGEST, content, 0xC0);
+    assert_int_equal(copy_image(loader.bytes, loader.length, (sr_region_t){API_BOOTLOADER, 0x7000}),
+                     ESP_ERR_SELF_REFLASHER_NOT_SIGNED);
+    api_assert_untouched(&chip);
+    assert_int_equal(copy_image(content + 0x100, 0xC0, (sr_region_t){DIGEST, SECTOR}),
+                     ESP_ERR_SELF_REFLASHER_NOT_SIGNED);
+    api_assert_untouched(&chip);
+    assert_int_equal(copy_image(both.bytes, both.length, front), ESP_ERR_SELF_REFLASHER_NOT_SIGNED);
+    api_assert_untouched(&chip);
+    memcpy(both.bytes, content + 0x100, 0xC0);
+    assert_int_equal(copy_image(both.bytes, both.length, front), ESP_OK);
+    api_assert_holds(&chip, front, both);
+    api_image_free(&loader);
+    api_image_free(&both);
 }
 
 int main(void)
@@ -597,6 +633,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(power_loss_while_other_regions_become_encrypted, setup, teardown),
         cmocka_unit_test_setup_teardown(secure_boot_of_version_2, setup, teardown),
         cmocka_unit_test_setup_teardown(secure_boot_of_version_1, setup, teardown),
+        cmocka_unit_test_setup_teardown(bootloaders_and_digests_of_version_1, setup, teardown),
         cmocka_unit_test_setup_teardown(images_under_secure_boot_of_version_1, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

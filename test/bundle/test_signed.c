@@ -285,6 +285,120 @@ static void ecdsa_p256(void **state)
     walk("esp32c6", SR_SECURE_BOOT_ECDSA_P256);
 }
 
+/** What a boot revokes of a chip whose eFuses ask for that, and what it starts then. */
+typedef struct revoking_row {
+    const char *what;
+    unsigned loader_blocks;
+    signature_block_t loader[3], recovery;
+    uint8_t revoked;
+    bool boots;
+} revoking_row_t;
+
+static const revoking_row_t revoking_rows[] = {
+    {"bootloader by the first key", 1, {BY(0)}, BY(1), 0, true},
+    {"one that is not signed", 0, {BY(0)}, BY(0), 0, true},
+    {"one whose block is torn", 1, {{.key = 0, .torn = true}}, BY(0), 0, true},
+    {"one with the block of another image", 1, {{.key = 0, .other_image = true}}, BY(0), 0, true},
+    {"one by a stranger's key", 1, {{.key = 3, .forged = true}}, BY(0), 0, true},
+    {"one by a revoked key", 1, {{.key = 2, .forged = true}}, BY(0), 0, true},
+    {"one with a forged signature", 1, {{.key = 0, .forged = true}}, BY(1), 1, true},
+    {"the same, and the recovery bootloader is by that key", 1, {{.key = 0, .forged = true}}, BY(0), 1, false},
+    {"one with two forged ones", 2, {{.key = 0, .forged = true}, {.key = 1, .forged = true}}, BY(1), 3, false},
+    {"one whose second signature is good", 2, {{.key = 0, .forged = true}, BY(1)}, BY(0), 1, true},
+};
+
+/* The app is by the second key, so that what a boot revokes for the first one does not matter to it. */
+static void boot_row(const revoking_row_t *row, bool aggressive, boot_result_t *result)
+{
+    enum { RECOVERY = 0x200000 };
+    boot_chip_t boot_chip = {.chip = kind, .revision = kind->recovery_revision, .recovery = RECOVERY};
+    const signature_block_t second = BY(1);
+    const sr_partition_table_entry_t entry = {
+        .type = 0, .subtype = 0, .address = API_OTA_0, .size = API_SLOT_SIZE, .label = "app"};
+    uint8_t *flash = malloc(API_FLASH_SIZE);
+    assert_non_null(flash);
+    memset(flash, 0xFF, API_FLASH_SIZE);
+    burn(&boot_chip.burnt);
+    boot_chip.burnt.aggressive_revoke = aggressive;
+    assert_int_equal(image_write_partition_table(&entry, 1, flash + API_TABLE), IMAGE_WRITE_OK);
+    size_t length = make_app(&second, 1);
+    memcpy(flash + API_OTA_0, app, length);
+    length = make_loader(&row->recovery, 1);
+    memcpy(flash + RECOVERY, loader, length);
+    length = make_loader(row->loader, row->loader_blocks);
+    memcpy(flash + BOOTLOADER, loader, length);
+    boot_run(&boot_chip, flash, API_FLASH_SIZE, NULL, NULL, result);
+    free(flash);
+}
+
+static void boot_torn(const boot_chip_t *boot_chip, uint8_t *flash, const nor_op_t *op, const uint8_t *next)
+{
+    for (uint32_t seed = 0; seed < NOR_TORN_STATES; seed++) {
+        uint8_t sector[SECTOR];
+        boot_result_t result;
+        memcpy(sector, flash + op->address, SECTOR);
+        nor_tear(op, seed, flash + op->address, next);
+        boot_run(boot_chip, flash, API_FLASH_SIZE, NULL, NULL, &result);
+        assert_int_equal(result.revoked, 0);
+        memcpy(flash + op->address, sector, SECTOR);
+    }
+}
+
+/* A power loss in the middle of a bootloader leaves a block that is torn, or one of another image: no key is lost by
+ * that. */
+static void power_losses_revoke_nothing(void)
+{
+    static uint8_t old_loader[API_TABLE], new_loader[API_TABLE], blank[SECTOR];
+    const signature_block_t blocks[] = {BY(0), BY(1)};
+    boot_chip_t boot_chip = {.chip = kind};
+    uint8_t *flash = malloc(API_FLASH_SIZE);
+    assert_non_null(flash);
+    memset(blank, 0xFF, sizeof(blank));
+    memset(flash, 0xFF, API_FLASH_SIZE);
+    memset(old_loader, 0xFF, sizeof(old_loader));
+    burn(&boot_chip.burnt);
+    boot_chip.burnt.aggressive_revoke = true;
+    memcpy(old_loader, loader, make_loader(blocks, 1));
+    memset(new_loader, 0xFF, sizeof(new_loader));
+    memcpy(new_loader, loader, make_loader(blocks + 1, 1)); /* Another signature of the same image. */
+    memcpy(flash + BOOTLOADER, old_loader, sizeof(old_loader));
+    for (uint32_t at = 0; at < sizeof(new_loader); at += SECTOR) {
+        const nor_op_t erase = {
+            .number = at, .kind = NOR_OP_ERASE_SECTOR, .address = BOOTLOADER + at, .length = SECTOR};
+        const nor_op_t program = {.number = at, .kind = NOR_OP_PROGRAM, .address = BOOTLOADER + at, .length = SECTOR};
+        boot_torn(&boot_chip, flash, &erase, blank);
+        memset(flash + BOOTLOADER + at, 0xFF, SECTOR);
+        boot_torn(&boot_chip, flash, &program, new_loader + at);
+        memcpy(flash + BOOTLOADER + at, new_loader + at, SECTOR);
+    }
+    free(flash);
+}
+
+static void aggressive_revocation(void **state)
+{
+    (void)state;
+    kind = sr_chip_by_name("esp32c61");
+    scheme = SR_SECURE_BOOT_ECDSA_P256;
+    for (unsigned i = 0; i < KEYS; i++) {
+        keys[i] = signature_block_new_key(scheme);
+        assert_int_not_equal(keys[i], 0);
+    }
+    for (size_t i = 0; i < sizeof(revoking_rows) / sizeof(revoking_rows[0]); i++) {
+        const revoking_row_t *row = &revoking_rows[i];
+        boot_result_t result;
+        boot_row(row, true, &result);
+        if (result.revoked != row->revoked || boot_succeeds(&result) != row->boots) {
+            fail_msg("%s: revoked %u, %s", row->what, result.revoked, result.reason);
+        }
+        boot_row(row, false, &result);
+        assert_int_equal(result.revoked, 0);
+    }
+    power_losses_revoke_nothing();
+    efuse_set_t burnt = {.revoked = {false, true, false}};
+    boot_revoke(&burnt, 1);
+    assert_true(burnt.revoked[0] && burnt.revoked[1] && !burnt.revoked[2]);
+}
+
 static bool boots(efuse_set_t *burnt, size_t app_length, size_t loader_length)
 {
     uint8_t *flash = malloc(API_FLASH_SIZE);
@@ -378,6 +492,7 @@ int main(void)
         cmocka_unit_test(ecdsa_p256),
         cmocka_unit_test(ecdsa_p384),
         cmocka_unit_test(rsa),
+        cmocka_unit_test(aggressive_revocation),
         cmocka_unit_test_setup_teardown(images_that_espsecure_has_signed, openssl_setup, openssl_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

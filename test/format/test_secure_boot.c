@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Signature blocks of Secure Boot V2. That the format is the right one, test_secure_boot_external.py asks espsecure. */
+/* Signature blocks of Secure Boot V2; bootloader and digest of V1. That the format is the right one,
+ * test_secure_boot_external.py asks espsecure. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include "format/sr_bytes.h"
 #include "format/sr_crc32.h"
 #include "format/sr_secure_boot.h"
+#include "format/sr_secure_boot_v1.h"
 #include "make/signature_block.h"
 #include "test/support/support_failing_hash.h"
 #include "test/support/support_reader.h"
@@ -243,6 +245,104 @@ static void each_status_has_words(void **state)
     assert_string_equal(sr_secure_boot_scheme_name((sr_secure_boot_scheme_t)4), "unknown scheme");
 }
 
+/* Version 1: a flash with a digest, and a bootloader at 0x1000. */
+
+#define FLASH 0x8000u
+static uint8_t old_flash[FLASH], new_flash[FLASH];
+
+static void put_loader(uint8_t *flash, uint32_t data_length, bool append_hash)
+{
+    const image_write_segment_t segment = {.load_address = 0x3FFB0000, .data = file, .length = data_length};
+    const image_write_esp_t esp = {.entry = 0x3FFB0000,
+                                   .append_hash = append_hash,
+                                   .segments = &segment,
+                                   .segment_count = 1,
+                                   .max_chip_rev_full = 0xFFFF};
+    memset(flash + 0x1000, 0xFF, FLASH - 0x1000);
+    assert_int_equal(image_write_esp(&esp, flash + 0x1000, FLASH - 0x1000, &length), IMAGE_WRITE_OK);
+}
+
+static sr_secure_boot_v1_status_t check_v1(memory_t *before, memory_t *after)
+{
+    const sr_reader_t old_reader = memory_reader(before, old_flash, FLASH);
+    const sr_reader_t new_reader = memory_reader(after, new_flash, FLASH);
+    return sr_secure_boot_v1_check(&old_reader, &new_reader, sr_chip_by_name("esp32"));
+}
+
+static void expect_v1(sr_secure_boot_v1_status_t expected)
+{
+    memory_t before;
+    memory_t after;
+    assert_int_equal(check_v1(&before, &after), expected);
+}
+
+static void hardware_takes_whole_units(void **state)
+{
+    (void)state;
+    for (uint32_t more = 0; more < 0x100; more += 4) {
+        memory_t loader;
+        sr_image_t parsed;
+        put_loader(old_flash, 0x1000 + more, more % 8 == 0);
+        const sr_reader_t reader = memory_reader(&loader, old_flash + 0x1000, FLASH - 0x1000);
+        assert_int_equal(sr_image_parse(&reader, &parsed), SR_IMAGE_OK);
+        const uint32_t end = 24 + 8 + 0x1000 + more + 1; /* Of the checksum, if nothing were filled up. */
+        assert_int_equal(sr_secure_boot_v1_length(&parsed), (end + 127) / 128 * 128);
+    }
+}
+
+static void bootloader_and_digest_go_together(void **state)
+{
+    (void)state;
+    memset(old_flash, 0x11, SR_SECURE_BOOT_V1_DIGEST_SIZE);
+    put_loader(old_flash, 0x1000, true);
+    memcpy(new_flash, old_flash, FLASH);
+    expect_v1(SR_SECURE_BOOT_V1_OK);
+    new_flash[SR_SECURE_BOOT_V1_DIGEST_SIZE - 1] ^= 1;
+    expect_v1(SR_SECURE_BOOT_V1_ALONE);
+    put_loader(new_flash, 0x1004, true);
+    expect_v1(SR_SECURE_BOOT_V1_OK);
+    memset(new_flash, 0xFF, SR_SECURE_BOOT_V1_DIGEST_SIZE);
+    expect_v1(SR_SECURE_BOOT_V1_ERASED);
+    memset(new_flash, 0x11, SR_SECURE_BOOT_V1_DIGEST_SIZE);
+    expect_v1(SR_SECURE_BOOT_V1_NO_DIGEST);
+    memcpy(new_flash, old_flash, FLASH);
+    new_flash[SR_SECURE_BOOT_V1_DIGEST_SIZE] ^= 1; /* Past the digest. */
+    new_flash[FLASH - 1] ^= 1;                     /* Past the bootloader. */
+    expect_v1(SR_SECURE_BOOT_V1_OK);
+    new_flash[0x1FFF] ^= 1;
+    expect_v1(SR_SECURE_BOOT_V1_NO_DIGEST);
+    memset(new_flash + 0x1000, 0xFF, 0x1000);
+    expect_v1(SR_SECURE_BOOT_V1_NO_DIGEST);
+}
+
+static void flash_of_version_1_may_be_unreadable(void **state)
+{
+    (void)state;
+    memory_t before;
+    memory_t after;
+    memory_t *const memories[] = {&before, &after};
+    memset(old_flash, 0x11, SR_SECURE_BOOT_V1_DIGEST_SIZE);
+    put_loader(old_flash, 0x1000, true);
+    memcpy(new_flash, old_flash, FLASH);
+    assert_int_equal(check_v1(&before, &after), SR_SECURE_BOOT_V1_OK);
+    const unsigned reads[] = {before.reads, after.reads};
+    for (unsigned side = 0; side < 2; side++) {
+        for (unsigned i = 1; i <= reads[side]; i++) {
+            const sr_reader_t old_reader = memory_reader(&before, old_flash, FLASH);
+            const sr_reader_t new_reader = memory_reader(&after, new_flash, FLASH);
+            memories[side]->fail_read = i;
+            assert_int_equal(sr_secure_boot_v1_check(&old_reader, &new_reader, sr_chip_by_name("esp32")),
+                             SR_SECURE_BOOT_V1_READ_FAILED);
+        }
+    }
+    for (int i = SR_SECURE_BOOT_V1_OK; i <= SR_SECURE_BOOT_V1_READ_FAILED + 1; i++) {
+        for (int k = SR_SECURE_BOOT_V1_OK; k < i; k++) {
+            assert_string_not_equal(sr_secure_boot_v1_text((sr_secure_boot_v1_status_t)i),
+                                    sr_secure_boot_v1_text((sr_secure_boot_v1_status_t)k));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +355,9 @@ int main(void)
         cmocka_unit_test(blocks_are_of_this_image),
         cmocka_unit_test(reads_and_hashes_may_fail),
         cmocka_unit_test(each_status_has_words),
+        cmocka_unit_test(hardware_takes_whole_units),
+        cmocka_unit_test(bootloader_and_digest_go_together),
+        cmocka_unit_test(flash_of_version_1_may_be_unreadable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "journal/sr_verification.h"
 #include "preflight/sr_image_check.h"
 
 #include "make/dummy_image.h"
@@ -152,6 +153,21 @@ static void secure_boot_wants_a_signature_block(void **state)
     assert_int_equal(check((sr_region_t){0x10000, 0x8000}, 0x100, true, &detail), SR_IMAGE_CHECK_NOT_SIGNED);
 }
 
+/* The longest text there is: all that tells the keys from each other. */
+static void a_refusal_names_all_keys(void **state)
+{
+    (void)state;
+    char text[SR_PREFLIGHT_SIGNATURE_TEXT_SIZE];
+    const sr_secure_boot_key_t key = {.burnt = true, .revoked = true};
+    const sr_secure_boot_keys_t keys = {.count = 3, .digest_size = SR_SHA256_SIZE, .list = {key, key, key}};
+    const sr_secure_boot_result_t result = {.status = SR_SECURE_BOOT_OTHER_KEY};
+    assert_string_equal(sr_preflight_signature_text(&keys, &result, text),
+                        "is signed with a key that is not in the eFuses: 0000000000000000; burnt are "
+                        "0000000000000000 (revoked), 0000000000000000 (revoked), 0000000000000000 (revoked)");
+    assert_true(strlen(text) + sizeof("Secure Boot V2 is on, and the bootloader at 0x12345678 ") <
+                sizeof(((sr_verification_t *)0)->reason));
+}
+
 /* It may be a block of anybody's, as long as the chip's keys are not known. */
 static void secure_boot_wants_a_key_of_the_chip(void **state)
 {
@@ -263,6 +279,7 @@ static void the_first_bytes_already_tell_another_chip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_refusal_names_all_keys),
         cmocka_unit_test_setup(an_intact_bootloader_passes, setup),
         cmocka_unit_test_setup(what_is_no_bootloader_is_told_by_its_fault, setup),
         cmocka_unit_test_setup(a_truncated_bootloader_is_refused_at_any_length, setup),

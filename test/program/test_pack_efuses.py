@@ -204,7 +204,7 @@ class SecureBoot(Fleet):
         efuses = self.with_fields(self.summary("esp32.json", "esp32"), ABS_DONE_0=True)
         self.assert_refused(["Secure Boot V1 is on, and the app at 0x30000 carries no signature block"], "--efuses", efuses,
                             *self.images("old-loader", "old-app", chip), chip="esp32")
-        warned = self.assert_packed("--efuses", efuses, *self.images("old-loader", "old-app-v1", chip), chip="esp32", warnings=1)
+        warned = self.assert_packed("--efuses", efuses, *self.images("old-loader", "old-app-v1", chip), chip="esp32", warnings=2)
         self.assertIn("unless it has this very bootloader", warned)
         warned = self.assert_packed("--efuses", efuses, *self.images("old-loader", "old-app-v1", chip)[2:], chip="esp32", warnings=1)
         self.assertNotIn("very bootloader", warned)

@@ -4,6 +4,7 @@
 #include "format/sr_bytes.h"
 #include "format/sr_image.h"
 #include "format/sr_region.h"
+#include "tool/base/boot_key.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/content_kind.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_EFUSES = 0x180, KEY_FLASH_KEY };
+enum { KEY_EFUSES = 0x180, KEY_FLASH_KEY, KEY_BOOT_KEY };
 
 #define CHIP_ID_OFFSET 12u
 #define MOST_SEGMENTS  16u
@@ -31,6 +32,8 @@ static const struct argp_option options_list[] = {
      "eFuses of the chip, as 'espefuse summary --format json' prints them: what they say counts", 11},
     {"flash-key", KEY_FLASH_KEY, "FILE", 0,
      "Key with which the chip encrypts its flash, as 'espsecure generate-flash-encryption-key' makes it", 11},
+    {"secure-boot-key", KEY_BOOT_KEY, "FILE", 0,
+     "Key of Secure Boot V1, as 'espsecure digest-secure-bootloader' takes it: the digest at 0x0 is verified", 11},
     {0}};
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -43,12 +46,20 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_FLASH_KEY:
         options->key_path = argument;
         return 0;
+    case KEY_BOOT_KEY:
+        options->boot_key_path = argument;
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
 const struct argp crypt_options_argp = {.options = options_list, .parser = parse_option};
+
+bool crypt_options_given(const crypt_options_t *options)
+{
+    return options->efuses_path != NULL || options->key_path != NULL || options->boot_key_path != NULL;
+}
 
 const char *crypt_scheme_name(flash_cipher_scheme_t scheme)
 {
@@ -394,6 +405,9 @@ int crypt_options_apply(crypt_options_t *options, boot_chip_t *chip, const image
     int status = options->efuses_path != NULL ? load_efuses(options, chip) : STATUS_OK;
     if (status == STATUS_OK && options->efuses_path != NULL) {
         status = check_dump(options, chip, flash);
+    }
+    if (status == STATUS_OK && options->boot_key_path != NULL) {
+        status = boot_key_load(options->boot_key_path, options->efuses_path, chip);
     }
     if (status == STATUS_OK && options->key_path != NULL) {
         status = open_with_key(options, chip, flash);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file
- * The options that say how a chip encrypts its flash, the same for all subcommands that take a dump of one.
+ * The options that say what is burnt and with which keys, the same for all subcommands that take a dump of one.
  */
 #pragma once
 
@@ -10,12 +10,15 @@
 #include <argp.h>
 
 typedef struct crypt_options {
-    const char *efuses_path, *key_path; /**< NULL: not given. */
-    flash_cipher_t *cipher;             /**< Owned, after crypt_options_apply(). */
+    const char *efuses_path, *key_path, *boot_key_path; /**< NULL: not given. */
+    flash_cipher_t *cipher;                             /**< Owned, after crypt_options_apply(). */
 } crypt_options_t;
 
-/** Options --efuses and --flash-key, as an argp child whose input is a crypt_options_t. */
+/** Options --efuses, --flash-key and --secure-boot-key, as an argp child whose input is a crypt_options_t. */
 extern const struct argp crypt_options_argp;
+
+/** True if any of them is. */
+bool crypt_options_given(const crypt_options_t *options);
 
 /** What can be told of a dump that the chip has encrypted. */
 typedef enum crypt_state {

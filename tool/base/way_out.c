@@ -49,8 +49,9 @@ const char *way_out_of_refusal(esp_self_reflasher_refusal_t refusal)
     case ESP_SELF_REFLASHER_REFUSED_RUNNING_APP:
         return ANOTHER_WAY "; --allow-in-place overwrites the app from RAM, in a long window";
     case ESP_SELF_REFLASHER_REFUSED_SECURITY:
-        return "pack what the chip's eFuses allow: signed images, a secure version that is high enough; --efuse says "
-               "what they hold";
+        return "pack what the chip's eFuses allow: signed images, a secure version that is high enough, with Secure "
+               "Boot "
+               "V1 a bootloader with its digest; --efuse and --efuses say what they hold";
     case ESP_SELF_REFLASHER_REFUSED_SOURCE:
         return "put the bundle where nothing is written, or fetch it: --bundle FILE";
     case ESP_SELF_REFLASHER_REFUSED_MOVE:

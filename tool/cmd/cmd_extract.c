@@ -54,9 +54,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         if (arguments->out_path == NULL) {
             argp_error(state, "no output given: --out FILE is needed");
         }
-        if (arguments->base_path == NULL &&
-            (arguments->crypt.efuses_path != NULL || arguments->crypt.key_path != NULL)) {
-            argp_error(state, "--efuses and --flash-key go with --base");
+        if (arguments->base_path == NULL && crypt_options_given(&arguments->crypt)) {
+            argp_error(state, "--efuses, --flash-key and --secure-boot-key go with --base");
         }
         return 0;
     default:

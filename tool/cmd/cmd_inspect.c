@@ -142,11 +142,6 @@ static int show_flash(image_file_t *file, content_t *content, inspect_arguments_
     return state == CRYPT_LOCKED ? show_locked(file, arguments, why) : show_contents(file, content, arguments);
 }
 
-static bool has_crypt_option(const inspect_arguments_t *arguments)
-{
-    return arguments->crypt.efuses_path != NULL || arguments->crypt.key_path != NULL;
-}
-
 /** @param file Is freed. */
 static int show_file(image_file_t *file, inspect_arguments_t *arguments)
 {
@@ -159,8 +154,9 @@ static int show_file(image_file_t *file, inspect_arguments_t *arguments)
     if (content.kind == CONTENT_KIND_FLASH) {
         return show_flash(file, &content, arguments);
     }
-    if (has_crypt_option(arguments)) {
-        complain(STATUS_BAD_INPUT, "%s: not a whole flash, and --efuses and --flash-key go with one", arguments->path);
+    if (crypt_options_given(&arguments->crypt)) {
+        complain(STATUS_BAD_INPUT, "%s: not a whole flash, and --efuses, --flash-key and --secure-boot-key go with one",
+                 arguments->path);
         image_file_free(file);
         return STATUS_BAD_INPUT;
     }

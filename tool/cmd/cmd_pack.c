@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // pack: make a bundle from what other tools have made.
 #include "make/bundle_writer.h"
+#include "tool/base/boot_key.h"
 #include "tool/base/chip_names.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
@@ -53,6 +54,7 @@ enum {
     KEY_CA,
     KEY_FETCH_AGAIN,
     KEY_EFUSES,
+    KEY_BOOT_KEY,
 };
 
 /** An argument that may be given more than once. */
@@ -64,8 +66,9 @@ typedef struct word {
 
 typedef struct pack_arguments {
     const char *out_path, *key_path, *ca_path;
-    const char *old_path;    /**< Dump or partition table of the old system. */
-    const char *efuses_path; /**< Of the chips that the bundle is for. */
+    const char *old_path;      /**< Dump or partition table of the old system. */
+    const char *efuses_path;   /**< Of the chips that the bundle is for. */
+    const char *boot_key_path; /**< Their key of Secure Boot V1. */
     const sr_chip_t *chip;
     flash_settings_t settings;
     uint32_t partition_table; /**< 0: default; SR_BUNDLE_NO_TABLE: none. */
@@ -236,6 +239,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_EFUSES:
         arguments->efuses_path = argument;
         return 0;
+    case KEY_BOOT_KEY:
+        arguments->boot_key_path = argument;
+        return 0;
     case KEY_PARTITION_TABLE:
         set_table(arguments, argument, state);
         return 0;
@@ -282,6 +288,8 @@ static const struct argp_option options[] = {
      "eFuses of the chips that the bundle is for, as 'espefuse summary --format json' prints them: refuse what they "
      "would refuse",
      4},
+    {"secure-boot-key", KEY_BOOT_KEY, "FILE", 0,
+     "Their key of Secure Boot V1, as 'espsecure digest-secure-bootloader' takes it: the digest at 0x0 is verified", 4},
     {"skip-check", KEY_SKIP_CHECK, "NAME", 0,
      "Switch a check off: " PACK_CHECK_NAMES "; or " PLACEMENT_CHECK_NAME
      ", whether each input is where the chip looks for it",
@@ -341,10 +349,14 @@ static int read_old(const char *path, image_file_t *old)
     return status == STATUS_OK ? moves_read_table(old, &table) : status;
 }
 
-static int read_efuses(const char *path, pack_device_t *device)
+static int read_efuses(const pack_arguments_t *arguments, pack_device_t *device)
 {
-    device->path = path;
-    return efuse_file_load(path, &device->chip);
+    device->path = arguments->efuses_path;
+    int status = device->path != NULL ? efuse_file_load(device->path, &device->chip) : STATUS_OK;
+    if (status == STATUS_OK && arguments->boot_key_path != NULL) {
+        status = boot_key_load(arguments->boot_key_path, device->path, &device->chip);
+    }
+    return status;
 }
 
 static int check_efuses(const pack_device_t *device, const sr_chip_t *chip)
@@ -707,7 +719,7 @@ static int pack(const pack_arguments_t *arguments, const char *ca)
     pack_moves_t moves = {0};
     pack_device_t device = {0};
     const bool told = arguments->efuses_path != NULL;
-    int status = told ? read_efuses(arguments->efuses_path, &device) : STATUS_OK;
+    int status = read_efuses(arguments, &device);
     if (status == STATUS_OK) {
         status = read_inputs(arguments, ca, &inputs);
     }

@@ -4,6 +4,7 @@
 #include "format/sr_boot_choice.h"
 #include "format/sr_image.h"
 #include "format/sr_reader.h"
+#include "format/sr_secure_boot_v1.h"
 #include "preflight/sr_preflight_signature.h"
 #include "tool/base/command.h"
 
@@ -158,20 +159,51 @@ static int check_signatures(const pack_result_t *result)
 
 /* The rest: */
 
-/** With Secure Boot V1, a bootloader passes only if it is the one that is there. */
-static void warn_of_v1(const pack_result_t *result)
+/** With Secure Boot V1, what a chip makes of one without the other depends on what it has; and without the key nobody
+ * knows whether they go together, sr_secure_boot_v1_check(). */
+static void warn_of_digest(const pack_result_t *result, bool bootloader, bool digest)
 {
-    const uint32_t end = result->chip->bootloader_offset + SR_SECTOR_SIZE;
-    bool changes = false;
-    for (uint32_t at = 0; at < end; at += SR_SECTOR_SIZE) {
-        changes = changes || flash_layout_want(result->layout, at) != SR_BUNDLE_KEEP;
+    const efuse_key_t *key = efuse_set_key(&result->device->chip.burnt, EFUSE_PURPOSE_SECURE_BOOT_V1);
+    const char *text = NULL;
+    if (bootloader && !digest) {
+        text = "a chip refuses this unless it has this very bootloader already: bring its digest for 0x0, too, or "
+               "--keep-bootloader";
+    } else if (!bootloader && digest) {
+        text = "a chip refuses this unless it has this very digest at 0x0 already: --keep-bootloader leaves it alone";
+    } else if (bootloader && (key == NULL || !key->readable)) {
+        text = "whether the digest at 0x0 is right for a chip only its key tells: --secure-boot-key FILE";
     }
-    if (changes && secure_boot_of(&result->device->chip.burnt) == SR_IMAGE_SECURE_BOOT_V1) {
-        complain(
-            STATUS_OK,
-            "warning: Secure Boot V1 is on: a chip refuses this unless it has this very bootloader, and this digest "
-            "at 0x0, already; --keep-bootloader leaves both alone");
+    if (text != NULL) {
+        complain(STATUS_OK, "warning: Secure Boot V1 is on: %s", text);
     }
+}
+
+static bool is_blank(const uint8_t digest[SR_SECURE_BOOT_V1_DIGEST_SIZE])
+{
+    unsigned i = 0;
+    while (i < SR_SECURE_BOOT_V1_DIGEST_SIZE && digest[i] == 0xFF) {
+        i++;
+    }
+    return i == SR_SECURE_BOOT_V1_DIGEST_SIZE;
+}
+
+static int check_digest(const pack_result_t *result)
+{
+    char text[TEXT_SIZE];
+    const flash_layout_t *layout = result->layout;
+    const sr_bundle_want_t digest = flash_layout_want(layout, 0);
+    const bool erased = digest == SR_BUNDLE_BLANK || (digest == SR_BUNDLE_CONTENT && is_blank(layout->bytes));
+    if (secure_boot_of(&result->device->chip.burnt) != SR_IMAGE_SECURE_BOOT_V1) {
+        return STATUS_OK;
+    }
+    if (erased) {
+        (void)snprintf(text, sizeof(text), "Secure Boot V1 is on: %s",
+                       sr_secure_boot_v1_text(SR_SECURE_BOOT_V1_ERASED));
+        return refuse(result, text);
+    }
+    warn_of_digest(result, flash_layout_want(layout, result->chip->bootloader_offset) != SR_BUNDLE_KEEP,
+                   digest != SR_BUNDLE_KEEP);
+    return STATUS_OK;
 }
 
 static int check_encryption(const pack_result_t *result)
@@ -202,8 +234,5 @@ int pack_device_check(const pack_result_t *result)
     if (status == STATUS_OK) {
         status = check_signatures(result);
     }
-    if (status == STATUS_OK) {
-        warn_of_v1(result);
-    }
-    return status;
+    return status == STATUS_OK ? check_digest(result) : status;
 }

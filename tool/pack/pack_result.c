@@ -264,6 +264,7 @@ static int check_boot(const pack_result_t *result, uint32_t *unknown)
     boot_chip_t chip = result->device != NULL ? result->device->chip : (boot_chip_t){.chip = result->chip};
     chip.partition_table = result->table_offset == SR_BUNDLE_NO_TABLE ? 0 : result->table_offset;
     chip.may_encrypt = !is_for_plain(result);
+    boot_believe(&chip, result->layout->bytes, size); // without the key, pack_device_check() tells what is not known
     if (!try_boot_as(&trial, &chip, size)) {
         return complain(STATUS_BAD_INPUT, "out of memory");
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/pack/pack_signatures.h"
 
-#include "format/sr_secure_boot.h"
 #include "tool/base/command.h"
+#include "tool/base/image_signature.h"
 
 #include <inttypes.h>
 
@@ -20,8 +20,7 @@ static sr_secure_boot_status_t best_block(const sr_reader_t *reader, const sr_im
     sr_secure_boot_status_t best = SR_SECURE_BOOT_NO_BLOCK;
     for (uint32_t i = 0; i < SR_SECURE_BOOT_MAX_BLOCKS && best != SR_SECURE_BOOT_OK; i++) {
         sr_secure_boot_block_t block;
-        sr_secure_boot_status_t status = sr_secure_boot_read(reader, image, i, &block);
-        status = status == SR_SECURE_BOOT_OK ? sr_secure_boot_compare(reader, image, &block) : status;
+        const sr_secure_boot_status_t status = image_signature_read(reader, image, i, &block);
         best = status == SR_SECURE_BOOT_OK || status > best ? status : best;
     }
     return best;

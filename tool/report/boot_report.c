@@ -36,6 +36,11 @@ void boot_report_print(const boot_result_t *result, const char *app_name)
     if (result->recovered) {
         printf("  started by the recovery bootloader at 0x%" PRIx32 "\n", result->bootloader.address);
     }
+    for (unsigned i = 0; i < EFUSE_DIGEST_COUNT; i++) {
+        if ((result->revoked >> i & 1u) != 0) {
+            printf("  the ROM revokes key digest %u of Secure Boot V2, for good\n", i);
+        }
+    }
 }
 
 const char *boot_loader_text(boot_loader_kind_t loader)
@@ -69,6 +74,12 @@ cJSON *boot_report_json(const boot_chip_t *chip, const boot_result_t *result, co
     cJSON_AddStringToObject(json, "loader", boot_loader_text(result->loader));
     cJSON_AddBoolToObject(json, "recovered", result->recovered);
     cJSON_AddBoolToObject(json, "flash_changed", result->flash_changed);
+    cJSON *revoked = cJSON_AddArrayToObject(json, "revoked");
+    for (unsigned i = 0; i < EFUSE_DIGEST_COUNT; i++) {
+        if ((result->revoked >> i & 1u) != 0) {
+            cJSON_AddItemToArray(revoked, cJSON_CreateNumber(i));
+        }
+    }
     if (result->outcome != BOOT_ROM_REJECTS) {
         cJSON_AddItemToObject(json, "bootloader", code_json(&result->bootloader));
     }

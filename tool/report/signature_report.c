@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/report/signature_report.h"
 
-#include "format/sr_secure_boot.h"
+#include "tool/base/image_signature.h"
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
 
 #include <stdio.h>
 
 #define DIGEST_TEXT_SIZE (2 * SR_SHA256_SIZE + 1)
-
-/** Reads a block, and compares it with the image. @return NO_BLOCK past the last one. */
-static sr_secure_boot_status_t look_at(const sr_reader_t *reader, const sr_image_t *image, unsigned number,
-                                       sr_secure_boot_block_t *block)
-{
-    const sr_secure_boot_status_t status = sr_secure_boot_read(reader, image, number, block);
-    return status == SR_SECURE_BOOT_OK ? sr_secure_boot_compare(reader, image, block) : status;
-}
 
 static void print_block(sr_secure_boot_status_t status, const sr_secure_boot_block_t *block)
 {
@@ -38,7 +30,7 @@ void signature_report_print(const sr_reader_t *reader, const sr_image_t *image)
     bool found = false;
     for (unsigned i = 0; i < SR_SECURE_BOOT_MAX_BLOCKS; i++) {
         sr_secure_boot_block_t block;
-        const sr_secure_boot_status_t status = look_at(reader, image, i, &block);
+        const sr_secure_boot_status_t status = image_signature_read(reader, image, i, &block);
         if (status != SR_SECURE_BOOT_NO_BLOCK) {
             print_block(status, &block);
             found = true;
@@ -71,7 +63,7 @@ cJSON *signature_report_json(const sr_reader_t *reader, const sr_image_t *image)
     cJSON *list = cJSON_CreateArray();
     for (unsigned i = 0; i < SR_SECURE_BOOT_MAX_BLOCKS; i++) {
         sr_secure_boot_block_t block;
-        const sr_secure_boot_status_t status = look_at(reader, image, i, &block);
+        const sr_secure_boot_status_t status = image_signature_read(reader, image, i, &block);
         if (status != SR_SECURE_BOOT_NO_BLOCK) {
             cJSON_AddItemToArray(list, block_json(i, status, &block));
         }

@@ -395,6 +395,7 @@ static void measure_running(migration_input_t *input)
 static int look_into(migration_input_t *input)
 {
     const image_file_t *cells = &input->cells;
+    boot_believe(&input->migration.chip, cells->bytes, cells->size);
     contents_t *contents = contents_of_flash(cells->bytes, cells->size, &input->migration.chip);
     if (contents == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", cells->path);

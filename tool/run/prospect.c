@@ -53,6 +53,7 @@ int prospect_find(const bundle_file_t *bundle, const boot_chip_t *settled, const
     boot_chip_t chip = *settled;
     const image_file_t *cells = flash->cells;
     *prospect = (prospect_t){0};
+    boot_believe(&chip, cells->bytes, cells->size);
     contents_t *contents = contents_of_flash(cells->bytes, cells->size, &chip);
     if (contents == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", cells->path);
