@@ -15,19 +15,24 @@
 
 #define MISSING 127 /* The exit status of a program whose libraries are not all there. */
 
-static void *find(const char *library, const char *name)
+static void *find(_Atomic(void *) *found, const char *library, const char *name)
 {
+    void *known = *found;
+    if (known != NULL) {
+        return known;
+    }
     void *handle = dlopen(library, RTLD_NOW); /* The same one each time. */
     void *function = handle != NULL ? dlsym(handle, name) : NULL;
     if (function == NULL) {
         fprintf(stderr, "HTTP needs %s, which cannot be loaded: %s\n", library, dlerror());
         _exit(MISSING);
     }
+    *found = function;
     return function;
 }
 
 /* FORWARD(library, result, name, (parameters), (arguments)): a function that calls the library's of the same name. */
-#define FUNCTION(library, name) (found != NULL ? found : (found = find(library, #name)))
+#define FUNCTION(library, name) find(&found, library, #name)
 #define FORWARD(library, result, name, parameters, arguments)                                                          \
     result(name) parameters                                                                                            \
     {                                                                                                                  \
@@ -90,12 +95,10 @@ CURLcode(curl_easy_setopt)(CURL *easy, CURLoption option, ...)
     __typeof__(&(curl_easy_setopt)) function = FUNCTION(LIBCURL, curl_easy_setopt);
     va_list arguments;
     va_start(arguments, option);
-    CURLcode code;
-    if (option >= CURLOPTTYPE_OFF_T && option < CURLOPTTYPE_BLOB) {
-        code = function(easy, option, va_arg(arguments, curl_off_t));
-    } else {
-        code = function(easy, option, va_arg(arguments, void *));
-    }
+    const int is_wide = option >= CURLOPTTYPE_OFF_T && option < CURLOPTTYPE_BLOB;
+    const curl_off_t number = is_wide ? va_arg(arguments, curl_off_t) : 0;
+    void *other = is_wide ? NULL : va_arg(arguments, void *);
+    const CURLcode code = is_wide ? function(easy, option, number) : function(easy, option, other);
     va_end(arguments);
     return code;
 }
