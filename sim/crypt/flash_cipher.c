@@ -4,6 +4,7 @@
 #include "format/sr_bytes.h"
 #include "format/sr_digest.h"
 
+#include <endian.h>
 #include <mbedtls/aes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,12 +127,34 @@ static void must(int error)
     }
 }
 
+/** Eight bytes at once: in an exploration all of the flash goes through these functions. */
+static uint64_t load(const uint8_t *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
+}
+
+static void store(uint64_t word, uint8_t *bytes)
+{
+    memcpy(bytes, &word, sizeof(word));
+}
+
+/** @param length A multiple of eight. */
+static void exclusive_or(uint8_t *bytes, const uint8_t *other, size_t length)
+{
+    for (size_t i = 0; i < length; i += sizeof(uint64_t)) {
+        store(load(bytes + i) ^ load(other + i), bytes + i);
+    }
+}
+
 /** The chips have a block's last byte first. */
 static void reverse(const uint8_t from[BLOCK], uint8_t to[BLOCK])
 {
-    for (unsigned i = 0; i < BLOCK; i++) {
-        to[i] = from[BLOCK - 1 - i];
-    }
+    const uint64_t first = load(from);
+    const uint64_t second = load(from + BLOCK / 2);
+    store(__builtin_bswap64(second), to);
+    store(__builtin_bswap64(first), to + BLOCK / 2);
 }
 
 /** AES-256: encrypting flash is AES' decryption. */
@@ -140,9 +163,8 @@ static void set_row(const flash_cipher_t *cipher, bool encrypt, uint32_t address
     uint8_t key[AES_KEY_SIZE];
     memcpy(key, cipher->key, sizeof(key));
     for (unsigned bit = 0; bit < BIT_COUNT; bit++) {
-        const uint8_t mask = (address >> (bit + FIRST_BIT) & 1u) != 0 ? 0xFF : 0;
-        for (unsigned i = 0; i < AES_KEY_SIZE; i++) {
-            key[i] = (uint8_t)(key[i] ^ (cipher->changes[bit][i] & mask));
+        if ((address >> (bit + FIRST_BIT) & 1u) != 0) {
+            exclusive_or(key, cipher->changes[bit], AES_KEY_SIZE);
         }
     }
     must(encrypt ? mbedtls_aes_setkey_dec(&schedule->row, key, AES_KEY_SIZE * 8)
@@ -152,11 +174,10 @@ static void set_row(const flash_cipher_t *cipher, bool encrypt, uint32_t address
 /** Multiplies by x in GF(2^128), the lowest byte first. */
 static void next_tweak(uint8_t tweak[BLOCK])
 {
-    const unsigned top = tweak[BLOCK - 1] >> 7;
-    for (unsigned i = BLOCK - 1; i > 0; i--) {
-        tweak[i] = (uint8_t)(tweak[i] << 1 | tweak[i - 1] >> 7);
-    }
-    tweak[0] = (uint8_t)(((unsigned)tweak[0] << 1) ^ (top != 0 ? POLYNOMIAL : 0));
+    const uint64_t low = le64toh(load(tweak));
+    const uint64_t high = le64toh(load(tweak + BLOCK / 2));
+    store(htole64(low << 1 ^ (high >> 63 != 0 ? POLYNOMIAL : 0)), tweak);
+    store(htole64(high << 1 | low >> 63), tweak + BLOCK / 2);
 }
 
 /** XTS: the last block of a unit is the first for the chip. */
@@ -181,13 +202,6 @@ static void set_schedule(const flash_cipher_t *cipher, bool encrypt, uint32_t ad
     }
 }
 
-static void apply_tweak(const uint8_t tweak[BLOCK], uint8_t block[BLOCK])
-{
-    for (unsigned i = 0; i < BLOCK; i++) {
-        block[i] ^= tweak[i];
-    }
-}
-
 static void crypt_block(const flash_cipher_t *cipher, bool encrypt, uint32_t address, schedule_t *schedule,
                         uint8_t *bytes)
 {
@@ -198,10 +212,10 @@ static void crypt_block(const flash_cipher_t *cipher, bool encrypt, uint32_t add
     } else {
         const uint8_t *tweak = schedule->tweaks[address / BLOCK % UNIT_BLOCKS];
         const mbedtls_aes_context *context = encrypt ? &cipher->encrypts : &cipher->decrypts;
-        apply_tweak(tweak, block);
+        exclusive_or(block, tweak, BLOCK);
         must(mbedtls_aes_crypt_ecb((mbedtls_aes_context *)context, encrypt ? MBEDTLS_AES_ENCRYPT : MBEDTLS_AES_DECRYPT,
                                    block, block));
-        apply_tweak(tweak, block);
+        exclusive_or(block, tweak, BLOCK);
     }
     reverse(block, bytes);
 }

@@ -22,11 +22,11 @@ def run(*arguments, environment=None, limit=None, **how):
     @param limit No file may grow beyond it.
     @param how For subprocess.run()."""
     def restrict():
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    if limit is not None:  # with it the interpreter is copied by fork(), instead of vfork()
+        how["preexec_fn"] = restrict
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": 300, **how}
-    return subprocess.run([PROGRAM, *map(str, arguments)], check=False, env={**ENVIRONMENT, **(environment or {})},
-                          preexec_fn=restrict, **how)
+    return subprocess.run([PROGRAM, *map(str, arguments)], check=False, env={**ENVIRONMENT, **(environment or {})}, **how)
 
 
 def run_on_terminal(*arguments, streams=("stdout",), interrupt_after=None):

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dumps of chips that encrypt their flash, made with espsecure of small systems of dummy images, and eFuses from espefuse."""
 import json
-import os
 import pathlib
-import shutil
 import struct
-import subprocess
-import unittest
 
+import espressif
 import flash_dumps
 
 TABLE = 0x8000
@@ -16,7 +13,6 @@ SLOTS = (0x10000, 0x30000)
 ROWS = ((b"nvs", 1, 2, 0x9000, 0x4000), (b"otadata", 1, 0, OTADATA, 0x2000), (b"ota_0", 0, 0x10, SLOTS[0], 0x20000),
         (b"ota_1", 0, 0x11, SLOTS[1], 0x20000))
 
-# In one process for a whole dump: to start espsecure takes a second.
 ENCRYPT = """
 import io, json, os, sys
 import espsecure
@@ -61,16 +57,6 @@ CHIPS = (
 )
 
 
-def python():
-    """One that has espsecure and espefuse."""
-    venv = os.environ.get("SELF_REFLASHER_VENV")
-    found = str(pathlib.Path(venv) / "bin" / "python3") if venv else shutil.which("python3")
-    missing = subprocess.run([found, "-c", "import espsecure, espefuse"], capture_output=True, check=False).returncode != 0
-    if missing and not venv:
-        raise unittest.SkipTest("esptool is not installed: scripts/test does that")
-    return found
-
-
 def app(chip, version):
     """flash_dumps.tiny_app() for another chip."""
     image = bytearray(flash_dumps.tiny_app(version))
@@ -101,10 +87,7 @@ def plain(chip, dummy_images):
 def encrypt(chip, dump, key, out):
     """What the chip's flash holds of it: bootloader, table, otadata and slots encrypted, erased sectors and NVS as they are."""
     regions = [(chip.bootloader, TABLE + 0x1000 - chip.bootloader), (OTADATA, 0x2000), *((slot, 0x20000) for slot in SLOTS)]
-    done = subprocess.run([python(), "-c", ENCRYPT, dump, key, out, "aes" if chip.scheme == "AES-256" else "xts", chip.config,
-                           json.dumps(regions)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise AssertionError(done.stderr)
+    espressif.run("encrypt", dump, key, out, "aes" if chip.scheme == "AES-256" else "xts", chip.config, json.dumps(regions), code=ENCRYPT)
     return out
 
 
@@ -112,12 +95,9 @@ def summary(name, burn, folder):
     """What espefuse prints of a virtual chip in which this is burnt, by one run of it after another."""
     fuses = folder / "virtual.fuses"
     fuses.unlink(missing_ok=True)
-    espefuse = (python(), "-m", "espefuse", "--chip", name, "--virt", "--path-efuse-file", str(fuses), "--do-not-confirm")
-    for words in (*(map(str, words) for words in burn), ("summary", "--format", "json")):
-        done = subprocess.run([*espefuse, *words], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise AssertionError(done.stdout + done.stderr)
-    return done.stdout
+    for words in (*burn, ("summary", "--format", "json")):
+        said = espressif.run("espefuse", "--chip", name, "--virt", "--path-efuse-file", fuses, "--do-not-confirm", *words)
+    return said
 
 
 def as_of_version_4(text):

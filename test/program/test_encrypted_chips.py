@@ -16,6 +16,7 @@ import zlib
 
 import cases
 import encrypted_dumps
+import espressif
 import flash_dumps
 import runner
 
@@ -30,7 +31,7 @@ class Encrypted(cases.InOneFolder):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        encrypted_dumps.python()
+        espressif.need()
         if Encrypted.made is None:
             folder = tempfile.TemporaryDirectory()
             unittest.addModuleCleanup(folder.cleanup)

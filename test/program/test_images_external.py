@@ -17,6 +17,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import espressif
 import runner
 
 DEMO_IMAGES = ""
@@ -101,7 +102,7 @@ class ExternalTools(unittest.TestCase):
 
     def assert_esptool_accepts(self, image, chip):
         """esptool finds this chip, a right checksum and digest, and mapped segments where the MMU can map them."""
-        info = run(tool("esptool"), "image-info", image)
+        info = espressif.run("esptool", "image-info", image)
         self.assertIn(f"Detected image type: {chip.upper()}\n", info.replace("-", ""))
         self.assertRegex(info, r"Checksum: 0x[0-9a-f]{2} \(valid\)")
         self.assertRegex(info, r"Validation hash: [0-9a-f]{64} \(valid\)")
@@ -152,8 +153,8 @@ class ExternalTools(unittest.TestCase):
     def test_merged_image_is_that_of_esptool(self):
         theirs = self.path / "theirs.bin"
         mcuboot, app = self.path / "mcuboot.bin", self.path / "app_upd.bin"
-        run(tool("esptool"), "--chip", "esp32", "merge-bin", "--output", theirs, "--target-offset", "0x1000", "0x1000",
-            mcuboot, "0x10000", app)
+        espressif.run("esptool", "--chip", "esp32", "merge-bin", "--output", theirs, "--target-offset", "0x1000", "0x1000",
+                      mcuboot, "0x10000", app)
         self.assertEqual(theirs.read_bytes(), (self.path / "app_upd.merged.bin").read_bytes())
 
     def test_mcuboot_slot_is_that_of_imgtool(self):

@@ -9,7 +9,6 @@ DUMMY_IMAGES is the folder in which test_image_writer left one flash for each ch
 import json
 import pathlib
 import struct
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -17,6 +16,7 @@ import zlib
 
 import cases
 import encrypted_dumps
+import espressif
 import flash_dumps
 import runner
 
@@ -29,10 +29,7 @@ SIGNATURE, CRC = 812, 1196  # in a block
 
 
 def espsecure(*arguments):
-    done = subprocess.run([encrypted_dumps.python(), "-m", "espsecure", *map(str, arguments)], capture_output=True, text=True,
-                          check=False)
-    if done.returncode != 0:
-        raise AssertionError(done.stdout + done.stderr)
+    espressif.run("espsecure", *arguments)
 
 
 def changed(image, at, form, *values):
@@ -62,7 +59,7 @@ class Fleet(cases.ProgramTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        encrypted_dumps.python()
+        espressif.need()
         if not Fleet.digests:
             folder = tempfile.TemporaryDirectory()
             unittest.addModuleCleanup(folder.cleanup)

@@ -2,19 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images that are signed for Secure Boot V2, by esptool's espsecure: what inspect and pack make of them.
 
-espsecure is taken from the virtual environment that SELF_REFLASHER_VENV names, else from PATH; only in the second case may it
-be missing.
-
 usage: test_signatures.py PROGRAM DEMO_IMAGES
 """
 import json
-import os
 import shutil
-import subprocess
 import sys
-import unittest
 
 import cases
+import espressif
 import runner
 
 run = cases.run
@@ -24,11 +19,7 @@ SCHEMES = {"rsa3072": "RSA-3072", "ecdsa192": "ECDSA P-192", "ecdsa256": "ECDSA 
 
 
 def espsecure(*arguments):
-    venv = os.environ.get("SELF_REFLASHER_VENV")
-    path = shutil.which("espsecure", path=f"{venv}/bin" if venv else None)
-    if path is None and not venv:
-        raise unittest.SkipTest("no espsecure: scripts/test installs it")
-    return subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return espressif.attempt("espsecure", *arguments)
 
 
 class SignedTest(cases.InDemoFolder):

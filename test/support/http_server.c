@@ -2,6 +2,7 @@
 #include "test/support/http_server.h"
 
 #include <arpa/inet.h>
+#include <curl/curl.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@ bool http_server_start(http_server_t *server, const char *root, const char *cert
 {
     int in[2];
     int out[2];
+    curl_global_init(CURL_GLOBAL_DEFAULT); /* Here once, instead of in each app that is started. */
     /* Close-on-exec: another server must not hold this one's stdin open. */
     if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) {
         return false;
