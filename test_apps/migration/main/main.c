@@ -58,7 +58,7 @@ static void on_event(void *user_ctx, esp_self_reflasher_event_t event, const esp
     }
     last = event;
     if (job_value(&s_job, "hangs") != NULL && event == ESP_SELF_REFLASHER_EVENT_PREPARE &&
-        data->sectors_done == HANGS_AT && job_is_first_time()) {
+        data->sectors_done >= HANGS_AT && job_is_first_time()) {
         hang();
     }
 }
