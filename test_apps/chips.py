@@ -44,9 +44,14 @@ class Chip:
 class Emulated(Chip):
     """An emulated one, whose power can be cut."""
 
-    def __init__(self, emulator, target, folder):
+    def __init__(self, emulator, target, folder, fuses=None):
+        """@param fuses protection.Protection has them; None: the emulator's own, with nothing burnt."""
         self.image, self.log_path = folder / "flash.bin", folder / "output.log"
         self.command_line = [emulator, "-machine", target, "-drive", f"file={self.image},if=mtd,format=raw", *OPTIONS.split()]
+        if fuses is not None:
+            (folder / "efuse.bin").write_bytes(fuses)
+            self.command_line += ["-drive", f"file={folder / 'efuse.bin'},if=none,format=raw,id=efuse",
+                                  "-global", f"driver=nvram.{target}.efuse,property=drive,value=efuse"]
         self.process, self.taken = None, 0
 
     def put(self, flash):
@@ -101,7 +106,7 @@ class Emulated(Chip):
             time.sleep(0.002)
         return None
 
-    def expect(self, pattern, timeout=60):
+    def expect(self, pattern, timeout=180):
         found = self.run(timeout, lambda output: re.search(pattern.encode(), output[self.taken:]))
         assert found is not None, f"{pattern} is not in:\n{self.output()[self.taken:].decode('utf-8', 'replace')}"
         self.taken += found.end()
@@ -140,7 +145,7 @@ class Board(Chip):
         (self.build / "flash.bin").write_bytes(flash)
         self.dut = DutFactory.create(embedded_services="esp,idf", build_dir=str(self.build))
 
-    def expect(self, pattern, timeout=60):
+    def expect(self, pattern, timeout=180):
         return self.dut.expect(pattern, timeout=timeout)
 
     def lose_power(self):

@@ -2,6 +2,7 @@
 """Contents of flash before a migration, made of what ESP-IDF has built, and after it, as the program says."""
 import json
 import pathlib
+import struct
 import subprocess
 import sys
 
@@ -10,23 +11,61 @@ import flash_dumps  # noqa: E402
 
 SIZE = flash_dumps.FLASH_SIZE
 SECTOR = flash_dumps.SECTOR
-TABLE, OTADATA, SLOT_0, SLOT_1 = 0x8000, 0xD000, 0x10000, 0x110000  # of the old system: migration/partitions_old.csv
-NEW_TABLE, NEW_NVS, NEW_OTADATA, NEW_APP = 0xA000, 0xB000, 0xF000, 0x20000  # of the new one
-CARGO = 0x300000  # free in the old system, and not touched by the new one
+CARGO = 0x300000  # free in the old system, and in the new one
 JOB = 0x3FF000
-NVS, PHY, JOB_ROW = (b"nvs", 1, 2, 0x9000, 0x4000), (b"phy_init", 1, 1, 0xF000, 0x1000), (b"job", 1, 0x40, JOB, SECTOR)
-SINGLE_APP_TABLE = (NVS, PHY, (b"factory", 0, 0, SLOT_0, 0x100000), JOB_ROW)
-MOVED_APP_TABLE = (NVS, (b"otadata", 1, 0, OTADATA, 2 * SECTOR), (b"ota_0", 0, 0x10, NEW_APP, 0x180000), JOB_ROW)
+ENTRY = 32  # bytes of an entry of otadata
+JOB_ROW = (b"job", 1, 0x40, JOB, SECTOR)
 
 
-def images(build):
-    """What `idf.py flash` writes: pairs of offset and content."""
-    flashed = json.loads((build / "flasher_args.json").read_text())["flash_files"]
-    return [(int(offset, 0), (build / name).read_bytes()) for offset, name in flashed.items()]
+class Build:
+    """What ESP-IDF has built, signed where chips demand that, and where in flash it has what."""
 
+    def __init__(self, folder, protection):
+        self.folder, self.protection = folder, protection
+        self.arguments = json.loads((folder / "flasher_args.json").read_text())
+        options = json.loads((folder / "config" / "sdkconfig.json").read_text())
+        self.bootloader_at = options["BOOTLOADER_OFFSET_IN_FLASH"]
+        self.bootloader, self.app = (protection.sign(self.unsigned(which)) for which in ("bootloader", "app"))
+        self.table = int(self.arguments["partition-table"]["offset"], 0)
+        self.rows = {}  # by name: as flash_dumps.table() takes them
+        entries = (folder / "partition_table" / "partition-table.bin").read_bytes()
+        for kind, subtype, at, size, name, _ in struct.iter_unpack("<2xBBII16sI", entries[:entries.index(b"\xeb\xeb")]):
+            label = name.rstrip(b"\0")
+            self.rows[label.decode()] = (label, kind, subtype, at, size)
 
-def app_of(build):
-    return next(build.glob("migration.bin")).read_bytes()
+    def unsigned(self, which):
+        return (self.folder / {"bootloader": "bootloader/bootloader.bin", "app": "migration.bin"}[which]).read_bytes()
+
+    def at(self, name):
+        return self.rows[name][3]
+
+    def slot(self, number):
+        return self.at(f"ota_{number}")
+
+    def images(self):
+        """What `idf.py flash` writes, and the bootloader, which it leaves out with Secure Boot: pairs of offset and content."""
+        kept = [(int(offset, 0), (self.folder / name).read_bytes()) for offset, name in self.arguments["flash_files"].items()
+                if name not in ("bootloader/bootloader.bin", "migration.bin")]
+        return [(self.bootloader_at, self.bootloader), *kept, (self.slot(0), self.app)]
+
+    def single_app_table(self):
+        return (self.rows["nvs"], self.rows["phy_init"], (b"factory", 0, 0, self.slot(0), 0x100000), JOB_ROW)
+
+    def moved_app_table(self, app):
+        return (self.rows["nvs"], self.rows["otadata"], (b"ota_0", 0, 0x10, app, 0x160000), JOB_ROW)
+
+    def marked_bootloader(self):
+        """The build's own, which tells another name in its log."""
+        bootloader = self.unsigned("bootloader")
+        assert bootloader.count(b"2nd stage bootloader") == 1
+        image = flash_dumps.reseal(bootloader.replace(b"2nd stage bootloader", b"2nd stage BOOTLOADER"))
+        return self.protection.sign(image)
+
+    def merged(self, *more):
+        """All that is flashed as one image, from the start of the flash."""
+        parts = [*self.images(), *more]
+        end = max(offset + len(content) for offset, content in parts)
+        return flash_dumps.flash(*parts)[:end]
 
 
 def job(call, **lines):
@@ -39,36 +78,28 @@ def job(call, **lines):
 
 def old_system(build, what_to_do, *more, second_slot=False, single_app=False):
     """The old system, as it was flashed, or from its second slot, or in a table without a second one.
-    @param more Further pairs of offset and content."""
-    parts = images(build)
+    @param more Further pairs of offset and content, which no chip encrypts."""
+    parts, erased = build.images(), []
     if second_slot:
-        parts += [(SLOT_0, b"\xff" * len(app_of(build))), (SLOT_1, app_of(build)), (OTADATA, flash_dumps.otadata(2))]
+        erased += [(build.slot(0), b"\xff" * build.rows["ota_0"][4])]
+        parts = [part for part in parts if part[0] != build.slot(0)]
+        parts += [(build.slot(1), build.app), (build.at("otadata"), flash_dumps.otadata(2))]
     if single_app:
-        parts += [(OTADATA, b"\xff" * 2 * SECTOR), (TABLE, flash_dumps.table(SINGLE_APP_TABLE))]
-    return flash_dumps.flash(*parts, *more, (JOB, what_to_do))
+        erased += [(build.at("otadata"), b"\xff" * 2 * SECTOR)]
+        parts = [part for part in parts if part[0] != build.at("otadata")]
+        parts += [(build.table, flash_dumps.table(build.single_app_table()))]
+    cells = [(offset, build.protection.flashed(offset, content)) for offset, content in parts]
+    return flash_dumps.flash(*cells, *erased, *more, (JOB, what_to_do))
 
 
 def different_sectors(one, other):
     return [hex(at) for at in range(0, SIZE, SECTOR) if one[at:at + SECTOR] != other[at:at + SECTOR]]
 
 
-def merged(build):
-    """All that is flashed as one image, from the start of the flash."""
-    end = max(offset + len(content) for offset, content in images(build))
-    return flash_dumps.flash(*images(build))[:end]
-
-
-def marked_bootloader(build):
-    """The build's own, which tells another name in its log."""
-    bootloader = (build / "bootloader" / "bootloader.bin").read_bytes()
-    assert bootloader.count(b"2nd stage bootloader") == 1
-    return flash_dumps.reseal(bootloader.replace(b"2nd stage bootloader", b"2nd stage BOOTLOADER"))
-
-
-def after_first_start(flash, otadata=NEW_OTADATA):
+def after_first_start(flash, otadata, protection):
     """A bootloader that finds otadata blank, and no factory app, writes there which app it has started."""
-    entry = flash_dumps.otadata(1)[:24] + b"\2\0\0\0" + flash_dumps.otadata(1)[28:32]
-    return flash[:otadata] + entry + flash[otadata + len(entry):]
+    entry = flash_dumps.otadata(1)[:24] + b"\2\0\0\0" + flash_dumps.otadata(1)[28:ENTRY]
+    return flash[:otadata] + protection.cells(otadata, entry).ljust(SECTOR, b"\xff") + flash[otadata + SECTOR:]
 
 
 def confirmed(flash, entry):
@@ -79,16 +110,17 @@ def confirmed(flash, entry):
 class Program:
     """self-reflasher, and files for it in one folder."""
 
-    def __init__(self, path, folder, chip):
-        self.path, self.folder, self.chip = path, folder, chip
+    def __init__(self, path, folder, chip, protection):
+        self.path, self.folder, self.chip, self.protection = path, folder, chip, protection
         self.private_key, self.key_file = folder / "key.pem", folder / "public.pem"
         self.run("keygen", "-o", self.private_key, "--public", self.key_file)
         self.public_key = self.key_file.read_text()
 
     def run(self, *arguments, status=0):
+        """@return all that it printed."""
         result = subprocess.run([self.path, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=600)
         assert result.returncode == status, result.stdout + result.stderr
-        return result.stdout
+        return result.stdout + result.stderr
 
     def write(self, name, content):
         path = self.folder / name
@@ -96,15 +128,19 @@ class Program:
         return path
 
     def pack(self, build, name, *options):
+        """Secure Boot projects have their bootloader, and the signed app, beside the build: there all is given as files."""
+        if self.protection.signed:
+            return self.pack_files(name, build.table, *build.images(), options=options)
         bundle = self.folder / name
-        self.run("pack", "-o", bundle, "--build-dir", build, "--sign", self.private_key, *options)
+        self.run("pack", "-o", bundle, "--build-dir", build.folder, "--sign", self.private_key, *options)
         return bundle
 
-    def pack_files(self, name, *parts):
+    def pack_files(self, name, table, *parts, options=()):
         bundle = self.folder / name
         files = [argument for offset, content in parts
                  for argument in (f"{offset:#x}", self.write(f"{offset:#x}.bin", content))]
-        self.run("pack", "--chip", self.chip, "-o", bundle, "--sign", self.private_key, *files)
+        self.run("pack", "--chip", self.chip, "--partition-table", hex(table), "-o", bundle, "--sign", self.private_key, *options,
+                 *files)
         return bundle
 
     def courier(self, app, bundle, flash):
@@ -116,23 +152,30 @@ class Program:
     def simulate(self, flash, *arguments):
         """The flash after a migration on the simulated chip."""
         before, after = self.write("before.bin", flash), self.folder / "after.bin"
-        self.run("simulate", "-f", before, "-o", after, *arguments)
+        self.run("simulate", "-f", before, "-o", after, *self.protection.options, *arguments)
         return after.read_bytes()
 
     def simulate_bundle(self, flash, bundle, *arguments):
         return self.simulate(flash, "--bundle", bundle, "--public-key", self.key_file, *arguments)
 
+    def refusal(self, flash, bundle, *arguments):
+        """What the simulated chip says to a bundle that it does not take."""
+        before = self.write("before.bin", flash)
+        return self.run("simulate", "-f", before, *self.protection.options, "--bundle", bundle, "--public-key", self.key_file,
+                        *arguments, status=1)
+
     def extract(self, flash, bundle):
         """What the bundle makes of this flash, by the bundle alone."""
         before, after = self.write("before.bin", flash), self.folder / "extracted.bin"
-        self.run("extract", "-o", after, "--base", before, bundle)
+        self.run("extract", "-o", after, "--base", before, *self.protection.options, bundle)
         return after.read_bytes()
 
     def boots(self, flash, table):
         """What the boot model says of this flash.
         @param table Where the bootloader in it looks for the partition table."""
         dump = self.write("boot.bin", flash)
-        result = subprocess.run([self.path, "boot", "--json", "--chip", self.chip, "--partition-table", hex(table), str(dump)],
+        result = subprocess.run([self.path, "boot", "--json", "--chip", self.chip, "--partition-table", hex(table),
+                                 *map(str, self.protection.options), str(dump)],
                                 capture_output=True, text=True, check=False, timeout=60)
         assert result.returncode in (0, 1), result.stderr
         return result.returncode == 0

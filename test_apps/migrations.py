@@ -11,19 +11,30 @@ import flashes
 class Migration:
     flash: bytes
     bundle: pathlib.Path
-    options: tuple = ()  # of `simulate`
-    new_bootloader: bytes = b""  # which looks for the table at another place; empty: it stays
+    old: flashes.Build
+    new: flashes.Build
+    app: int  # where the app is at the end
+    otadata: int  # of the system at the end
     name: str = "new"  # of the app at the end
-    otadata: int = flashes.NEW_OTADATA  # of the system at the end
+    options: tuple = ()  # of `simulate`
+    secrets: tuple = ()  # images that must not be read in a flash that is encrypted
 
     def table_of(self, flash):
         """Where the bootloader in this flash looks for the table."""
-        has_new = self.new_bootloader and flash.startswith(self.new_bootloader)
-        return flashes.NEW_TABLE if has_new else flashes.TABLE
+        if self.old.table == self.new.table:
+            return self.old.table
+        has_new = flash[self.new.bootloader_at:].startswith(self.new.bootloader)
+        return self.new.table if has_new else self.old.table
+
+    def is_in_the_clear(self, flash):
+        """Whether some of the new images is in this flash as it is, aside from the bundle."""
+        searched = flash.replace(self.bundle.read_bytes(), b"")
+        rows = (image[at:at + 32] for image in self.secrets for at in range(0, len(image) - 32, flashes.SECTOR // 4))
+        return any(len(set(row)) > 16 and row in searched for row in rows)
 
     def is_done(self, after, program):
         """Whether the flash holds what the bundle says, after the first start of the new system."""
-        expected = flashes.after_first_start(program.extract(after, self.bundle), self.otadata)
+        expected = flashes.after_first_start(program.extract(after, self.bundle), self.otadata, program.protection)
         return flashes.different_sectors(after, expected) == []
 
 
@@ -31,14 +42,15 @@ class Maker:
     """Makes them, of two builds."""
 
     def __init__(self, program, old, new):
-        self.program, self.old, self.new_bootloader = program, old, dict(flashes.images(new))[0]
-        self.bundle = program.pack(new, "system.srb")
+        self.program, self.old, self.new, self.protection = program, old, new, program.protection
+        # What an encrypted chip keeps must not be read in another way afterwards: there the NVS moves in any case.
+        self.bundle = program.pack(new, "system.srb", *(("--move", "nvs") if self.protection.encrypted else ()))
         self.moving = program.pack(new, "moving.srb", "--move", "nvs")
         # Bootloader and code of the app stay: both find the table at its place only.
         self.same_place = program.pack_files(
-            "same_place.srb", (0, dict(flashes.images(old))[0]),
-            (flashes.TABLE, flashes.flash_dumps.table(flashes.MOVED_APP_TABLE)),
-            (flashes.OTADATA, b"\xff" * 2 * flashes.SECTOR), (flashes.NEW_APP, flashes.app_of(old)))
+            "same_place.srb", old.table, (old.bootloader_at, old.bootloader),
+            (old.table, flashes.flash_dumps.table(old.moved_app_table(new.slot(0)))),
+            (old.at("otadata"), b"\xff" * 2 * flashes.SECTOR), (new.slot(0), old.app))
 
     def embedded(self, bundle, job, *more, **where):
         """The bundle lies in free flash."""
@@ -48,7 +60,8 @@ class Maker:
         return flashes.old_system(self.old, what_to_do, (flashes.CARGO, content), *more, **where)
 
     def to_new(self, flash, *options):
-        return Migration(flash, self.bundle, options, self.new_bootloader)
+        return Migration(flash, self.bundle, self.old, self.new, self.new.slot(0), self.new.at("otadata"), options=options,
+                         secrets=(self.new.bootloader, self.new.app) if self.protection.encrypted else ())
 
     def from_the_second_slot(self):
         return self.to_new(self.embedded(self.bundle, {}, second_slot=True))
@@ -62,11 +75,13 @@ class Maker:
 
     def with_moved_nvs(self):
         settings = b"".join(flashes.flash_dumps.in_use(seed)[:flashes.SECTOR] for seed in range(4))
-        return dataclasses.replace(self.to_new(self.embedded(self.moving, {}, (flashes.NVS[3], settings))), bundle=self.moving)
+        flash = self.embedded(self.moving, {}, (self.old.at("nvs"), settings))
+        return dataclasses.replace(self.to_new(flash), bundle=self.moving)
 
     def by_a_temporary_table(self):
         return Migration(self.embedded(self.same_place, {"temporary_table": 1}, single_app=True), self.same_place,
-                         ("--allow-temporary-table",), name="old", otadata=flashes.OTADATA)
+                         self.old, self.old, self.new.slot(0), self.old.at("otadata"), name="old",
+                         options=("--allow-temporary-table",))
 
     def in_place(self):
         return self.to_new(self.embedded(self.bundle, {"in_place": 1}, single_app=True), "--allow-in-place")

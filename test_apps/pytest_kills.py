@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-import flashes
+import protection
 
 pytestmark = pytest.mark.emulator
 # What mask ROM and bootloader print when they find nothing to start.
@@ -16,6 +16,7 @@ LIMIT = 180  # seconds of a life: some ten times what it takes
 MOMENTS = (b"test: app old", b"test: prepare", b"test: stage", b"test: commit 0/", b"test: app new")
 AFTER_MOMENT = 0.1  # seconds, at most
 NESTED = 0.25  # of the kills have another one in the next life
+on_each_kind = pytest.mark.parametrize("kind", protection.KINDS, indirect=True)
 
 
 class Kills:
@@ -24,9 +25,9 @@ class Kills:
     def __init__(self, chip, program, migration, keep):
         self.chip, self.program, self.migration, self.keep = chip, program, migration, keep
         # The new app may have to finish something, and to start again.
-        end = f"test: app {migration.name} at {flashes.NEW_APP:#x}.*test: plan to write 0,.*test: result ESP_OK"
+        end = f"test: app {migration.name} at {migration.app:#x}.*test: plan to write 0,.*test: result ESP_OK"
         self.end = re.compile(end.encode(), re.DOTALL)
-        self.finished = self.in_window = self.lives = 0
+        self.finished = self.in_window = self.lives = self.number = 0
         self.wrong = []
 
     def live(self, until, seconds=LIMIT, then=0.0):
@@ -38,6 +39,8 @@ class Kills:
         found = self.chip.run(seconds, lambda output: until(output[begin:]))
         self.chip.run(then)
         self.chip.lose_power()
+        if self.migration.is_in_the_clear(self.chip.flash()):
+            self.wrong.append(f"{self.number}: what is staged is not encrypted")
         return found, self.chip.output()[begin:]
 
     def undisturbed(self):
@@ -50,7 +53,7 @@ class Kills:
         return time.monotonic() - begin
 
     def kill(self, number, seconds):
-        chance = random.Random(number)
+        self.number, chance = number, random.Random(number)
         self.chip.put(self.migration.flash)
         lost = []
         for _ in range(2 if chance.random() < NESTED else 1):
@@ -103,14 +106,17 @@ def check(request, chip, program):
     return check_migration
 
 
+@on_each_kind
 def test_kills_from_the_second_slot(check, maker):
     check(maker.from_the_second_slot())
 
 
+@on_each_kind
 def test_kills_with_the_app_in_the_way(check, maker):
     check(maker.in_the_way())
 
 
+@on_each_kind
 def test_kills_by_http(check, maker, server):
     check(maker.by_http(server))
 

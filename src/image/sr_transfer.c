@@ -3,6 +3,7 @@
 
 #include "flash/sr_copy.h"
 #include "flash/sr_flash_reader.h"
+#include "format/sr_partition_table.h"
 #include "format/sr_reader.h"
 #include "port/sr_yield.h"
 #include "preflight/sr_preflight_signature.h"
@@ -128,7 +129,9 @@ static esp_err_t check_unchanged(const sr_system_t *system, const sr_reader_t *a
                  system->recovery, system->chip->bootloader_offset);
         return ESP_ERR_SELF_REFLASHER_NOT_BOOTLOADER;
     }
-    if (system->flash.encryption && !sr_recovery_is_unchanged(system, after, system->boot_path.table)) {
+    /* Cells after the table may be erased, which decrypt to something else than the 0xFF of an image. */
+    const sr_region_t table = {system->boot_path.table.address, SR_PARTITION_TABLE_SIZE};
+    if (system->flash.encryption && !sr_recovery_is_unchanged(system, after, table)) {
         ESP_LOGE(TAG, "refused: flash encryption is on, and the partition table, which says what is encrypted, would "
                       "change");
         return ESP_ERR_NOT_SUPPORTED;

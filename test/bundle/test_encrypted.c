@@ -231,6 +231,23 @@ static void other_tables(void **state)
     assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);
 }
 
+/* Whoever flashed the table over a cable has left the rest of its sector erased. */
+static void same_table_with_another_rest(void **state)
+{
+    (void)state;
+    reopen((api_options_t){0});
+    memcpy(table, nor_flash_view(chip.flash) + API_TABLE, sizeof(table));
+    memset(table + SR_PARTITION_TABLE_SIZE, 0xFF, SECTOR - SR_PARTITION_TABLE_SIZE);
+    reopen((api_options_t){.flash_encryption = true});
+    memset(nor_flash_bytes(chip.flash) + API_TABLE + SR_PARTITION_TABLE_SIZE, 0xFF, SECTOR - SR_PARTITION_TABLE_SIZE);
+    api_chip_put(&chip, API_OTA_0, table, SECTOR);
+    const esp_self_reflasher_config_t config = api_embedded(API_OTA_0, SECTOR, API_TABLE, SECTOR);
+    assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);
+    uint8_t *plain = api_chip_plain(&chip);
+    assert_memory_equal(plain + API_TABLE, table, SECTOR);
+    free(plain);
+}
+
 /* A table that encrypts other regions than today's. */
 
 static const sr_region_t to_public = {0x120000, 0x4000};    /**< Plain, in what was a slot. */
@@ -628,6 +645,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(blank_sectors_that_nobody_reads, setup, teardown),
         cmocka_unit_test_setup_teardown(images_with_blank_sectors, setup, teardown),
         cmocka_unit_test_setup_teardown(other_tables, setup, teardown),
+        cmocka_unit_test_setup_teardown(same_table_with_another_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(power_loss_while_a_record_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(data_that_stays_keeps_its_flag, setup, teardown),
         cmocka_unit_test_setup_teardown(power_loss_while_other_regions_become_encrypted, setup, teardown),

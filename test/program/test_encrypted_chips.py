@@ -108,6 +108,16 @@ class Opened(Encrypted):
             self.assertEqual(diff["sectors_wrong"], answer["plan"]["sectors_to_write"])
             self.assertEqual(self.run_json(0, "diff", folder / "new.srb", after, *options)["sectors_wrong"], 0)
 
+    def test_a_bootloader_that_a_power_loss_took(self):
+        """The dump is that of this device all the same, and the answer is that it does not boot."""
+        for chip, folder in self.each():
+            cells = bytearray((folder / "cells.bin").read_bytes())
+            cells[chip.bootloader:chip.bootloader + flash_dumps.SECTOR] = b"\xff" * flash_dumps.SECTOR
+            path = self.write("window.bin", bytes(cells))
+            efuses = self.summary(chip.name, chip.burn, folder / "key")
+            told = self.run_json(1, "boot", path, "--flash-key", folder / "key", "--efuses", efuses)
+            self.assertEqual((told["chip"], told["outcome"]), (chip.name, "rom_rejects"))
+
     def test_mcuboot_is_not_known(self):
         chip = encrypted_dumps.CHIPS[0]
         folder = self.folder(chip)

@@ -9,13 +9,13 @@ DUMMY_IMAGES is the folder in which test_image_writer left one flash for each ch
 import json
 import pathlib
 import struct
-import subprocess
 import sys
 import tempfile
 import unittest
 
 import cases
 import encrypted_dumps
+import espressif
 import flash_dumps
 import runner
 
@@ -29,10 +29,7 @@ WRONG = "Secure Boot V1: the digest at 0x0 is not that of the bootloader at 0x10
 
 
 def espsecure(*arguments):
-    done = subprocess.run([encrypted_dumps.python(), "-m", "espsecure", *map(str, arguments)], capture_output=True, text=True,
-                          check=False)
-    if done.returncode != 0:
-        raise AssertionError(done.stdout + done.stderr)
+    espressif.run("espsecure", *arguments)
 
 
 def longer(loader, count):
@@ -57,7 +54,7 @@ class Device(cases.ProgramTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        encrypted_dumps.python()
+        espressif.need()
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
         cls.dir = pathlib.Path(folder.name)

@@ -10,7 +10,6 @@
 #include "esp_flash.h"
 #include "esp_flash_encrypt.h"
 #include "esp_heap_caps.h"
-#include "esp_http_client.h"
 #include "esp_netif.h"
 #include "esp_ota_ops.h"
 #include "esp_rom_sys.h"
@@ -485,25 +484,11 @@ static void check_macros_hand_errors_up(void **state)
     assert_string_equal(esp_err_to_name(12345), "UNKNOWN ERROR");
 }
 
-static void download(void *unused)
-{
-    (void)unused;
-    const esp_http_client_config_t config = {.url = "http://127.0.0.1/"};
-    (void)esp_http_client_init(&config);
-}
-
-static void program_without_a_server_cannot_download(void **state)
-{
-    (void)state;
-    assert_int_equal(sim_call(download, NULL), SIM_END_PANIC);
-}
-
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(program_without_a_server_cannot_download),
         TEST(flash_reads_what_was_written),
         TEST(flash_arguments_are_checked_as_by_esp_idf),
         TEST(flash_faults_come_through),

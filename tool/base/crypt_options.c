@@ -3,6 +3,8 @@
 
 #include "format/sr_bytes.h"
 #include "format/sr_image.h"
+#include "format/sr_partition_table.h"
+#include "format/sr_reader.h"
 #include "format/sr_region.h"
 #include "tool/base/boot_key.h"
 #include "tool/base/chip_options.h"
@@ -170,6 +172,21 @@ static int load_key(const char *path, key_text_t *key)
     return status;
 }
 
+/** What is left to know a key by after a power loss that took the bootloader: an intact partition table. */
+static bool has_table(const image_file_t *flash, const flash_cipher_t *cipher)
+{
+    uint8_t bytes[SR_PARTITION_TABLE_SIZE];
+    sr_partition_table_t table;
+    bool found = false;
+    for (uint32_t at = 0; !found && sr_region_fits((sr_region_t){at, sizeof(bytes)}, flash->size);
+         at += SR_SECTOR_SIZE) {
+        flash_cipher_read(cipher, flash->bytes, at, bytes, sizeof(bytes));
+        const sr_reader_t reader = sr_reader_memory(bytes, sizeof(bytes));
+        found = sr_partition_table_parse(&reader, 0, &table) == SR_PARTITION_TABLE_OK && table.has_md5;
+    }
+    return found;
+}
+
 static bool try_cipher(flash_cipher_scheme_t scheme, const key_text_t *key, uint8_t config, const sr_chip_t *chip,
                        const image_file_t *flash, flash_cipher_t **cipher)
 {
@@ -250,8 +267,8 @@ static int complain_not_opened(const crypt_options_t *options, const sr_chip_t *
     if (chip != NULL) {
         return complain(STATUS_BAD_INPUT,
                         "%s: does not open %s: no bootloader of an %s is at 0x%" PRIx32
-                        " when it is decrypted with this "
-                        "key; is it the key of this device?",
+                        ", nor a partition table anywhere, when it is decrypted with this key; is it the key of this "
+                        "device?",
                         options->key_path, flash->path, chip->family, chip->bootloader_offset);
     }
     return complain(
@@ -276,9 +293,14 @@ static int open_by_efuses(crypt_options_t *options, const boot_chip_t *chip, con
                         options->key_path, key->length, options->efuses_path, crypt_scheme_name(wanted.scheme),
                         wanted.length);
     }
-    return try_cipher(wanted.scheme, key, chip->burnt.crypt_config, chip->chip, flash, &options->cipher)
-               ? STATUS_OK
-               : complain_not_opened(options, chip->chip, flash);
+    options->cipher = flash_cipher_new(wanted.scheme, key->bytes, key->length, chip->burnt.crypt_config);
+    if (options->cipher != NULL &&
+        (has_header(chip->chip, flash, options->cipher) || has_table(flash, options->cipher))) {
+        return STATUS_OK;
+    }
+    flash_cipher_delete(options->cipher);
+    options->cipher = NULL;
+    return complain_not_opened(options, chip->chip, flash);
 }
 
 static int open_with_key(crypt_options_t *options, boot_chip_t *chip, const image_file_t *flash)
