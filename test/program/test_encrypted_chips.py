@@ -303,7 +303,7 @@ class Refused(Encrypted):
         chip = encrypted_dumps.CHIPS[2]
         folder = self.folder(chip)
         self.assert_fails(3, ["app.bin: not a whole flash"], "inspect", folder / "app.bin", "--flash-key", folder / "key")
-        self.assert_fails(2, ["--efuses and --flash-key go with --base"], "extract", folder / "new.srb", "-o", self.dir / "out.bin",
+        self.assert_fails(2, ["--efuses, --flash-key and --secure-boot-key go with --base"], "extract", folder / "new.srb", "-o", self.dir / "out.bin",
                           "--flash-key", folder / "key")
 
 
