@@ -61,7 +61,7 @@ bool boot_burnt_keys(const sr_chip_t *chip, const efuse_set_t *burnt, sr_secure_
 void boot_revoke(efuse_set_t *burnt, uint8_t revoked)
 {
     for (unsigned i = 0; i < EFUSE_DIGEST_COUNT; i++) {
-        burnt->revoked[i] = burnt->revoked[i] || (revoked >> i & 1u) != 0;
+        burnt->revoked[i] = burnt->revoked[i] || ((unsigned)revoked >> i & 1u) != 0;
     }
 }
 
