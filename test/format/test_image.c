@@ -445,6 +445,24 @@ static void app_descriptor_is_read(void **state)
     assert_memory_equal(desc.elf_sha256, draft.bytes + DESC_OFFSET + 144, SR_SHA256_SIZE);
 }
 
+static void app_descriptor_without_terminating_zeros_is_read(void **state)
+{
+    (void)state;
+    static const char text[] = "0123456789abcdefghijklmnopqrstuv";
+    sr_image_app_desc_t desc;
+    draft_app(256);
+    for (uint32_t at = 16; at < 144; at += 16) {
+        memcpy(draft.bytes + DESC_OFFSET + at, text + (at == 32 || at == 64 || at == 128 ? 16 : 0), 16);
+    }
+    draft_finish();
+    assert_true(app_desc(0, &desc));
+    assert_string_equal(desc.version, text);
+    assert_string_equal(desc.project_name, text);
+    assert_string_equal(desc.time, "0123456789abcdef");
+    assert_string_equal(desc.date, "0123456789abcdef");
+    assert_string_equal(desc.idf_ver, text);
+}
+
 static void missing_app_descriptor_is_told(void **state)
 {
     (void)state;
@@ -686,6 +704,7 @@ int main(void)
         cmocka_unit_test(random_headers_never_leave_the_window),
         cmocka_unit_test(failing_crypto_is_reported),
         cmocka_unit_test(app_descriptor_is_read),
+        cmocka_unit_test(app_descriptor_without_terminating_zeros_is_read),
         cmocka_unit_test(missing_app_descriptor_is_told),
         cmocka_unit_test(demands_on_the_efuses),
         cmocka_unit_test(erased_and_zero_flash_is_no_signature),
