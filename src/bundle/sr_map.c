@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define NEVER_FREE       (SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_CLOSED)
+#define NEVER_FREE (SR_MAP_CONTENT | SR_MAP_NEEDED | SR_MAP_CLOSED)
 
 /** Times in microseconds: W25Q32JV, revision G, table 9.6 "AC Electrical Characteristics". */
 #define PAGE_TYPICAL   400u
@@ -147,8 +147,8 @@ sr_region_t sr_map_claimed(const sr_map_t *map)
     return (sr_region_t){0};
 }
 
-/* Data sheets have no time for less than a page. So a row counts as one, and with encryption the times are upper bounds,
- * the more so as some of the data is not encrypted. */
+/* Data sheets have no time for less than a page. So a row counts as one, and with encryption the times are upper
+ * bounds, the more so as some of the data is not encrypted. */
 static uint32_t programs_per_sector(const sr_map_t *map)
 {
     return SR_SECTOR_SIZE / map->row;

@@ -52,8 +52,8 @@ typedef uint16_t sr_map_flags_t;
 typedef struct sr_map {
     sr_map_flags_t *flags; /**< One for each sector, memory owned by the caller; written by the functions below only. */
     uint32_t count;        /**< Sectors of the flash. */
-    uint32_t row;          /**< Bytes that one program writes, from 1 to SR_SECTOR_SIZE: a page, or where the chip encrypts
-                              what its hardware takes at once. */
+    uint32_t row; /**< Bytes that one program writes, from 1 to SR_SECTOR_SIZE: a page, or where the chip encrypts
+                     what its hardware takes at once. */
     sr_region_t guarded; /**< Part of the boot path in which a power loss does no harm, as a recovery bootloader stands
                             in; empty: none. */
 } sr_map_t;

@@ -83,7 +83,8 @@ void sr_migration_in_place_plan(sr_migration_t *migration)
         migration->choice.mark.address = migration->choice.overwrite_from + (sectors - 1) * SR_SECTOR_SIZE;
     }
     plan->relocation = ESP_SELF_REFLASHER_RELOCATION_IN_PLACE;
-    sr_map_times(&migration->scan.map, extent.erases, extent.programs, &plan->relocation_ms_typical, &plan->relocation_ms_maximum);
+    sr_map_times(&migration->scan.map, extent.erases, extent.programs, &plan->relocation_ms_typical,
+                 &plan->relocation_ms_maximum);
 }
 
 static uint32_t waiting_at(const sr_migration_t *migration, uint32_t address)
