@@ -102,11 +102,6 @@ def after_first_start(flash, otadata, protection):
     return flash[:otadata] + protection.cells(otadata, entry).ljust(SECTOR, b"\xff") + flash[otadata + SECTOR:]
 
 
-def confirmed(flash, entry):
-    """The app that this entry of otadata selects has said that it is good."""
-    return flash[:entry + 24] + b"\2\0\0\0" + flash[entry + 28:]
-
-
 class Program:
     """self-reflasher, and files for it in one folder."""
 

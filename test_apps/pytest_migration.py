@@ -133,8 +133,7 @@ def test_watchdog(chip, maker, how, watchdog):
 
 @pytest.mark.parametrize("slot, sequence", ((1, 2), (0, 3)))
 def test_upload_of_a_courier(chip, program, maker, old, courier, slot, sequence):
-    """examples/courier, which the old system's update page has put into its free slot. In the first slot it is in the way.
-    It confirms itself in any case, the simulation only where the bootloader waits for that."""
+    """examples/courier, which the old system's update page has put into its free slot. In the first slot it is in the way."""
     before = flashes.old_system(old, flashes.job("nothing"), second_slot=slot == 0)
     upload = program.courier(courier, maker.bundle, before)
     chip.start(flashes.flash_dumps.uploaded(before, upload.read_bytes(), old.slot(slot), sequence, at=old.at("otadata")))
@@ -144,8 +143,7 @@ def test_upload_of_a_courier(chip, program, maker, old, courier, slot, sequence)
     chip.expect_start("new", maker.new.slot(0))
     chip.expect_result()
     after = chip.flash()
-    simulated = program.simulate(before, "--upload", upload)
-    expected = flashes.confirmed(simulated, old.at("otadata") + (sequence - 2) * flashes.SECTOR)
+    expected = program.simulate(before, "--upload", upload)
     assert flashes.different_sectors(after, flashes.after_first_start(expected, maker.new.at("otadata"), maker.protection)) == []
 
 
