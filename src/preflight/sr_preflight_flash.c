@@ -10,11 +10,17 @@
 #define SCAN_STEP           128u
 #define SAYS_BLOCK_REVISION "efuse blk rev"
 
-/** Bytes that are searched for; at most SCAN_STEP. */
+/** Bytes that are searched for: 1 to SCAN_STEP. */
 typedef struct needle {
     const void *bytes;
     size_t length;
 } needle_t;
+
+/* Most places differ in the first byte, and a call for each of them would take longer than to hash the bootloader. */
+static bool is_at(const uint8_t *bytes, const needle_t *needle)
+{
+    return bytes[0] == *(const uint8_t *)needle->bytes && memcmp(bytes, needle->bytes, needle->length) == 0;
+}
 
 /** @return a set of those that lie in these bytes: bit N for needle N. */
 static unsigned find_needles(const uint8_t *bytes, size_t length, const needle_t *needles, unsigned count)
@@ -22,7 +28,7 @@ static unsigned find_needles(const uint8_t *bytes, size_t length, const needle_t
     unsigned found = 0;
     for (unsigned n = 0; n < count; n++) {
         for (size_t i = 0; i + needles[n].length <= length && (found >> n & 1u) == 0; i++) {
-            found |= memcmp(bytes + i, needles[n].bytes, needles[n].length) == 0 ? 1u << n : 0;
+            found |= is_at(bytes + i, &needles[n]) ? 1u << n : 0;
         }
     }
     return found;
