@@ -12,6 +12,7 @@
 
 #include "make/bundle_writer.h"
 #include "self_reflasher_bundle.h"
+#include "test/support/support_explore.h"
 #include "test/support/support_small.h"
 
 #include "format/sr_digest.h"
@@ -512,7 +513,7 @@ static void nothing_wrong_is_ever_reported_as_right(void **state)
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
         world_t world;
         open_world(&world, &scenarios[i]);
-        for (uint32_t seed = 0; seed < SEEDS; seed++) {
+        for (uint32_t seed = 0; seed < (explore_samples() ? SEEDS / 4 : SEEDS); seed++) {
             run_with_faults(&world, seed);
         }
         print_message("    %s: %u completed in spite of failures, %u failed before the commit, %u in it\n",
@@ -566,7 +567,8 @@ static void run_with_a_failing_call(world_t *world, calls_t calls, uint32_t numb
 /** A bundle reads thousands of times, most of it in the same few loops: later on, some of them are enough. */
 static uint32_t next_call(calls_t calls, uint32_t number)
 {
-    return number + (calls == CALLS_READ && number >= EACH_READ ? READ_STEP : 1u);
+    const uint32_t step = explore_samples() ? 5 * READ_STEP : READ_STEP;
+    return number + (calls == CALLS_READ && number >= EACH_READ ? step : 1u);
 }
 
 static void each_call_fails(world_t *world, calls_t calls, bool for_good)
