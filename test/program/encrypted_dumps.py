@@ -86,7 +86,12 @@ def plain(chip, dummy_images):
 
 def encrypt(chip, dump, key, out):
     """What the chip's flash holds of it: bootloader, table, otadata and slots encrypted, erased sectors and NVS as they are."""
-    regions = [(chip.bootloader, TABLE + 0x1000 - chip.bootloader), (OTADATA, 0x2000), *((slot, 0x20000) for slot in SLOTS)]
+    return encrypt_regions(chip, dump, key, out, (OTADATA, 0x2000), *((slot, 0x20000) for slot in SLOTS))
+
+
+def encrypt_regions(chip, dump, key, out, *more):
+    """The boot path up to the table, and more regions, each address and size."""
+    regions = [(chip.bootloader, TABLE + 0x1000 - chip.bootloader), *more]
     espressif.run("encrypt", dump, key, out, "aes" if chip.scheme == "AES-256" else "xts", chip.config, json.dumps(regions), code=ENCRYPT)
     return out
 
