@@ -6,6 +6,7 @@
 #include "format/sr_reader.h"
 #include "format/sr_secure_boot_v1.h"
 #include "psa/crypto.h"
+#include "sim/nor/nor_flash.h"
 
 #include <mbedtls/aes.h>
 #include <string.h>
@@ -31,12 +32,10 @@ static subject_t find_subject(const boot_t *boot, uint32_t address, const sr_ima
     return subject;
 }
 
-/** An eFuse block has its key in reverse; the hardware makes a short one longer. */
+/** The hardware makes a short key longer. */
 static void expand_key(const efuse_key_t *burnt, uint8_t key[KEY_SIZE])
 {
-    for (unsigned i = 0; i < burnt->length; i++) {
-        key[i] = burnt->bytes[burnt->length - 1u - i];
-    }
+    efuse_key_reverse(burnt->bytes, burnt->length, key);
     if (burnt->length == SHORT_KEY) {
         memcpy(key + SHORT_KEY, key + 8, KEY_SIZE - SHORT_KEY);
     }
@@ -102,16 +101,6 @@ static bool fingerprint(const boot_t *boot, const subject_t *subject, uint8_t sh
            sr_digest(digests, sizeof(digests), sha256);
 }
 
-/** Erased cells, which no digest is. */
-static bool is_blank(const uint8_t *bytes, size_t length)
-{
-    size_t i = 0;
-    while (i < length && bytes[i] == 0xFF) {
-        i++;
-    }
-    return i == length;
-}
-
 boot_digest_t boot_digest_v1_check(const boot_t *boot)
 {
     uint8_t sha256[SR_SHA256_SIZE];
@@ -123,7 +112,7 @@ boot_digest_t boot_digest_v1_check(const boot_t *boot)
     const sr_image_t image = {.length = loader->length, .hash_appended = loader->header[BOOT_HASH_APPENDED] != 0};
     const subject_t subject = find_subject(boot, loader->offset, &image);
     const efuse_key_t *key = efuse_set_key(burnt, EFUSE_PURPOSE_SECURE_BOOT_V1);
-    if (is_blank(subject.stored, sizeof(subject.stored))) {
+    if (nor_is_erased(subject.stored, sizeof(subject.stored))) {
         return BOOT_DIGEST_WRONG;
     }
     if (key != NULL && key->readable) {

@@ -4,6 +4,7 @@
 #include "format/sr_reader.h"
 #include "format/sr_region.h"
 #include "sim/crypt/plain_memo.h"
+#include "sim/nor/nor_flash.h"
 
 #include <string.h>
 
@@ -37,16 +38,11 @@ uint32_t boot_plain_unit(const boot_chip_t *chip)
     return chip->cipher == NULL ? SR_PAGE_SIZE : chip->chip->encryption_row;
 }
 
-static bool is_erased(const uint8_t *bytes, size_t length)
-{
-    return bytes[0] == 0xFF && memcmp(bytes, bytes + 1, length - 1) == 0;
-}
-
 static void decrypt_region(const boot_chip_t *chip, const uint8_t *flash, uint32_t size, uint64_t start, uint64_t end,
                            uint8_t *out)
 {
     for (uint64_t at = start; at < end && at < size; at += FLASH_CIPHER_BLOCK) {
-        if (!is_erased(flash + at, FLASH_CIPHER_BLOCK)) {
+        if (!nor_is_erased(flash + at, FLASH_CIPHER_BLOCK)) {
             memcpy(out + at, boot_plain(chip, flash, size, (uint32_t)at, FLASH_CIPHER_BLOCK), FLASH_CIPHER_BLOCK);
         }
     }
@@ -113,7 +109,7 @@ void boot_plain_show(const boot_chip_t *chip, const boot_plain_layout_t *layout,
 static void write_sector(const boot_chip_t *chip, kind_t kind, uint32_t address, const uint8_t *after, uint8_t *cells)
 {
     memcpy(cells, after, SR_SECTOR_SIZE);
-    if (kind.encrypted && (!is_erased(after, SR_SECTOR_SIZE) || address < kind.image_end)) {
+    if (kind.encrypted && (!nor_is_erased(after, SR_SECTOR_SIZE) || address < kind.image_end)) {
         flash_cipher_encrypt(chip->cipher, address, cells, SR_SECTOR_SIZE);
     }
 }

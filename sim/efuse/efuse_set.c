@@ -13,6 +13,13 @@ bool efuse_set_is_release(const efuse_set_t *set)
     return efuse_set_encrypts(set) && set->crypt_count_locked && !set->download_open;
 }
 
+void efuse_key_reverse(const uint8_t *in, unsigned length, uint8_t *out)
+{
+    for (unsigned i = 0; i < length; i++) {
+        out[i] = in[length - 1u - i];
+    }
+}
+
 const efuse_key_t *efuse_set_key(const efuse_set_t *set, efuse_purpose_t purpose)
 {
     for (unsigned i = 0; i < EFUSE_KEY_COUNT; i++) {

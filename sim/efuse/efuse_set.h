@@ -53,6 +53,9 @@ bool efuse_set_encrypts(const efuse_set_t *set);
 /** True if an encrypting chip is in release mode: encryption can neither be switched off nor be used over a cable. */
 bool efuse_set_is_release(const efuse_set_t *set);
 
+/** espefuse burns the bytes of a key file in reverse: from the order of a block to that of the file, or back. */
+void efuse_key_reverse(const uint8_t *in, unsigned length, uint8_t *out);
+
 /** The key with this purpose. @return NULL if none has it. */
 const efuse_key_t *efuse_set_key(const efuse_set_t *set, efuse_purpose_t purpose);
 

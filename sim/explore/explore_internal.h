@@ -144,9 +144,6 @@ typedef enum explore_role {
 /** An explore_role_t for each sector. @return NULL without memory; free() is due. */
 uint8_t *explore_roles(const explore_config_t *config, const explore_trace_t *trace, const uint8_t *final);
 
-/** True if a sector is erased. */
-bool explore_is_blank(const uint8_t *sector);
-
 /** Lists the cuts that are to be tried. @return false without memory. */
 bool explore_list_states(const explore_config_t *config, const explore_trace_t *trace, explore_result_t *result);
 

@@ -34,21 +34,11 @@ static uint32_t sector_count(const change_t *change)
     return change->config->size / SR_SECTOR_SIZE;
 }
 
-static bool is_blank(const uint8_t *bytes, uint32_t length)
-{
-    for (uint32_t i = 0; i < length; i++) {
-        if (bytes[i] != 0xFF) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /** A blank sector is only programmed. The case that this also works for one that is not blank, because bits are only
  * cleared, is left aside. */
 static bool needs_erase(const change_t *change, uint32_t address)
 {
-    return !is_blank(change->base + address, SR_SECTOR_SIZE);
+    return !nor_is_erased(change->base + address, SR_SECTOR_SIZE);
 }
 
 /** Past the end of the bootloader, pages can be programmed after the window. */
@@ -64,7 +54,7 @@ static uint32_t programs_needed(const change_t *change, uint32_t sector)
     const uint32_t start = sector * SR_SECTOR_SIZE;
     uint32_t pages = 0;
     for (uint32_t at = start; at < start + SR_SECTOR_SIZE; at += SR_PAGE_SIZE) {
-        pages += !is_blank(change->final + at, SR_PAGE_SIZE) && page_counts(change, at, change->group_of[sector]);
+        pages += !nor_is_erased(change->final + at, SR_PAGE_SIZE) && page_counts(change, at, change->group_of[sector]);
     }
     return pages * (SR_PAGE_SIZE / boot_plain_unit(&change->config->chip));
 }
@@ -94,7 +84,7 @@ static bool may_be_erased(const change_t *change, uint32_t sector)
     if (change->prepared[sector] || memcmp(base, change->final + sector * SR_SECTOR_SIZE, SR_SECTOR_SIZE) != 0) {
         return true;
     }
-    return is_blank(base, SR_SECTOR_SIZE) && (change->owned[sector] == 0 || is_target(change, sector));
+    return nor_is_erased(base, SR_SECTOR_SIZE) && (change->owned[sector] == 0 || is_target(change, sector));
 }
 
 /** Adds the erases of one block: of its sectors, or of all of it at once where that loses nothing. What was prepared is

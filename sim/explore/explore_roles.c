@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool explore_is_blank(const uint8_t *sector)
-{
-    return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1u) == 0;
-}
-
 /** Sectors that a region touches, as far as the flash goes. */
 static void set_all(uint8_t *role, uint32_t size, uint64_t address, uint64_t length, explore_role_t value)
 {
@@ -47,7 +42,7 @@ static void free_used(const explore_config_t *config, const explore_trace_t *tra
     for (uint32_t i = 0; i < trace->count; i++) {
         const nor_op_t *op = &trace->operations[i].op;
         for (uint32_t at = op->address & ~(SR_SECTOR_SIZE - 1u); at < op->address + op->length; at += SR_SECTOR_SIZE) {
-            if (op->kind == NOR_OP_PROGRAM || !explore_is_blank(config->flash + at)) {
+            if (op->kind == NOR_OP_PROGRAM || !nor_is_erased(config->flash + at, SR_SECTOR_SIZE)) {
                 role[at / SR_SECTOR_SIZE] = EXPLORE_ROLE_FREE;
             }
         }
@@ -100,7 +95,7 @@ static bool free_neighbours(const explore_config_t *config, const explore_trace_
     for (uint32_t block = 0; block < config->size; block += SR_BLOCK_SIZE) {
         const bool erased = commit_erases(trace, block);
         for (uint32_t at = block; erased && at < block + SR_BLOCK_SIZE && at < config->size; at += SR_SECTOR_SIZE) {
-            if (owned[at / SR_SECTOR_SIZE] == 0 && explore_is_blank(config->flash + at)) {
+            if (owned[at / SR_SECTOR_SIZE] == 0 && nor_is_erased(config->flash + at, SR_SECTOR_SIZE)) {
                 role[at / SR_SECTOR_SIZE] = EXPLORE_ROLE_FREE;
             }
         }
@@ -117,7 +112,7 @@ uint8_t *explore_roles(const explore_config_t *config, const explore_trace_t *tr
         return NULL;
     }
     for (uint32_t i = 0; i < count; i++) {
-        const bool blank = explore_is_blank(config->flash + i * SR_SECTOR_SIZE);
+        const bool blank = nor_is_erased(config->flash + i * SR_SECTOR_SIZE, SR_SECTOR_SIZE);
         role[i] = blank ? EXPLORE_ROLE_FREE : EXPLORE_ROLE_KEPT;
     }
     keep_data(config, config->flash, role);

@@ -60,7 +60,7 @@ static rest_t what_is_left(const worker_t *worker, const uint8_t *flash, uint32_
             continue;
         }
         *where = rest == REST_NOTHING ? at : *where;
-        if (role == EXPLORE_ROLE_KEPT || !explore_is_blank(worker->final + at)) {
+        if (role == EXPLORE_ROLE_KEPT || !nor_is_erased(worker->final + at, SR_SECTOR_SIZE)) {
             return REST_CONTENT;
         }
         rest = REST_ERASE;

@@ -83,6 +83,11 @@ static bool fits(const nor_flash_t *flash, uint32_t address, size_t length)
     return address <= flash->size && length <= flash->size - address;
 }
 
+bool nor_is_erased(const uint8_t *bytes, size_t length)
+{
+    return bytes[0] == 0xFF && memcmp(bytes, bytes + 1, length - 1) == 0;
+}
+
 nor_status_t nor_read(nor_flash_t *flash, uint32_t address, void *out, size_t length)
 {
     if (flash->power_is_lost) {

@@ -109,6 +109,9 @@ uint32_t nor_flash_size(const nor_flash_t *flash);
 uint8_t *nor_flash_bytes(nor_flash_t *flash);
 const uint8_t *nor_flash_view(const nor_flash_t *flash);
 
+/** True if there is nothing in these cells. @param length At least 1. */
+bool nor_is_erased(const uint8_t *bytes, size_t length);
+
 nor_status_t nor_read(nor_flash_t *flash, uint32_t address, void *out, size_t length);
 /** Programs any range; split into pages, each an operation of its own. */
 nor_status_t nor_program(nor_flash_t *flash, uint32_t address, const void *data, size_t length);

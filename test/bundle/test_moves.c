@@ -399,6 +399,12 @@ static void only_the_old_system_is_given_up(void **state)
 
 /* Where it moves. */
 
+static const target_t nvs_to_free_flash = {.nvs = FREE,
+                                           .nvs_size = SMALL_NVS_SIZE,
+                                           .otadata = SMALL_OTADATA,
+                                           .moves = {{.label = "nvs", .destination = {FREE, SMALL_NVS_SIZE}}},
+                                           .move_count = 1};
+
 static void nvs_moves_to_free_flash(void **state)
 {
     (void)state;
@@ -417,14 +423,9 @@ static void nvs_moves_to_free_flash(void **state)
 static void plan_counts_what_is_written(void **state)
 {
     (void)state;
-    const target_t target = {.nvs = FREE,
-                             .nvs_size = SMALL_NVS_SIZE,
-                             .otadata = SMALL_OTADATA,
-                             .moves = {{.label = "nvs", .destination = {FREE, SMALL_NVS_SIZE}}},
-                             .move_count = 1};
     sr_otadata_encode(2, SR_OTA_VALID, nor_flash_bytes(flash) + SMALL_OTADATA);
     sr_otadata_encode(3, SR_OTA_VALID, nor_flash_bytes(flash) + SMALL_OTADATA + SECTOR);
-    prepare(&target);
+    prepare(&nvs_to_free_flash);
     assert_int_equal(start_after(false), SIM_END_RETURNED);
     expect_wanted();
     assert_int_equal(job->plan.sectors_to_write, sectors_to_change());
@@ -766,25 +767,20 @@ static void no_flash_to_stage_in_is_refused(void **state)
 static void room_that_the_app_takes_is_none_to_stage_in(void **state)
 {
     (void)state;
-    const target_t target = {.nvs = FREE,
-                             .nvs_size = SMALL_NVS_SIZE,
-                             .otadata = SMALL_OTADATA,
-                             .moves = {{.label = "nvs", .destination = {FREE, SMALL_NVS_SIZE}}},
-                             .move_count = 1};
     uint8_t *bytes = nor_flash_bytes(flash);
     memset(bytes + FREE, 0x55, BUNDLE - FREE);
     small_app("1", bytes + SLOT_1);
     memset(bytes + SLOT_0, 0xFF, 7 * SECTOR);
     memset(bytes + SMALL_OTADATA, 0xFF, 2 * SECTOR);
     sr_otadata_encode(2, SR_OTA_UNDEFINED, bytes + SMALL_OTADATA);
-    prepare(&target);
+    prepare(&nvs_to_free_flash);
     assert_int_equal(start_at(SLOT_1, false), SIM_END_RETURNED);
     assert_int_equal(job->applied, ESP_ERR_SELF_REFLASHER_REFUSED);
     assert_int_equal(job->plan.refusal, ESP_SELF_REFLASHER_REFUSED_MOVE);
     assert_int_equal(nor_flash_stats(flash).operations, 0);
 
     memset(bytes + SLOT_0, 0xFF, 8 * SECTOR);
-    prepare(&target);
+    prepare(&nvs_to_free_flash);
     assert_int_equal(start_at(SLOT_1, false), SIM_END_RESTART);
     assert_int_equal(start_at(SLOT_0, false), SIM_END_RETURNED);
     assert_int_equal(job->applied, ESP_OK);

@@ -9,15 +9,10 @@
 
 static efuse_key_t *find_block(efuse_set_t *burnt)
 {
-    for (unsigned i = 0; i < EFUSE_KEY_COUNT && burnt->secure_boot_v1; i++) {
-        if (burnt->keys[i].purpose == EFUSE_PURPOSE_SECURE_BOOT_V1) {
-            return &burnt->keys[i];
-        }
-    }
-    return NULL;
+    const efuse_key_t *key = efuse_set_key(burnt, EFUSE_PURPOSE_SECURE_BOOT_V1);
+    return burnt->secure_boot_v1 && key != NULL ? &burnt->keys[key - burnt->keys] : NULL;
 }
 
-/** espefuse burns the bytes of the file in reverse. */
 static int take(const char *path, const image_file_t *file, efuse_key_t *block)
 {
     uint8_t bytes[EFUSE_KEY_SIZE] = {0};
@@ -25,9 +20,7 @@ static int take(const char *path, const image_file_t *file, efuse_key_t *block)
         return complain(STATUS_BAD_INPUT, "%s: %" PRIu32 " bytes, where a key of Secure Boot V1 has %u on this chip",
                         path, file->size, block->length);
     }
-    for (unsigned i = 0; i < block->length; i++) {
-        bytes[i] = file->bytes[block->length - 1u - i];
-    }
+    efuse_key_reverse(file->bytes, block->length, bytes);
     if (block->readable && memcmp(bytes, block->bytes, sizeof(bytes)) != 0) {
         return complain(STATUS_BAD_INPUT, "%s: not the key that is burnt, which the eFuses show", path);
     }
