@@ -61,25 +61,26 @@ def test_a_single_app_in_place_or_by_a_temporary_table(chip, maker):
     check(chip, maker, flash, migration.bundle, "not with flash encryption", "--allow-in-place", *migration.options, slot=0)
 
 
-@ENCRYPTED
-def test_an_image_that_changes_the_table(chip, program, old, new):
-    image, destination = new.merged(), "0x0+0xf0000"
+def refuse_image(chip, old, image, destination, error):
+    """@return the flash before, which is the one after it, too, and where in it the image lies"""
     source = f"{flashes.CARGO:#x}+{len(image):#x}"
     flash = flashes.old_system(old, flashes.job("copy", source=source, destination=destination), (flashes.CARGO, image),
                                second_slot=True)
     chip.start(flash)
-    chip.expect_result("ESP_ERR_NOT_SUPPORTED")
+    chip.expect_result(error)
     assert flashes.different_sectors(chip.flash(), flash) == []
+    return flash, source
+
+
+@ENCRYPTED
+def test_an_image_that_changes_the_table(chip, program, old, new):
+    destination = "0x0+0xf0000"
+    flash, source = refuse_image(chip, old, new.merged(), destination, "ESP_ERR_NOT_SUPPORTED")
     program.run("simulate", "-f", program.write("before.bin", flash), *program.protection.options, destination, f"flash:{source}",
                 status=1)
 
 
 @SIGNED
-def test_a_bootloader_by_a_foreign_key_as_an_image(chip, program, protected, old):
-    image, destination = protected.foreign_key.sign(old.unsigned("bootloader")), f"0x0+{old.table:#x}"
-    source = f"{flashes.CARGO:#x}+{len(image):#x}"
-    flash = flashes.old_system(old, flashes.job("copy", source=source, destination=destination), (flashes.CARGO, image),
-                               second_slot=True)
-    chip.start(flash)
-    chip.expect_result("ESP_ERR_SELF_REFLASHER_NOT_SIGNED")
-    assert flashes.different_sectors(chip.flash(), flash) == []
+def test_a_bootloader_by_a_foreign_key_as_an_image(chip, protected, old):
+    image = protected.foreign_key.sign(old.unsigned("bootloader"))
+    refuse_image(chip, old, image, f"0x0+{old.table:#x}", "ESP_ERR_SELF_REFLASHER_NOT_SIGNED")
