@@ -181,6 +181,15 @@ static bool reads_the_same(const boot_classifier_t *classifier, const uint8_t *f
     return true;
 }
 
+static void remember_what_was_read(boot_classifier_t *classifier, const uint8_t *flash)
+{
+    for (uint32_t page = 0; page < classifier->size / SR_PAGE_SIZE; page++) {
+        if (classifier->read[page]) {
+            memcpy(classifier->looked_at + page * SR_PAGE_SIZE, flash + page * SR_PAGE_SIZE, SR_PAGE_SIZE);
+        }
+    }
+}
+
 boot_verdict_t boot_classifier_classify(boot_classifier_t *classifier, const uint8_t *flash, boot_result_t *result)
 {
     if (!holds_loader(classifier, flash, &classifier->old_system, classifier->old_loader) &&
@@ -189,8 +198,8 @@ boot_verdict_t boot_classifier_classify(boot_classifier_t *classifier, const uin
         return BOOT_NEITHER;
     }
     if (!classifier->has_looked || !reads_the_same(classifier, flash)) {
-        flash_buffer_copy(classifier->looked_at, flash, classifier->size);
         (void)boot(classifier, flash, &classifier->last);
+        remember_what_was_read(classifier, flash);
         classifier->last_verdict = verdict_on(classifier, &classifier->last);
         classifier->has_looked = true;
     }

@@ -12,9 +12,9 @@ typedef struct replay {
     boot_classifier_t classifier;
     flash_replay_t log;
     uint32_t size;
-    uint8_t *flash; /**< Before the operation that is examined. */
-    uint8_t *next;  /**< After it. */
-    uint8_t *torn;
+    uint8_t *flash;     /**< Before the operation that is examined. */
+    uint8_t *next;      /**< After it. */
+    uint8_t *torn;      /**< As `flash`, but for the moment in which a torn state is looked at. */
     bool safe;          /**< The state `flash`. */
     boot_result_t last; /**< What it boots; valid if it is safe. */
     boot_window_t *window;
@@ -29,14 +29,13 @@ static void boot_next(replay_t *replay)
 
 static bool torn_is_unsafe(replay_t *replay, const nor_op_t *op)
 {
-    for (uint32_t seed = 0; seed < NOR_TORN_STATES; seed++) {
-        flash_buffer_copy(replay->torn, replay->flash, replay->size);
+    bool safe = true;
+    for (uint32_t seed = 0; safe && seed < NOR_TORN_STATES; seed++) {
         nor_tear(op, seed, replay->torn + op->address, replay->next + op->address);
-        if (boot_classifier_classify(&replay->classifier, replay->torn, NULL) == BOOT_NEITHER) {
-            return true;
-        }
+        safe = boot_classifier_classify(&replay->classifier, replay->torn, NULL) != BOOT_NEITHER;
+        memcpy(replay->torn + op->address, replay->flash + op->address, op->length);
     }
-    return false;
+    return !safe;
 }
 
 static bool changes_range(const replay_t *replay, const nor_op_t *op, const boot_code_t *code)
@@ -57,9 +56,11 @@ static bool falls_back(replay_t *replay, const nor_op_t *op, const boot_code_t *
         changes_range(replay, op, &rest)) {
         return false;
     }
-    memcpy(replay->torn, replay->next, replay->size);
+    flash_buffer_copy(replay->torn, replay->next, replay->size);
     replay->torn[loader->address] = 0;
-    return boot_classifier_classify(&replay->classifier, replay->torn, NULL) != BOOT_NEITHER;
+    const bool boots = boot_classifier_classify(&replay->classifier, replay->torn, NULL) != BOOT_NEITHER;
+    flash_buffer_copy(replay->torn, replay->flash, replay->size);
+    return boots;
 }
 
 /** True if the operation changes bytes that @p result executes where they are. */
@@ -127,12 +128,14 @@ static void replay_all(replay_t *replay, const uint8_t *before)
 {
     memcpy(replay->flash, before, replay->size);
     memcpy(replay->next, before, replay->size);
+    memcpy(replay->torn, before, replay->size);
     boot_next(replay);
     flash_step_t step;
     for (uint32_t index = 0; flash_replay_next(&replay->log, &step); index++) {
         flash_step_apply(&step, replay->next);
         classify_step(replay, index, &step);
         flash_step_apply(&step, replay->flash);
+        flash_step_apply(&step, replay->torn);
     }
 }
 
@@ -156,7 +159,7 @@ bool boot_window_measure(const flash_record_t *record, const boot_chip_t *chip, 
 {
     *window = (boot_window_t){0};
     const uint32_t size = flash_record_size(record);
-    uint8_t *memory = malloc((size_t)size * 3);
+    uint8_t *memory = flash_memory_new((size_t)size * 3);
     replay_t replay = {
         .size = size,
         .flash = memory,

@@ -30,6 +30,8 @@ struct flash_cipher {
 typedef struct schedule {
     uint32_t address;                   /**< Of the row or unit; 1: none yet. */
     mbedtls_aes_context row;            /**< AES-256. */
+    uint32_t key_address;               /**< AES-256: the row whose key is there. */
+    uint8_t key[AES_KEY_SIZE];          /**< AES-256. */
     uint8_t tweaks[UNIT_BLOCKS][BLOCK]; /**< XTS: for each block, in the order of flash. */
 } schedule_t;
 
@@ -157,18 +159,19 @@ static void reverse(const uint8_t from[BLOCK], uint8_t to[BLOCK])
     store(__builtin_bswap64(first), to + BLOCK / 2);
 }
 
-/** AES-256: encrypting flash is AES' decryption. */
+/** AES-256: encrypting flash is AES' decryption. The key is made from that of the row before, from which few bits of
+ * the address differ. */
 static void set_row(const flash_cipher_t *cipher, bool encrypt, uint32_t address, schedule_t *schedule)
 {
-    uint8_t key[AES_KEY_SIZE];
-    memcpy(key, cipher->key, sizeof(key));
+    const uint32_t differing = (address ^ schedule->key_address) >> FIRST_BIT;
     for (unsigned bit = 0; bit < BIT_COUNT; bit++) {
-        if ((address >> (bit + FIRST_BIT) & 1u) != 0) {
-            exclusive_or(key, cipher->changes[bit], AES_KEY_SIZE);
+        if ((differing >> bit & 1u) != 0) {
+            exclusive_or(schedule->key, cipher->changes[bit], AES_KEY_SIZE);
         }
     }
-    must(encrypt ? mbedtls_aes_setkey_dec(&schedule->row, key, AES_KEY_SIZE * 8)
-                 : mbedtls_aes_setkey_enc(&schedule->row, key, AES_KEY_SIZE * 8));
+    schedule->key_address = address;
+    must(encrypt ? mbedtls_aes_setkey_dec(&schedule->row, schedule->key, AES_KEY_SIZE * 8)
+                 : mbedtls_aes_setkey_enc(&schedule->row, schedule->key, AES_KEY_SIZE * 8));
 }
 
 /** Multiplies by x in GF(2^128), the lowest byte first. */
@@ -223,6 +226,7 @@ static void crypt_block(const flash_cipher_t *cipher, bool encrypt, uint32_t add
 static void crypt(const flash_cipher_t *cipher, bool encrypt, uint32_t address, uint8_t *bytes, size_t length)
 {
     schedule_t schedule = {.address = 1};
+    memcpy(schedule.key, cipher->key, sizeof(schedule.key));
     mbedtls_aes_init(&schedule.row);
     for (size_t i = 0; i + BLOCK <= length; i += BLOCK) {
         set_schedule(cipher, encrypt, address + (uint32_t)i, &schedule);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/explore/explore_internal.h"
+#include "sim/nor/flash_buffer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +28,8 @@ static bool add_changed(explore_boot_writes_t *writes, const uint8_t *before, co
 
 bool explore_find_boot_writes(const explore_config_t *config, const uint8_t *flash, explore_boot_writes_t *writes)
 {
-    uint8_t *before = malloc(config->size);
-    uint8_t *after = malloc(config->size);
+    uint8_t *before = flash_memory_new(config->size);
+    uint8_t *after = flash_memory_new(config->size);
     bool enough = before != NULL && after != NULL;
     if (enough) {
         memcpy(after, flash, config->size);

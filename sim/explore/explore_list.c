@@ -71,11 +71,11 @@ static void add_torn(list_t *list, const flash_step_t *step, const uint8_t *flas
 }
 
 /** Adds the states of one operation: before it, and inside it. @p last is the one before it, if that was added. */
-static uint32_t add_operation(list_t *list, explore_cursor_t *cursor, uint8_t *flash, uint32_t operation, uint32_t last)
+static uint32_t add_operation(list_t *list, explore_cursor_t *cursor, uint32_t operation, uint32_t last)
 {
     const explore_operation_t *operations = list->trace->operations;
     const explore_power_loss_t loss = {.operation = operation, .when = NOR_POWER_LOSS_BEFORE};
-    explore_cursor_make(cursor, &loss, flash);
+    const uint8_t *flash = explore_cursor_at(cursor, &loss);
     const uint32_t before = add(list, loss);
     if (last != EXPLORE_NOT_SHARED && !operations[operation].first_of_boot) {
         share_waiting(list, before);
@@ -88,13 +88,13 @@ static uint32_t add_operation(list_t *list, explore_cursor_t *cursor, uint8_t *f
     return before;
 }
 
-static void add_all(list_t *list, explore_cursor_t *cursor, uint8_t *flash)
+static void add_all(list_t *list, explore_cursor_t *cursor)
 {
     const explore_operation_t *operations = list->trace->operations;
     uint32_t last = EXPLORE_NOT_SHARED;
     for (uint32_t i = 0; i < list->trace->count; i++) {
         const bool sampled = is_sampled(list, i);
-        last = sampled ? add_operation(list, cursor, flash, i, last) : EXPLORE_NOT_SHARED;
+        last = sampled ? add_operation(list, cursor, i, last) : EXPLORE_NOT_SHARED;
         // the next boot writes to flash first, so this state is not one before an operation
         if (sampled && (i + 1 == list->trace->count || operations[i + 1].first_of_boot)) {
             share_waiting(list, add(list, (explore_power_loss_t){.operation = i, .when = NOR_POWER_LOSS_AFTER}));
@@ -107,16 +107,14 @@ bool explore_list_states(const explore_config_t *config, const explore_trace_t *
     const size_t capacity = (size_t)trace->count * (config->torn_states + 2u) + 1u;
     list_t list = {.config = config, .trace = trace, .result = result};
     explore_cursor_t cursor;
-    uint8_t *flash = malloc(config->size);
     result->states = calloc(capacity, sizeof(*result->states));
     list.is_after = calloc(capacity, sizeof(*list.is_after));
-    const bool enough = explore_cursor_open(&cursor, trace, &config->chip) && flash != NULL && result->states != NULL &&
-                        list.is_after != NULL;
+    const bool enough =
+        explore_cursor_open(&cursor, trace, &config->chip) && result->states != NULL && list.is_after != NULL;
     if (enough) {
-        add_all(&list, &cursor, flash);
+        add_all(&list, &cursor);
     }
     explore_cursor_close(&cursor);
     free(list.is_after);
-    free(flash);
     return enough;
 }

@@ -130,13 +130,14 @@ static lower_bound_time_t time_of(const change_t *change, uint8_t groups)
     return time;
 }
 
+/** Only sectors of a group are ever different from the base. */
 static void put_groups(change_t *change, uint8_t groups)
 {
-    flash_buffer_copy(change->scratch, change->base, change->config->size);
     for (uint32_t i = 0; i < sector_count(change); i++) {
-        if (is_written(change, i, groups)) {
+        if (change->group_of[i] != 0) {
             const uint32_t at = i * SR_SECTOR_SIZE;
-            memcpy(change->scratch + at, change->final + at, SR_SECTOR_SIZE);
+            memcpy(change->scratch + at, (is_written(change, i, groups) ? change->final : change->base) + at,
+                   SR_SECTOR_SIZE);
         }
     }
 }
@@ -249,6 +250,7 @@ static bool find_best(change_t *change)
         change->recovers = explore_has_recovery(change->config, change->base, &old_path.boot.bootloader, change->final,
                                                 &new_path.boot.bootloader);
         const uint8_t groups = sort_sectors(change, old_path.sectors, new_path.sectors);
+        memcpy(change->scratch, change->base, change->config->size);
         change->best = (lower_bound_time_t){UINT64_MAX, UINT64_MAX};
         try_orders(change, groups, 0, 0);
     }
@@ -287,8 +289,8 @@ bool explore_lower_bound(const explore_config_t *config, const explore_trace_t *
     if (enough) {
         change->config = config;
         change->final = final;
-        change->base = malloc(config->size);
-        change->scratch = malloc(config->size);
+        change->base = flash_memory_new(config->size);
+        change->scratch = flash_memory_new(config->size);
         change->owned = explore_owned(config, final);
         change->group_of = calloc(config->size / SR_SECTOR_SIZE, 1);
         change->prepared = calloc(config->size / SR_SECTOR_SIZE, 1);

@@ -326,7 +326,7 @@ static void run_worker(worker_t *worker, uint32_t count)
 /** Waits for a process and tells how far all of them are. @return true if it did its work */
 static bool wait_for(pid_t process, const worker_t *worker, uint32_t count)
 {
-    const struct timespec pause = {.tv_nsec = 100000000};
+    const struct timespec pause = {.tv_nsec = 20000000};
     int status = 0;
     pid_t ended;
     while ((ended = waitpid(process, &status, WNOHANG)) == 0) {

@@ -4,11 +4,13 @@
 #include "format/sr_region.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define FREED_COUNT 8u
+#define HUGE_PAGE   ((size_t)2 << 20)
 
 /** Behind the bytes. */
 typedef struct tail {
@@ -22,6 +24,18 @@ typedef struct freed {
 
 static freed_t all_freed[FREED_COUNT];
 static unsigned next_freed;
+
+uint8_t *flash_memory_new(size_t size)
+{
+    if (size < HUGE_PAGE / 2) {
+        return malloc(size);
+    }
+    uint8_t *memory = aligned_alloc(HUGE_PAGE, (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+    if (memory != NULL) {
+        (void)madvise(memory, size, MADV_HUGEPAGE); // without it, it is memory as any other
+    }
+    return memory;
+}
 
 /** Past the bytes, aligned for a tail_t. */
 static uint32_t tail_offset(uint32_t size)

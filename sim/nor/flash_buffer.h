@@ -5,7 +5,15 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
+
+/**
+ * Memory for a flash, or for a file that may be as large, that no other process writes. Of huge pages where the system
+ * has them: to get four megabytes of ordinary pages takes longer than most of what is done with them.
+ * @return NULL without memory. Owned by the caller, freed with free().
+ */
+uint8_t *flash_memory_new(size_t size);
 
 /**
  * Memory for a flash, with anything in it. It is the same memory in all processes that are forked later. What was freed

@@ -117,6 +117,29 @@ static void call_tells_how_a_body_ended(void **state)
     assert_int_equal(sim_call(leave, NULL), SIM_END_PANIC);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+static void lose_memory(void *context)
+{
+    void *volatile *lost = context;
+    *lost = malloc(100);
+    *lost = NULL;
+}
+
+static void use_memory(void *context)
+{
+    (void)context;
+    free(malloc(100));
+}
+
+static void a_leak_is_told(void **state)
+{
+    (void)state;
+    void *volatile lost;
+    assert_int_equal(sim_call(use_memory, NULL), SIM_END_RETURNED);
+    assert_int_equal(sim_call(lose_memory, (void *)&lost), SIM_END_PANIC);
+}
+#endif
+
 static void attach_refuses_nonsense(void **state)
 {
     fixture_t *fixture = *state;
@@ -531,6 +554,9 @@ int main(void)
     trace = shared_memory(sizeof(*trace));
     const struct CMUnitTest tests[] = {
         TEST(call_tells_how_a_body_ended),
+#ifdef __SANITIZE_ADDRESS__
+        TEST(a_leak_is_told),
+#endif
         TEST(attach_refuses_nonsense),
         TEST(a_run_ends_when_the_app_returns),
         TEST(a_restart_empties_ram_and_boots_again),

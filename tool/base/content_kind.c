@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/base/content_kind.h"
 
+#include "sim/nor/nor_flash.h"
 #include "tool/base/content_kind_finders.h"
 
 #include <stdio.h>
@@ -50,15 +51,8 @@ const char *content_kind_mistaken(content_kind_t kind)
 
 bool content_kind_is_blank(const content_kind_input_t *input, uint32_t offset, uint32_t length)
 {
-    if (offset > input->size || length > input->size - offset) {
-        return false;
-    }
-    for (uint32_t i = 0; i < length; i++) {
-        if (input->bytes[offset + i] != 0xFF) {
-            return false;
-        }
-    }
-    return true;
+    return offset <= input->size && length <= input->size - offset &&
+           (length == 0 || nor_is_erased(input->bytes + offset, length));
 }
 
 void content_kind_text_of(const uint8_t *bytes, size_t length, char *out, size_t capacity)

@@ -6,6 +6,7 @@
 #include "format/sr_partition_table.h"
 #include "format/sr_reader.h"
 #include "format/sr_region.h"
+#include "sim/nor/nor_flash.h"
 #include "tool/base/boot_key.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
@@ -96,17 +97,15 @@ static bool has_header(const sr_chip_t *chip, const image_file_t *flash, const f
 
 bool crypt_is_noise(const uint8_t *bytes, uint32_t length)
 {
-    static const uint8_t erased[FLASH_CIPHER_BLOCK] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
-                                                       0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
     uint32_t counts[256] = {0};
     uint32_t total = 0;
     uint64_t sum = 0;
-    for (uint32_t i = 0; i + sizeof(erased) <= length; i += sizeof(erased)) {
-        if (memcmp(bytes + i, erased, sizeof(erased)) != 0) {
-            for (uint32_t k = i; k < i + sizeof(erased); k++) {
+    for (uint32_t i = 0; i + FLASH_CIPHER_BLOCK <= length; i += FLASH_CIPHER_BLOCK) {
+        if (!nor_is_erased(bytes + i, FLASH_CIPHER_BLOCK)) {
+            for (uint32_t k = i; k < i + FLASH_CIPHER_BLOCK; k++) {
                 counts[bytes[k]]++;
             }
-            total += sizeof(erased);
+            total += FLASH_CIPHER_BLOCK;
         }
     }
     for (unsigned i = 0; i < 256; i++) {

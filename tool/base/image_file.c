@@ -2,6 +2,7 @@
 #include "tool/base/image_file.h"
 
 #include "format/sr_region.h"
+#include "sim/nor/flash_buffer.h"
 #include "tool/base/command.h"
 #include "tool/base/file_kind.h"
 #include "tool/base/number.h"
@@ -35,7 +36,7 @@ static int read_all(FILE *in, image_file_t *file)
                         status.st_size == 0 ? "the file is empty" : "larger than any flash (32 MiB)");
     }
     file->size = (uint32_t)status.st_size;
-    file->bytes = malloc(file->size);
+    file->bytes = flash_memory_new(file->size);
     if (file->bytes == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: %s", file->path, strerror(errno));
     }
@@ -85,9 +86,4 @@ void image_file_free(image_file_t *file)
 {
     free(file->bytes);
     file->bytes = NULL;
-}
-
-bool image_sector_is_blank(const uint8_t *sector)
-{
-    return sector[0] == 0xFF && memcmp(sector, sector + 1, SR_SECTOR_SIZE - 1) == 0;
 }

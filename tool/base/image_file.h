@@ -29,6 +29,3 @@ int image_file_load(const char *path, image_file_t *file);
 int image_file_load_flash(const char *path, image_file_t *file);
 
 void image_file_free(image_file_t *file);
-
-/** True if all of SR_SECTOR_SIZE bytes are as erased flash has them. */
-bool image_sector_is_blank(const uint8_t *sector);

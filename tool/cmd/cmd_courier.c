@@ -2,6 +2,7 @@
 // courier: put a bundle into an app, so that one uploaded file brings the whole new system.
 #include "make/bundle_signer.h"
 #include "make/cargo_writer.h"
+#include "sim/nor/flash_buffer.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/key_file.h"
@@ -144,7 +145,7 @@ static error_t parse_and_check(int key, char *argument, struct argp_state *state
 /** Every chunk decodes to what the signed digests say. */
 static int check_chunks(const bundle_file_t *bundle)
 {
-    uint8_t *flash = malloc(bundle->bundle.min_flash_size);
+    uint8_t *flash = flash_memory_new(bundle->bundle.min_flash_size);
     if (flash == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", bundle->file.path);
     }

@@ -2,6 +2,8 @@
 // diff: what a bundle would change on a device with this flash.
 #include "format/sr_digest.h"
 #include "sim/boot/boot_plain.h"
+#include "sim/nor/flash_buffer.h"
+#include "sim/nor/nor_flash.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/crypt_options.h"
@@ -170,7 +172,7 @@ static void compare_moves(const sr_bundle_t *bundle, const uint8_t *before, cons
             const bool right = memcmp(before + at, after + at, SR_SECTOR_SIZE) == 0;
             work->right += right;
             work->wrong += !right;
-            work->blank += !right && image_sector_is_blank(after + at);
+            work->blank += !right && nor_is_erased(after + at, SR_SECTOR_SIZE);
         }
         sum_up(&diff->all, work);
     }
@@ -311,7 +313,7 @@ typedef struct device {
 /** Asks the component. @param after What is read once the bundle is applied; becomes what the cells hold. */
 static int ask(const bundle_file_t *bundle, const device_t *device, image_file_t *after, diff_t *diff)
 {
-    image_file_t cells = {.path = after->path, .bytes = malloc(after->size), .size = after->size};
+    image_file_t cells = {.path = after->path, .bytes = flash_memory_new(after->size), .size = after->size};
     if (cells.bytes == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: %s", after->path, strerror(errno));
     }

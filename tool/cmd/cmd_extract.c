@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // extract: the flash that a bundle makes.
 #include "sim/boot/boot_plain.h"
+#include "sim/nor/flash_buffer.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/crypt_options.h"
@@ -68,7 +69,7 @@ static int make_base(const extract_arguments_t *arguments, const sr_bundle_t *bu
 {
     const uint32_t least = bundle->min_flash_size;
     if (arguments->base_path == NULL) {
-        *flash = (image_file_t){.path = arguments->out_path, .bytes = malloc(least), .size = least};
+        *flash = (image_file_t){.path = arguments->out_path, .bytes = flash_memory_new(least), .size = least};
         if (flash->bytes == NULL) {
             return complain(STATUS_BAD_INPUT, "%s: %s", arguments->path, strerror(errno));
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // verify: whether a bundle is whole, and signed with this key.
 #include "make/bundle_signer.h"
+#include "sim/nor/flash_buffer.h"
 #include "tool/base/command.h"
 #include "tool/base/file_kind.h"
 #include "tool/base/key_file.h"
@@ -60,7 +61,7 @@ static int verify(const image_file_t *file, const sr_signature_public_key_t *key
         return STATUS_NO;
     }
     *sequence = bundle.bundle.sequence;
-    uint8_t *flash = malloc(bundle.bundle.min_flash_size);
+    uint8_t *flash = flash_memory_new(bundle.bundle.min_flash_size);
     if (flash == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", file->path);
     }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/pack/flash_layout.h"
 
+#include "sim/nor/flash_buffer.h"
+#include "sim/nor/nor_flash.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define HUGE_PAGE (2u << 20)
 #define LONG_RUN                                                                                                       \
     16u /**< Blank sectors from which on a region of their own pays: its rows take less room than the digests. */
 
@@ -19,12 +19,11 @@ flash_layout_t *flash_layout_of(const flash_parts_t *parts)
     if (layout == NULL) {
         return NULL;
     }
-    layout->bytes = aligned_alloc(HUGE_PAGE, FLASH_LIMIT);
+    layout->bytes = flash_memory_new(FLASH_LIMIT);
     if (layout->bytes == NULL) {
         free(layout);
         return NULL;
     }
-    (void)madvise(layout->bytes, FLASH_LIMIT, MADV_HUGEPAGE); // or else 8,192 page faults: most of pack's time
     memset(layout->bytes, 0xFF, FLASH_LIMIT);
     for (size_t i = 0; i < parts->count; i++) {
         const flash_part_t *part = &parts->list[i];
@@ -133,7 +132,7 @@ int flash_region_parse(const char *word, const sr_partition_table_t *table, sr_r
 
 static bool is_blank(const flash_layout_t *layout, uint32_t sector)
 {
-    return image_sector_is_blank(layout->bytes + sector * SR_SECTOR_SIZE);
+    return nor_is_erased(layout->bytes + sector * SR_SECTOR_SIZE, SR_SECTOR_SIZE);
 }
 
 typedef struct finder {

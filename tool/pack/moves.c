@@ -4,6 +4,7 @@
 #include "format/sr_nvs.h"
 #include "format/sr_reader.h"
 
+#include "sim/nor/flash_buffer.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/content_kind.h"
@@ -209,7 +210,7 @@ static int make_moves(const sr_bundle_t *bundle, moves_t *moves, const image_fil
 int moves_apply(const bundle_file_t *bundle, const image_file_t *before, image_file_t *after, moves_t *moves)
 {
     *moves = (moves_t){0};
-    *after = (image_file_t){.path = before->path, .bytes = malloc(before->size), .size = before->size};
+    *after = (image_file_t){.path = before->path, .bytes = flash_memory_new(before->size), .size = before->size};
     if (after->bytes == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", before->path);
     }

@@ -6,6 +6,7 @@
 #include "format/sr_reader.h"
 #include "format/sr_secure_boot_v1.h"
 #include "preflight/sr_preflight_signature.h"
+#include "sim/nor/nor_flash.h"
 #include "tool/base/command.h"
 
 #include <stdio.h>
@@ -178,21 +179,13 @@ static void warn_of_digest(const pack_result_t *result, bool bootloader, bool di
     }
 }
 
-static bool is_blank(const uint8_t digest[SR_SECURE_BOOT_V1_DIGEST_SIZE])
-{
-    unsigned i = 0;
-    while (i < SR_SECURE_BOOT_V1_DIGEST_SIZE && digest[i] == 0xFF) {
-        i++;
-    }
-    return i == SR_SECURE_BOOT_V1_DIGEST_SIZE;
-}
-
 static int check_digest(const pack_result_t *result)
 {
     char text[TEXT_SIZE];
     const flash_layout_t *layout = result->layout;
     const sr_bundle_want_t digest = flash_layout_want(layout, 0);
-    const bool erased = digest == SR_BUNDLE_BLANK || (digest == SR_BUNDLE_CONTENT && is_blank(layout->bytes));
+    const bool erased = digest == SR_BUNDLE_BLANK ||
+                        (digest == SR_BUNDLE_CONTENT && nor_is_erased(layout->bytes, SR_SECURE_BOOT_V1_DIGEST_SIZE));
     if (secure_boot_of(&result->device->chip.burnt) != SR_IMAGE_SECURE_BOOT_V1) {
         return STATUS_OK;
     }

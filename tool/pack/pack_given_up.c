@@ -3,6 +3,7 @@
 
 #include "format/sr_digest.h"
 #include "preflight/sr_text.h"
+#include "sim/nor/nor_flash.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
@@ -161,7 +162,7 @@ static bool is_right(const sr_bundle_t *bundle, const image_file_t *flash, uint3
     case SR_BUNDLE_KEEP:
         return true;
     case SR_BUNDLE_BLANK:
-        return image_sector_is_blank(flash->bytes + address);
+        return nor_is_erased(flash->bytes + address, SR_SECTOR_SIZE);
     case SR_BUNDLE_CONTENT:
         break;
     }

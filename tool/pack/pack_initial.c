@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/pack/pack_initial.h"
 
+#include "sim/nor/nor_flash.h"
 #include "tool/base/command.h"
 
 #include <string.h>
@@ -18,9 +19,8 @@ static void set_region(flash_layout_t *layout, sr_region_t region, bool initial)
 
 static bool is_content(const flash_layout_t *layout, uint32_t sector)
 {
-    const uint8_t *bytes = layout->bytes + sector * SR_SECTOR_SIZE;
     return layout->wants[sector] == SR_BUNDLE_CONTENT &&
-           (bytes[0] != 0xFF || memcmp(bytes, bytes + 1, SR_SECTOR_SIZE - 1) != 0);
+           !nor_is_erased(layout->bytes + sector * SR_SECTOR_SIZE, SR_SECTOR_SIZE);
 }
 
 static bool compares_content(const flash_layout_t *layout)

@@ -7,6 +7,7 @@
 #include "format/sr_image.h"
 #include "preflight/sr_preflight.h"
 #include "sim/boot/boot_model.h"
+#include "sim/nor/flash_buffer.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/way_out.h"
@@ -58,7 +59,7 @@ static void note_read(void *context, uint32_t address, uint32_t length)
 /** @return false without memory. */
 static bool try_boot_as(trial_t *trial, const boot_chip_t *chip, uint32_t size)
 {
-    uint8_t *aside = malloc(size);
+    uint8_t *aside = flash_memory_new(size);
     if (aside == NULL) {
         return false;
     }

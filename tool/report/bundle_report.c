@@ -3,6 +3,7 @@
 
 #include "format/sr_boot_choice.h"
 #include "format/sr_reader.h"
+#include "sim/nor/flash_buffer.h"
 #include "tool/base/command.h"
 #include "tool/base/key_file.h"
 #include "tool/base/number.h"
@@ -42,7 +43,7 @@ static totals_t count(const sr_bundle_t *bundle)
 static contents_t *look_into(const bundle_file_t *bundle)
 {
     const sr_bundle_t *manifest = &bundle->bundle;
-    uint8_t *flash = malloc(manifest->min_flash_size);
+    uint8_t *flash = flash_memory_new(manifest->min_flash_size);
     contents_t *contents = NULL;
     if (flash == NULL) {
         perror(bundle->file.path);

@@ -2,6 +2,7 @@
 #include "tool/report/cargo_report.h"
 
 #include "format/sr_signature.h"
+#include "sim/nor/flash_buffer.h"
 #include "tool/base/command.h"
 #include "tool/base/key_file.h"
 #include "tool/base/number.h"
@@ -121,7 +122,7 @@ void cargo_report_print(const cargo_info_t *info)
 /** The bundle alone, in memory of its own. @return NULL without memory. */
 static uint8_t *copy_bundle(const cargo_info_t *info)
 {
-    uint8_t *bytes = malloc(info->cargo.bundle.size);
+    uint8_t *bytes = flash_memory_new(info->cargo.bundle.size);
     if (bytes != NULL) {
         memcpy(bytes, info->bundle, info->cargo.bundle.size);
     }

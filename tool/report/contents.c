@@ -5,6 +5,7 @@
 #include "format/sr_bytes.h"
 #include "format/sr_reader.h"
 #include "sim/boot/boot_plain.h"
+#include "sim/nor/flash_buffer.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/file_kind.h"
@@ -350,7 +351,7 @@ static void find_regions(contents_t *contents)
 /** Boots it, and finds the name of the app. */
 static bool try_boot(contents_t *contents)
 {
-    uint8_t *aside = malloc(contents->size);
+    uint8_t *aside = flash_memory_new(contents->size);
     if (aside == NULL) {
         return false;
     }
@@ -370,7 +371,7 @@ static bool decrypt(contents_t *contents)
     if (contents->chip.cipher == NULL) {
         return true;
     }
-    uint8_t *plain = malloc(contents->size);
+    uint8_t *plain = flash_memory_new(contents->size);
     if (plain == NULL) {
         return false;
     }
@@ -415,7 +416,7 @@ static contents_t *place(contents_kind_t kind, const uint8_t *bytes, uint32_t si
     while (contents->size < base + size) {
         contents->size <<= 1;
     }
-    contents->bytes = malloc(contents->size);
+    contents->bytes = flash_memory_new(contents->size);
     if (contents->bytes == NULL) {
         free(contents);
         return NULL;
@@ -444,7 +445,7 @@ contents_t *contents_of_flash(const uint8_t *flash, uint32_t size, const boot_ch
 
 int contents_view(const boot_chip_t *chip, const image_file_t *cells, image_file_t *view)
 {
-    *view = (image_file_t){.path = cells->path, .bytes = malloc(cells->size), .size = cells->size};
+    *view = (image_file_t){.path = cells->path, .bytes = flash_memory_new(cells->size), .size = cells->size};
     if (view->bytes == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", cells->path);
     }
@@ -457,7 +458,7 @@ static int find_layout(const bundle_file_t *bundle, const boot_chip_t *chip, con
                        boot_plain_layout_t *layout)
 {
     const uint32_t offset = bundle->bundle.partition_table_offset;
-    uint8_t *after = malloc(view->size);
+    uint8_t *after = flash_memory_new(view->size);
     if (after == NULL) {
         return complain(STATUS_BAD_INPUT, "%s: out of memory", view->path);
     }

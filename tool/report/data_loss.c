@@ -2,6 +2,7 @@
 #include "tool/report/data_loss.h"
 
 #include "format/sr_region.h"
+#include "sim/nor/nor_flash.h"
 #include "tool/base/chip_options.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
@@ -41,7 +42,7 @@ static data_loss_t compare(const data_loss_side_t *old, const data_loss_side_t *
     for (uint32_t offset = 0;
          offset < partition->size && sr_region_fits((sr_region_t){partition->address + offset, SR_SECTOR_SIZE}, size);
          offset += SR_SECTOR_SIZE) {
-        if (!image_sector_is_blank(old->flash + partition->address + offset)) {
+        if (!nor_is_erased(old->flash + partition->address + offset, SR_SECTOR_SIZE)) {
             loss.used++;
             loss.lost += !is_kept(old, fresh, partition, offset);
         }

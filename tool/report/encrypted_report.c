@@ -2,6 +2,7 @@
 #include "tool/report/encrypted_report.h"
 
 #include "format/sr_region.h"
+#include "sim/nor/nor_flash.h"
 #include "tool/base/content_kind.h"
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
@@ -23,7 +24,7 @@ typedef struct stretch {
 
 static look_t look_at(const uint8_t *sector)
 {
-    return image_sector_is_blank(sector)            ? LOOK_ERASED
+    return nor_is_erased(sector, SR_SECTOR_SIZE)    ? LOOK_ERASED
            : crypt_is_noise(sector, SR_SECTOR_SIZE) ? LOOK_NOISE
                                                     : LOOK_PLAIN;
 }

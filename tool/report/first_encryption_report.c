@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/report/first_encryption_report.h"
 
+#include "sim/nor/flash_buffer.h"
 #include "tool/base/command.h"
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
@@ -20,7 +21,7 @@
 static bool boot_aside(const boot_chip_t *chip, const nor_flash_t *flash, boot_result_t *boot)
 {
     const uint32_t size = nor_flash_size(flash);
-    uint8_t *aside = malloc(size);
+    uint8_t *aside = flash_memory_new(size);
     if (aside != NULL) {
         (void)boot_run_aside(chip, nor_flash_view(flash), aside, size, NULL, NULL, boot);
     }
@@ -87,7 +88,7 @@ void first_encryption_report_free(first_encryption_report_t *report)
 void first_encryption_report_warn(const boot_chip_t *chip, const uint8_t *flash, uint32_t size)
 {
     boot_result_t boot;
-    uint8_t *aside = malloc(size);
+    uint8_t *aside = flash_memory_new(size);
     if (aside != NULL && chip->cipher == NULL && chip->first_encryption == NULL) {
         (void)boot_run_aside(chip, flash, aside, size, NULL, NULL, &boot);
         const boot_code_t *loader = &boot.bootloader;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/report/flash_map.h"
 
+#include "sim/nor/nor_flash.h"
 #include "tool/base/number.h"
 #include "tool/base/terminal.h"
 
@@ -23,12 +24,7 @@ void flash_map_count_pages(const contents_t *contents, sr_region_t region, uint3
         end = contents->size;
     }
     for (uint64_t page = region.address; page < end; page += SR_PAGE_SIZE) {
-        uint64_t length = end - page < SR_PAGE_SIZE ? end - page : SR_PAGE_SIZE;
-        bool blank = true;
-        for (uint64_t i = 0; i < length && blank; i++) {
-            blank = contents->bytes[page + i] == 0xFF;
-        }
-        *used += !blank;
+        *used += !nor_is_erased(contents->bytes + page, end - page < SR_PAGE_SIZE ? end - page : SR_PAGE_SIZE);
         (*total)++;
     }
 }

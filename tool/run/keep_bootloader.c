@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/run/keep_bootloader.h"
 
+#include "sim/nor/flash_buffer.h"
 #include "tool/base/terminal.h"
 
 #include <stdio.h>
@@ -10,7 +11,7 @@
 /** A copy of a flash, with what another one has in front of the table. @return NULL without memory. */
 static uint8_t *splice(const uint8_t *flash, const uint8_t *front, uint32_t table, uint32_t size)
 {
-    uint8_t *copy = malloc(size);
+    uint8_t *copy = flash_memory_new(size);
     if (copy != NULL) {
         memcpy(copy, flash, size);
         memcpy(copy, front, table);

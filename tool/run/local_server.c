@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <microhttpd.h>
@@ -129,6 +130,7 @@ local_server_t *local_server_start(const image_file_t *files, size_t count)
         free(server);
         return NULL;
     }
+    curl_global_init(CURL_GLOBAL_DEFAULT); // here once, instead of in each app that asks this server
     fflush(NULL);
     server->lifeline = ends[0];
     server->process = fork();

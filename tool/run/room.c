@@ -2,6 +2,7 @@
 #include "tool/run/room.h"
 
 #include "sim/boot/boot_plain.h"
+#include "sim/nor/nor_flash.h"
 #include "tool/base/chip_options.h"
 #include "tool/pack/flash_layout.h"
 
@@ -42,7 +43,7 @@ bool room_is_short(const esp_self_reflasher_plan_t *plan)
 static bool is_blank(const image_file_t *flash, sr_region_t place)
 {
     for (uint32_t at = 0; at < place.size; at += SR_SECTOR_SIZE) {
-        if (!image_sector_is_blank(flash->bytes + place.address + at)) {
+        if (!nor_is_erased(flash->bytes + place.address + at, SR_SECTOR_SIZE)) {
             return false;
         }
     }
