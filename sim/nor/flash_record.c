@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct flash_record {
@@ -22,6 +23,7 @@ struct flash_record {
 /** What the log has before each operation's bytes, and before the sectors that the bootloader changed. */
 typedef struct log_entry {
     nor_op_t op;
+    bool erased; /**< The range: its bytes are not in the log. */
     bool first_of_boot;
     uint32_t changed;
 } log_entry_t;
@@ -29,9 +31,21 @@ typedef struct log_entry {
 /** A sector that changed, in the log: its index, and its content. */
 #define CHANGE_SIZE (sizeof(uint32_t) + SR_SECTOR_SIZE)
 
-static void append(int log, const void *data, size_t length)
+/** What an erase leaves, as long as the longest. */
+static const uint8_t *erased_block(void)
 {
-    if (write(log, data, length) != (ssize_t)length) {
+    static uint8_t block[SR_BLOCK_SIZE];
+    if (block[0] == 0) {
+        memset(block, 0xFF, sizeof(block));
+    }
+    return block;
+}
+
+/** In one piece, because each call takes longer than to copy the bytes. */
+static void append(int log, const void *head, size_t head_length, const void *bytes, size_t length)
+{
+    const struct iovec parts[] = {{(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)bytes, length}};
+    if (writev(log, parts, 2) != (ssize_t)(head_length + length)) {
         abort(); // no memory: a record with holes would describe another run
     }
 }
@@ -56,8 +70,7 @@ static void append_changed(flash_record_t *record, const uint8_t *flash)
     for (uint32_t i = 0; i < record->size / SR_SECTOR_SIZE; i++) {
         if (has_changed(record, flash, i)) {
             const size_t at = (size_t)i * SR_SECTOR_SIZE;
-            append(record->log, &i, sizeof(i));
-            append(record->log, flash + at, SR_SECTOR_SIZE);
+            append(record->log, &i, sizeof(i), flash + at, SR_SECTOR_SIZE);
             memcpy(record->now + at, flash + at, SR_SECTOR_SIZE);
         }
     }
@@ -71,9 +84,9 @@ static void observe(void *context, const nor_op_t *op, const nor_flash_t *flash)
     record->process = getpid();
     memcpy(record->now + op->address, bytes + op->address, op->length);
     // the first operation of a boot includes what the bootloader itself wrote, which is not recorded as operations
-    entry.changed = entry.first_of_boot ? count_changed(record, bytes) : 0;
-    append(record->log, &entry, sizeof(entry));
-    append(record->log, bytes + op->address, op->length);
+    entry.changed = entry.first_of_boot && nor_flash_take_loaded(record->flash) ? count_changed(record, bytes) : 0;
+    entry.erased = op->kind != NOR_OP_PROGRAM && nor_is_erased(bytes + op->address, op->length);
+    append(record->log, &entry, sizeof(entry), bytes + op->address, entry.erased ? 0 : op->length);
     if (entry.changed > 0) {
         append_changed(record, bytes);
     }
@@ -108,6 +121,7 @@ flash_record_t *flash_record_new(nor_flash_t *flash)
     }
     flash_buffer_copy(record->before, nor_flash_view(flash), size);
     flash_buffer_copy(record->now, nor_flash_view(flash), size);
+    (void)nor_flash_take_loaded(flash);
     nor_flash_set_observer(flash, observe, record);
     return record;
 }
@@ -163,12 +177,13 @@ bool flash_replay_next(flash_replay_t *replay, flash_step_t *step)
     log_entry_t entry;
     memcpy(&entry, replay->at, sizeof(entry));
     replay->at += sizeof(entry);
+    const uint32_t logged = entry.erased ? 0 : entry.op.length;
     *step = (flash_step_t){.op = entry.op,
-                           .after = replay->at,
+                           .after = entry.erased ? erased_block() : replay->at,
                            .first_of_boot = entry.first_of_boot,
                            .changed = entry.changed,
-                           .changes = replay->at + entry.op.length};
-    replay->at += entry.op.length + (size_t)entry.changed * CHANGE_SIZE;
+                           .changes = replay->at + logged};
+    replay->at += logged + (size_t)entry.changed * CHANGE_SIZE;
     return true;
 }
 

@@ -17,6 +17,7 @@ struct nor_flash {
     uint64_t read_ns;
     nor_power_loss_t loss;
     bool power_is_lost;
+    bool is_loaded; /* By others than the operations below. */
     nor_faults_t faults;
     nor_observer_t observer;
     void *observer_context;
@@ -70,7 +71,15 @@ uint32_t nor_flash_size(const nor_flash_t *flash)
 
 uint8_t *nor_flash_bytes(nor_flash_t *flash)
 {
+    flash->is_loaded = true;
     return flash->bytes;
+}
+
+bool nor_flash_take_loaded(nor_flash_t *flash)
+{
+    const bool is_loaded = flash->is_loaded;
+    flash->is_loaded = false;
+    return is_loaded;
 }
 
 const uint8_t *nor_flash_view(const nor_flash_t *flash)

@@ -105,8 +105,10 @@ nor_flash_t *nor_flash_new(uint32_t size, const nor_timing_t *timing);
 void nor_flash_delete(nor_flash_t *flash);
 
 uint32_t nor_flash_size(const nor_flash_t *flash);
-/** The content, to read it or to load an image: writing here is not counted. */
+/** The content, to load an image: writing here is not counted. Asked for anew each time, so that it is known. */
 uint8_t *nor_flash_bytes(nor_flash_t *flash);
+/** True if nor_flash_bytes() was called, in any process, since the last time this was asked. */
+bool nor_flash_take_loaded(nor_flash_t *flash);
 const uint8_t *nor_flash_view(const nor_flash_t *flash);
 
 /** True if there is nothing in these cells. @param length At least 1. */

@@ -16,10 +16,19 @@ typedef struct needle {
     size_t length;
 } needle_t;
 
-/* Most places differ in the first byte, and a call for each of them would take longer than to hash the bootloader. */
-static bool is_at(const uint8_t *bytes, const needle_t *needle)
+/** Most places differ in the first byte, which memchr() finds in several bytes at once. */
+static bool contains(const uint8_t *bytes, size_t length, const needle_t *needle)
 {
-    return bytes[0] == *(const uint8_t *)needle->bytes && memcmp(bytes, needle->bytes, needle->length) == 0;
+    const uint8_t first = *(const uint8_t *)needle->bytes;
+    const uint8_t *at = bytes;
+    const uint8_t *const end = length < needle->length ? bytes : bytes + length - needle->length + 1;
+    while (at < end && (at = memchr(at, first, (size_t)(end - at))) != NULL) {
+        if (memcmp(at, needle->bytes, needle->length) == 0) {
+            return true;
+        }
+        at++;
+    }
+    return false;
 }
 
 /** @return a set of those that lie in these bytes: bit N for needle N. */
@@ -27,9 +36,7 @@ static unsigned find_needles(const uint8_t *bytes, size_t length, const needle_t
 {
     unsigned found = 0;
     for (unsigned n = 0; n < count; n++) {
-        for (size_t i = 0; i + needles[n].length <= length && (found >> n & 1u) == 0; i++) {
-            found |= is_at(bytes + i, &needles[n]) ? 1u << n : 0;
-        }
+        found |= contains(bytes, length, &needles[n]) ? 1u << n : 0;
     }
     return found;
 }

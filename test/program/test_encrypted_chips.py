@@ -257,7 +257,7 @@ class Refused(Encrypted):
             shown = self.run_json(0, "inspect", folder / "cells.bin")
             self.assertEqual((shown["kind"], shown["chip"], shown["encryption"]["opened"]), ("encrypted_flash", "", False))
             self.assertIn("noise at " + hex(chip.bootloader), shown["encryption"]["text"])
-            self.assertEqual(sum(stretch["size"] for stretch in shown["stretches"]), 4 << 20)
+            self.assertEqual(sum(stretch["size"] for stretch in shown["stretches"]), encrypted_dumps.FLASH_SIZE)
             kinds = {stretch["offset"]: stretch["content"] for stretch in shown["stretches"]}
             self.assertEqual((kinds[chip.bootloader], kinds[0x10000], kinds[0x13000]), ("noise", "noise", "erased"))
 

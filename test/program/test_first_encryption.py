@@ -37,7 +37,7 @@ class FirstEncryption(cases.InOneFolder):
     """A device that runs version 1.0, and a bundle with a bootloader."""
 
     def device(self, chip, *parts):
-        return self.write("plain.bin", flash_dumps.flash((0, encrypted_dumps.plain(chip, DUMMY_IMAGES)), *parts))
+        return self.write("plain.bin", flash_dumps.flash((0, encrypted_dumps.plain(chip, DUMMY_IMAGES)), *parts, size=encrypted_dumps.FLASH_SIZE))
 
     def loader(self, chip, says=b"", version=None):
         image = bytearray(encrypted_dumps.bootloaders(chip, DUMMY_IMAGES)[1])
@@ -133,9 +133,9 @@ class Rehearsed(FirstEncryption):
         self.assertEqual(first["window_ms"]["typical"], 1160.64)
 
     def test_a_recovery_bootloader_starts_the_app_until_the_table_is_encrypted(self):
-        dump = self.device(C5, (0x3F0000, encrypted_dumps.bootloaders(C5, DUMMY_IMAGES)[0]))
+        dump = self.device(C5, (0xF0000, encrypted_dumps.bootloaders(C5, DUMMY_IMAGES)[0]))
         bundle = self.bundle(C5, self.loader(C5))
-        found = self.run_json(0, "explore", "-f", dump, "--recovery-bootloader", "0x3f0000", *bundle, *self.key(C5), "--sample", 20)
+        found = self.run_json(0, "explore", "-f", dump, "--recovery-bootloader", "0xf0000", *bundle, *self.key(C5), "--sample", 20)
         states = found["first_encryption"]["states"]
         rows = 6 * (1 + SECTOR // 64)
         self.assertEqual(states["starts_over"], 1)

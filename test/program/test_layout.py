@@ -67,6 +67,15 @@ VIOLATIONS = (
 )
 
 
+def rounds():
+    """The violations, in groups of at most one in each file: to check all of the tree takes a while."""
+    left = list(VIOLATIONS)
+    while left:
+        group = list({name: (name, text, complaint) for name, text, complaint in reversed(left)}.values())
+        left = [violation for violation in left if violation not in group]
+        yield group
+
+
 def check(root):
     return subprocess.run([sys.executable, CHECK, root], capture_output=True, text=True, check=False)
 
@@ -96,20 +105,26 @@ class Layout(unittest.TestCase):
             for part in FOLDERS:
                 shutil.copytree(ROOT / part, pathlib.Path(folder, part), ignore=shutil.ignore_patterns("build*"))
             self.assertEqual(check(folder).returncode, 0)
-            for name, text, complaint in VIOLATIONS:
-                path = pathlib.Path(folder, name)
-                before = path.read_bytes() if path.exists() else None
-                with self.subTest(name=name, text=text):
-                    path.parent.mkdir(exist_ok=True)
-                    path.write_bytes((before or b"") + text.encode())
-                    run = check(folder)
-                    self.assertEqual(run.returncode, 1, run.stdout)
-                    self.assertIn(complaint, run.stderr)
-                    self.assertIn(name, run.stderr)
-                if before is None:
-                    path.unlink()
-                else:
-                    path.write_bytes(before)
+            for violations in rounds():
+                self.check_round(pathlib.Path(folder), violations)
+
+    def check_round(self, folder, violations):
+        before = {}
+        for name, text, _ in violations:
+            path = folder / name
+            before[path] = path.read_bytes() if path.exists() else None
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes((before[path] or b"") + text.encode())
+        run = check(folder)
+        self.assertEqual(run.returncode, 1, run.stdout)
+        for name, text, complaint in violations:
+            with self.subTest(name=name, text=text):
+                self.assertTrue(any(name in line and complaint in line for line in run.stderr.splitlines()), run.stderr)
+        for path, content in before.items():
+            if content is None:
+                path.unlink()
+            else:
+                path.write_bytes(content)
 
     def test_an_arrow_back_up_in_the_table_is_told(self):
         text = CHECK.read_text("utf-8")
