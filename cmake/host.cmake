@@ -26,7 +26,8 @@ target_compile_definitions(sr_options INTERFACE _GNU_SOURCE)
 if(SR_SANITIZE)
     # -O1, as the sanitizers' own manual has it, and no more than lines of source: what they report is the same, and compiling
     # takes half the time.
-    target_compile_options(sr_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)
+    add_compile_options(-O1 -g1)
+    target_compile_options(sr_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(sr_options INTERFACE -fsanitize=address,undefined)
 endif()
 if(SR_FUZZ)
