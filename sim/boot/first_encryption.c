@@ -266,7 +266,7 @@ static void start_app(const survey_t *survey, nor_flash_t *flash)
     boot_result_t boot;
     const uint8_t *booted =
         boot_run_aside(survey->chip, nor_flash_view(flash), survey->aside, survey->size, NULL, NULL, &boot);
-    flash_buffer_copy(nor_flash_bytes(flash), booted, survey->size);
+    nor_flash_load(flash, booted);
 }
 
 static void begin_survey(survey_t *survey, uint32_t operations, nor_flash_t *flash)

@@ -200,7 +200,7 @@ static bool boot_once(const sim_config_t *config, void (*app_main)(void), unsign
         return false;
     }
     if (booted != nor_flash_view(config->flash)) {
-        flash_buffer_copy(nor_flash_bytes(config->flash), booted, nor_flash_size(config->flash));
+        nor_flash_load(config->flash, booted);
     }
     report->last_end =
         run_app(config, forced ? config->running_app : result.app_offset, result.recovered, counters, app_main);

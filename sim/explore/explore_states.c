@@ -158,7 +158,7 @@ static void cut_again(worker_t *worker, explore_trace_t *trace, unsigned losses,
 /** Lets the app that boots go on. @return true if it finishes */
 static bool go_on(worker_t *worker, const uint8_t *flash, unsigned losses, explore_state_t *state)
 {
-    flash_buffer_copy(nor_flash_bytes(worker->flash), flash, worker->config->size);
+    nor_flash_load(worker->flash, flash);
     if (losses <= 1) { // its state before this is not needed any more
         sim_report_t report;
         return explore_run_on(worker->config, worker->flash, &worker->starts, &report) &&

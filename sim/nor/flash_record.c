@@ -17,7 +17,6 @@ struct flash_record {
     pid_t process; /**< Which wrote last, as far as this process knows. */
     uint32_t size;
     uint8_t *before;
-    uint8_t *now; /**< The flash after what was recorded, in all processes. */
 };
 
 /** What the log has before each operation's bytes, and before the sectors that the bootloader changed. */
@@ -50,30 +49,23 @@ static void append(int log, const void *head, size_t head_length, const void *by
     }
 }
 
-static bool has_changed(const flash_record_t *record, const uint8_t *flash, uint32_t sector)
-{
-    const size_t at = (size_t)sector * SR_SECTOR_SIZE;
-    return memcmp(record->now + at, flash + at, SR_SECTOR_SIZE) != 0;
-}
-
-static uint32_t count_changed(const flash_record_t *record, const uint8_t *flash)
+static uint32_t count_loaded(const flash_record_t *record)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < record->size / SR_SECTOR_SIZE; i++) {
-        count += has_changed(record, flash, i);
+        count += nor_flash_is_loaded(record->flash, i);
     }
     return count;
 }
 
-static void append_changed(flash_record_t *record, const uint8_t *flash)
+static void append_loaded(const flash_record_t *record, const uint8_t *flash)
 {
     for (uint32_t i = 0; i < record->size / SR_SECTOR_SIZE; i++) {
-        if (has_changed(record, flash, i)) {
-            const size_t at = (size_t)i * SR_SECTOR_SIZE;
-            append(record->log, &i, sizeof(i), flash + at, SR_SECTOR_SIZE);
-            memcpy(record->now + at, flash + at, SR_SECTOR_SIZE);
+        if (nor_flash_is_loaded(record->flash, i)) {
+            append(record->log, &i, sizeof(i), flash + (size_t)i * SR_SECTOR_SIZE, SR_SECTOR_SIZE);
         }
     }
+    nor_flash_forget_loaded(record->flash);
 }
 
 static void observe(void *context, const nor_op_t *op, const nor_flash_t *flash)
@@ -82,20 +74,18 @@ static void observe(void *context, const nor_op_t *op, const nor_flash_t *flash)
     const uint8_t *bytes = nor_flash_view(flash);
     log_entry_t entry = {.op = *op, .first_of_boot = getpid() != record->process};
     record->process = getpid();
-    memcpy(record->now + op->address, bytes + op->address, op->length);
     // the first operation of a boot includes what the bootloader itself wrote, which is not recorded as operations
-    entry.changed = entry.first_of_boot && nor_flash_take_loaded(record->flash) ? count_changed(record, bytes) : 0;
+    entry.changed = entry.first_of_boot ? count_loaded(record) : 0;
     entry.erased = op->kind != NOR_OP_PROGRAM && nor_is_erased(bytes + op->address, op->length);
     append(record->log, &entry, sizeof(entry), bytes + op->address, entry.erased ? 0 : op->length);
     if (entry.changed > 0) {
-        append_changed(record, bytes);
+        append_loaded(record, bytes);
     }
 }
 
 static void delete (flash_record_t *record)
 {
     flash_buffer_delete(record->before, record->size);
-    flash_buffer_delete(record->now, record->size);
     if (record->log >= 0) {
         close(record->log);
     }
@@ -110,18 +100,16 @@ flash_record_t *flash_record_new(nor_flash_t *flash)
         return NULL;
     }
     record->before = flash_buffer_new(size);
-    record->now = flash_buffer_new(size);
     record->flash = flash;
     record->size = size;
     record->process = getpid();
     record->log = memfd_create("flash-operations", MFD_CLOEXEC);
-    if (record->before == NULL || record->now == NULL || record->log < 0) {
+    if (record->before == NULL || record->log < 0) {
         delete (record);
         return NULL;
     }
     flash_buffer_copy(record->before, nor_flash_view(flash), size);
-    flash_buffer_copy(record->now, nor_flash_view(flash), size);
-    (void)nor_flash_take_loaded(flash);
+    nor_flash_forget_loaded(flash);
     nor_flash_set_observer(flash, observe, record);
     return record;
 }

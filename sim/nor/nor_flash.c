@@ -17,10 +17,10 @@ struct nor_flash {
     uint64_t read_ns;
     nor_power_loss_t loss;
     bool power_is_lost;
-    bool is_loaded; /* By others than the operations below. */
     nor_faults_t faults;
     nor_observer_t observer;
     void *observer_context;
+    bool loaded[MAX_SECTORS]; /* By nor_flash_load(). */
     uint32_t wear[MAX_SECTORS];
     uint32_t failures[MAX_SECTORS];
     uint8_t bytes[]; /* `size` of them. */
@@ -71,15 +71,27 @@ uint32_t nor_flash_size(const nor_flash_t *flash)
 
 uint8_t *nor_flash_bytes(nor_flash_t *flash)
 {
-    flash->is_loaded = true;
     return flash->bytes;
 }
 
-bool nor_flash_take_loaded(nor_flash_t *flash)
+void nor_flash_load(nor_flash_t *flash, const uint8_t *content)
 {
-    const bool is_loaded = flash->is_loaded;
-    flash->is_loaded = false;
-    return is_loaded;
+    for (uint32_t at = 0; at < flash->size; at += SECTOR) {
+        if (memcmp(flash->bytes + at, content + at, SECTOR) != 0) {
+            memcpy(flash->bytes + at, content + at, SECTOR);
+            flash->loaded[at / SECTOR] = true;
+        }
+    }
+}
+
+bool nor_flash_is_loaded(const nor_flash_t *flash, uint32_t sector)
+{
+    return flash->loaded[sector];
+}
+
+void nor_flash_forget_loaded(nor_flash_t *flash)
+{
+    memset(flash->loaded, 0, sizeof(flash->loaded));
 }
 
 const uint8_t *nor_flash_view(const nor_flash_t *flash)

@@ -105,10 +105,13 @@ nor_flash_t *nor_flash_new(uint32_t size, const nor_timing_t *timing);
 void nor_flash_delete(nor_flash_t *flash);
 
 uint32_t nor_flash_size(const nor_flash_t *flash);
-/** The content, to load an image: writing here is not counted. Asked for anew each time, so that it is known. */
+/** The content, to read it or to load an image: writing here is not counted. */
 uint8_t *nor_flash_bytes(nor_flash_t *flash);
-/** True if nor_flash_bytes() was called, in any process, since the last time this was asked. */
-bool nor_flash_take_loaded(nor_flash_t *flash);
+/** Puts other content there, without operations; only where it differs. @param content Of the whole flash. */
+void nor_flash_load(nor_flash_t *flash, const uint8_t *content);
+/** True if nor_flash_load() changed a sector, in any process, since the last nor_flash_forget_loaded(). */
+bool nor_flash_is_loaded(const nor_flash_t *flash, uint32_t sector);
+void nor_flash_forget_loaded(nor_flash_t *flash);
 const uint8_t *nor_flash_view(const nor_flash_t *flash);
 
 /** True if there is nothing in these cells. @param length At least 1. */
