@@ -54,6 +54,7 @@ typedef struct target {
     bool longer;          /**< The bootloader's place is in use up to the table. */
     const char *gives_up; /**< A partition of the running system. */
     bool twin;            /**< TWIN gets the same content as the first sector of NVS. */
+    bool spreads;         /**< Something lies in front of the bootloader, right after the table, and at MOVED. */
 } target_t;
 
 /* The bootloader with other data: two bits of one column of the checksum, and the digest that goes with them. */
@@ -135,6 +136,11 @@ static void make_bundle(const target_t *target, const char *private_pem)
     }
     bundle_region_t regions[8];
     unsigned count = 0;
+    if (target->spreads) {
+        dummy_image_fill(wanted, SECTOR, 18);
+        dummy_image_fill(wanted + MOVED, SECTOR, 19);
+        regions[count++] = (bundle_region_t){.place = {0, SECTOR}};
+    }
     if (!target->no_bootloader) {
         regions[count++] = (bundle_region_t){.place = {SMALL_BOOTLOADER, 0x7000}};
         regions[count++] = (bundle_region_t){.place = {SR_PARTITION_TABLE_OFFSET, SECTOR}};
@@ -153,6 +159,9 @@ static void make_bundle(const target_t *target, const char *private_pem)
     if (target->twin) {
         memcpy(wanted + TWIN, wanted + SMALL_NVS, SECTOR);
         regions[count++] = (bundle_region_t){.place = {TWIN, SECTOR}};
+    }
+    if (target->spreads) {
+        regions[count++] = (bundle_region_t){.place = {MOVED, SECTOR}};
     }
     if (target->erases) {
         memset(wanted + MOVED, 0xFF, 20 * SECTOR);
@@ -622,6 +631,121 @@ static void every_byte_of_an_entry_counts(void **state)
     }
     put(RECORD);
     memcpy(wanted + MOVED, nor_flash_view(flash) + SMALL_NVS, SMALL_NVS_SIZE);
+    expect_finished();
+}
+
+static uint8_t fresh[SMALL_FLASH_SIZE];
+
+/* As a writer may leave it that has dropped an entry: whatever it says, for whichever step. */
+static void what_follows_the_last_entry_counts_for_nothing(void **state)
+{
+    (void)state;
+    static const uint32_t places[] = {SLOT_0, SLOT_1,        STORAGE, SMALL_BOOTLOADER, SR_PARTITION_TABLE_OFFSET,
+                                      RECORD, SMALL_OTADATA, MOVED,   SMALL_NVS};
+    memcpy(fresh, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    for (unsigned i = 0; i < 2 * sizeof(places) / sizeof(places[0]); i++) {
+        const target_t *target = i % 2 != 0 ? &moving_target : &system_target;
+        memcpy(nor_flash_bytes(flash), fresh, SMALL_FLASH_SIZE);
+        make_bundle(target, own_private);
+        make_record(target);
+        if (target->moves) {
+            memcpy(wanted + MOVED, nor_flash_view(flash) + SMALL_NVS, SMALL_NVS_SIZE);
+        }
+        const sr_record_entry_t more = {.address = places[i / 2],
+                                        .sectors = 1,
+                                        .group = places[i / 2] == SR_PARTITION_TABLE_OFFSET ? SR_RECORD_TABLE
+                                                                                            : SR_RECORD_BOOTLOADER,
+                                        .data_index = record.data_count - 1};
+        sr_record_write_entry(record.list, record.header.count, &more);
+        record_note_boot_path(&record, nor_flash_view(flash));
+        put(RECORD);
+        expect_finished();
+    }
+}
+
+/* Lists what the bundle of `spreading_target` brings, one sector of it as otadata. */
+static void add_spread(uint32_t as_otadata)
+{
+    static const struct {
+        sr_record_group_t group;
+        sr_region_t place;
+    } parts[] = {{SR_RECORD_DATA, {0, SECTOR}},
+                 {SR_RECORD_DATA, {SMALL_NVS, SMALL_NVS_SIZE}},
+                 {SR_RECORD_DATA, {MOVED, SECTOR}},
+                 {SR_RECORD_BOOTLOADER, {SMALL_BOOTLOADER, 0x7000}},
+                 {SR_RECORD_TABLE, {SR_PARTITION_TABLE_OFFSET, SECTOR}},
+                 {SR_RECORD_OTADATA, {0, MOVED + SECTOR}}};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        for (uint32_t at = parts[i].place.address; at < parts[i].place.address + parts[i].place.size; at += SECTOR) {
+            const bool is_otadata = at == as_otadata || (at >= SMALL_OTADATA && at < SMALL_OTADATA + 2 * SECTOR);
+            if (differs(at) && is_otadata == (parts[i].group == SR_RECORD_OTADATA)) {
+                add(parts[i].group, at);
+            }
+        }
+    }
+}
+
+static const target_t spreading_target = {.longer = true, .spreads = true};
+
+/* What the record calls otadata is written last: it need not lie where today's is, but what starts the chip comes
+ * before it. */
+static void otadata_may_lie_anywhere_but_among_what_starts_the_chip(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t address;
+        bool finished;
+    } cases[] = {{0, true},
+                 {SMALL_BOOTLOADER + 4 * SECTOR, false},
+                 {SR_PARTITION_TABLE_OFFSET - SECTOR, false},
+                 {SMALL_NVS, true}, /* The sector after the table. */
+                 {MOVED, true}};
+    memcpy(fresh, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        memcpy(nor_flash_bytes(flash), fresh, SMALL_FLASH_SIZE);
+        make_bundle(&spreading_target, own_private);
+        record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+        assert_true(differs(cases[i].address));
+        add_spread(cases[i].address);
+        record_note_boot_path(&record, nor_flash_view(flash));
+        if (cases[i].finished) {
+            put(RECORD);
+            expect_finished();
+        } else {
+            expect_ignored(RECORD, "with part of the bootloader as otadata");
+        }
+    }
+}
+
+/* Each sector of the record, and of what it is compared with: nothing is known of it then, and nothing is done. */
+static void what_cannot_be_read_is_an_error(void **state)
+{
+    (void)state;
+    unsigned failures = 0;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    put(RECORD);
+    memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    const uint32_t manifest_sectors = sr_record_manifest_sectors(record.header.manifest_size);
+    const uint32_t data = RECORD + (SR_RECORD_OVERHEAD + manifest_sectors) * SECTOR;
+    for (uint32_t at = SMALL_BOOTLOADER; at < RECORD + record_sectors(&record) * SECTOR; at += SECTOR) {
+        const bool must_fail = at == RECORD + SECTOR || at >= data;
+        if (at >= SMALL_OTADATA + 2 * SECTOR && at < RECORD && at != SLOT_0 && at != SLOT_1) {
+            continue;
+        }
+        memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+        unreadable = at;
+        const sim_end_t end = run(resume);
+        unreadable = UINT32_MAX;
+        if (end != SIM_END_RESTART || must_fail) {
+            assert_int_equal(end, SIM_END_RETURNED);
+            assert_int_equal(job->err, ESP_ERR_INVALID_RESPONSE);
+            assert_int_equal(nor_flash_stats(flash).operations, 0);
+            failures++;
+        }
+    }
+    assert_true(failures > record.data_count);
+    memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
     expect_finished();
 }
 
@@ -1338,6 +1462,9 @@ int main(void)
         TEST(nothing_can_be_added),
         TEST(order_is_that_of_the_writer),
         TEST(every_byte_of_an_entry_counts),
+        TEST(what_follows_the_last_entry_counts_for_nothing),
+        TEST(otadata_may_lie_anywhere_but_among_what_starts_the_chip),
+        TEST(what_cannot_be_read_is_an_error),
         TEST(no_number_is_too_large),
         TEST(stranger_gets_no_memory),
         TEST(manifest_for_more_flash_gets_no_memory),
