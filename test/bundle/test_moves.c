@@ -793,6 +793,27 @@ static void room_that_the_app_takes_is_none_to_stage_in(void **state)
     expect_wanted();
 }
 
+/* It claims more than the copy of the app writes over, and what would be left of it is in nobody's record. */
+static void old_record_goes_before_the_app_takes_its_place(void **state)
+{
+    (void)state;
+    uint8_t *bytes = nor_flash_bytes(flash);
+    memset(bytes + FREE, 0x55, BUNDLE - FREE);
+    small_app("1", bytes + SLOT_1);
+    memset(bytes + SLOT_0, 0xFF, 8 * SECTOR);
+    memset(bytes + SLOT_0 + SECTOR, 0x55, 5 * SECTOR);
+    sr_record_write_mark(bytes + SLOT_0, 6 - SR_RECORD_OVERHEAD);
+    memset(bytes + SMALL_OTADATA, 0xFF, 2 * SECTOR);
+    sr_otadata_encode(2, SR_OTA_UNDEFINED, bytes + SMALL_OTADATA);
+    prepare(&nvs_to_free_flash);
+    assert_int_equal(start_at(SLOT_1, false), SIM_END_RESTART);
+    assert_int_equal(start_at(SLOT_0, false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    small_app("1", wanted + SLOT_0);
+    memset(wanted + SLOT_0 + SMALL_APP_SIZE, 0xFF, 8 * SECTOR - SMALL_APP_SIZE);
+    expect_wanted();
+}
+
 /* Otadata is right, but selects no app that is intact, so that the running one has to be selected before a new one is
  * written: then otadata is one sector more that has to be staged. */
 static void room_that_otadata_takes_is_none_to_stage_in(void **state)
@@ -847,6 +868,53 @@ static void encrypted_flash(void **state)
     boot_run(&config.chip, bytes, SMALL_FLASH_SIZE, NULL, NULL, &result);
     assert_true(boot_succeeds(&result));
     free(old);
+}
+
+/* Up to the operation with this number. In the window, when there is no table, the app does not start. */
+static sim_end_t start_encrypted(uint32_t cut)
+{
+    const sim_config_t config = {.chip = {.chip = sr_chip_by_name("esp32"), .cipher = support_cipher()},
+                                 .flash = flash,
+                                 .running_app = SLOT_0,
+                                 .quiet = true};
+    if (!sim_chip_attach(&config)) {
+        return SIM_END_PANIC;
+    }
+    nor_flash_reset_stats(flash);
+    if (cut != UINT32_MAX) {
+        nor_flash_set_power_loss(flash,
+                                 (nor_power_loss_t){.armed = true, .operation = cut, .when = NOR_POWER_LOSS_BEFORE});
+    }
+    const sim_end_t end = sim_call(call_app_main, NULL);
+    sim_chip_detach();
+    return end;
+}
+
+/* The table is where the running system has it: what was interrupted is finished there as elsewhere. */
+static void encrypted_flash_goes_on_after_a_power_loss(void **state)
+{
+    (void)state;
+    prepare(&exchange);
+    uint8_t *bytes = nor_flash_bytes(flash);
+    support_encrypt(bytes, 0, SMALL_NVS);
+    support_encrypt(bytes, SMALL_OTADATA, FREE - SMALL_OTADATA);
+    uint8_t *old = small_copy(flash);
+    assert_int_equal(start_encrypted(UINT32_MAX), SIM_END_RETURNED);
+    const uint32_t operations = nor_flash_stats(flash).operations;
+    uint8_t *done = small_copy(flash);
+    unsigned finished = 0;
+    for (uint32_t cut = operations / 2; cut < operations; cut += operations / 20 + 1) {
+        memcpy(nor_flash_bytes(flash), old, SMALL_FLASH_SIZE);
+        assert_int_equal(start_encrypted(cut), SIM_END_POWER_LOSS);
+        nor_flash_power_on(flash);
+        if (start_encrypted(UINT32_MAX) == SIM_END_RESTART) { /* resume() has done it. */
+            small_assert_same(nor_flash_view(flash), done, 0, SMALL_FLASH_SIZE);
+            finished++;
+        }
+    }
+    assert_true(finished > 0);
+    free(old);
+    free(done);
 }
 
 /* The order. */
@@ -1203,8 +1271,10 @@ int main(void)
         TEST(what_does_not_fit_is_refused),
         TEST(no_flash_to_stage_in_is_refused),
         TEST(room_that_the_app_takes_is_none_to_stage_in),
+        TEST(old_record_goes_before_the_app_takes_its_place),
         TEST(room_that_otadata_takes_is_none_to_stage_in),
         TEST(encrypted_flash),
+        TEST(encrypted_flash_goes_on_after_a_power_loss),
         TEST(what_moves_to_the_place_of_otadata_comes_before_the_table),
         TEST(what_is_written_to_meanwhile_does_not_move),
         TEST(what_is_written_to_meanwhile_does_not_move_to_free_flash),

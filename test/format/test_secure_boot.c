@@ -386,13 +386,15 @@ static void every_way_in_which_the_two_change(void **state)
             expect_v1(expected[digest][loader]);
         }
     }
-    /* Nor is one of no image the same as that of another. */
+    /* A place without an image is the same as no other, also where there is none either before or after. */
     memset(old_flash, 0x11, SR_SECURE_BOOT_V1_DIGEST_SIZE);
-    memset(old_flash + 0x1000, 0xFF, FLASH - 0x1000);
-    change_flash(STAYS, STAYS);
-    expect_v1(SR_SECURE_BOOT_V1_NO_DIGEST);
-    change_flash(CHANGES, STAYS);
-    expect_v1(SR_SECURE_BOOT_V1_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        change_flash(STAYS, STAYS);
+        memset(old_flash + 0x1000, 0xFF, FLASH - 0x1000);
+        expect_v1(SR_SECURE_BOOT_V1_NO_DIGEST);
+        new_flash[0] ^= 1;
+        expect_v1(SR_SECURE_BOOT_V1_OK);
+    }
 }
 
 /* Of the digest, and of the bootloader as far as the hardware takes it; of a longer one also where both are the same.

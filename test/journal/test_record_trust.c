@@ -1319,6 +1319,29 @@ static void record_that_stays_does_not_keep_other_bundles_out(void **state)
     kill(0, 0, 0, 0);
 }
 
+/* Their sectors were taken for ones that will be free, until the erase of them failed: what is staged goes elsewhere.
+ */
+static void record_that_stays_is_not_written_over(void **state)
+{
+    (void)state;
+    static const uint32_t marks[] = {MOVED + 9 * SECTOR, MOVED + 18 * SECTOR, MOVED + 27 * SECTOR};
+    uint8_t *bytes = nor_flash_bytes(flash);
+    memset(bytes + MOVED + 36 * SECTOR, 0x5A, 10 * SECTOR); /* What is free after that takes a record. */
+    make_bundle(&system_target, own_private);
+    for (unsigned i = 0; i < 3; i++) {
+        sr_record_write_mark(bytes + marks[i], 0);
+    }
+    memcpy(before, bytes, SMALL_FLASH_SIZE);
+    embed();
+    dead_says = ESP_ERR_TIMEOUT;
+    kill(marks[0], marks[1], marks[2], 0);
+    assert_int_equal(run(apply), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    small_assert_same(nor_flash_view(flash), before, MOVED, BUNDLE - MOVED);
+    small_assert_boots(flash, false, SLOT_1);
+    kill(0, 0, 0, 0);
+}
+
 /* Finished, but cannot be erased: that is reported once, and is no reason to restart for ever. */
 static void record_that_stays_after_it_was_finished_is_no_loop(void **state)
 {
@@ -1486,6 +1509,7 @@ int main(void)
         TEST(step_that_can_not_be_done_is_given_up),
         TEST(step_that_has_begun_to_change_the_boot_path_is_kept),
         TEST(record_that_stays_does_not_keep_other_bundles_out),
+        TEST(record_that_stays_is_not_written_over),
         TEST(record_that_stays_after_it_was_finished_is_no_loop),
         TEST(record_that_stays_hides_no_other_one),
         TEST(mark_that_stays_does_not_keep_other_bundles_out),
