@@ -176,6 +176,21 @@ static void versions_and_revisions_are_those_of_the_chip(void **state)
     }
 }
 
+/* Where the ROM checks it: four bits. */
+static void version_of_a_bootloader_is_that_of_the_chip(void **state)
+{
+    (void)state;
+    for (unsigned version = 0; version <= 4; version++) {
+        chip = (boot_chip_t){.chip = sr_chip_by_name("esp32c61"),
+                             .efuses = {.bootloader_version = (uint8_t)version, .secure_version = 7}};
+        attach();
+        assert_true(boot_rom_knows_version(&chip));
+        assert_int_equal(sr_efuse_read(chip.chip).bootloader_version, version);
+        assert_int_equal(sr_efuse_read(chip.chip).secure_version, 7);
+        sim_chip_detach();
+    }
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)
 
 int main(void)
@@ -187,6 +202,7 @@ int main(void)
         TEST(each_version_of_secure_boot_is_told),
         TEST(place_of_a_recovery_bootloader_is_a_sector_but_the_first_and_the_last),
         TEST(versions_and_revisions_are_those_of_the_chip),
+        TEST(version_of_a_bootloader_is_that_of_the_chip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,6 +153,37 @@ static void what_cannot_be_read_is_no_answer(void **state)
     }
 }
 
+/* One of the sectors takes nothing any more: with a factory app both have to be erased, with a slot one is written. */
+static void sector_of_otadata_that_fails_is_told(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2 * 2; i++) {
+        sr_system_t system;
+        const bool factory = i / 2 != 0;
+        const uint32_t dead = SMALL_OTADATA + i % 2 * SR_SECTOR_SIZE;
+        if (factory) {
+            close_chip(NULL);
+            flash = small_flash_new(&(small_layout_t){.slots = 2, .factory = true, .sequences = {2, 1}});
+            small_app("1", nor_flash_bytes(flash) + SMALL_FACTORY);
+            before = small_copy(flash);
+        }
+        memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+        attach(factory ? SMALL_FACTORY : SLOT(0), &system);
+        nor_flash_set_faults(
+            flash, (nor_faults_t){
+                       .program_per_million = 1000000, .erase_per_million = 1000000, .single = true, .address = dead});
+        const esp_err_t err = sr_app_selection_keep(&system, &workspace);
+        const bool needed = nor_flash_failures(flash, dead / SR_SECTOR_SIZE) > 0;
+        nor_flash_set_faults(flash, (nor_faults_t){0});
+        assert_true(needed || !factory);
+        assert_int_equal(err != ESP_OK, needed);
+        if (!needed) {
+            small_assert_boots(flash, false, SLOT(0));
+        }
+        sim_chip_detach();
+    }
+}
+
 static void without_memory_nothing_is_selected(void **state)
 {
     (void)state;
@@ -201,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_cannot_be_read_is_no_answer),
+        TEST(sector_of_otadata_that_fails_is_told),
         TEST(without_memory_nothing_is_selected),
         TEST(otadata_of_less_than_two_sectors_selects_nothing),
     };
