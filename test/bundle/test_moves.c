@@ -382,6 +382,33 @@ static void a_label_that_is_not_there_is_ignored(void **state)
     expect_wanted();
 }
 
+/* At the end of a partition, or of the flash that is in none, the mark of a record ends, unless what is given up begins
+ * right there. Neither of the two pieces takes the record alone. */
+static void record_goes_on_in_what_is_given_up(void **state)
+{
+    (void)state;
+    const uint32_t border = SLOT_1 + SMALL_SLOT_SIZE;
+    for (unsigned gap = 0; gap < 2; gap++) {
+        sr_partition_table_entry_t entries[8];
+        uint8_t *bytes = nor_flash_bytes(flash);
+        target_t target = keeps_nvs;
+        unsigned count = small_table(&(small_layout_t){.slots = 2}, entries);
+        entries[count++] =
+            (sr_partition_table_entry_t){SR_PARTITION_TYPE_DATA, 0x82, border + gap * SECTOR, 3 * SECTOR, 0, "gone"};
+        small_put_table(bytes, entries, count);
+        memset(bytes + FREE, 0x55, BUNDLE - FREE);
+        memset(bytes + border - 3 * SECTOR, 0xFF, (3 + gap) * SECTOR);
+        target.new_bootloader = false;
+        target.given_up[0] = (sr_bundle_given_up_t){.label = "gone"};
+        target.given_up_count = 1;
+        prepare(&target);
+        assert_int_equal(start_after(false), SIM_END_RETURNED);
+        assert_int_equal(job->applied, ESP_OK);
+        assert_int_equal(job->plan.staging_address, gap == 0 ? border - 3 * SECTOR : UINT32_MAX);
+        memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
+    }
+}
+
 /* What it is given up for is the old system: the next run finds nothing to give up. */
 static void only_the_old_system_is_given_up(void **state)
 {
@@ -1247,6 +1274,7 @@ int main(void)
         TEST(what_the_chip_boots_from_is_not_given_up),
         TEST(a_label_that_is_not_there_is_ignored),
         TEST(only_the_old_system_is_given_up),
+        TEST(record_goes_on_in_what_is_given_up),
         TEST(nvs_moves_to_free_flash),
         TEST(nvs_changes_places_with_otadata),
         TEST(blank_place_after_it_grows),

@@ -30,6 +30,8 @@
 typedef struct job {
     esp_self_reflasher_bundle_config_t config;
     esp_err_t err;
+    bool failed;       /**< A read that is to fail was made. */
+    bool failed_first; /**< Before anything was written. */
 } job_t;
 
 static job_t *job;
@@ -266,13 +268,19 @@ static void apply(void *unused)
 
 static bool after_brownout;
 static uint32_t unreadable = UINT32_MAX; /**< A read of a whole sector from here on fails. */
+static uint32_t reads_to_failure;        /**< The read of a whole sector with this number fails, from 1; 0: none. */
 
 esp_err_t __real_sr_flash_read(const sr_flash_t *handle, uint32_t address, void *data, uint32_t length);
 esp_err_t __wrap_sr_flash_read(const sr_flash_t *handle, uint32_t address, void *data, uint32_t length);
 esp_err_t __wrap_sr_flash_read(const sr_flash_t *handle, uint32_t address, void *data, uint32_t length)
 {
-    return address == unreadable && length == SECTOR ? ESP_ERR_INVALID_RESPONSE
-                                                     : __real_sr_flash_read(handle, address, data, length);
+    const bool is_next = length == SECTOR && reads_to_failure > 0 && --reads_to_failure == 0;
+    if (is_next || (address == unreadable && length == SECTOR)) {
+        job->failed_first = nor_flash_stats(flash).operations == 0;
+        job->failed = true;
+        return ESP_ERR_INVALID_RESPONSE;
+    }
+    return __real_sr_flash_read(handle, address, data, length);
 }
 
 static sim_end_t run(void (*call)(void *))
@@ -568,7 +576,15 @@ static void every_entry_that_is_missing_is_missed(void **state)
         }
         expect_ignored(RECORD, "without an entry");
     }
-    /* A sector that was right and is not any more counts as missing, too. */
+    /* A sector that was right and is not any more counts as missing, too, also if it is blank. */
+    for (uint32_t at = SLOT_1; at < SLOT_1 + SMALL_APP_SIZE; at += SECTOR) {
+        uint8_t sector[SECTOR];
+        make_record(&system_target);
+        memcpy(sector, nor_flash_view(flash) + at, SECTOR);
+        memset(nor_flash_bytes(flash) + at, 0xFF, SECTOR);
+        expect_ignored(RECORD, "with an app of which a sector was erased");
+        memcpy(nor_flash_bytes(flash) + at, sector, SECTOR);
+    }
     make_record(&system_target);
     nor_flash_bytes(flash)[SLOT_1 + 100] ^= 1;
     expect_ignored(RECORD, "with another app than it was made for");
@@ -660,6 +676,12 @@ static void what_follows_the_last_entry_counts_for_nothing(void **state)
         record_note_boot_path(&record, nor_flash_view(flash));
         put(RECORD);
         expect_finished();
+        if (!target->moves && places[i / 2] != RECORD) { /* There is nothing left to do, nor to be asked about. */
+            put(RECORD);
+            job->config.may_commit = never;
+            expect_finished();
+            job->config.may_commit = NULL;
+        }
     }
 }
 
@@ -744,6 +766,35 @@ static void what_cannot_be_read_is_an_error(void **state)
             failures++;
         }
     }
+    assert_true(failures > record.data_count);
+    memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+    expect_finished();
+}
+
+/* Each read of a whole sector in turn, once: the error is told, and if the step is given up for it, nothing but the
+ * record is erased. */
+static void what_cannot_be_read_once_is_an_error_too(void **state)
+{
+    (void)state;
+    make_bundle(&moving_target, own_private);
+    make_record(&moving_target);
+    memcpy(wanted + MOVED, nor_flash_view(flash) + SMALL_NVS, SMALL_NVS_SIZE);
+    put(RECORD);
+    memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    unsigned failures = 0;
+    do {
+        memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+        job->failed = job->failed_first = false;
+        reads_to_failure = failures + 1;
+        const sim_end_t end = run(resume);
+        reads_to_failure = 0;
+        if (job->failed_first) {
+            assert_int_equal(end, SIM_END_RETURNED);
+            assert_int_equal(job->err, ESP_ERR_INVALID_RESPONSE);
+            small_assert_same(nor_flash_view(flash), before, 0, RECORD);
+        }
+        failures++;
+    } while (job->failed_first);
     assert_true(failures > record.data_count);
     memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
     expect_finished();
@@ -1488,6 +1539,7 @@ int main(void)
         TEST(what_follows_the_last_entry_counts_for_nothing),
         TEST(otadata_may_lie_anywhere_but_among_what_starts_the_chip),
         TEST(what_cannot_be_read_is_an_error),
+        TEST(what_cannot_be_read_once_is_an_error_too),
         TEST(no_number_is_too_large),
         TEST(stranger_gets_no_memory),
         TEST(manifest_for_more_flash_gets_no_memory),

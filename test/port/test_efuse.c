@@ -9,10 +9,42 @@
 #include <cmocka.h>
 
 #include "port/sr_efuse.h"
+#include "esp_efuse.h"
+#include "sdkconfig.h"
 #include "test/support/support_small.h"
 
 static nor_flash_t *flash;
 static boot_chip_t chip;
+
+static bool unreadable; /**< Reads give what is burnt, and an error. */
+
+esp_err_t __real_esp_efuse_read_block(esp_efuse_block_t blk, void *dst_key, size_t offset_in_bits, size_t size_bits);
+esp_err_t __wrap_esp_efuse_read_block(esp_efuse_block_t blk, void *dst_key, size_t offset_in_bits, size_t size_bits);
+
+esp_err_t __wrap_esp_efuse_read_block(esp_efuse_block_t blk, void *dst_key, size_t offset_in_bits, size_t size_bits)
+{
+    const esp_err_t err = __real_esp_efuse_read_block(blk, dst_key, offset_in_bits, size_bits);
+    return unreadable ? ESP_FAIL : err;
+}
+
+esp_err_t __real_esp_efuse_read_field_blob(const esp_efuse_desc_t *field[], void *dst, size_t dst_size_bits);
+esp_err_t __wrap_esp_efuse_read_field_blob(const esp_efuse_desc_t *field[], void *dst, size_t dst_size_bits);
+
+esp_err_t __wrap_esp_efuse_read_field_blob(const esp_efuse_desc_t *field[], void *dst, size_t dst_size_bits)
+{
+    const esp_err_t err = __real_esp_efuse_read_field_blob(field, dst, dst_size_bits);
+    return unreadable ? ESP_FAIL : err;
+}
+
+static int field_size; /**< Of all fields, in bits; 0: as the chip has them. */
+
+int __real_esp_efuse_get_field_size(const esp_efuse_desc_t *field[]);
+int __wrap_esp_efuse_get_field_size(const esp_efuse_desc_t *field[]);
+
+int __wrap_esp_efuse_get_field_size(const esp_efuse_desc_t *field[])
+{
+    return field_size != 0 ? field_size : __real_esp_efuse_get_field_size(field);
+}
 
 static int open_chip(void **state)
 {
@@ -191,6 +223,65 @@ static void version_of_a_bootloader_is_that_of_the_chip(void **state)
     }
 }
 
+/* Where the bootloader's usual place is burnt as that of the recovery bootloader, it tells nothing that the ROM started
+ * it. */
+static void recovery_bootloader_that_started_the_chip(void **state)
+{
+    (void)state;
+    chip = (boot_chip_t){.chip = sr_chip_by_name("esp32c61"), .recovery = 0x90000};
+    for (unsigned recovered = 0; recovered < 2; recovered++) {
+        const sim_config_t config = {
+            .chip = chip, .flash = flash, .running_app = SMALL_SLOTS, .quiet = true, .recovered = recovered != 0};
+        assert_true(sim_chip_attach(&config));
+        assert_int_equal(sr_efuse_recovery_started(chip.recovery), recovered);
+        assert_false(sr_efuse_recovery_started(chip.recovery + SR_SECTOR_SIZE));
+        assert_false(sr_efuse_recovery_started(UINT32_MAX));
+        assert_false(sr_efuse_recovery_started(CONFIG_BOOTLOADER_OFFSET_IN_FLASH));
+        sim_chip_detach();
+    }
+}
+
+/* What cannot be read counts as not burnt, whatever was in memory. */
+static void what_cannot_be_read_counts_as_not_burnt(void **state)
+{
+    (void)state;
+    chip = (boot_chip_t){
+        .chip = sr_chip_by_name("esp32c61"),
+        .recovery = 0x90000,
+        .efuses = {.secure_version = 3, .bootloader_version = 2, .block_revision = 102},
+        .burnt.keys[0] = {.purpose = EFUSE_PURPOSE_DIGEST_0, .readable = true, .length = EFUSE_KEY_SIZE, .bytes = {1}}};
+    attach();
+    unreadable = true;
+    const sr_chip_efuses_t efuses = sr_efuse_read(chip.chip);
+    const sr_secure_boot_keys_t keys = sr_efuse_keys(chip.chip);
+    const uint32_t recovery = sr_efuse_recovery_offset();
+    unreadable = false;
+    sim_chip_detach();
+    assert_int_equal(efuses.secure_version, 0);
+    assert_int_equal(efuses.bootloader_version, 0);
+    assert_int_equal(efuses.block_revision, 0);
+    assert_false(keys.list[0].burnt);
+    assert_int_equal(recovery, UINT32_MAX);
+}
+
+/* From one bit, as half of a version of the ESP32-C5 is, to those of a number. */
+static void field_of_any_size_is_read_that_fits_a_number(void **state)
+{
+    (void)state;
+    static const struct {
+        int bits;
+        uint8_t version;
+    } cases[] = {{1, 1}, {2, 2}, {3, 3}, {4, 3}, {31, 3}, {32, 3}, {33, 0}, {64, 0}};
+    chip = (boot_chip_t){.chip = sr_chip_by_name("esp32c3"), .efuses = {.secure_version = 3}};
+    attach();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        field_size = cases[i].bits;
+        assert_int_equal(sr_efuse_read(chip.chip).secure_version, cases[i].version);
+    }
+    field_size = 0;
+    sim_chip_detach();
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)
 
 int main(void)
@@ -203,6 +294,9 @@ int main(void)
         TEST(place_of_a_recovery_bootloader_is_a_sector_but_the_first_and_the_last),
         TEST(versions_and_revisions_are_those_of_the_chip),
         TEST(version_of_a_bootloader_is_that_of_the_chip),
+        TEST(recovery_bootloader_that_started_the_chip),
+        TEST(what_cannot_be_read_counts_as_not_burnt),
+        TEST(field_of_any_size_is_read_that_fits_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
