@@ -551,6 +551,33 @@ static void mark_is_nothing_that_the_bundle_has_to_write(void **state)
     }
 }
 
+/* Those of other bundles are erased with the first step, but not where anyone can store a file. */
+static void what_looks_like_a_mark_in_data_is_not_erased(void **state)
+{
+    (void)state;
+    sr_partition_table_entry_t entries[8];
+    const uint32_t storage = SLOT(4);
+    open_chip(WITH_OTADATA | WITH_NVS, 16);
+    uint8_t *bytes = nor_flash_bytes(flash);
+    unsigned count = small_table(&(small_layout_t){.slots = 2}, entries);
+    entries[count++] = (sr_partition_table_entry_t){SR_PARTITION_TYPE_DATA, 0x82, storage, SMALL_SLOT_SIZE, 0, "data"};
+    small_put_table(bytes, entries, count);
+    put_mark(storage);
+    put_mark(storage + SECTOR);
+    put_mark(ROOM + 8 * SECTOR);
+    bytes[storage + 8] ^= 1;
+    bytes[ROOM + 8 * SECTOR + 8] ^= 1;
+    uint8_t *before = small_copy(flash);
+    assert_int_equal(start_at(OLD_APP), SIM_END_RESTART);
+    assert_int_equal(job->err, ESP_OK);
+    small_assert_same(nor_flash_view(flash), before, storage, SMALL_SLOT_SIZE);
+    for (uint32_t i = 0; i < 16 * SECTOR; i++) {
+        assert_int_equal(nor_flash_view(flash)[ROOM + i], 0xFF);
+    }
+    free(before);
+    close_chip();
+}
+
 /* Not where anyone can store a file, not with another manifest's digest, not in a sector with more in it. */
 static void what_only_looks_like_a_mark_counts_for_nothing(void **state)
 {
@@ -583,6 +610,7 @@ int main(void)
         cmocka_unit_test_setup(a_commit_that_is_put_off_is_done_later, new_job),
         cmocka_unit_test_setup(without_a_sector_for_the_mark_nothing_is_touched, new_job),
         cmocka_unit_test_setup(mark_is_nothing_that_the_bundle_has_to_write, new_job),
+        cmocka_unit_test_setup(what_looks_like_a_mark_in_data_is_not_erased, new_job),
         cmocka_unit_test_setup(what_only_looks_like_a_mark_counts_for_nothing, new_job),
         cmocka_unit_test_setup(resume_finishes_with_the_mark_in_the_way, new_job),
         cmocka_unit_test_setup(every_cut_with_the_mark_in_the_way, new_job),

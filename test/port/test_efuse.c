@@ -115,6 +115,10 @@ static void half_a_block_is_half_a_digest(void **state)
     chip.chip = sr_chip_by_name("esp32c2");
     efuse_key_t *key = &chip.burnt.keys[0];
     *key = (efuse_key_t){.purpose = EFUSE_PURPOSE_DIGEST_0, .readable = true, .length = EFUSE_KEY_SIZE / 2};
+    chip.burnt.keys[1] = (efuse_key_t){.purpose = EFUSE_PURPOSE_DIGEST_1,
+                                       .readable = true,
+                                       .length = EFUSE_KEY_SIZE / 2,
+                                       .bytes = {1}}; /* None of its. */
     for (unsigned i = 0; i <= EFUSE_KEY_SIZE; i++) {
         memset(key->bytes, 0, sizeof(key->bytes));
         if (i < EFUSE_KEY_SIZE) {
@@ -123,6 +127,7 @@ static void half_a_block_is_half_a_digest(void **state)
         const sr_secure_boot_keys_t keys = read_keys();
         assert_int_equal(keys.digest_size, EFUSE_KEY_SIZE / 2);
         assert_int_equal(keys.list[0].burnt, i < EFUSE_KEY_SIZE / 2);
+        assert_false(keys.list[1].burnt);
     }
 }
 

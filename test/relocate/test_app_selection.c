@@ -195,16 +195,18 @@ static void open_case(const otadata_case_t *test)
 static void sector_of_otadata_that_fails_is_told(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < 2 * OTADATA_CASES; i++) {
+    for (unsigned i = 0; i < 2 * 2 * OTADATA_CASES; i++) {
         sr_system_t system;
-        const otadata_case_t *test = &otadata_cases[i / 2];
+        const otadata_case_t *test = &otadata_cases[i / 4];
+        const bool keeps = test->factory || i % 4 / 2 == 0;
         const uint32_t dead = SMALL_OTADATA + i % 2 * SR_SECTOR_SIZE;
         open_case(test);
         attach(test->factory ? SMALL_FACTORY : SLOT(0), &system);
         nor_flash_set_faults(
             flash, (nor_faults_t){
                        .program_per_million = 1000000, .erase_per_million = 1000000, .single = true, .address = dead});
-        const esp_err_t err = sr_app_selection_keep(&system, &workspace);
+        const esp_err_t err = keeps ? sr_app_selection_keep(&system, &workspace)
+                                    : sr_app_selection_set(&system, first_slot(), &workspace);
         assert_int_equal(nor_flash_failures(flash, dead / SR_SECTOR_SIZE) > 0, test->needed[i % 2]);
         nor_flash_set_faults(flash, (nor_faults_t){0});
         assert_int_equal(err != ESP_OK, test->needed[i % 2]);
@@ -217,8 +219,8 @@ static void keep_running_app(void *system)
     (void)sr_app_selection_keep(system, &workspace);
 }
 
-/* In the other slot is another app that boots: until the new entry counts it is the one that starts, and then never
- * again. */
+/* In the other slots are other apps that boot: until the new entry counts the one that was selected starts, then never
+ * again, and a third one at no time. */
 static void power_loss_leaves_one_of_the_two(void **state)
 {
     (void)state;
@@ -230,6 +232,7 @@ static void power_loss_leaves_one_of_the_two(void **state)
             open_case(&otadata_cases[i]);
             attach(running_app, &system);
             small_app("2", nor_flash_bytes(flash) + SLOT(1));
+            small_app(otadata_cases[i].factory ? "3" : "1", nor_flash_bytes(flash) + SLOT(0));
             nor_flash_set_power_loss(
                 flash, (nor_power_loss_t){.armed = true, .operation = operation, .when = NOR_POWER_LOSS_BEFORE});
             cut = sim_call(keep_running_app, &system) == SIM_END_POWER_LOSS;
@@ -278,9 +281,14 @@ static void set_and_start(uint32_t index, bool counts)
     const boot_result_t today = small_boot(flash, false);
     assert_int_equal(sr_app_selection_is(&system, slot_of(index), &selected), ESP_OK);
     assert_int_equal(selected, counts && today.app_offset == SLOT(index));
+    memset(&workspace, 0, sizeof(workspace));
     assert_int_equal(sr_app_selection_set(&system, slot_of(index), &workspace), ESP_OK);
     small_assert_boots(flash, false, SLOT(index));
     small_assert_boots(flash, true, SLOT(index));
+    for (uint32_t i = SR_OTADATA_ENTRY_SIZE; i < SR_SECTOR_SIZE; i++) {
+        assert_int_equal(nor_flash_view(flash)[SMALL_OTADATA + i], 0xFF);
+        assert_int_equal(nor_flash_view(flash)[SMALL_OTADATA + SR_SECTOR_SIZE + i], 0xFF);
+    }
     small_assert_same(nor_flash_view(flash), before, SMALL_NVS, SMALL_NVS_SIZE);
     small_assert_same(nor_flash_view(flash), before, SMALL_OTADATA + 2 * SR_SECTOR_SIZE, SR_SECTOR_SIZE);
     sim_chip_detach();
@@ -328,9 +336,9 @@ static void slots_that_are_numbered_without_a_gap_can_be_selected(void **state)
 {
     (void)state;
     static const esp_partition_t partition;
-    for (unsigned set = 0; set < 1u << 6; set++) {
+    for (unsigned set = 0; set < 1u << SR_SLOTS_MAX; set = set < 0x3F ? set + 1 : 2 * set + 1) {
         sr_slots_t slots = {.count = (uint8_t)__builtin_popcount(set)};
-        for (unsigned i = 0; i < 6; i++) {
+        for (unsigned i = 0; i < SR_SLOTS_MAX; i++) {
             slots.list[i] = (set >> i & 1u) != 0 ? &partition : NULL;
         }
         assert_int_equal(sr_app_selection_is_possible(&slots), (set & (set + 1u)) == 0);
