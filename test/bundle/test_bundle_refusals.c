@@ -413,6 +413,24 @@ static void a_more_demanding_flash_mode(void **state)
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_FLASH_MODE, ESP_SELF_REFLASHER_CHECK_FLASH_MODE);
 }
 
+/* After a power loss in the middle of a bootloader, its header does not say what works. */
+static void a_flash_mode_that_nobody_vouches_for(void **state)
+{
+    (void)state;
+    static const uint32_t damaged[] = {0, 0x18, 0x800};
+    uint8_t *today = nor_flash_bytes(fixture.chip.flash) + API_BOOTLOADER;
+    set_header(&fixture.target.bootloader, 2, 0);
+    write_bundle();
+    const esp_self_reflasher_bundle_config_t config = from_flash();
+    assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_FLASH_MODE);
+    for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+        today[damaged[i]] ^= 1;
+        api_chip_snapshot(&fixture.chip);
+        assert_accepted(&config);
+        today[damaged[i]] ^= 1;
+    }
+}
+
 static void a_faster_flash_clock(void **state)
 {
     (void)state;
@@ -817,6 +835,7 @@ int main(void)
         BUNDLE_TEST(a_bootloader_for_a_smaller_flash),
         BUNDLE_TEST(a_bootloader_for_a_larger_flash),
         BUNDLE_TEST(a_more_demanding_flash_mode),
+        BUNDLE_TEST(a_flash_mode_that_nobody_vouches_for),
         BUNDLE_TEST(a_faster_flash_clock),
         BUNDLE_TEST(a_bootloader_for_a_later_revision),
         BUNDLE_TEST(a_table_with_a_wrong_digest),
