@@ -271,11 +271,15 @@ typedef struct damage {
 } damage_t;
 
 static damage_t damage;
+static uint32_t reads_to_failure; /**< The read with this number fails, from 1; 0: none. */
 esp_err_t __real_esp_flash_read(esp_flash_t *flash, void *buffer, uint32_t address, uint32_t length);
 esp_err_t __wrap_esp_flash_read(esp_flash_t *flash, void *buffer, uint32_t address, uint32_t length);
 
 esp_err_t __wrap_esp_flash_read(esp_flash_t *flash, void *buffer, uint32_t address, uint32_t length)
 {
+    if (reads_to_failure > 0 && --reads_to_failure == 0) {
+        return ESP_ERR_TIMEOUT;
+    }
     const esp_err_t err = __real_esp_flash_read(flash, buffer, address, length);
     if (damage.times > 0 && damage.address >= address && damage.address < address + length) {
         ((uint8_t *)buffer)[damage.address - address] ^= 0x40;
@@ -483,6 +487,30 @@ static void what_is_kept_in_lent_memory_goes_when_that_is_given_back(void **stat
     }
 }
 
+/* The place is free again, as often as it happens: for want of memory, or with an error of the source in either part.
+ */
+static void what_cannot_be_kept_takes_no_place(void **state)
+{
+    (void)state;
+    uint8_t lent[SECTOR];
+    const uint32_t heap = sim_counters()->heap_now;
+    for (unsigned i = 0; i < 3 * CHUNKS; i++) {
+        uint32_t length = UINT32_MAX;
+        sim_heap_fail_at(i % 3 == 0 ? 1 : 0);
+        reads_to_failure = i % 3;
+        const esp_err_t err = sr_decoder_keep(&fixture.decoder, 0, UINT32_MAX, 0, lent, &length);
+        sim_heap_fail_at(0);
+        assert_int_equal(reads_to_failure, 0);
+        assert_int_equal(err, i % 3 == 0 ? ESP_OK : ESP_ERR_TIMEOUT);
+        assert_int_equal(length, 0);
+        assert_int_equal(sim_counters()->heap_now, heap);
+    }
+    for (uint32_t i = 0; i < PLACES; i++) {
+        assert_int_equal(keep(i, UINT32_MAX, NULL), length_of(i));
+    }
+    expect_kept((1u << PLACES) - 1u);
+}
+
 /* As many of its first bytes as there is room for, some of them in lent memory or all. */
 static void beginning_of_a_chunk_is_kept(void **state)
 {
@@ -492,8 +520,14 @@ static void beginning_of_a_chunk_is_kept(void **state)
     assert_int_equal(length_of(0), 2 * SECTOR); /* Noise, which is stored. */
     for (unsigned i = 0; i < 2 * sizeof(lengths) / sizeof(lengths[0]); i++) {
         const uint32_t length = lengths[i / 2];
+        memset(lent, (uint8_t)~data_of(0)[0], sizeof(lent));
         assert_int_equal(keep(0, length, i % 2 != 0 ? lent : NULL), length);
         assert_int_equal(read_for(0), 2 * SECTOR - length);
+        if (i % 2 != 0) { /* All of it goes with what was lent. */
+            (void)read_for(1);
+            sr_decoder_give_back(&fixture.decoder);
+            assert_int_equal(read_for(0), 2 * SECTOR);
+        }
         sr_decoder_drop(&fixture.decoder);
         (void)read_for(1);
     }
@@ -517,6 +551,7 @@ int main(void)
         TEST(fetch_end_saves_requests),
         WITH_MANY(so_many_chunks_are_kept_and_no_more),
         WITH_MANY(what_is_kept_in_lent_memory_goes_when_that_is_given_back),
+        WITH_MANY(what_cannot_be_kept_takes_no_place),
         WITH_MANY(beginning_of_a_chunk_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
