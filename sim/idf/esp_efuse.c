@@ -95,6 +95,9 @@ esp_err_t esp_efuse_read_block(esp_efuse_block_t blk, void *dst_key, size_t offs
     sim_flash_code(__func__);
     const size_t first = offset_in_bits / 8;
     const size_t count = size_bits / 8;
+    if (offset_in_bits % 8 != 0 || size_bits % 8 != 0) {
+        return ESP_ERR_NOT_SUPPORTED; /* By this simulator. */
+    }
     if (dst_key == NULL || blk < EFUSE_BLK_KEY0 || blk >= EFUSE_BLK_KEY_MAX || count == 0 || first > EFUSE_KEY_SIZE ||
         count > EFUSE_KEY_SIZE - first) {
         return ESP_ERR_INVALID_ARG;

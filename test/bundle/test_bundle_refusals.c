@@ -413,6 +413,24 @@ static void a_more_demanding_flash_mode(void **state)
     assert_refused_unless_skipped(ESP_SELF_REFLASHER_REFUSED_FLASH_MODE, ESP_SELF_REFLASHER_CHECK_FLASH_MODE);
 }
 
+/* After a power loss in the middle of a bootloader, its header does not say what works. */
+static void a_flash_mode_that_nobody_vouches_for(void **state)
+{
+    (void)state;
+    static const uint32_t damaged[] = {0, 0x18, 0x800};
+    uint8_t *today = nor_flash_bytes(fixture.chip.flash) + API_BOOTLOADER;
+    set_header(&fixture.target.bootloader, 2, 0);
+    write_bundle();
+    const esp_self_reflasher_bundle_config_t config = from_flash();
+    assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_FLASH_MODE);
+    for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+        today[damaged[i]] ^= 1;
+        api_chip_snapshot(&fixture.chip);
+        assert_accepted(&config);
+        today[damaged[i]] ^= 1;
+    }
+}
+
 static void a_faster_flash_clock(void **state)
 {
     (void)state;
@@ -553,6 +571,45 @@ static void the_source_in_the_way(void **state)
         .embedded = {.region_address = API_OTA_0 + 0x80000, .region_size = fixture.bundle.length},
         .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
     assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_SOURCE);
+}
+
+/* What the bundle wants blank lies right in front of the bundle, or right after it. */
+static void expect_source(uint32_t address, sr_region_t erased, bool accepted)
+{
+    esp_self_reflasher_plan_t plan;
+    api_image_free(&fixture.bundle);
+    add_region(OTA_1, erased.address, erased.size, NULL, 0);
+    write_bundle();
+    api_chip_put(&fixture.chip, address, fixture.bundle.bytes, fixture.bundle.length);
+    const esp_self_reflasher_bundle_config_t config = {
+        .embedded = {.region_address = address, .region_size = fixture.bundle.length},
+        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
+    const esp_err_t err = esp_self_reflasher_plan_bundle(&config, &plan);
+    if (err != (accepted ? ESP_OK : ESP_ERR_SELF_REFLASHER_REFUSED)) {
+        fail_msg("bundle of %zu bytes at 0x%x: %s", fixture.bundle.length, (unsigned)address,
+                 esp_self_reflasher_err_to_name(err));
+    }
+    assert_int_equal(plan.refusal, accepted ? ESP_SELF_REFLASHER_REFUSED_NOT : ESP_SELF_REFLASHER_REFUSED_SOURCE);
+}
+
+static void the_source_beside_what_is_written(void **state)
+{
+    (void)state;
+    add_region(OTA_1, API_OTA_1, SR_SECTOR_SIZE, NULL, 0);
+    write_bundle();
+    const uint32_t length = (uint32_t)fixture.bundle.length;
+    assert_true(length > SR_SECTOR_SIZE && length < 0x60000);
+    for (uint32_t sector = 0; sector < 2; sector++) { /* An even and an odd one. */
+        const sr_region_t erased = {API_OTA_1 + (0x80u + sector) * SR_SECTOR_SIZE, SR_SECTOR_SIZE};
+        const uint32_t end = erased.address + erased.size;
+        expect_source(end, erased, true);
+        expect_source(end - 1, erased, false);
+        expect_source(end - SR_SECTOR_SIZE, erased, false);
+        expect_source(erased.address - length, erased, true);
+        expect_source(erased.address - length + 1, erased, false);
+        expect_source(erased.address - length + SR_SECTOR_SIZE, erased, false);
+        expect_source(erased.address - SR_SECTOR_SIZE, erased, false); /* In the middle of it. */
+    }
 }
 
 /* Mistakes of the caller. */
@@ -778,6 +835,7 @@ int main(void)
         BUNDLE_TEST(a_bootloader_for_a_smaller_flash),
         BUNDLE_TEST(a_bootloader_for_a_larger_flash),
         BUNDLE_TEST(a_more_demanding_flash_mode),
+        BUNDLE_TEST(a_flash_mode_that_nobody_vouches_for),
         BUNDLE_TEST(a_faster_flash_clock),
         BUNDLE_TEST(a_bootloader_for_a_later_revision),
         BUNDLE_TEST(a_table_with_a_wrong_digest),
@@ -792,6 +850,7 @@ int main(void)
         BUNDLE_TEST(a_running_app_in_the_way_that_can_go_nowhere),
         BUNDLE_TEST(another_table_under_encryption),
         BUNDLE_TEST(the_source_in_the_way),
+        BUNDLE_TEST(the_source_beside_what_is_written),
         BUNDLE_TEST(arguments),
         BUNDLE_TEST(memory_runs_out),
         BUNDLE_TEST(events_come_in_order),

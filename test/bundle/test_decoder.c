@@ -271,11 +271,15 @@ typedef struct damage {
 } damage_t;
 
 static damage_t damage;
+static uint32_t reads_to_failure; /**< The read with this number fails, from 1; 0: none. */
 esp_err_t __real_esp_flash_read(esp_flash_t *flash, void *buffer, uint32_t address, uint32_t length);
 esp_err_t __wrap_esp_flash_read(esp_flash_t *flash, void *buffer, uint32_t address, uint32_t length);
 
 esp_err_t __wrap_esp_flash_read(esp_flash_t *flash, void *buffer, uint32_t address, uint32_t length)
 {
+    if (reads_to_failure > 0 && --reads_to_failure == 0) {
+        return ESP_ERR_TIMEOUT;
+    }
     const esp_err_t err = __real_esp_flash_read(flash, buffer, address, length);
     if (damage.times > 0 && damage.address >= address && damage.address < address + length) {
         ((uint8_t *)buffer)[damage.address - address] ^= 0x40;
@@ -363,7 +367,174 @@ static void fetch_end_saves_requests(void **state)
     open_decoder();
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+/* What is kept. */
+
+#define PLACES 4u /**< For so many chunks. */
+#define CHUNKS (PLACES + 1u)
+
+void *__real_heap_caps_malloc(size_t size, uint32_t caps);
+void *__wrap_heap_caps_malloc(size_t size, uint32_t caps);
+
+/* So that what lies past the last place looks like a free one. */
+void *__wrap_heap_caps_malloc(size_t size, uint32_t caps)
+{
+    void *memory = __real_heap_caps_malloc(size, caps);
+    return memory != NULL ? memset(memory, 0, size) : NULL;
+}
+
+/* The last chunk is deflated, the others are stored. */
+static const uint8_t *data_of(uint32_t chunk)
+{
+    return fixture.data + (chunk < PLACES ? 16 + 2 * chunk : 0) * SECTOR;
+}
+
+/* A region in each block, of two sectors: a chunk each. */
+static int setup_many(void **state)
+{
+    (void)state;
+    bundle_region_t regions[CHUNKS];
+    size_t size = 0;
+    fixture = (fixture_t){.size = 0};
+    make_data(fixture.data);
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        regions[i] = (bundle_region_t){
+            .place = {REGION + i * SR_BLOCK_SIZE, 2 * SECTOR}, .data = data_of(i), .length = 2 * SECTOR};
+    }
+    const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
+                                .partition_table_offset = SR_BUNDLE_NO_TABLE,
+                                .regions = regions,
+                                .region_count = CHUNKS};
+    assert_int_equal(bundle_write(&spec, &fixture.manifest, &size), BUNDLE_WRITE_OK);
+    fixture.size = (uint32_t)size;
+    assert_int_equal(sr_bundle_parse(fixture.manifest, fixture.size, &fixture.bundle), SR_BUNDLE_OK);
+    assert_int_equal(fixture.bundle.chunk_count, CHUNKS);
+    api_chip_open(&fixture.chip, NULL);
+    api_chip_put(&fixture.chip, API_DATA, fixture.manifest, size);
+    open_decoder();
+    return 0;
+}
+
+static uint32_t keep(uint32_t chunk, uint32_t most, uint8_t *lent)
+{
+    uint32_t length = UINT32_MAX;
+    assert_int_equal(sr_decoder_keep(&fixture.decoder, chunk, most, 0, lent, &length), ESP_OK);
+    return length;
+}
+
+static uint32_t length_of(uint32_t chunk)
+{
+    return sr_bundle_chunk(&fixture.bundle, chunk).length;
+}
+
+/* Decodes the chunk from its start on. @return bytes that were read for that */
+static uint64_t read_for(uint32_t chunk)
+{
+    const uint64_t before = nor_flash_stats(fixture.chip.flash).bytes_read;
+    for (uint32_t i = 0; i < 2; i++) {
+        uint8_t *sector = NULL;
+        assert_int_equal(sr_decoder_get(&fixture.decoder, 2 * chunk + i, 0, &sector), ESP_OK);
+        assert_memory_equal(sector, data_of(chunk) + i * SECTOR, SECTOR);
+    }
+    return nor_flash_stats(fixture.chip.flash).bytes_read - before;
+}
+
+static void expect_kept(unsigned set)
+{
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        assert_int_equal(read_for(i), (set >> i & 1u) != 0 ? 0 : length_of(i));
+    }
+}
+
+static void so_many_chunks_are_kept_and_no_more(void **state)
+{
+    (void)state;
+    const uint32_t heap = sim_counters()->heap_now;
+    for (uint32_t first = 0; first < CHUNKS; first++) {
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < PLACES; i++) {
+            const uint32_t chunk = (first + i) % CHUNKS;
+            assert_int_equal(keep(chunk, UINT32_MAX, NULL), length_of(chunk));
+            assert_int_equal(keep(chunk, UINT32_MAX, NULL), 0); /* It is there already. */
+            kept += length_of(chunk);
+            assert_int_equal(sim_counters()->heap_now, heap + kept);
+        }
+        const uint32_t last = (first + PLACES) % CHUNKS;
+        assert_int_equal(keep(last, UINT32_MAX, NULL), 0);
+        assert_int_equal(sim_counters()->heap_now, heap + kept);
+        expect_kept(((1u << CHUNKS) - 1u) & ~(1u << last));
+        sr_decoder_drop(&fixture.decoder);
+        assert_int_equal(sim_counters()->heap_now, heap);
+        expect_kept(0);
+    }
+}
+
+/* Whichever place it has, and the others stay. */
+static void what_is_kept_in_lent_memory_goes_when_that_is_given_back(void **state)
+{
+    (void)state;
+    uint8_t lent[SECTOR];
+    const uint32_t heap = sim_counters()->heap_now;
+    for (uint32_t mine = 0; mine < PLACES; mine++) {
+        for (uint32_t i = 0; i < PLACES; i++) {
+            assert_int_equal(keep(i, UINT32_MAX, i == mine ? lent : NULL), length_of(i));
+        }
+        expect_kept((1u << PLACES) - 1u);
+        sr_decoder_give_back(&fixture.decoder);
+        expect_kept(((1u << PLACES) - 1u) & ~(1u << mine));
+        assert_int_equal(keep(PLACES, UINT32_MAX, NULL), length_of(PLACES)); /* There is a place again. */
+        sr_decoder_drop(&fixture.decoder);
+        assert_int_equal(sim_counters()->heap_now, heap);
+    }
+}
+
+/* The place is free again, as often as it happens: for want of memory, or with an error of the source in either part.
+ */
+static void what_cannot_be_kept_takes_no_place(void **state)
+{
+    (void)state;
+    uint8_t lent[SECTOR];
+    const uint32_t heap = sim_counters()->heap_now;
+    for (unsigned i = 0; i < 3 * CHUNKS; i++) {
+        uint32_t length = UINT32_MAX;
+        sim_heap_fail_at(i % 3 == 0 ? 1 : 0);
+        reads_to_failure = i % 3;
+        const esp_err_t err = sr_decoder_keep(&fixture.decoder, 0, UINT32_MAX, 0, lent, &length);
+        sim_heap_fail_at(0);
+        assert_int_equal(reads_to_failure, 0);
+        assert_int_equal(err, i % 3 == 0 ? ESP_OK : ESP_ERR_TIMEOUT);
+        assert_int_equal(length, 0);
+        assert_int_equal(sim_counters()->heap_now, heap);
+    }
+    for (uint32_t i = 0; i < PLACES; i++) {
+        assert_int_equal(keep(i, UINT32_MAX, NULL), length_of(i));
+    }
+    expect_kept((1u << PLACES) - 1u);
+}
+
+/* As many of its first bytes as there is room for, some of them in lent memory or all. */
+static void beginning_of_a_chunk_is_kept(void **state)
+{
+    (void)state;
+    uint8_t lent[SECTOR];
+    static const uint32_t lengths[] = {0, 1, 2, SECTOR - 1, SECTOR, SECTOR + 1, 2 * SECTOR - 1, 2 * SECTOR};
+    assert_int_equal(length_of(0), 2 * SECTOR); /* Noise, which is stored. */
+    for (unsigned i = 0; i < 2 * sizeof(lengths) / sizeof(lengths[0]); i++) {
+        const uint32_t length = lengths[i / 2];
+        memset(lent, (uint8_t)~data_of(0)[0], sizeof(lent));
+        assert_int_equal(keep(0, length, i % 2 != 0 ? lent : NULL), length);
+        assert_int_equal(read_for(0), 2 * SECTOR - length);
+        if (i % 2 != 0) { /* All of it goes with what was lent. */
+            (void)read_for(1);
+            sr_decoder_give_back(&fixture.decoder);
+            assert_int_equal(read_for(0), 2 * SECTOR);
+        }
+        sr_decoder_drop(&fixture.decoder);
+        (void)read_for(1);
+    }
+}
+
+#define TEST(test)      cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_MANY(test) cmocka_unit_test_setup_teardown(test, setup_many, teardown)
 
 int main(void)
 {
@@ -378,6 +549,10 @@ int main(void)
         TEST(error_of_the_source_is_handed_up),
         TEST(memory_is_limited_and_may_be_missing),
         TEST(fetch_end_saves_requests),
+        WITH_MANY(so_many_chunks_are_kept_and_no_more),
+        WITH_MANY(what_is_kept_in_lent_memory_goes_when_that_is_given_back),
+        WITH_MANY(what_cannot_be_kept_takes_no_place),
+        WITH_MANY(beginning_of_a_chunk_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

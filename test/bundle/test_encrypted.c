@@ -5,6 +5,7 @@
  */
 #include "test/support/api_support.h"
 
+#include "bundle/sr_migration_internal.h"
 #include "make/bundle_writer.h"
 #include "sim/boot/boot_plain.h"
 #include "make/image_writer.h"
@@ -23,6 +24,17 @@ static api_image_t bundle;
 static esp_self_reflasher_plan_t plan;
 static uint8_t content[0x10000];
 static uint8_t table[SECTOR];
+
+static uint32_t comparisons_to_failure; /**< The one with this number fails, from 1; 0: none. */
+
+esp_err_t __real_sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right);
+esp_err_t __wrap_sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right);
+
+esp_err_t __wrap_sr_migration_sector_is_right(sr_migration_t *migration, uint32_t address, bool *right)
+{
+    const bool fails = comparisons_to_failure > 0 && --comparisons_to_failure == 0;
+    return fails ? ESP_ERR_TIMEOUT : __real_sr_migration_sector_is_right(migration, address, right);
+}
 
 static int setup(void **state)
 {
@@ -229,6 +241,31 @@ static void other_tables(void **state)
     reopen((api_options_t){0});
     api_chip_put(&chip, API_OTA_0, table, SECTOR);
     assert_int_equal(esp_self_reflasher_directly_copy_to_region(&config), ESP_OK);
+}
+
+/* What has to be compared once more, as the new table says what is encrypted: each comparison in turn. */
+static void comparison_that_fails_is_told(void **state)
+{
+    (void)state;
+    reopen((api_options_t){.readonly = API_READONLY_OTA_3}); /* Another table in any way. */
+    memcpy(table, nor_flash_view(chip.flash) + API_TABLE, sizeof(table));
+    const bundle_region_t regions[] = {
+        {.place = {API_TABLE, SECTOR}, .data = table, .length = SECTOR},
+        {.place = {API_NVS, 3 * SECTOR}}, /* To be blank. */
+    };
+    reopen((api_options_t){.flash_encryption = true});
+    write_bundle(regions, 2, API_TABLE);
+    const esp_self_reflasher_bundle_config_t config = config_of();
+    uint32_t number = 0;
+    esp_err_t err;
+    do {
+        comparisons_to_failure = ++number;
+        err = esp_self_reflasher_plan_bundle(&config, &plan);
+        assert_true(err == ESP_ERR_TIMEOUT || comparisons_to_failure > 0);
+        comparisons_to_failure = 0;
+    } while (err == ESP_ERR_TIMEOUT);
+    assert_int_equal(err, ESP_OK);
+    assert_true(number > 3);
 }
 
 /* Whoever flashed the table over a cable has left the rest of its sector erased. */
@@ -645,6 +682,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(blank_sectors_that_nobody_reads, setup, teardown),
         cmocka_unit_test_setup_teardown(images_with_blank_sectors, setup, teardown),
         cmocka_unit_test_setup_teardown(other_tables, setup, teardown),
+        cmocka_unit_test_setup_teardown(comparison_that_fails_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(same_table_with_another_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(power_loss_while_a_record_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(data_that_stays_keeps_its_flag, setup, teardown),

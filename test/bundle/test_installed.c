@@ -514,6 +514,70 @@ static void every_cut_with_the_mark_in_the_way(void **state)
     explore_opened(0, 2);
 }
 
+/* As an installation leaves it that is not done. */
+static void put_mark(uint32_t address)
+{
+    uint8_t *bytes = nor_flash_bytes(flash);
+    uint8_t digest[SR_SHA256_SIZE];
+    sr_sha256_t sha;
+    sr_sha256_start(&sha);
+    sr_sha256_update(&sha, bytes + BUNDLE, sr_bytes_get_le32(bytes + BUNDLE + 16));
+    assert_int_equal(sr_sha256_finish(&sha, digest), 0);
+    memset(bytes + address, 0xFF, SECTOR);
+    memcpy(bytes + address, "SRTODO\r\n", 8);
+    memcpy(bytes + address + 8, digest, 16);
+}
+
+/* In a sector that the bundle wants blank: it is erased when all is done, and is no sector that has to be written. */
+static void mark_is_nothing_that_the_bundle_has_to_write(void **state)
+{
+    (void)state;
+    const uint32_t mark = NEW_APP + SMALL_SLOT_SIZE - SECTOR;
+    for (uint32_t wrong = 0; wrong < 2; wrong++) {
+        open_with_mark_in_the_way();
+        assert_int_equal(start_at(OLD_APP), SIM_END_RESTART);
+        assert_installed(NEW_APP);
+        const uint32_t total = job->plan.sectors_total;
+        put_mark(mark);
+        nor_flash_bytes(flash)[SMALL_NVS] ^= (uint8_t)wrong;
+        assert_int_equal(start_at(NEW_APP), wrong > 0 ? SIM_END_RESTART : SIM_END_RETURNED);
+        assert_int_equal(job->err, ESP_OK);
+        assert_int_equal(job->plan.installed, wrong == 0);
+        assert_int_equal(job->plan.sectors_to_write, wrong);
+        assert_int_equal(job->plan.sectors_total, total);
+        assert_int_equal(job->plan.sectors_right, total - wrong);
+        assert_holds_all(); /* Without the mark. */
+        close_chip();
+    }
+}
+
+/* Those of other bundles are erased with the first step, but not where anyone can store a file. */
+static void what_looks_like_a_mark_in_data_is_not_erased(void **state)
+{
+    (void)state;
+    sr_partition_table_entry_t entries[8];
+    const uint32_t storage = SLOT(4);
+    open_chip(WITH_OTADATA | WITH_NVS, 16);
+    uint8_t *bytes = nor_flash_bytes(flash);
+    unsigned count = small_table(&(small_layout_t){.slots = 2}, entries);
+    entries[count++] = (sr_partition_table_entry_t){SR_PARTITION_TYPE_DATA, 0x82, storage, SMALL_SLOT_SIZE, 0, "data"};
+    small_put_table(bytes, entries, count);
+    put_mark(storage);
+    put_mark(storage + SECTOR);
+    put_mark(ROOM + 8 * SECTOR);
+    bytes[storage + 8] ^= 1;
+    bytes[ROOM + 8 * SECTOR + 8] ^= 1;
+    uint8_t *before = small_copy(flash);
+    assert_int_equal(start_at(OLD_APP), SIM_END_RESTART);
+    assert_int_equal(job->err, ESP_OK);
+    small_assert_same(nor_flash_view(flash), before, storage, SMALL_SLOT_SIZE);
+    for (uint32_t i = 0; i < 16 * SECTOR; i++) {
+        assert_int_equal(nor_flash_view(flash)[ROOM + i], 0xFF);
+    }
+    free(before);
+    close_chip();
+}
+
 /* Not where anyone can store a file, not with another manifest's digest, not in a sector with more in it. */
 static void what_only_looks_like_a_mark_counts_for_nothing(void **state)
 {
@@ -522,22 +586,12 @@ static void what_only_looks_like_a_mark_counts_for_nothing(void **state)
         install(WITH_ALL);
         uint8_t *bytes = nor_flash_bytes(flash);
         const uint32_t place = i == 0 ? FILES + 3 * SECTOR : ROOM;
-        uint8_t digest[SR_SHA256_SIZE];
-        sr_sha256_t sha;
-        sr_sha256_start(&sha);
-        sr_sha256_update(&sha, bytes + BUNDLE, sr_bytes_get_le32(bytes + BUNDLE + 16));
-        assert_int_equal(sr_sha256_finish(&sha, digest), 0);
-        memset(bytes + place, 0xFF, SECTOR);
-        memcpy(bytes + place, "SRTODO\r\n", 8);
-        memcpy(bytes + place + 8, digest, 16);
+        put_mark(place);
         bytes[place + 8] ^= i == 1;
         bytes[place + SECTOR - 1] = i == 2 ? 0 : 0xFF;
         bytes[SMALL_NVS] ^= 1;
         assert_installed(NEW_APP);
-        /* What it takes to count as a mark. */
-        memset(bytes + ROOM, 0xFF, SECTOR);
-        memcpy(bytes + ROOM, "SRTODO\r\n", 8);
-        memcpy(bytes + ROOM + 8, digest, 16);
+        put_mark(ROOM); /* What it takes to count as a mark. */
         assert_int_equal(start_at(NEW_APP), SIM_END_RESTART);
         assert_false(job->plan.installed);
         assert_holds_all();
@@ -555,6 +609,8 @@ int main(void)
         cmocka_unit_test_setup(damage_to_its_own_regions_is_mended_with_the_rest, new_job),
         cmocka_unit_test_setup(a_commit_that_is_put_off_is_done_later, new_job),
         cmocka_unit_test_setup(without_a_sector_for_the_mark_nothing_is_touched, new_job),
+        cmocka_unit_test_setup(mark_is_nothing_that_the_bundle_has_to_write, new_job),
+        cmocka_unit_test_setup(what_looks_like_a_mark_in_data_is_not_erased, new_job),
         cmocka_unit_test_setup(what_only_looks_like_a_mark_counts_for_nothing, new_job),
         cmocka_unit_test_setup(resume_finishes_with_the_mark_in_the_way, new_job),
         cmocka_unit_test_setup(every_cut_with_the_mark_in_the_way, new_job),

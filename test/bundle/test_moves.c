@@ -37,6 +37,7 @@ typedef struct job {
     bool applies_only;
     uint32_t writes_while_staging; /**< Address; 0: it does not. */
     uint32_t fails_at;             /**< Number of the allocation that gives no memory; 0: none. */
+    uint32_t commits;              /**< Sectors of the boot path, as the commit tells. */
 } job_t;
 
 /** What the bundle of a test changes in the flash. */
@@ -65,11 +66,13 @@ static bool may_commit(void *unused)
     return false;
 }
 
-static void write_to_nvs(void *unused, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)
+static void on_event(void *unused, esp_self_reflasher_event_t event, const esp_self_reflasher_event_data_t *data)
 {
     (void)unused;
-    (void)data;
-    if (event == ESP_SELF_REFLASHER_EVENT_STAGE) {
+    if (event == ESP_SELF_REFLASHER_EVENT_COMMIT) {
+        job->commits = data->sectors_total;
+    }
+    if (event == ESP_SELF_REFLASHER_EVENT_STAGE && job->writes_while_staging != 0) {
         const uint8_t zero = 0;
         (void)esp_flash_write(NULL, &zero, job->writes_while_staging, 1);
         nor_flash_reset_stats(sim_chip()->flash);
@@ -80,7 +83,7 @@ static void app_main(void)
 {
     esp_self_reflasher_bundle_config_t config = job->bundle;
     esp_self_reflasher_plan_t plan = {0}; /* Explorations run the app in several processes at a time. */
-    config.event_cb = job->writes_while_staging != 0 ? write_to_nvs : NULL;
+    config.event_cb = on_event;
     job->resumed = ESP_ERR_NOT_FINISHED;
     job->applied = ESP_ERR_NOT_FINISHED;
     sim_heap_fail_at(job->fails_at);
@@ -379,6 +382,33 @@ static void a_label_that_is_not_there_is_ignored(void **state)
     expect_wanted();
 }
 
+/* At the end of a partition, or of the flash that is in none, the mark of a record ends, unless what is given up begins
+ * right there. Neither of the two pieces takes the record alone. */
+static void record_goes_on_in_what_is_given_up(void **state)
+{
+    (void)state;
+    const uint32_t border = SLOT_1 + SMALL_SLOT_SIZE;
+    for (unsigned gap = 0; gap < 2; gap++) {
+        sr_partition_table_entry_t entries[8];
+        uint8_t *bytes = nor_flash_bytes(flash);
+        target_t target = keeps_nvs;
+        unsigned count = small_table(&(small_layout_t){.slots = 2}, entries);
+        entries[count++] =
+            (sr_partition_table_entry_t){SR_PARTITION_TYPE_DATA, 0x82, border + gap * SECTOR, 3 * SECTOR, 0, "gone"};
+        small_put_table(bytes, entries, count);
+        memset(bytes + FREE, 0x55, BUNDLE - FREE);
+        memset(bytes + border - 3 * SECTOR, 0xFF, (3 + gap) * SECTOR);
+        target.new_bootloader = false;
+        target.given_up[0] = (sr_bundle_given_up_t){.label = "gone"};
+        target.given_up_count = 1;
+        prepare(&target);
+        assert_int_equal(start_after(false), SIM_END_RETURNED);
+        assert_int_equal(job->applied, ESP_OK);
+        assert_int_equal(job->plan.staging_address, gap == 0 ? border - 3 * SECTOR : UINT32_MAX);
+        memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
+    }
+}
+
 /* What it is given up for is the old system: the next run finds nothing to give up. */
 static void only_the_old_system_is_given_up(void **state)
 {
@@ -419,7 +449,8 @@ static void nvs_moves_to_free_flash(void **state)
     assert_int_equal(memcmp(nor_flash_view(flash) + SMALL_NVS, old_flash + SMALL_NVS, SMALL_NVS_SIZE), 0);
 }
 
-/* The entry of the running app is in the second sector, and what the first one holds is what the bundle brings. */
+/* The entry of the running app is in the second sector, and what the first one holds is what the bundle brings. That it
+ * will not be so any more, if the running app has to be selected, is no reason to write it. */
 static void plan_counts_what_is_written(void **state)
 {
     (void)state;
@@ -430,6 +461,7 @@ static void plan_counts_what_is_written(void **state)
     expect_wanted();
     assert_int_equal(job->plan.sectors_to_write, sectors_to_change());
     assert_int_equal(job->plan.sectors_boot_path, 2); /* The table and the second entry. */
+    assert_int_equal(job->commits, 2);
 }
 
 /* Both ways at once: the new otadata goes where NVS is, and NVS goes where the old otadata is. */
@@ -788,6 +820,27 @@ static void room_that_the_app_takes_is_none_to_stage_in(void **state)
     expect_wanted();
 }
 
+/* It claims more than the copy of the app writes over, and what would be left of it is in nobody's record. */
+static void old_record_goes_before_the_app_takes_its_place(void **state)
+{
+    (void)state;
+    uint8_t *bytes = nor_flash_bytes(flash);
+    memset(bytes + FREE, 0x55, BUNDLE - FREE);
+    small_app("1", bytes + SLOT_1);
+    memset(bytes + SLOT_0, 0xFF, 8 * SECTOR);
+    memset(bytes + SLOT_0 + SECTOR, 0x55, 5 * SECTOR);
+    sr_record_write_mark(bytes + SLOT_0, 6 - SR_RECORD_OVERHEAD);
+    memset(bytes + SMALL_OTADATA, 0xFF, 2 * SECTOR);
+    sr_otadata_encode(2, SR_OTA_UNDEFINED, bytes + SMALL_OTADATA);
+    prepare(&nvs_to_free_flash);
+    assert_int_equal(start_at(SLOT_1, false), SIM_END_RESTART);
+    assert_int_equal(start_at(SLOT_0, false), SIM_END_RETURNED);
+    assert_int_equal(job->applied, ESP_OK);
+    small_app("1", wanted + SLOT_0);
+    memset(wanted + SLOT_0 + SMALL_APP_SIZE, 0xFF, 8 * SECTOR - SMALL_APP_SIZE);
+    expect_wanted();
+}
+
 /* Otadata is right, but selects no app that is intact, so that the running one has to be selected before a new one is
  * written: then otadata is one sector more that has to be staged. */
 static void room_that_otadata_takes_is_none_to_stage_in(void **state)
@@ -842,6 +895,53 @@ static void encrypted_flash(void **state)
     boot_run(&config.chip, bytes, SMALL_FLASH_SIZE, NULL, NULL, &result);
     assert_true(boot_succeeds(&result));
     free(old);
+}
+
+/* Up to the operation with this number. In the window, when there is no table, the app does not start. */
+static sim_end_t start_encrypted(uint32_t cut)
+{
+    const sim_config_t config = {.chip = {.chip = sr_chip_by_name("esp32"), .cipher = support_cipher()},
+                                 .flash = flash,
+                                 .running_app = SLOT_0,
+                                 .quiet = true};
+    if (!sim_chip_attach(&config)) {
+        return SIM_END_PANIC;
+    }
+    nor_flash_reset_stats(flash);
+    if (cut != UINT32_MAX) {
+        nor_flash_set_power_loss(flash,
+                                 (nor_power_loss_t){.armed = true, .operation = cut, .when = NOR_POWER_LOSS_BEFORE});
+    }
+    const sim_end_t end = sim_call(call_app_main, NULL);
+    sim_chip_detach();
+    return end;
+}
+
+/* The table is where the running system has it: what was interrupted is finished there as elsewhere. */
+static void encrypted_flash_goes_on_after_a_power_loss(void **state)
+{
+    (void)state;
+    prepare(&exchange);
+    uint8_t *bytes = nor_flash_bytes(flash);
+    support_encrypt(bytes, 0, SMALL_NVS);
+    support_encrypt(bytes, SMALL_OTADATA, FREE - SMALL_OTADATA);
+    uint8_t *old = small_copy(flash);
+    assert_int_equal(start_encrypted(UINT32_MAX), SIM_END_RETURNED);
+    const uint32_t operations = nor_flash_stats(flash).operations;
+    uint8_t *done = small_copy(flash);
+    unsigned finished = 0;
+    for (uint32_t cut = operations / 2; cut < operations; cut += operations / 20 + 1) {
+        memcpy(nor_flash_bytes(flash), old, SMALL_FLASH_SIZE);
+        assert_int_equal(start_encrypted(cut), SIM_END_POWER_LOSS);
+        nor_flash_power_on(flash);
+        if (start_encrypted(UINT32_MAX) == SIM_END_RESTART) { /* resume() has done it. */
+            small_assert_same(nor_flash_view(flash), done, 0, SMALL_FLASH_SIZE);
+            finished++;
+        }
+    }
+    assert_true(finished > 0);
+    free(old);
+    free(done);
 }
 
 /* The order. */
@@ -1174,6 +1274,7 @@ int main(void)
         TEST(what_the_chip_boots_from_is_not_given_up),
         TEST(a_label_that_is_not_there_is_ignored),
         TEST(only_the_old_system_is_given_up),
+        TEST(record_goes_on_in_what_is_given_up),
         TEST(nvs_moves_to_free_flash),
         TEST(nvs_changes_places_with_otadata),
         TEST(blank_place_after_it_grows),
@@ -1198,8 +1299,10 @@ int main(void)
         TEST(what_does_not_fit_is_refused),
         TEST(no_flash_to_stage_in_is_refused),
         TEST(room_that_the_app_takes_is_none_to_stage_in),
+        TEST(old_record_goes_before_the_app_takes_its_place),
         TEST(room_that_otadata_takes_is_none_to_stage_in),
         TEST(encrypted_flash),
+        TEST(encrypted_flash_goes_on_after_a_power_loss),
         TEST(what_moves_to_the_place_of_otadata_comes_before_the_table),
         TEST(what_is_written_to_meanwhile_does_not_move),
         TEST(what_is_written_to_meanwhile_does_not_move_to_free_flash),

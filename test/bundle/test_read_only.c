@@ -8,6 +8,7 @@
 #include "make/bundle_writer.h"
 #include "make/image_writer.h"
 #include "self_reflasher_bundle.h"
+#include "format/sr_bytes.h"
 #include "make/dummy_image.h"
 #include "relocate/sr_relocation_methods.h"
 
@@ -19,6 +20,10 @@
 
 #define SECTOR 0x1000u
 #define ALL    0x7Fu
+/* Of the table, whose last row is that of the data partition. */
+#define ROW_LENGTH 32u
+#define ROW_SIZE   8u
+#define LAST_ROW   (6u * ROW_LENGTH)
 
 static api_chip_t chip;
 static api_image_t bundle;
@@ -240,6 +245,31 @@ static void otadata_that_the_new_table_flags(void **state)
     assert_int_equal(call(esp_self_reflasher_plan_bundle), ESP_OK);
 }
 
+/* Otadata in front of what is flagged, and after it: what lies around it does not matter, nor what lies past the end of
+ * the flash. */
+static void other_partitions_that_the_new_table_flags(void **state)
+{
+    (void)state;
+    for (unsigned flag = API_READONLY_NVS; flag <= API_READONLY_DATA; flag <<= 1) {
+        if (flag == API_READONLY_OTADATA) {
+            continue;
+        }
+        for (unsigned too_large = 0; too_large < 2; too_large++) {
+            reopen((api_options_t){.readonly = flag});
+            memcpy(table, nor_flash_view(chip.flash) + API_TABLE, sizeof(table));
+            sr_bytes_put_le32(table + LAST_ROW + ROW_SIZE, sr_bytes_get_le32(table + LAST_ROW + ROW_SIZE) << too_large);
+            memset(table + LAST_ROW + ROW_LENGTH, 0xFF, SECTOR - LAST_ROW - ROW_LENGTH); /* Without its MD5. */
+            reopen((api_options_t){0});
+            const bundle_region_t regions[] = {
+                {.place = {API_TABLE, SECTOR}, .data = table, .length = SECTOR},
+                {.place = {API_OTADATA, SECTOR}, .data = content, .length = SECTOR},
+            };
+            write_bundle(regions, 2);
+            assert_int_equal(call(esp_self_reflasher_plan_bundle), ESP_OK);
+        }
+    }
+}
+
 /* The running app moves to no such slot, and to no slot at all if otadata cannot select it. */
 static void the_running_app_goes_to_no_such_place(void **state)
 {
@@ -372,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(boot_path_beside_read_only_partitions, setup, teardown),
         cmocka_unit_test_setup_teardown(a_record_goes_to_no_such_place, setup, teardown),
         cmocka_unit_test_setup_teardown(otadata_that_the_new_table_flags, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_partitions_that_the_new_table_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(the_running_app_goes_to_no_such_place, setup, teardown),
         cmocka_unit_test_setup_teardown(otadata_that_has_to_select_the_running_app, setup, teardown),
         cmocka_unit_test_setup_teardown(a_temporary_table_leads_to_no_such_place, setup, teardown),

@@ -70,26 +70,32 @@ static void run_at(uint32_t running_app)
     sim_chip_detach();
 }
 
-/* Another app for one slot, and otadata that selects it. The commit is put off. */
-static void pack(unsigned slot)
+/* The commit is put off. */
+static void pack_regions(const bundle_region_t *regions, unsigned count)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
+    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
+                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
+                                .regions = regions,
+                                .region_count = count};
+    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
+    memcpy(nor_flash_bytes(flash) + SMALL_FREE, bytes, size);
+    free(bytes);
+    job->bundle = (esp_self_reflasher_bundle_config_t){
+        .embedded = {SMALL_FREE, size}, .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED, .may_commit = never};
+}
+
+/* Another app for one slot, and otadata that selects it. */
+static void pack(unsigned slot)
+{
     uint8_t otadata[IMAGE_WRITE_OTADATA_SIZE];
     image_write_otadata(slot + 1, SR_OTA_VALID, otadata);
     const bundle_region_t regions[] = {
         {.place = {SMALL_OTADATA, sizeof(otadata)}, .data = otadata, .length = sizeof(otadata)},
         {.place = {SLOT(slot), SMALL_SLOT_SIZE}, .data = new_app, .length = SMALL_APP_SIZE},
     };
-    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
-                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
-                                .regions = regions,
-                                .region_count = 2};
-    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
-    memcpy(nor_flash_bytes(flash) + SMALL_FREE, bytes, size);
-    free(bytes);
-    job->bundle = (esp_self_reflasher_bundle_config_t){
-        .embedded = {SMALL_FREE, size}, .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED, .may_commit = never};
+    pack_regions(regions, 2);
 }
 
 /* The app of the last of some boots, one after the other, of a copy. */
@@ -138,6 +144,32 @@ static void try_otadata(bool factory, const uint32_t sequences[2], const uint32_
     small_app("1", nor_flash_bytes(flash) + running_app);
     pack(1);
     assert_stays(running_app, &layout);
+    nor_flash_delete(flash);
+}
+
+/* Otadata is right today, but has to select the running app until the commit: both of its sectors count as work. What
+ * lies beside it does not. */
+static void otadata_that_has_to_select_the_running_app_is_work(void **state)
+{
+    (void)state;
+    const small_layout_t layout = {.slots = 2};
+    flash = small_flash_new(&layout);
+    uint8_t *bytes = nor_flash_bytes(flash);
+    small_app("1", bytes + SLOT(0));
+    image_write_otadata(2, SR_OTA_VALID, bytes + SMALL_OTADATA);
+    const uint32_t after = SMALL_OTADATA + 2 * SR_SECTOR_SIZE;
+    const bundle_region_t regions[] = {
+        {.place = {SMALL_OTADATA - SR_SECTOR_SIZE, 4 * SR_SECTOR_SIZE},
+         .data = bytes + SMALL_OTADATA - SR_SECTOR_SIZE,
+         .length = 4 * SR_SECTOR_SIZE},
+        {.place = {SLOT(1), SMALL_APP_SIZE}, .data = new_app, .length = SMALL_APP_SIZE},
+    };
+    pack_regions(regions, 2);
+    assert_stays(SLOT(0), &layout);
+    job->planned = ESP_ERR_NOT_FINISHED;
+    assert_int_equal(job->plan.sectors_to_write, SMALL_APP_SIZE / SR_SECTOR_SIZE + 2);
+    assert_int_equal(job->plan.sectors_boot_path, 2);
+    assert_int_equal(nor_flash_wear(flash, after / SR_SECTOR_SIZE), 0);
     nor_flash_delete(flash);
 }
 
@@ -234,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(app_that_runs_as_a_fallback_stays_whatever_otadata_says),
         cmocka_unit_test(app_stays_that_was_to_be_replaced_at_the_next_start),
+        cmocka_unit_test(otadata_that_has_to_select_the_running_app_is_work),
         cmocka_unit_test(old_entry_on_probation_locks_nobody_out),
         cmocka_unit_test(app_on_probation_is_refused_by_the_entry_that_counts),
         cmocka_unit_test(test_app_that_does_not_start_by_itself_is_refused),

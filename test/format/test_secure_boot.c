@@ -247,7 +247,8 @@ static void each_status_has_words(void **state)
 
 /* Version 1: a flash with a digest, and a bootloader at 0x1000. */
 
-#define FLASH 0x8000u
+#define FLASH        0x8000u
+#define PAST_THE_END 8u
 static uint8_t old_flash[FLASH], new_flash[FLASH];
 
 static void put_loader(uint8_t *flash, uint32_t data_length, bool append_hash)
@@ -343,6 +344,111 @@ static void flash_of_version_1_may_be_unreadable(void **state)
     }
 }
 
+/** How the new flash differs from the old one. */
+typedef enum change { STAYS, CHANGES, IS_BLANK } change_t;
+
+static void change_flash(change_t digest, change_t loader)
+{
+    memcpy(new_flash, old_flash, FLASH);
+    if (digest == CHANGES) {
+        new_flash[0] ^= 1;
+    } else if (digest == IS_BLANK) {
+        memset(new_flash, 0xFF, SR_SECURE_BOOT_V1_DIGEST_SIZE);
+    }
+    if (loader == CHANGES) {
+        new_flash[0x1020] ^= 1;
+    } else if (loader == IS_BLANK) {
+        memset(new_flash + 0x1000, 0xFF, FLASH - 0x1000);
+    }
+}
+
+static void every_way_in_which_the_two_change(void **state)
+{
+    (void)state;
+    static const sr_secure_boot_v1_status_t expected[3][3] = {
+        [STAYS] = {SR_SECURE_BOOT_V1_OK, SR_SECURE_BOOT_V1_NO_DIGEST, SR_SECURE_BOOT_V1_NO_DIGEST},
+        [CHANGES] = {SR_SECURE_BOOT_V1_ALONE, SR_SECURE_BOOT_V1_OK, SR_SECURE_BOOT_V1_OK},
+        [IS_BLANK] = {SR_SECURE_BOOT_V1_ERASED, SR_SECURE_BOOT_V1_ERASED, SR_SECURE_BOOT_V1_ERASED},
+    };
+    memset(old_flash, 0x11, SR_SECURE_BOOT_V1_DIGEST_SIZE);
+    put_loader(old_flash, 0x1000, true);
+    for (change_t digest = STAYS; digest <= IS_BLANK; digest++) {
+        for (change_t loader = STAYS; loader <= IS_BLANK; loader++) {
+            change_flash(digest, loader);
+            expect_v1(expected[digest][loader]);
+        }
+    }
+    /* Where there has never been a digest, none is missed. */
+    memset(old_flash, 0xFF, SR_SECURE_BOOT_V1_DIGEST_SIZE);
+    for (change_t digest = STAYS; digest <= CHANGES; digest++) {
+        for (change_t loader = STAYS; loader <= IS_BLANK; loader++) {
+            change_flash(digest, loader);
+            expect_v1(expected[digest][loader]);
+        }
+    }
+    /* A place without an image is the same as no other, also where there is none either before or after. */
+    memset(old_flash, 0x11, SR_SECURE_BOOT_V1_DIGEST_SIZE);
+    for (unsigned i = 0; i < 2; i++) {
+        change_flash(STAYS, STAYS);
+        memset(old_flash + 0x1000, 0xFF, FLASH - 0x1000);
+        expect_v1(SR_SECURE_BOOT_V1_NO_DIGEST);
+        new_flash[0] ^= 1;
+        expect_v1(SR_SECURE_BOOT_V1_OK);
+    }
+}
+
+/* Of the digest, and of the bootloader as far as the hardware takes it; of a longer one also where both are the same.
+ */
+static void every_byte_of_the_two_counts(void **state)
+{
+    (void)state;
+    memory_t loader;
+    sr_image_t parsed;
+    memset(old_flash, 0xFF, FLASH);
+    put_loader(old_flash, 0x7C, true); /* What is hashed ends 95 bytes before a unit does. */
+    const sr_reader_t reader = memory_reader(&loader, old_flash + 0x1000, FLASH - 0x1000);
+    assert_int_equal(sr_image_parse(&reader, &parsed), SR_IMAGE_OK);
+    const uint32_t end = 0x1000 + sr_secure_boot_v1_length(&parsed);
+    for (uint32_t i = 0; i < SR_SECURE_BOOT_V1_DIGEST_SIZE; i++) { /* All but one byte is blank. */
+        change_flash(STAYS, STAYS);
+        new_flash[i] = 0xFE;
+        expect_v1(SR_SECURE_BOOT_V1_ALONE);
+    }
+    memset(old_flash, 0x11, SR_SECURE_BOOT_V1_DIGEST_SIZE);
+    for (uint32_t i = 0; i < SR_SECURE_BOOT_V1_DIGEST_SIZE; i++) {
+        change_flash(STAYS, CHANGES);
+        new_flash[i] ^= 0x80;
+        expect_v1(SR_SECURE_BOOT_V1_OK);
+    }
+    for (uint32_t i = 0x1000; i < end + PAST_THE_END; i++) {
+        change_flash(STAYS, STAYS);
+        new_flash[i] ^= 0x80;
+        expect_v1(i < end ? SR_SECURE_BOOT_V1_NO_DIGEST : SR_SECURE_BOOT_V1_OK);
+    }
+    put_loader(new_flash, 0x7C + 4, true);
+    memcpy(new_flash, old_flash, SR_SECURE_BOOT_V1_DIGEST_SIZE);
+    expect_v1(SR_SECURE_BOOT_V1_NO_DIGEST);
+}
+
+/* The digest, or the last unit of the bootloader, past the end of a flash: nothing is known of it. */
+static void flash_may_end_anywhere(void **state)
+{
+    (void)state;
+    memory_t before, after;
+    memset(old_flash, 0x11, SR_SECURE_BOOT_V1_DIGEST_SIZE);
+    put_loader(old_flash, 0x7C, true);
+    memcpy(new_flash, old_flash, FLASH);
+    const sr_reader_t whole = memory_reader(&before, old_flash, FLASH);
+    const uint32_t end = 0x1000 + 0x100;
+    for (uint32_t size = 0; size <= end; size += size == 0x100 ? 0xF00 : 1) {
+        const sr_reader_t cut = memory_reader(&after, new_flash, size);
+        const bool reads = size >= end;
+        const sr_secure_boot_v1_status_t status = sr_secure_boot_v1_check(&whole, &cut, sr_chip_by_name("esp32"));
+        assert_true(reads ? status == SR_SECURE_BOOT_V1_OK : status != SR_SECURE_BOOT_V1_OK);
+        assert_true(size >= SR_SECURE_BOOT_V1_DIGEST_SIZE || status == SR_SECURE_BOOT_V1_READ_FAILED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +463,9 @@ int main(void)
         cmocka_unit_test(each_status_has_words),
         cmocka_unit_test(hardware_takes_whole_units),
         cmocka_unit_test(bootloader_and_digest_go_together),
+        cmocka_unit_test(every_way_in_which_the_two_change),
+        cmocka_unit_test(every_byte_of_the_two_counts),
+        cmocka_unit_test(flash_may_end_anywhere),
         cmocka_unit_test(flash_of_version_1_may_be_unreadable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,10 @@
 #define DER_SIZE      91u
 #define POINT_OFFSET  26u
 
+#ifndef OBJECTS_IN_USE
+#define OBJECTS_IN_USE() false
+#endif
+
 static char public_pem[TEXT_SIZE];
 static char private_pem[TEXT_SIZE];
 static uint8_t *example;
@@ -452,6 +456,26 @@ static void unsigned_bundles_say_so(void **state)
     free(bundle);
 }
 
+/* A device that lives on after a bundle was refused needs its memory. Other libraries than Mbed TLS have few places for
+ * keys, and a key that stays in one shows soon enough. */
+static void nothing_of_the_library_stays_in_use(void **state)
+{
+    (void)state;
+    const sr_signature_public_key_t key = read_key(public_pem);
+    for (unsigned i = 0; i < 40; i++) {
+        sr_signature_public_key_t other;
+        size_t size = 0;
+        uint8_t *bundle = build_example(&size);
+        assert_int_equal(bundle_sign(bundle, size, private_pem), SR_BUNDLE_OK);
+        assert_int_equal(bundle_verify(bundle, size, &key), SR_BUNDLE_OK);
+        bundle[MANIFEST_SIZE + 20] ^= 1;
+        assert_int_equal(bundle_verify(bundle, size, &key), SR_BUNDLE_BAD_SIGNATURE);
+        assert_int_equal(sr_signature_public_key_read("no key", &other), SR_BUNDLE_BAD_KEY);
+        free(bundle);
+    }
+    assert_false(OBJECTS_IN_USE());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -473,6 +497,7 @@ int main(void)
         cmocka_unit_test(unused_bits_after_the_key_are_zero),
         cmocka_unit_test(what_is_no_bundle_is_not_signed),
         cmocka_unit_test(unsigned_bundles_say_so),
+        cmocka_unit_test(nothing_of_the_library_stays_in_use),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -272,7 +272,7 @@ static void source_may_be_larger_than_the_image(void **state)
 }
 
 typedef struct progress {
-    size_t done[3], total[3];
+    size_t first[3], done[3], total[3];
     unsigned calls[3];
     bool went_back, went_over;
     uint32_t operations; /**< At the last call. */
@@ -283,6 +283,7 @@ static void on_progress(void *user_ctx, esp_self_reflasher_phase_t phase, size_t
     progress_t *progress = user_ctx;
     progress->went_back = progress->went_back || done < progress->done[phase];
     progress->went_over = progress->went_over || done > total;
+    progress->first[phase] = progress->calls[phase] == 0 ? done : progress->first[phase];
     progress->done[phase] = done;
     progress->total[phase] = total;
     progress->calls[phase]++;
@@ -300,6 +301,7 @@ static void progress_grows_to_the_total(void **state)
     assert_false(progress.went_back);
     assert_false(progress.went_over);
     assert_int_equal(progress.calls[ESP_SELF_REFLASHER_PHASE_DOWNLOAD], 0);
+    assert_int_equal(progress.first[ESP_SELF_REFLASHER_PHASE_CHECK], 0);
     assert_int_equal(progress.done[ESP_SELF_REFLASHER_PHASE_CHECK], 0x23456);
     assert_int_equal(progress.total[ESP_SELF_REFLASHER_PHASE_CHECK], 0x23456);
     assert_true(progress.calls[ESP_SELF_REFLASHER_PHASE_COPY] >= 4);

@@ -23,6 +23,16 @@
 #define SECTOR SR_SECTOR_SIZE
 #define LIMIT  0x10000u /**< Of ota_3. */
 
+static esp_err_t search_error = ESP_OK; /**< What each search for a record gives; ESP_OK: what it finds. */
+
+esp_err_t __real_sr_journal_find(sr_journal_t *journal);
+esp_err_t __wrap_sr_journal_find(sr_journal_t *journal);
+
+esp_err_t __wrap_sr_journal_find(sr_journal_t *journal)
+{
+    return search_error != ESP_OK ? search_error : __real_sr_journal_find(journal);
+}
+
 static api_server_t server;
 static api_chip_t chip;
 static const uint8_t wrong_sha256[SR_SHA256_SIZE];
@@ -500,15 +510,77 @@ static void what_follows_staging_is_not_erased_with_its_block(void **state)
     api_chip_close(&chip);
 }
 
+/* As long as the rest of the image fills so much of a block that its erase is quicker than those of its sectors. */
+static void block_is_erased_at_once_if_enough_of_it_is_to_come(void **state)
+{
+    (void)state;
+    sr_system_t system;
+    api_chip_open(&chip, NULL);
+    assert_int_equal(sr_system_read(&system), ESP_OK);
+    const esp_self_reflasher_config_t config = api_embedded(API_OTA_0, SECTOR, API_DATA, API_SLOT_SIZE / 2);
+    const sr_region_t room = {API_OTA_0, 2 * SR_BLOCK_SIZE};
+    api_image_t image = api_noise(room.size, 8);
+    for (uint32_t i = 0; i < 2 * 6 * 3; i++) {
+        const uint32_t blocks = i / 18;
+        const uint32_t rest = (i / 3 % 6 + 1) * SECTOR + i % 3 - 1; /* Whole sectors, a byte less, and a byte more. */
+        const uint32_t length = blocks * SR_BLOCK_SIZE + rest;
+        memset(nor_flash_bytes(chip.flash) + room.address, 0x5A, room.size);
+        api_chip_snapshot(&chip);
+        sr_staging_t staging = {
+            .system = &system, .config = &config, .destination = {API_DATA, API_SLOT_SIZE / 2}, .room = room};
+        assert_int_equal(sr_staging_open(&staging), ESP_OK);
+        const sr_download_sink_t sink = sr_staging_sink(&staging);
+        assert_int_equal(sink.begin(sink.context, length), ESP_OK);
+        assert_int_equal(sink.data(sink.context, image.bytes, length), ESP_OK);
+        assert_int_equal(sr_staging_finish(&staging), ESP_OK);
+        sr_staging_close(&staging);
+        const uint32_t sectors = (rest + SECTOR - 1) / SECTOR;
+        const uint32_t block_erases = blocks + (sectors >= SR_WRITER_WORTH_A_BLOCK);
+        assert_int_equal(nor_flash_stats(chip.flash).block_erases, block_erases);
+        assert_memory_equal(nor_flash_view(chip.flash) + room.address, image.bytes, length);
+    }
+    api_image_free(&image);
+    api_chip_close(&chip);
+}
+
+/* That there is no record in what is given up is no error; that nobody can tell is one. */
+static void search_for_records_that_fails_is_told(void **state)
+{
+    (void)state;
+    static const esp_err_t errors[] = {ESP_OK, ESP_ERR_TIMEOUT, ESP_ERR_NO_MEM};
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        api_chip_open(&chip, &(api_options_t){.logs = true});
+        esp_self_reflasher_handle_t handle = open_case(&broken[0], broken[0].path);
+        search_error = errors[i];
+        api_log_start();
+        const esp_err_t err = esp_self_reflasher_download_bin(handle);
+        char *log = api_log_stop();
+        search_error = ESP_OK;
+        assert_int_equal(err, broken[0].expected);
+        const char *told = strstr(log, "staging cannot be searched for records");
+        if (errors[i] == ESP_OK) {
+            assert_null(told);
+        } else {
+            assert_non_null(told);
+            assert_non_null(strstr(told, esp_self_reflasher_err_to_name(errors[i])));
+        }
+        free(log);
+        assert_int_equal(esp_self_reflasher_deinit(handle), ESP_OK);
+        api_chip_close(&chip);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_follows_staging_is_not_erased_with_its_block),
+        cmocka_unit_test(block_is_erased_at_once_if_enough_of_it_is_to_come),
         cmocka_unit_test(records_would_be_finished),
         cmocka_unit_test(refused_image_leaves_nothing),
         cmocka_unit_test(refused_image_leaves_nothing_of_an_earlier_try_either),
         cmocka_unit_test(refused_image_leaves_nothing_that_was_there_before),
         cmocka_unit_test(download_that_breaks_off_leaves_a_start_that_is_of_no_use),
+        cmocka_unit_test(search_for_records_that_fails_is_told),
         cmocka_unit_test(what_could_not_be_staged_or_checked_is_of_no_use),
         cmocka_unit_test(all_is_erased_that_can_be),
         cmocka_unit_test(image_that_is_refused_before_the_copy_leaves_nothing),

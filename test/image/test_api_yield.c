@@ -6,6 +6,8 @@
  */
 #include "make/bundle_writer.h"
 #include "self_reflasher_bundle.h"
+#include "port/sr_yield.h"
+#include "relocate/sr_app_copy.h"
 #include "test/support/api_support.h"
 
 #include "freertos/FreeRTOS.h"
@@ -27,6 +29,7 @@ static api_image_t big, boot;
 static struct {
     uint64_t us, bytes;
     uint64_t longest_us, most_bytes;
+    uint32_t yields;
     bool measures;
 } work;
 
@@ -47,6 +50,7 @@ static void look(void)
 void __wrap_vTaskDelay(TickType_t ticks)
 {
     if (work.measures && ticks > 0) {
+        work.yields++;
         look();
     }
     __real_vTaskDelay(ticks);
@@ -221,6 +225,27 @@ static void relocation_yields(void **state)
     api_shared_free(measured, 3 * sizeof(*measured));
 }
 
+/* No less often than the limits say, but no more often either: each yield costs a tick. */
+static void as_much_is_counted_as_is_read(void **state)
+{
+    (void)state;
+    sr_system_t system;
+    bool there = false;
+    sr_copy_workspace_t *workspace = malloc(sizeof(*workspace));
+    assert_non_null(workspace);
+    assert_int_equal(sr_system_read(&system), ESP_OK);
+    const sr_region_t app = system.boot_path.running_app;
+    memcpy(nor_flash_bytes(chip.flash) + API_OTA_1, nor_flash_view(chip.flash) + app.address, app.size);
+    start();
+    assert_int_equal(sr_app_copy_is_there(&system, API_OTA_1, workspace, &there), ESP_OK);
+    assert_true(there);
+    const uint64_t read = nor_flash_stats(chip.flash).bytes_read;
+    assert_int_equal(read, 2 * app.size);
+    assert_in_range(work.yields, read / SR_YIELD_BYTES, read / SR_YIELD_BYTES + 1);
+    expect_below("comparison of a copy", LIMIT_US);
+    free(workspace);
+}
+
 /* A bundle of what goes straight to its place, and of data that the running system uses, which is staged first; the
  * boot path stays as it is. It lies in ota_0, and is planned and applied in one process. */
 static size_t put_bundle(const uint8_t *data, uint32_t data_size)
@@ -281,8 +306,13 @@ static void bundle_yields(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_CHIP(download_and_copy_yield), ON_CHIP(refusal_yields),    ON_CHIP(bootloader_yields_but_in_the_window),
-        ON_CHIP(embedded_copy_yields),    ON_CHIP(relocation_yields), ON_CHIP(bundle_yields),
+        ON_CHIP(download_and_copy_yield),
+        ON_CHIP(refusal_yields),
+        ON_CHIP(bootloader_yields_but_in_the_window),
+        ON_CHIP(embedded_copy_yields),
+        ON_CHIP(relocation_yields),
+        ON_CHIP(bundle_yields),
+        ON_CHIP(as_much_is_counted_as_is_read),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -229,6 +229,19 @@ static void record_takes_its_sectors_and_no_others(void **state)
     free(before);
 }
 
+/* As docs/record-format.md has it, and so that a page without entries need not be programmed. */
+static void rest_of_the_list_stays_erased(void **state)
+{
+    (void)state;
+    put_record(PLACE, 2);
+    const uint8_t *list = nor_flash_view(fixture.nor) + PLACE + SECTOR;
+    const uint32_t entries = SR_PAGE_SIZE + 2 * 32;
+    const uint32_t seal = SECTOR - SR_PAGE_SIZE;
+    for (uint32_t i = entries; i < SECTOR; i++) {
+        assert_true(list[i] == 0xFF || (i >= seal && i < seal + SR_SHA256_SIZE));
+    }
+}
+
 static void only_the_seal_makes_it_valid(void **state)
 {
     (void)state;
@@ -441,6 +454,7 @@ int main(void)
         TEST(only_adjacent_sectors_of_one_kind_are_joined),
         TEST(record_is_read_back_as_it_was_written),
         TEST(record_takes_its_sectors_and_no_others),
+        TEST(rest_of_the_list_stays_erased),
         TEST(only_the_seal_makes_it_valid),
         TEST(damage_is_noticed_wherever_it_is),
         TEST(search_starts_where_it_is_told_to),

@@ -30,6 +30,8 @@
 typedef struct job {
     esp_self_reflasher_bundle_config_t config;
     esp_err_t err;
+    bool failed;       /**< A read that is to fail was made. */
+    bool failed_first; /**< Before anything was written. */
 } job_t;
 
 static job_t *job;
@@ -54,6 +56,7 @@ typedef struct target {
     bool longer;          /**< The bootloader's place is in use up to the table. */
     const char *gives_up; /**< A partition of the running system. */
     bool twin;            /**< TWIN gets the same content as the first sector of NVS. */
+    bool spreads;         /**< Something lies in front of the bootloader, right after the table, and at MOVED. */
 } target_t;
 
 /* The bootloader with other data: two bits of one column of the checksum, and the digest that goes with them. */
@@ -135,6 +138,11 @@ static void make_bundle(const target_t *target, const char *private_pem)
     }
     bundle_region_t regions[8];
     unsigned count = 0;
+    if (target->spreads) {
+        dummy_image_fill(wanted, SECTOR, 18);
+        dummy_image_fill(wanted + MOVED, SECTOR, 19);
+        regions[count++] = (bundle_region_t){.place = {0, SECTOR}};
+    }
     if (!target->no_bootloader) {
         regions[count++] = (bundle_region_t){.place = {SMALL_BOOTLOADER, 0x7000}};
         regions[count++] = (bundle_region_t){.place = {SR_PARTITION_TABLE_OFFSET, SECTOR}};
@@ -153,6 +161,9 @@ static void make_bundle(const target_t *target, const char *private_pem)
     if (target->twin) {
         memcpy(wanted + TWIN, wanted + SMALL_NVS, SECTOR);
         regions[count++] = (bundle_region_t){.place = {TWIN, SECTOR}};
+    }
+    if (target->spreads) {
+        regions[count++] = (bundle_region_t){.place = {MOVED, SECTOR}};
     }
     if (target->erases) {
         memset(wanted + MOVED, 0xFF, 20 * SECTOR);
@@ -257,13 +268,19 @@ static void apply(void *unused)
 
 static bool after_brownout;
 static uint32_t unreadable = UINT32_MAX; /**< A read of a whole sector from here on fails. */
+static uint32_t reads_to_failure;        /**< The read of a whole sector with this number fails, from 1; 0: none. */
 
 esp_err_t __real_sr_flash_read(const sr_flash_t *handle, uint32_t address, void *data, uint32_t length);
 esp_err_t __wrap_sr_flash_read(const sr_flash_t *handle, uint32_t address, void *data, uint32_t length);
 esp_err_t __wrap_sr_flash_read(const sr_flash_t *handle, uint32_t address, void *data, uint32_t length)
 {
-    return address == unreadable && length == SECTOR ? ESP_ERR_INVALID_RESPONSE
-                                                     : __real_sr_flash_read(handle, address, data, length);
+    const bool is_next = length == SECTOR && reads_to_failure > 0 && --reads_to_failure == 0;
+    if (is_next || (address == unreadable && length == SECTOR)) {
+        job->failed_first = nor_flash_stats(flash).operations == 0;
+        job->failed = true;
+        return ESP_ERR_INVALID_RESPONSE;
+    }
+    return __real_sr_flash_read(handle, address, data, length);
 }
 
 static sim_end_t run(void (*call)(void *))
@@ -559,7 +576,15 @@ static void every_entry_that_is_missing_is_missed(void **state)
         }
         expect_ignored(RECORD, "without an entry");
     }
-    /* A sector that was right and is not any more counts as missing, too. */
+    /* A sector that was right and is not any more counts as missing, too, also if it is blank. */
+    for (uint32_t at = SLOT_1; at < SLOT_1 + SMALL_APP_SIZE; at += SECTOR) {
+        uint8_t sector[SECTOR];
+        make_record(&system_target);
+        memcpy(sector, nor_flash_view(flash) + at, SECTOR);
+        memset(nor_flash_bytes(flash) + at, 0xFF, SECTOR);
+        expect_ignored(RECORD, "with an app of which a sector was erased");
+        memcpy(nor_flash_bytes(flash) + at, sector, SECTOR);
+    }
     make_record(&system_target);
     nor_flash_bytes(flash)[SLOT_1 + 100] ^= 1;
     expect_ignored(RECORD, "with another app than it was made for");
@@ -622,6 +647,156 @@ static void every_byte_of_an_entry_counts(void **state)
     }
     put(RECORD);
     memcpy(wanted + MOVED, nor_flash_view(flash) + SMALL_NVS, SMALL_NVS_SIZE);
+    expect_finished();
+}
+
+static uint8_t fresh[SMALL_FLASH_SIZE];
+
+/* As a writer may leave it that has dropped an entry: whatever it says, for whichever step. */
+static void what_follows_the_last_entry_counts_for_nothing(void **state)
+{
+    (void)state;
+    static const uint32_t places[] = {SLOT_0, SLOT_1,        STORAGE, SMALL_BOOTLOADER, SR_PARTITION_TABLE_OFFSET,
+                                      RECORD, SMALL_OTADATA, MOVED,   SMALL_NVS};
+    memcpy(fresh, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    for (unsigned i = 0; i < 2 * sizeof(places) / sizeof(places[0]); i++) {
+        const target_t *target = i % 2 != 0 ? &moving_target : &system_target;
+        memcpy(nor_flash_bytes(flash), fresh, SMALL_FLASH_SIZE);
+        make_bundle(target, own_private);
+        make_record(target);
+        if (target->moves) {
+            memcpy(wanted + MOVED, nor_flash_view(flash) + SMALL_NVS, SMALL_NVS_SIZE);
+        }
+        const sr_record_entry_t more = {.address = places[i / 2],
+                                        .sectors = 1,
+                                        .group = places[i / 2] == SR_PARTITION_TABLE_OFFSET ? SR_RECORD_TABLE
+                                                                                            : SR_RECORD_BOOTLOADER,
+                                        .data_index = record.data_count - 1};
+        sr_record_write_entry(record.list, record.header.count, &more);
+        record_note_boot_path(&record, nor_flash_view(flash));
+        put(RECORD);
+        expect_finished();
+        if (!target->moves && places[i / 2] != RECORD) { /* There is nothing left to do, nor to be asked about. */
+            put(RECORD);
+            job->config.may_commit = never;
+            expect_finished();
+            job->config.may_commit = NULL;
+        }
+    }
+}
+
+/* Lists what the bundle of `spreading_target` brings, one sector of it as otadata. */
+static void add_spread(uint32_t as_otadata)
+{
+    static const struct {
+        sr_record_group_t group;
+        sr_region_t place;
+    } parts[] = {{SR_RECORD_DATA, {0, SECTOR}},
+                 {SR_RECORD_DATA, {SMALL_NVS, SMALL_NVS_SIZE}},
+                 {SR_RECORD_DATA, {MOVED, SECTOR}},
+                 {SR_RECORD_BOOTLOADER, {SMALL_BOOTLOADER, 0x7000}},
+                 {SR_RECORD_TABLE, {SR_PARTITION_TABLE_OFFSET, SECTOR}},
+                 {SR_RECORD_OTADATA, {0, MOVED + SECTOR}}};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        for (uint32_t at = parts[i].place.address; at < parts[i].place.address + parts[i].place.size; at += SECTOR) {
+            const bool is_otadata = at == as_otadata || (at >= SMALL_OTADATA && at < SMALL_OTADATA + 2 * SECTOR);
+            if (differs(at) && is_otadata == (parts[i].group == SR_RECORD_OTADATA)) {
+                add(parts[i].group, at);
+            }
+        }
+    }
+}
+
+static const target_t spreading_target = {.longer = true, .spreads = true};
+
+/* What the record calls otadata is written last: it need not lie where today's is, but what starts the chip comes
+ * before it. */
+static void otadata_may_lie_anywhere_but_among_what_starts_the_chip(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t address;
+        bool finished;
+    } cases[] = {{0, true},
+                 {SMALL_BOOTLOADER + 4 * SECTOR, false},
+                 {SR_PARTITION_TABLE_OFFSET - SECTOR, false},
+                 {SMALL_NVS, true}, /* The sector after the table. */
+                 {MOVED, true}};
+    memcpy(fresh, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        memcpy(nor_flash_bytes(flash), fresh, SMALL_FLASH_SIZE);
+        make_bundle(&spreading_target, own_private);
+        record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
+        assert_true(differs(cases[i].address));
+        add_spread(cases[i].address);
+        record_note_boot_path(&record, nor_flash_view(flash));
+        if (cases[i].finished) {
+            put(RECORD);
+            expect_finished();
+        } else {
+            expect_ignored(RECORD, "with part of the bootloader as otadata");
+        }
+    }
+}
+
+/* Each sector of the record, and of what it is compared with: nothing is known of it then, and nothing is done. */
+static void what_cannot_be_read_is_an_error(void **state)
+{
+    (void)state;
+    unsigned failures = 0;
+    make_bundle(&system_target, own_private);
+    make_record(&system_target);
+    put(RECORD);
+    memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    const uint32_t manifest_sectors = sr_record_manifest_sectors(record.header.manifest_size);
+    const uint32_t data = RECORD + (SR_RECORD_OVERHEAD + manifest_sectors) * SECTOR;
+    for (uint32_t at = SMALL_BOOTLOADER; at < RECORD + record_sectors(&record) * SECTOR; at += SECTOR) {
+        const bool must_fail = at == RECORD + SECTOR || at >= data;
+        if (at >= SMALL_OTADATA + 2 * SECTOR && at < RECORD && at != SLOT_0 && at != SLOT_1) {
+            continue;
+        }
+        memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+        unreadable = at;
+        const sim_end_t end = run(resume);
+        unreadable = UINT32_MAX;
+        if (end != SIM_END_RESTART || must_fail) {
+            assert_int_equal(end, SIM_END_RETURNED);
+            assert_int_equal(job->err, ESP_ERR_INVALID_RESPONSE);
+            assert_int_equal(nor_flash_stats(flash).operations, 0);
+            failures++;
+        }
+    }
+    assert_true(failures > record.data_count);
+    memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+    expect_finished();
+}
+
+/* Each read of a whole sector in turn, once: the error is told, and if the step is given up for it, nothing but the
+ * record is erased. */
+static void what_cannot_be_read_once_is_an_error_too(void **state)
+{
+    (void)state;
+    make_bundle(&moving_target, own_private);
+    make_record(&moving_target);
+    memcpy(wanted + MOVED, nor_flash_view(flash) + SMALL_NVS, SMALL_NVS_SIZE);
+    put(RECORD);
+    memcpy(before, nor_flash_view(flash), SMALL_FLASH_SIZE);
+    unsigned failures = 0;
+    do {
+        memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+        job->failed = job->failed_first = false;
+        reads_to_failure = failures + 1;
+        const sim_end_t end = run(resume);
+        reads_to_failure = 0;
+        if (job->failed_first) {
+            assert_int_equal(end, SIM_END_RETURNED);
+            assert_int_equal(job->err, ESP_ERR_INVALID_RESPONSE);
+            small_assert_same(nor_flash_view(flash), before, 0, RECORD);
+        }
+        failures++;
+    } while (job->failed_first);
+    assert_true(failures > record.data_count);
+    memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
     expect_finished();
 }
 
@@ -1195,6 +1370,29 @@ static void record_that_stays_does_not_keep_other_bundles_out(void **state)
     kill(0, 0, 0, 0);
 }
 
+/* Their sectors were taken for ones that will be free, until the erase of them failed: what is staged goes elsewhere.
+ */
+static void record_that_stays_is_not_written_over(void **state)
+{
+    (void)state;
+    static const uint32_t marks[] = {MOVED + 9 * SECTOR, MOVED + 18 * SECTOR, MOVED + 27 * SECTOR};
+    uint8_t *bytes = nor_flash_bytes(flash);
+    memset(bytes + MOVED + 36 * SECTOR, 0x5A, 10 * SECTOR); /* What is free after that takes a record. */
+    make_bundle(&system_target, own_private);
+    for (unsigned i = 0; i < 3; i++) {
+        sr_record_write_mark(bytes + marks[i], 0);
+    }
+    memcpy(before, bytes, SMALL_FLASH_SIZE);
+    embed();
+    dead_says = ESP_ERR_TIMEOUT;
+    kill(marks[0], marks[1], marks[2], 0);
+    assert_int_equal(run(apply), SIM_END_RETURNED);
+    assert_int_equal(job->err, ESP_OK);
+    small_assert_same(nor_flash_view(flash), before, MOVED, BUNDLE - MOVED);
+    small_assert_boots(flash, false, SLOT_1);
+    kill(0, 0, 0, 0);
+}
+
 /* Finished, but cannot be erased: that is reported once, and is no reason to restart for ever. */
 static void record_that_stays_after_it_was_finished_is_no_loop(void **state)
 {
@@ -1338,6 +1536,10 @@ int main(void)
         TEST(nothing_can_be_added),
         TEST(order_is_that_of_the_writer),
         TEST(every_byte_of_an_entry_counts),
+        TEST(what_follows_the_last_entry_counts_for_nothing),
+        TEST(otadata_may_lie_anywhere_but_among_what_starts_the_chip),
+        TEST(what_cannot_be_read_is_an_error),
+        TEST(what_cannot_be_read_once_is_an_error_too),
         TEST(no_number_is_too_large),
         TEST(stranger_gets_no_memory),
         TEST(manifest_for_more_flash_gets_no_memory),
@@ -1359,6 +1561,7 @@ int main(void)
         TEST(step_that_can_not_be_done_is_given_up),
         TEST(step_that_has_begun_to_change_the_boot_path_is_kept),
         TEST(record_that_stays_does_not_keep_other_bundles_out),
+        TEST(record_that_stays_is_not_written_over),
         TEST(record_that_stays_after_it_was_finished_is_no_loop),
         TEST(record_that_stays_hides_no_other_one),
         TEST(mark_that_stays_does_not_keep_other_bundles_out),

@@ -266,6 +266,24 @@ static void image_is_asked_for_once_more(void **state)
     }
 }
 
+/* What a server says of itself is no matter of the URL that the redirect gave. */
+static void image_is_asked_for_once_more_after_each_error_of_a_client(void **state)
+{
+    (void)state;
+    static const struct {
+        int code;
+        size_t requests;
+    } cases[] = {{400, 2 * 2}, {402, 2 * 2}, {498, 2 * 2}, {499, 2 * 2}, {500, 2}, {501, 2}, {599, 2}};
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char url[128];
+        snprintf(url, sizeof(url), "%%P/redirect?to=/status?code=%d", cases[i].code);
+        const size_t before = http_server_requests(&server.http);
+        assert_int_equal(fetch_from(fetch_image, url, false), ESP_ERR_SELF_REFLASHER_HTTP_STATUS);
+        assert_int_equal(http_server_requests(&server.http) - before, cases[i].requests);
+    }
+    api_assert_untouched(&chip);
+}
+
 static void refusal_without_redirect_is_final(void **state)
 {
     (void)state;
@@ -287,6 +305,7 @@ int main(void)
         TEST(redirect_that_has_run_out_is_asked_for_again),
         TEST(redirect_that_never_works_ends),
         TEST(image_is_asked_for_once_more),
+        TEST(image_is_asked_for_once_more_after_each_error_of_a_client),
         TEST(refusal_without_redirect_is_final),
     };
     return cmocka_run_group_tests(tests, start_servers, stop_servers);

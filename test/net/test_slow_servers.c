@@ -85,6 +85,18 @@ static void server_that_drips_does_not_hold_a_call(void **state)
     api_assert_same_outside(&chip, (sr_region_t[]){{API_OTA_0, API_SLOT_SIZE}}, 1);
 }
 
+/* What came quickly is no credit for what comes later, a little past SR_HTTP_PROGRESS or far. */
+static void server_that_begins_to_drip_does_not_hold_a_call(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/drip/f.bin?ms=20&after=4000", "/drip/f.bin?ms=20&after=4100",
+                                        "/drip/f.bin?ms=20&after=50000"};
+    for (unsigned i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        const esp_http_client_config_t http = {.url = api_server_url(&server, paths[i]), .timeout_ms = 5000};
+        assert_int_equal(fetch_image(&http), ESP_ERR_SELF_REFLASHER_TOO_SLOW);
+    }
+}
+
 /* A server that sends nothing does not either, to a client which would wait for ever. */
 static void silent_server_does_not_hold_a_call(void **state)
 {
@@ -112,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(server_that_drips_does_not_hold_a_call),
+        TEST(server_that_begins_to_drip_does_not_hold_a_call),
         TEST(silent_server_does_not_hold_a_call),
         TEST(slow_server_that_gets_somewhere_will_do),
     };

@@ -352,6 +352,42 @@ static void nothing_known(void **state)
     free(workspace);
 }
 
+/* Of revision and eFuses each may be known without the other. */
+static void what_is_known_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        bool knows_revision, knows_efuses, high_revision, high_block;
+        uint32_t expected;
+    } cases[] = {
+        {true, true, false, false, 0},
+        {true, true, true, false, SR_PREFLIGHT_REVISION},
+        {true, true, false, true, SR_PREFLIGHT_REVISION},
+        {true, false, true, false, SR_PREFLIGHT_REVISION},
+        {true, false, false, true, 0},
+        {false, true, true, false, 0},
+        {false, true, false, true, SR_PREFLIGHT_REVISION},
+        {false, false, true, true, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        make(sr_chip_by_name("esp32c3"), APP, OTADATA);
+        put16(app_at, 15, cases[i].high_revision ? 999 : 0);
+        put16(app_at, DESC + MIN_BLOCK, cases[i].high_block ? 999 : 0);
+        memory_t memory;
+        const sr_chip_efuses_t known = {.block_revision = 3};
+        const sr_reader_t reader = memory_reader(&memory, flash, FLASH_SIZE);
+        const sr_preflight_t result = {.flash = &reader,
+                                       .chip = chip,
+                                       .chip_revision = cases[i].knows_revision ? 3 : UINT16_MAX,
+                                       .efuses = cases[i].knows_efuses ? &known : NULL,
+                                       .table_offset = TABLE};
+        void *workspace = malloc(sr_preflight_workspace_size());
+        assert_non_null(workspace);
+        assert_int_equal(sr_preflight_check(&result, workspace, text, sizeof(text)), cases[i].expected);
+        free(workspace);
+    }
+}
+
 /* A demand that cannot be read does not count as met. */
 static void every_read_that_fails(void **state)
 {
@@ -394,6 +430,7 @@ int main(void)
         cmocka_unit_test(secure_versions_of_bootloaders),
         cmocka_unit_test(apps_past_16_mib),
         cmocka_unit_test(nothing_known),
+        cmocka_unit_test(what_is_known_counts),
         cmocka_unit_test(every_read_that_fails),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -28,7 +28,7 @@ Serves the files of a folder on the loopback interface, prints its port on stdou
   /redirect-loop                to itself
   /signed/FILE?for=K            redirects to a URL that is good for K requests, and 403 (code=C) from then on
   /stale/FILE[?code=403]        redirects to what is refused, every second time
-  /drip/FILE?ms=MS              announces the whole, sends a byte every MS milliseconds for ever
+  /drip/FILE?ms=MS[&after=N]    announces the whole, sends N bytes (0), then a byte every MS milliseconds for ever
   /drip-headers?ms=MS           the same in the middle of a header that never ends
   /swap/FILE?after=K            honours Range; from the Kth request for this URL on, the bytes of FILE.other
   /lying-range/FILE[?by=N]      206, but with N bytes (100) before the range that was asked for
@@ -317,7 +317,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
 
     def do_drip(self):
-        if self.send_part(0):
+        if self.send_part(self.number("after", 0)):
             self.drip()
 
     def do_drip_headers(self):

@@ -7,6 +7,7 @@ usage: test_mutate.py ROOT COMPILER
 """
 import importlib.machinery
 import importlib.util
+import json
 import pathlib
 import subprocess
 import sys
@@ -156,6 +157,19 @@ class Map(unittest.TestCase):
         self.assertEqual(mutate.reaching(reach, mutant), ["a"])
         reach["files"][mutant.file] = "of another text"
         self.assertEqual(mutate.reaching(reach, mutant), ["a", "b"])
+        del reach["files"][mutant.file]  # as it was added since
+        self.assertEqual(mutate.reaching(reach, mutant), ["a", "b", "c"])
+
+    def test_a_test_is_known_until_it_is_edited(self):
+        with tempfile.TemporaryDirectory() as folder:
+            source, entry = pathlib.Path(folder) / "test_a.py", pathlib.Path(folder) / "test_a.json"
+            test = mutate.Test({"name": "test_a", "command": ["python3", str(source)]}, pathlib.Path(folder))
+            source.write_text("one", "utf-8")
+            self.assertFalse(mutate.is_known(test, entry))
+            entry.write_text(json.dumps({"source": mutate.source_of(test)}), "utf-8")
+            self.assertTrue(mutate.is_known(test, entry))
+            source.write_text("two", "utf-8")
+            self.assertFalse(mutate.is_known(test, entry))
 
 
 if __name__ == "__main__":

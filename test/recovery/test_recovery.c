@@ -578,6 +578,33 @@ static void finished_migration_is_not_begun_again(void **state)
     assert_int_equal(nor_flash_stats(flash).operations, 0);
 }
 
+/** Only what lies around it is written: nothing has to stand in. */
+static void bootloader_that_stays_needs_none_to_stand_in(void **state)
+{
+    (void)state;
+    const uint32_t end = LOADER + 3 * SECTOR; /* Of the image. */
+    static const uint32_t places[] = {LOADER + 3 * SECTOR, LOADER + 4 * SECTOR, TABLE - SECTOR, TABLE};
+    const bundle_region_t regions[] = {
+        {.place = {LOADER, ROOM}, .data = content.old_loader, .length = ROOM},
+        {.place = {TABLE, SECTOR}, .data = content.table, .length = SECTOR},
+    };
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        esp_self_reflasher_plan_t told;
+        uint8_t *bytes = nor_flash_bytes(flash);
+        memset(bytes + end, 0xFF, TABLE - end);
+        memcpy(bytes + TABLE, content.table, SECTOR);
+        if (places[i] == TABLE) {
+            put_table(bytes + TABLE, "nvs", NULL);
+        } else {
+            bytes[places[i]] = 0;
+        }
+        put_bundle(regions, 2);
+        plan(ESP_OK, &told);
+        assert_int_equal(told.sectors_to_write, 1);
+        assert_int_equal(told.recovery_address, UINT32_MAX);
+    }
+}
+
 /** The bootloader is written nevertheless, and nothing in the recovery place. */
 static void expect_not_used(void (*app_main)(void))
 {
@@ -1058,6 +1085,7 @@ int main(void)
         TEST(copy_that_is_there_is_left_alone),
         TEST(other_bootloader_in_the_place_is_replaced),
         TEST(finished_migration_is_not_begun_again),
+        TEST(bootloader_that_stays_needs_none_to_stand_in),
         TEST(bundle_leaves_a_place_alone_that_it_cannot_use),
         TEST(partition_for_the_recovery_bootloader_is_no_obstacle),
         TEST(bundle_may_bring_the_new_bootloader_for_the_place_too),

@@ -563,6 +563,25 @@ static void slot_that_something_needs_is_no_room(void **state)
     expect_refusal(SLOT(0), "in an OTA slot: 12288 bytes missing before ota_1;");
 }
 
+static void obstacle_goes_by_its_label_or_else_by_its_address(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {{"storage", "before storage;"}, {"s", "before s;"}, {"", "before 0x31000;"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        sr_partition_table_entry_t entries[8];
+        open_chip(&two_slots, SLOT(0));
+        const unsigned count = small_table(&two_slots, entries);
+        entries[count] = (sr_partition_table_entry_t){SR_PARTITION_TYPE_DATA, 0x82, SLOT(1) + SECTOR, SECTOR, 0, ""};
+        (void)snprintf(entries[count].label, sizeof(entries[count].label), "%s", cases[i][0]);
+        small_put_table(nor_flash_bytes(flash), entries, count + 1);
+        want_otadata(0);
+        want_app(SLOT(0));
+        want_blank(SLOT(1));
+        pack(0);
+        expect_refusal(SLOT(0), cases[i][1]);
+    }
+}
+
 /* A temporary table. */
 
 static const small_layout_t lone_factory = {.factory = true, .no_otadata = true};
@@ -1251,6 +1270,7 @@ int main(void)
         TEST(that_move_may_be_cut),
         TEST(slot_that_is_left_alone_is_preferred),
         TEST(slot_that_something_needs_is_no_room),
+        TEST(obstacle_goes_by_its_label_or_else_by_its_address),
         TEST(app_moves_by_a_temporary_table),
         TEST(temporary_table_may_be_cut),
         TEST(temporary_table_with_otadata_may_be_cut),
