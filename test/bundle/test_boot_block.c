@@ -75,19 +75,12 @@ static void open_chip(sr_region_t otadata, uint32_t owned)
 
 static void put_bundle(const bundle_region_t *regions, unsigned count)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
-                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
-                                .regions = regions,
-                                .region_count = count};
-    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
-    assert_true(size <= ROOM - BUNDLE);
-    memcpy(nor_flash_bytes(flash) + BUNDLE, bytes, size);
-    free(bytes);
-    job->bundle = (esp_self_reflasher_bundle_config_t){.embedded = {BUNDLE, size},
-                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED,
-                                                       .skip_checks = ESP_SELF_REFLASHER_CHECK_TABLE};
+    const bundle_spec_t spec = {
+        .partition_table_offset = SR_PARTITION_TABLE_OFFSET, .regions = regions, .region_count = count};
+    job->bundle = (esp_self_reflasher_bundle_config_t){
+        .embedded = small_put_bundle(flash, (sr_region_t){BUNDLE, ROOM - BUNDLE}, spec),
+        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED,
+        .skip_checks = ESP_SELF_REFLASHER_CHECK_TABLE};
 }
 
 static void expect_block_erases(uint32_t expected)

@@ -197,19 +197,12 @@ static void image_of_a_bootloader(void)
 
 static void put_bundle(const bundle_region_t *regions, unsigned count)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
-                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
-                                .regions = regions,
-                                .region_count = count};
-    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
-    assert_true(size <= RECORD - SOURCE);
-    memcpy(nor_flash_bytes(flash) + SOURCE, bytes, size);
-    free(bytes);
+    const bundle_spec_t spec = {
+        .partition_table_offset = SR_PARTITION_TABLE_OFFSET, .regions = regions, .region_count = count};
     job->use_bundle = true;
-    job->bundle = (esp_self_reflasher_bundle_config_t){.embedded = {SOURCE, size},
-                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
+    job->bundle = (esp_self_reflasher_bundle_config_t){
+        .embedded = small_put_bundle(flash, (sr_region_t){SOURCE, RECORD - SOURCE}, spec),
+        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
 }
 
 static void new_table(uint8_t data[SECTOR])

@@ -111,18 +111,12 @@ static void want(uint32_t address, uint32_t size, const uint8_t *data, size_t le
 
 static void pack(void)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
-                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
-                                .regions = regions,
-                                .region_count = region_count};
-    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
-    assert_true(size <= ROOM - BUNDLE);
-    memcpy(nor_flash_bytes(flash) + BUNDLE, bytes, size);
-    free(bytes);
+    const bundle_spec_t spec = {
+        .partition_table_offset = SR_PARTITION_TABLE_OFFSET, .regions = regions, .region_count = region_count};
     job->bundle = (esp_self_reflasher_bundle_config_t){
-        .embedded = {BUNDLE, size}, .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED, .may_commit = may_commit};
+        .embedded = small_put_bundle(flash, (sr_region_t){BUNDLE, ROOM - BUNDLE}, spec),
+        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED,
+        .may_commit = may_commit};
 }
 
 static void make_table(void)

@@ -195,8 +195,6 @@ static int by_address(const void *a, const void *b)
 /* Puts the bundle into the flash, and what the flash must become into `wanted`. */
 static void prepare(const target_t *target)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
     memcpy(wanted, nor_flash_view(flash), SMALL_FLASH_SIZE);
     new_table(target, wanted);
     small_app("2", wanted + SLOT_1);
@@ -223,22 +221,19 @@ static void prepare(const target_t *target)
     }
     target_count = count;
     qsort(regions, count, sizeof(regions[0]), by_address);
-    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
-                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
+    const bundle_spec_t spec = {.partition_table_offset = SR_PARTITION_TABLE_OFFSET,
                                 .regions = regions,
                                 .region_count = count,
                                 .moves = target->moves,
                                 .move_count = target->move_count,
                                 .given_up = target->given_up,
                                 .given_up_count = target->given_up_count};
-    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
-    memcpy(nor_flash_bytes(flash) + BUNDLE, bytes, size);
-    memcpy(wanted + BUNDLE, bytes, size);
-    free(bytes);
+    const addr_region_t place = small_put_bundle(flash, (sr_region_t){BUNDLE, SMALL_FLASH_SIZE - BUNDLE}, spec);
+    memcpy(wanted + BUNDLE, nor_flash_view(flash) + BUNDLE, place.region_size);
     memcpy(old_flash, nor_flash_view(flash), SMALL_FLASH_SIZE);
     copy_moved(target);
-    job->bundle = (esp_self_reflasher_bundle_config_t){.embedded = {BUNDLE, size},
-                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
+    job->bundle =
+        (esp_self_reflasher_bundle_config_t){.embedded = place, .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
 }
 
 static sim_end_t start_at(uint32_t running_app, bool brownout)

@@ -88,19 +88,12 @@ static int close_chip(void **state)
 /* A bundle for these regions, embedded at this address. @return its size */
 static size_t put_bundle(uint32_t address, const bundle_region_t *regions, unsigned count)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
-                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
-                                .regions = regions,
-                                .region_count = count};
-    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
-    assert_true(size <= 0x10000);
-    memcpy(nor_flash_bytes(flash) + address, bytes, size);
-    free(bytes);
-    job->bundle = (esp_self_reflasher_bundle_config_t){.embedded = {address, size},
-                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
-    return size;
+    const bundle_spec_t spec = {
+        .partition_table_offset = SR_PARTITION_TABLE_OFFSET, .regions = regions, .region_count = count};
+    job->bundle =
+        (esp_self_reflasher_bundle_config_t){.embedded = small_put_bundle(flash, (sr_region_t){address, 0x10000}, spec),
+                                             .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED};
+    return job->bundle.embedded.region_size;
 }
 
 /* Another app for one slot, and otadata that selects it. */

@@ -73,17 +73,12 @@ static void run_at(uint32_t running_app)
 /* The commit is put off. */
 static void pack_regions(const bundle_region_t *regions, unsigned count)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
-                                .partition_table_offset = SR_PARTITION_TABLE_OFFSET,
-                                .regions = regions,
-                                .region_count = count};
-    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
-    memcpy(nor_flash_bytes(flash) + SMALL_FREE, bytes, size);
-    free(bytes);
+    const bundle_spec_t spec = {
+        .partition_table_offset = SR_PARTITION_TABLE_OFFSET, .regions = regions, .region_count = count};
     job->bundle = (esp_self_reflasher_bundle_config_t){
-        .embedded = {SMALL_FREE, size}, .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED, .may_commit = never};
+        .embedded = small_put_bundle(flash, (sr_region_t){SMALL_FREE, SMALL_FLASH_SIZE - SMALL_FREE}, spec),
+        .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED,
+        .may_commit = never};
 }
 
 /* Another app for one slot, and otadata that selects it. */

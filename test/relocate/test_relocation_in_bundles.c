@@ -246,18 +246,11 @@ static void want_blank(uint32_t address)
 
 static void pack_at(uint32_t table_offset, uint32_t flags)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    const bundle_spec_t spec = {.min_flash_size = SMALL_FLASH_SIZE,
-                                .partition_table_offset = table_offset,
-                                .regions = regions,
-                                .region_count = region_count};
-    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
-    assert_true(size <= 0x10000);
-    memcpy(nor_flash_bytes(flash) + BUNDLE, bytes, size);
-    free(bytes);
-    job->bundle = (esp_self_reflasher_bundle_config_t){.embedded = {BUNDLE, size},
-                                                       .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED | flags};
+    const bundle_spec_t spec = {
+        .partition_table_offset = table_offset, .regions = regions, .region_count = region_count};
+    job->bundle =
+        (esp_self_reflasher_bundle_config_t){.embedded = small_put_bundle(flash, (sr_region_t){BUNDLE, 0x10000}, spec),
+                                             .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED | flags};
 }
 
 static void pack(uint32_t flags)

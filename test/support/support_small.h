@@ -8,8 +8,10 @@
  */
 #pragma once
 
+#include "make/bundle_writer.h"
 #include "make/dummy_image.h"
 #include "make/image_writer.h"
+#include "self_reflasher.h"
 #include "sim/boot/boot_model.h"
 #include "sim/chip/sim_chip.h"
 #include "test/support/support_explore.h"
@@ -154,6 +156,20 @@ static inline void small_assert_same(const uint8_t *is, const uint8_t *should, u
         }
         fail_msg("flash at 0x%zx is 0x%02x, should be 0x%02x", i, is[i], should[i]);
     }
+}
+
+/** Makes a bundle for such a chip, and puts it where there is room for it. @return where it lies, for a configuration
+ */
+static inline addr_region_t small_put_bundle(nor_flash_t *flash, sr_region_t room, bundle_spec_t spec)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    spec.min_flash_size = SMALL_FLASH_SIZE;
+    assert_int_equal(bundle_write(&spec, &bytes, &size), BUNDLE_WRITE_OK);
+    assert_true(size <= room.size);
+    memcpy(nor_flash_bytes(flash) + room.address, bytes, size);
+    free(bytes);
+    return (addr_region_t){room.address, size};
 }
 
 /** A copy of the whole content, for free(). */
