@@ -104,21 +104,26 @@ class Device:
     def status(self):
         return json.loads(self.ask("GET", "/status")[2])
 
-    def wait_for(self, stage):
+    def wait_until(self, look, what):
+        """@return the first thing that look() finds"""
         deadline = time.monotonic() + PATIENCE
-        while (status := self.status())["stage"] != stage:
+        while not (found := look()):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not {stage}: {status}\n{self.log()}")
+                raise TimeoutError(f"not {what}\n{self.log()}")
             time.sleep(.1)
-        return status
+        return found
+
+    def status_in(self, stage):
+        status = self.status()
+        return status if status["stage"] == stage else None
+
+    def wait_for(self, stage):
+        """@return the status"""
+        return self.wait_until(lambda: self.status_in(stage), stage)
 
     def wait_for_log(self, text):
         """For what no answer tells of: other requests are served meanwhile."""
-        deadline = time.monotonic() + PATIENCE
-        while text not in self.log():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"nothing of '{text}':\n{self.log()}")
-            time.sleep(.05)
+        self.wait_until(lambda: text in self.log(), f"in the log, '{text}'")
 
     def post(self, path, body=b""):
         return self.ask("POST", path, body, **{"X-Token": self.status()["token"], "Origin": f"http://{self.host}"})
@@ -546,9 +551,7 @@ class Phone(PageTest):
             self.assertNotIn("url-secret", self.browser.evaluate("document.documentElement.outerHTML"))
             token = device.status()["token"]
             self.click("again")
-            deadline = time.monotonic() + PATIENCE
-            while device.status()["token"] == token and time.monotonic() < deadline:  # it is new at each start
-                time.sleep(.1)
+            device.wait_until(lambda: device.status()["token"] != token, "started again, with another token")
             self.assertEqual(device.log().count("connected to 'home'"), 2)
             device.wait_for("stays")
             self.until("document.getElementById('back').checkVisibility()")
