@@ -4,6 +4,7 @@
 #include "sim/chip/sim_state.h"
 
 #include <limits.h>
+#include <stdbool.h>
 
 #define WINDOW_BITS 12 /**< A ring of 4 KiB holds no more. */
 
@@ -49,7 +50,8 @@ tinfl_status tinfl_decompress(tinfl_decompressor *r, const mz_uint8 *pIn_buf_nex
 {
     const size_t ring = (size_t)(pOut_buf_next - pOut_buf_start) + *pOut_buf_size;
     sim_flash_code(__func__);
-    if (ring == 0 || (ring & (ring - 1)) != 0 || *pIn_buf_size > UINT_MAX) {
+    const bool unknown = (decomp_flags & ~(mz_uint32)TINFL_FLAG_HAS_MORE_INPUT) != 0; /* What others ask for. */
+    if (ring == 0 || (ring & (ring - 1)) != 0 || *pIn_buf_size > UINT_MAX || unknown) {
         *pIn_buf_size = *pOut_buf_size = 0;
         return TINFL_STATUS_BAD_PARAM;
     }

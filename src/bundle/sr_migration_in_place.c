@@ -148,6 +148,7 @@ esp_err_t sr_migration_in_place_stage(sr_migration_t *migration)
     }
     esp_err_t err =
         sr_journal_open(&record, &migration->writer, migration->choice.overwrite_from, migration->buffers->scratch);
+    err = sr_migration_tell_record(migration, err);
     migration->plan->staging_address = migration->choice.overwrite_from;
     migration->run.progress.sectors_done = 0;
     migration->run.progress.sectors_total = record.header.sectors;
@@ -156,7 +157,7 @@ esp_err_t sr_migration_in_place_stage(sr_migration_t *migration)
         sr_yield(SR_YIELD_WRITE);
         err = get_sector(migration, migration->choice.overwrite.address + i * SR_SECTOR_SIZE, &data);
         if (err == ESP_OK) {
-            err = sr_journal_put(&record, &migration->writer, i, data);
+            err = sr_migration_tell_record(migration, sr_journal_put(&record, &migration->writer, i, data));
         }
         migration->run.progress.sectors_done++;
     }

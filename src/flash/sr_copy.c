@@ -275,7 +275,7 @@ esp_err_t sr_copy_execute(sr_copy_t *copy)
 /* The first sector, which holds the mark, goes last. By now the chip boots: no reason to try for ever. */
 static void clear_leftover(sr_copy_t *copy)
 {
-    sr_writer_t writer = make_writer(copy, SR_WRITER_ATTEMPTS);
+    sr_writer_t writer = {.flash = &copy->flash, .readback = copy->workspace->readback, .attempts = SR_WRITER_ATTEMPTS};
     if (copy->leftover.size > 0) {
         const uint32_t sectors = copy->leftover.size / SR_SECTOR_SIZE;
         (void)sr_writer_clear(&writer, copy->leftover.address + SR_SECTOR_SIZE, sectors - 1, copy->workspace->data);

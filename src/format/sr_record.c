@@ -40,6 +40,7 @@ const char *sr_record_status_text(sr_record_status_t status)
         [SR_RECORD_OK] = "is valid",
         [SR_RECORD_IN_DATA] = "lies in a data partition, where nothing is staged",
         [SR_RECORD_NOT_SEALED] = "was not written to its end",
+        [SR_RECORD_NOT_HASHED] = "cannot be hashed",
         [SR_RECORD_BAD_HEADER] = "contradicts itself",
         [SR_RECORD_OTHER_APP] = "was not written by this app",
         [SR_RECORD_BAD_MANIFEST] = "has no manifest that can be trusted",
@@ -98,7 +99,10 @@ sr_record_status_t sr_record_read_header(const uint8_t list[SR_SECTOR_SIZE], uin
                                          sr_record_header_t *header)
 {
     uint8_t seal[SR_SHA256_SIZE];
-    if (!sr_digest(list, AT_SEAL, seal) || memcmp(seal, list + AT_SEAL, sizeof(seal)) != 0) {
+    if (!sr_digest(list, AT_SEAL, seal)) {
+        return SR_RECORD_NOT_HASHED;
+    }
+    if (memcmp(seal, list + AT_SEAL, sizeof(seal)) != 0) {
         return SR_RECORD_NOT_SEALED;
     }
     *header = (sr_record_header_t){.count = sr_bytes_get_le32(list + AT_COUNT),

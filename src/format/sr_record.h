@@ -64,6 +64,7 @@ typedef enum sr_record_status {
     SR_RECORD_OK = 0,
     SR_RECORD_IN_DATA,      /**< Part of it lies in a data partition of the running system. */
     SR_RECORD_NOT_SEALED,   /**< Not written to the end, or being erased. */
+    SR_RECORD_NOT_HASHED,   /**< The crypto library fails: whether it is sealed is not known. */
     SR_RECORD_BAD_HEADER,   /**< Counts that do not fit together, or not this mark. */
     SR_RECORD_OTHER_APP,    /**< Written by another app. */
     SR_RECORD_BAD_MANIFEST, /**< Manifest or signature: the bundle's status says more. */
@@ -106,7 +107,7 @@ bool sr_record_write_header(uint8_t list[SR_SECTOR_SIZE], const sr_record_header
 /**
  * Reads header and seal of a list.
  * @param sectors As the mark has it.
- * @return SR_RECORD_OK, SR_RECORD_NOT_SEALED or SR_RECORD_BAD_HEADER.
+ * @return SR_RECORD_OK, SR_RECORD_NOT_SEALED, SR_RECORD_NOT_HASHED or SR_RECORD_BAD_HEADER.
  */
 sr_record_status_t sr_record_read_header(const uint8_t list[SR_SECTOR_SIZE], uint32_t sectors,
                                          sr_record_header_t *header);

@@ -176,7 +176,7 @@ esp_err_t sr_journal_load(sr_journal_t *journal, sr_record_status_t *status)
     if (*status == SR_RECORD_OK) {
         journal->header = header;
     }
-    return ESP_OK;
+    return *status == SR_RECORD_NOT_HASHED ? ESP_FAIL : ESP_OK; /* It may be a valuable one. */
 }
 
 esp_err_t sr_journal_read(const sr_journal_t *journal, const sr_record_entry_t *entry, uint32_t index, uint8_t *data)

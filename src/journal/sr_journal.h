@@ -101,8 +101,8 @@ esp_err_t sr_journal_find(sr_journal_t *journal);
 
 /**
  * Reads the list of the record at journal->address, and its header. Nothing of it is to be believed yet.
- * @param[out] status SR_RECORD_OK, SR_RECORD_NOT_SEALED or SR_RECORD_BAD_HEADER.
- * @return ESP_OK, also if status is bad; or an error of the flash.
+ * @param[out] status SR_RECORD_OK, SR_RECORD_NOT_SEALED, SR_RECORD_NOT_HASHED or SR_RECORD_BAD_HEADER.
+ * @return ESP_OK, also if status is bad; ESP_FAIL if it cannot be hashed; or an error of the flash.
  */
 esp_err_t sr_journal_load(sr_journal_t *journal, sr_record_status_t *status);
 

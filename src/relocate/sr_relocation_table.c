@@ -203,13 +203,30 @@ static esp_err_t would_boot(const sr_system_t *system, uint32_t address, uint8_t
     return outlook.flash_window.err != ESP_OK ? outlook.flash_window.err : outlook.app_window.err;
 }
 
+/* Whatever is wrong with it by now, or was read wrong, would get a valid MD5 with the new place of the app. */
+static esp_err_t is_intact(const uint8_t *bytes, bool *intact)
+{
+    sr_partition_table_t *table = heap_caps_malloc(sizeof(*table), MALLOC_CAP_8BIT);
+    if (table == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    const sr_reader_t reader = sr_reader_memory(bytes, SR_SECTOR_SIZE);
+    *intact = sr_partition_table_parse(&reader, 0, table) == SR_PARTITION_TABLE_OK;
+    heap_caps_free(table);
+    return ESP_OK;
+}
+
 /* Today's table, with the app at another place. */
 static esp_err_t make_table(const sr_system_t *system, uint32_t address, uint8_t *bytes, bool *good)
 {
     const sr_region_t place = {address, system->boot_path.running_app.size};
-    const esp_err_t err = sr_flash_read(&system->flash, system->boot_path.table.address, bytes, SR_SECTOR_SIZE);
+    bool intact = false;
+    esp_err_t err = sr_flash_read(&system->flash, system->boot_path.table.address, bytes, SR_SECTOR_SIZE);
     *good = false;
-    if (err != ESP_OK || !sr_partition_table_move_app(bytes, system->running_partition.address, place)) {
+    if (err == ESP_OK) {
+        err = is_intact(bytes, &intact);
+    }
+    if (!intact || !sr_partition_table_move_app(bytes, system->running_partition.address, place)) {
         return err;
     }
     return would_boot(system, address, bytes, good);
