@@ -29,7 +29,7 @@ import subprocess
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOLS = "riscv64-unknown-elf-"
 TARGET = ["-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs"]
-OPTIONS = ["-std=gnu11", "-Os", "-ffunction-sections", "-fdata-sections", "-fstack-usage", "-fcallgraph-info=su"]
+OPTIONS = ["-std=gnu11", "-Os", "-ffunction-sections", "-fdata-sections", "-fstack-usage", "-fcallgraph-info=su", "-MD"]
 KINDS = ("text", "rodata", "data", "bss")
 HOST_LIBRARIES = ("psa", "mbedtls", "zlib.h", "zconf.h")
 BUNDLE_HEADER = "self_reflasher_bundle.h"
@@ -99,8 +99,9 @@ def make_includes(folder):
     return folder
 
 
-def compile_all(folder, options=()):
-    """@param options Folders with an sdkconfig_app.h, which switches options off."""
+def compile_all(folder, options=(), others=None):
+    """@param options Folders with an sdkconfig_app.h, which switches options off.
+    @param others Where all was compiled with other options: what does not know them is taken from there."""
     include = make_includes(folder / "include")
     paths = ["-I", ROOT / "include", "-I", ROOT / "src"]
     for path in options:
@@ -110,6 +111,8 @@ def compile_all(folder, options=()):
 
     def compile_one(source):
         output = folder / (source.stem + ".o")
+        if others is not None and "/sdkconfig.h" not in (others / (source.stem + ".d")).read_text():
+            return others / output.name
         subprocess.run([TOOLS + "gcc", *TARGET, *OPTIONS, *map(str, paths), "-c", source.relative_to(ROOT), "-o", str(output)],
                        cwd=ROOT, check=True)
         return output
@@ -253,7 +256,7 @@ def measure(folder):
     public = public_functions(objects)
     images, image_functions = link(objects, [name for name in public if public[name] != BUNDLE_HEADER], folder)
     bundles, all_functions = link(objects, list(public), folder)
-    least = compile_all(folder / "least", [ROOT / "test/image/without_options"])
+    least = compile_all(folder / "least", [ROOT / "test/image/without_options"], folder)
     graph = CallGraph(objects)
     stack = {}
     for name, header in public.items():

@@ -100,11 +100,15 @@ class Browser:
     def open(self, place, width=1280, height=900, dark=False):
         """Loads a file, or what is at a URL, and waits until it is drawn. `events` then holds what happened meanwhile."""
         self.events = []
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.resize(width, height)
         self.call("Emulation.setEmulatedMedia",
                   features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self.call("Page.navigate", url=place if isinstance(place, str) else place.resolve().as_uri())
         self.wait_for("Page.loadEventFired")
+
+    def resize(self, width, height=900):
+        """Of a page that is open, from one phone to another, or from one screen to another."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
 
     def evaluate(self, expression):
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)

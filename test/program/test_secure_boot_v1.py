@@ -95,7 +95,7 @@ class Boot(Device):
     def test_digests_as_espsecure_makes_them(self):
         for more in range(0, 144, 16):
             for hashed in (True, False):
-                for size in KEYS:
+                for size in KEYS if more % 64 == 0 else (32,):  # a shorter key is another key, and nothing else
                     with self.subTest(more=more, hashed=hashed, size=size):
                         loader = longer(self.old, more)
                         loader = loader if hashed else without_hash(loader)

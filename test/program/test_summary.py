@@ -128,7 +128,8 @@ class Programs(unittest.TestCase):
                     def test_b(self): pass
                 runner.main(sys.argv[1:])
                 """), encoding="utf-8")
-            for names, wanted in (((), ["Some.test_a", "Some.test_d"]), (("Tail.test_a",), ["Tail.test_a"])):
+            for names, wanted in (((), ["Some.test_a", "Some.test_d"]), (("Tail.test_a",), ["Tail.test_a"]),
+                                  (("Some",), ["Some.test_a", "Some.test_d"])):
                 run = subprocess.run([sys.executable, path, *names], capture_output=True, text=True, check=False,
                                      env={**os.environ, "PYTHONPATH": str(HERE), "SELF_REFLASHER_CASES": "sample"})
                 told = [line.split()[-1] for line in run.stdout.splitlines() if "OK" in line]

@@ -10,20 +10,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-/**
- * True if a sample has to do: a build with sanitizers only shows whether memory is misused, and each start of an app
- * takes much longer there. The environment says it, SELF_REFLASHER_EXPLORE=sample: see docs/testing.md.
- */
+#define EXPLORE_SAMPLE 8u /**< Operations beside those of the commit. */
+
+/** What the environment says in SELF_REFLASHER_EXPLORE: see docs/testing.md. */
+static inline bool explore_is(const char *wanted)
+{
+    const char *said = getenv("SELF_REFLASHER_EXPLORE");
+    return said != NULL && strcmp(said, wanted) == 0;
+}
+
+/** True if a sample has to do: a build with sanitizers only shows whether memory is misused, and each start of an app
+ * takes much longer there. */
 static inline bool explore_samples(void)
 {
-    const char *wanted = getenv("SELF_REFLASHER_EXPLORE");
-    return wanted != NULL && strcmp(wanted, "sample") == 0;
+    return explore_is("sample");
 }
 
 /** Operations to try beside those of the commit, where there is time for @p operations; 0: all. */
 static inline uint32_t explore_sample(uint32_t operations)
 {
-    return explore_samples() ? 8u : operations;
+    return explore_samples() ? EXPLORE_SAMPLE : operations;
+}
+
+/** The same for what goes nearly the same way as another exploration, of which only each night tries all. */
+static inline uint32_t explore_sample_of_alike(uint32_t operations)
+{
+    return explore_is("all") ? operations : EXPLORE_SAMPLE;
 }
 
 /** Torn states of each. */
