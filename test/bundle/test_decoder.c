@@ -9,6 +9,7 @@
 #include "format/sr_digest.h"
 #include "make/bundle_writer.h"
 #include "make/dummy_image.h"
+#include "sim/chip/sim_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -321,6 +322,39 @@ static void error_of_the_source_is_handed_up(void **state)
     check(last.first_digest);
 }
 
+/* In a stored chunk and in one that is not. */
+static void error_of_a_read_is_handed_up(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < SECTORS; i++) {
+        uint8_t *sector = NULL;
+        if (is_blank(i)) {
+            continue;
+        }
+        close_decoder();
+        open_decoder();
+        reads_to_failure = 1;
+        assert_int_equal(sr_decoder_get(&fixture.decoder, i, 0, &sector), ESP_ERR_TIMEOUT);
+        reads_to_failure = 0;
+        check(i);
+    }
+}
+
+static uint8_t heap_fill; /**< What memory holds that was allocated. */
+
+static void nothing_is_kept_at_first_whatever_memory_holds(void **state)
+{
+    (void)state;
+    close_decoder();
+    heap_fill = 1;
+    open_decoder();
+    heap_fill = 0;
+    check(0);
+    check(16);
+    sr_decoder_drop(&fixture.decoder);
+    check(SECTORS - 1);
+}
+
 static void memory_is_limited_and_may_be_missing(void **state)
 {
     (void)state;
@@ -367,6 +401,166 @@ static void fetch_end_saves_requests(void **state)
     open_decoder();
 }
 
+/* Bundles of one region. */
+
+static void replace_bundle(const uint8_t *data, uint32_t sectors)
+{
+    size_t size = 0;
+    close_decoder();
+    free(fixture.manifest);
+    const bundle_region_t region = {
+        .place = {REGION, sectors * SECTOR}, .data = data, .length = (size_t)sectors * SECTOR};
+    const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
+                                .partition_table_offset = SR_BUNDLE_NO_TABLE,
+                                .regions = &region,
+                                .region_count = 1};
+    assert_int_equal(bundle_write(&spec, &fixture.manifest, &size), BUNDLE_WRITE_OK);
+    fixture.size = (uint32_t)size;
+    assert_int_equal(sr_bundle_parse(fixture.manifest, fixture.size, &fixture.bundle), SR_BUNDLE_OK);
+    memcpy(nor_flash_bytes(fixture.chip.flash) + API_DATA, fixture.manifest, size);
+    open_decoder();
+}
+
+/* Also one byte more than what is read at once, and fewer than that. */
+static void chunks_of_any_length(void **state)
+{
+    (void)state;
+    static uint8_t data[2 * SECTOR];
+    uint64_t random = 11;
+    bool seen[3] = {false};
+    for (unsigned i = 0; i < 1000; i++) {
+        memset(data, 0, sizeof(data));
+        for (unsigned k = 0; k < 20 + i % 10; k++) {
+            data[api_random(&random) % sizeof(data)] = (uint8_t)api_random(&random);
+        }
+        data[sizeof(data) - 1] = (uint8_t)(i + 1); /* Something that the last byte is for. */
+        data[sizeof(data) - 2] = (uint8_t)(i >> 3);
+        replace_bundle(data, 2);
+        const uint32_t length = sr_bundle_chunk(&fixture.bundle, 0).length;
+        assert_int_equal(sr_bundle_chunk(&fixture.bundle, 0).encoding, SR_BUNDLE_DEFLATE);
+        if (length < 127 || length > 129) {
+            continue;
+        }
+        seen[length - 127] = true;
+        for (uint32_t k = 0; k < 2; k++) {
+            uint8_t *sector = NULL;
+            assert_int_equal(sr_decoder_get(&fixture.decoder, k, 0, &sector), ESP_OK);
+            assert_memory_equal(sector, data + k * SECTOR, SECTOR);
+        }
+    }
+    assert_true(seen[0] && seen[1] && seen[2]);
+}
+
+/* Where its length stands in the row of a chunk. */
+static uint8_t *length_in_row(const sr_bundle_chunk_t *chunk)
+{
+    for (uint8_t *at = fixture.manifest; at < fixture.manifest + fixture.bundle.manifest_size; at += 4) {
+        uint32_t words[2];
+        memcpy(words, at, sizeof(words));
+        if (words[0] == chunk->offset && words[1] == chunk->length) {
+            return at + 4;
+        }
+    }
+    fail();
+    return NULL;
+}
+
+/* The first digest after it is that of a blank sector. */
+static void chunk_ends_in_front_of_a_blank_sector(void **state)
+{
+    (void)state;
+    static uint8_t data[18 * SECTOR];
+    uint8_t *sector = NULL;
+    memset(data, 0x33, sizeof(data));
+    memset(data + 16 * SECTOR, 0xFF, SECTOR);
+    replace_bundle(data, 18);
+    const sr_bundle_chunk_t chunk = sr_bundle_chunk(&fixture.bundle, 0);
+    assert_int_equal(chunk.sector_count, 16);
+    assert_int_equal(sr_decoder_get(&fixture.decoder, 15, 0, &sector), ESP_OK);
+    const uint32_t length = chunk.length + 1;
+    memcpy(length_in_row(&chunk), &length, sizeof(length));
+    assert_int_equal(sr_decoder_get(&fixture.decoder, 14, 0, &sector), ESP_OK);
+    assert_int_equal(sr_decoder_get(&fixture.decoder, 15, 0, &sector), ESP_ERR_SELF_REFLASHER_CHUNK);
+}
+
+/* What the source is told, and the idle task's turn. */
+
+static uint32_t seek_offset, seek_end, yielded;
+
+void __real_sr_source_seek(sr_source_t *source, uint32_t offset, uint32_t end);
+void __wrap_sr_source_seek(sr_source_t *source, uint32_t offset, uint32_t end);
+
+void __wrap_sr_source_seek(sr_source_t *source, uint32_t offset, uint32_t end)
+{
+    seek_offset = offset;
+    seek_end = end;
+    __real_sr_source_seek(source, offset, end);
+}
+
+void __real_sr_yield(uint32_t bytes);
+void __wrap_sr_yield(uint32_t bytes);
+
+void __wrap_sr_yield(uint32_t bytes)
+{
+    yielded += bytes;
+    __real_sr_yield(bytes);
+}
+
+/* Up to the hint, if that covers what is read now; otherwise up to the end of the chunk. */
+static void request_ends_where_the_hint_says(void **state)
+{
+    (void)state;
+    static uint8_t data[4 * SECTOR];
+    uint64_t random = 5;
+    for (uint32_t i = 0; i < sizeof(data); i++) {
+        data[i] = (uint8_t)api_random(&random);
+    }
+    replace_bundle(data, 4);
+    const sr_bundle_chunk_t chunk = sr_bundle_chunk(&fixture.bundle, 0);
+    assert_int_equal(chunk.encoding, SR_BUNDLE_STORED);
+    fixture.source.region.size += SECTOR; /* More follows. */
+    const uint32_t first = chunk.offset + SECTOR, last = chunk.offset + 4 * SECTOR;
+    const uint32_t hints[][2] = {
+        {0, last},    {1, last},           {first - 1, last}, {first, first}, {first + 1, first + 1},
+        {last, last}, {last + 1, last + 1}};
+    for (unsigned i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
+        uint8_t *sector = NULL;
+        uint32_t length = 0;
+        assert_int_equal(sr_decoder_get(&fixture.decoder, 3, 0, &sector), ESP_OK);
+        yielded = 0;
+        assert_int_equal(sr_decoder_get(&fixture.decoder, 0, hints[i][0], &sector), ESP_OK);
+        assert_int_equal(seek_offset, chunk.offset);
+        assert_int_equal(seek_end, hints[i][1]);
+        assert_int_equal(yielded, 2 * SECTOR); /* What is read, and what is decoded. */
+        assert_int_equal(sr_decoder_keep(&fixture.decoder, 0, SECTOR, hints[i][0], NULL, &length), ESP_OK);
+        assert_int_equal(seek_offset, chunk.offset);
+        assert_int_equal(seek_end, hints[i][0] > first ? hints[i][0] : first);
+        sr_decoder_drop(&fixture.decoder);
+    }
+}
+
+/* By its address in the flash; and nothing is logged of one that is right. */
+static void sector_that_does_not_match_is_logged(void **state)
+{
+    (void)state;
+    uint8_t *sector = NULL;
+    sim_state.config.quiet = false;
+    api_log_start();
+    const esp_err_t right = sr_decoder_get(&fixture.decoder, 1, 0, &sector);
+    char *log = api_log_stop();
+    assert_int_equal(right, ESP_OK);
+    assert_null(strstr(log, "E ("));
+    free(log);
+    damage = (damage_t){API_DATA + sr_bundle_chunk(&fixture.bundle, 1).offset + 10, UINT32_MAX};
+    api_log_start();
+    const esp_err_t wrong = sr_decoder_get(&fixture.decoder, 16, 0, &sector);
+    log = api_log_stop();
+    damage.times = 0;
+    assert_int_equal(wrong, ESP_ERR_SELF_REFLASHER_CHUNK);
+    api_assert_error_line(log, "0x20000", NULL);
+    free(log);
+}
+
 /* What is kept. */
 
 #define PLACES 4u /**< For so many chunks. */
@@ -379,7 +573,7 @@ void *__wrap_heap_caps_malloc(size_t size, uint32_t caps);
 void *__wrap_heap_caps_malloc(size_t size, uint32_t caps)
 {
     void *memory = __real_heap_caps_malloc(size, caps);
-    return memory != NULL ? memset(memory, 0, size) : NULL;
+    return memory != NULL ? memset(memory, heap_fill, size) : NULL;
 }
 
 /* The last chunk is deflated, the others are stored. */
@@ -511,6 +705,21 @@ static void what_cannot_be_kept_takes_no_place(void **state)
     expect_kept((1u << PLACES) - 1u);
 }
 
+/* Damage in transit, again: what is kept of a chunk is fetched once more, too. */
+static void damage_is_not_kept(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        uint8_t *sector = NULL;
+        damage = (damage_t){API_DATA + sr_bundle_chunk(&fixture.bundle, i).offset + 5, 1};
+        assert_int_equal(keep(i, UINT32_MAX, NULL), length_of(i));
+        assert_int_equal(damage.times, 0);
+        assert_int_equal(sr_decoder_get(&fixture.decoder, 2 * i, 0, &sector), ESP_OK);
+        assert_memory_equal(sector, data_of(i), SECTOR);
+        sr_decoder_drop(&fixture.decoder);
+    }
+}
+
 /* As many of its first bytes as there is room for, some of them in lent memory or all. */
 static void beginning_of_a_chunk_is_kept(void **state)
 {
@@ -547,11 +756,18 @@ int main(void)
         TEST(chunk_must_end_where_its_last_sector_ends),
         TEST(chunk_that_was_damaged_on_the_way_is_fetched_once_more),
         TEST(error_of_the_source_is_handed_up),
+        TEST(error_of_a_read_is_handed_up),
+        TEST(nothing_is_kept_at_first_whatever_memory_holds),
         TEST(memory_is_limited_and_may_be_missing),
         TEST(fetch_end_saves_requests),
+        TEST(chunks_of_any_length),
+        TEST(chunk_ends_in_front_of_a_blank_sector),
+        TEST(request_ends_where_the_hint_says),
+        TEST(sector_that_does_not_match_is_logged),
         WITH_MANY(so_many_chunks_are_kept_and_no_more),
         WITH_MANY(what_is_kept_in_lent_memory_goes_when_that_is_given_back),
         WITH_MANY(what_cannot_be_kept_takes_no_place),
+        WITH_MANY(damage_is_not_kept),
         WITH_MANY(beginning_of_a_chunk_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,26 +3,12 @@
  * Chips that encrypt their flash, or have Secure Boot on: what is blank in a bundle or in an image reads as blank, and
  * what cannot be known to be right is refused before the first erase.
  */
-#include "test/support/api_support.h"
+#include "test/support/support_encrypted.h"
 
 #include "bundle/sr_migration_internal.h"
-#include "make/bundle_writer.h"
-#include "sim/boot/boot_plain.h"
-#include "make/image_writer.h"
-#include "self_reflasher_bundle.h"
-#include "make/dummy_image.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#define SECTOR 0x1000u
-#define PLACE  (API_FLASH_SIZE - 0x40000u)
 #define DIGEST 0x0u
 
-static api_chip_t chip;
-static api_image_t bundle;
-static esp_self_reflasher_plan_t plan;
-static uint8_t content[0x10000];
 static uint8_t table[SECTOR];
 
 static uint32_t comparisons_to_failure; /**< The one with this number fails, from 1; 0: none. */
@@ -34,95 +20,6 @@ esp_err_t __wrap_sr_migration_sector_is_right(sr_migration_t *migration, uint32_
 {
     const bool fails = comparisons_to_failure > 0 && --comparisons_to_failure == 0;
     return fails ? ESP_ERR_TIMEOUT : __real_sr_migration_sector_is_right(migration, address, right);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    dummy_image_fill(content, sizeof(content), 7);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    api_image_free(&bundle);
-    if (chip.flash != NULL) {
-        api_chip_close(&chip);
-    }
-    return 0;
-}
-
-static void reopen(api_options_t options)
-{
-    teardown(NULL);
-    api_chip_open(&chip, &options);
-}
-
-static void write_bundle(const bundle_region_t *regions, unsigned count, uint32_t table_offset)
-{
-    const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
-                                .partition_table_offset = table_offset,
-                                .regions = regions,
-                                .region_count = count};
-    api_image_free(&bundle);
-    assert_int_equal(bundle_write(&spec, &bundle.bytes, &bundle.length), BUNDLE_WRITE_OK);
-    assert_true(bundle.length < API_FLASH_SIZE - PLACE);
-    api_chip_put(&chip, PLACE, bundle.bytes, bundle.length);
-    /* That partition is not encrypted. */
-    memcpy(nor_flash_bytes(chip.flash) + PLACE, bundle.bytes, bundle.length);
-    api_chip_snapshot(&chip);
-}
-
-static esp_self_reflasher_bundle_config_t config_of(void)
-{
-    return (esp_self_reflasher_bundle_config_t){
-        .embedded = {PLACE, bundle.length}, .flags = ESP_SELF_REFLASHER_BUNDLE_ALLOW_UNSIGNED, .skip_checks = ~0u};
-}
-
-static void expect_refused(const char *words)
-{
-    const esp_self_reflasher_bundle_config_t config = config_of();
-    assert_int_equal(esp_self_reflasher_plan_bundle(&config, &plan), ESP_ERR_SELF_REFLASHER_REFUSED);
-    assert_int_equal(esp_self_reflasher_apply_bundle(&config, &plan), ESP_ERR_SELF_REFLASHER_REFUSED);
-    if (plan.refusal != ESP_SELF_REFLASHER_REFUSED_SECURITY || strstr(plan.refusal_text, words) == NULL) {
-        fail_msg("not for \"%s\": %d %s", words, plan.refusal, plan.refusal_text);
-    }
-    api_assert_untouched(&chip);
-}
-
-static void expect_planned(void)
-{
-    const esp_self_reflasher_bundle_config_t config = config_of();
-    const esp_err_t err = esp_self_reflasher_plan_bundle(&config, &plan);
-    if (err != ESP_OK) {
-        fail_msg("%s: %s", esp_self_reflasher_err_to_name(err), plan.refusal_text);
-    }
-}
-
-/* Applies it, compares what the chip reads, and applies it once more, which changes nothing. */
-static void expect_applied(const bundle_region_t *regions, unsigned count)
-{
-    const esp_self_reflasher_bundle_config_t config = config_of();
-    const esp_err_t err = esp_self_reflasher_apply_bundle(&config, &plan);
-    if (err != ESP_OK) {
-        fail_msg("%s: %s", esp_self_reflasher_err_to_name(err), plan.refusal_text);
-    }
-    uint8_t *plain = api_chip_plain(&chip);
-    for (unsigned i = 0; i < count; i++) {
-        const bool encrypts = regions[i].place.address < API_NVS || regions[i].place.address >= API_OTADATA;
-        const uint8_t *seen = encrypts ? plain : nor_flash_view(chip.flash);
-        for (uint32_t k = 0; k < regions[i].length; k++) {
-            if (seen[regions[i].place.address + k] != regions[i].data[k]) {
-                fail_msg("0x%x reads as something else", regions[i].place.address + k);
-            }
-        }
-    }
-    free(plain);
-    api_chip_snapshot(&chip);
-    assert_int_equal(esp_self_reflasher_apply_bundle(&config, &plan), ESP_OK);
-    assert_int_equal(plan.sectors_to_write, 0);
-    api_assert_untouched(&chip);
 }
 
 /* Every sector of an image in turn, and all of them but the last: in the slot, and on the boot path. */
@@ -287,78 +184,17 @@ static void same_table_with_another_rest(void **state)
 
 /* A table that encrypts other regions than today's. */
 
-static const sr_region_t to_public = {0x120000, 0x4000};    /**< Plain, in what was a slot. */
-static const sr_region_t to_larger = {0x31E000, 0x8000};    /**< In a slot that grows over plain data. */
-static const sr_region_t to_flagged = {0x340000, 0x3000};   /**< Of the rest of that data, which is flagged then. */
-static const sr_region_t unused_then = {0x380000, 0x40000}; /**< Given up, and in no partition then. */
-static const sr_region_t nvs_then = {0x110000, 0x4000};     /**< NVS moves to a flagged partition. */
-#define OTHERS 5u
-
-static const sr_partition_table_entry_t other_layout[] = {
-    {.type = 1, .subtype = SR_PARTITION_DATA_OTA, .address = API_OTADATA, .size = 0x2000, .label = "otadata"},
-    {.type = 0, .subtype = 0x10, .address = API_OTA_0, .size = API_SLOT_SIZE, .label = "ota_0"},
-    {.type = 1, .subtype = 0x40, .address = API_OTA_1, .size = 0x10000, .flags = 1, .label = "secrets"},
-    {.type = 1, .subtype = 0x40, .address = 0x120000, .size = 0x10000, .label = "public"},
-    {.type = 0, .subtype = 0x11, .address = API_OTA_2, .size = API_SLOT_SIZE, .label = "ota_1"},
-    {.type = 0, .subtype = 0x12, .address = API_OTA_3, .size = 0x30000, .label = "ota_2"},
-    {.type = 1, .subtype = 0x40, .address = 0x340000, .size = 0x3000, .flags = 1, .label = "data"},
-};
-
-static uint8_t other_table[SECTOR];
-static uint8_t larger_app[5 * SECTOR];
-
-/* Something of each kind: encrypted as today, plain that gets encrypted, with and without a blank sector, encrypted
- * that gets plain, and what moves. */
-static void write_other_layout(bundle_region_t regions[OTHERS], bool bring_data)
+static void what_the_new_table_encrypts_is_written_as_it_says(void **state)
 {
-    const unsigned count = sizeof(other_layout) / sizeof(other_layout[0]);
-    memset(other_table, 0xFF, sizeof(other_table));
-    assert_int_equal(image_write_partition_table(other_layout, count, other_table), IMAGE_WRITE_OK);
-    dummy_image_fill(larger_app, sizeof(larger_app), 11);
-    memset(larger_app + 3 * SECTOR, 0xFF, SECTOR);
-    larger_app[sizeof(larger_app) - 1] = 0x5A;
-    regions[0] = (bundle_region_t){.place = {API_TABLE, SECTOR}, .data = other_table, .length = SECTOR};
-    regions[1] = (bundle_region_t){.place = {API_OTA_0, 2 * SECTOR}, .data = content, .length = 2 * SECTOR};
-    regions[2] = (bundle_region_t){.place = to_public, .data = content + 0x3000, .length = 2 * SECTOR};
-    regions[3] = (bundle_region_t){.place = to_larger, .data = larger_app, .length = sizeof(larger_app)};
-    regions[4] = (bundle_region_t){.place = to_flagged, .data = content + 0x5000, .length = SECTOR};
-    const sr_bundle_given_up_t given_up = {.place = unused_then};
-    const sr_bundle_move_t move = {.source = {API_NVS, 0x4000}, .destination = nvs_then};
-    const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
-                                .partition_table_offset = API_TABLE,
-                                .regions = regions,
-                                .region_count = bring_data ? OTHERS : OTHERS - 1,
-                                .moves = &move,
-                                .move_count = 1,
-                                .given_up = &given_up,
-                                .given_up_count = 1};
-    api_image_free(&bundle);
-    assert_int_equal(bundle_write(&spec, &bundle.bytes, &bundle.length), BUNDLE_WRITE_OK);
-    assert_true(bundle.length < API_FLASH_SIZE - PLACE);
-    memcpy(nor_flash_bytes(chip.flash) + PLACE, bundle.bytes, bundle.length);
-    api_chip_snapshot(&chip);
-}
-
-/* What the new system sees of it, by its own table. */
-static bool is_seen(const bundle_region_t *regions, const uint8_t *nvs)
-{
-    uint8_t *seen = malloc(API_FLASH_SIZE);
-    assert_non_null(seen);
-    boot_plain_view(&chip.config.chip, nor_flash_view(chip.flash), API_FLASH_SIZE, seen);
-    bool right = memcmp(seen + nvs_then.address, nvs, nvs_then.size) == 0;
-    for (unsigned i = 0; i < OTHERS; i++) {
-        const sr_region_t place = regions[i].place;
-        right = right && memcmp(seen + place.address, regions[i].data, regions[i].length) == 0;
-        for (uint32_t k = (uint32_t)regions[i].length; k < place.size && right; k++) {
-            right = seen[place.address + k] == 0xFF;
-        }
-    }
-    /* The blank sector in the app, and those of the flagged partition, are read as such by the hardware, too. */
-    const uint8_t *cells = nor_flash_view(chip.flash);
-    right = right && memcmp(cells + to_larger.address + 3 * SECTOR, seen + to_larger.address + 3 * SECTOR, SECTOR) != 0;
-    right = right && memcmp(cells + to_flagged.address + SECTOR, seen + to_flagged.address + SECTOR, SECTOR) != 0;
-    free(seen);
-    return right;
+    (void)state;
+    uint8_t nvs[0x4000];
+    bundle_region_t regions[OTHERS];
+    reopen((api_options_t){.flash_encryption = true});
+    memcpy(nvs, nor_flash_view(chip.flash) + API_NVS, sizeof(nvs));
+    write_other_layout(regions, true);
+    const esp_self_reflasher_bundle_config_t config = config_of();
+    assert_int_equal(esp_self_reflasher_apply_bundle(&config, &plan), ESP_OK);
+    assert_true(is_seen(regions, nvs));
 }
 
 static void data_that_stays_keeps_its_flag(void **state)
@@ -368,164 +204,6 @@ static void data_that_stays_keeps_its_flag(void **state)
     reopen((api_options_t){.flash_encryption = true});
     write_other_layout(regions, false);
     expect_refused("the data at 0x340000 is plain today, and would be encrypted");
-}
-
-/* Power losses. */
-
-static const sr_region_t free_plain = {API_DATA, 0x40000}; /**< Not encrypted, and given up by the bundle. */
-
-static uint8_t new_otadata[IMAGE_WRITE_OTADATA_SIZE];
-
-/* Bootloader, both sectors of otadata, of which one is blank, and an app with a gap. Noise is all that is left beside
- * what the bundle gives up, so that the record can lie nowhere else. */
-static void write_staged_bundle(bundle_region_t regions[4])
-{
-    static uint8_t app[4 * SECTOR];
-    memcpy(app, content, sizeof(app));
-    memset(app + SECTOR, 0xFF, SECTOR);
-    image_write_otadata(1, SR_OTA_VALID, new_otadata);
-    regions[0] = (bundle_region_t){.place = {API_BOOTLOADER, 3 * SECTOR}, .data = content + 0x7000, .length = SECTOR};
-    regions[1] = (bundle_region_t){.place = {API_NVS, SECTOR}, .data = content + 0x8000, .length = SECTOR};
-    regions[2] =
-        (bundle_region_t){.place = {API_OTADATA, 2 * SECTOR}, .data = new_otadata, .length = sizeof(new_otadata)};
-    regions[3] = (bundle_region_t){.place = {API_OTA_0, 4 * SECTOR}, .data = app, .length = sizeof(app)};
-    const sr_bundle_given_up_t given_up = {.place = free_plain};
-    const bundle_spec_t spec = {.min_flash_size = API_FLASH_SIZE,
-                                .partition_table_offset = API_TABLE,
-                                .regions = regions,
-                                .region_count = 4,
-                                .given_up = &given_up,
-                                .given_up_count = 1};
-    api_image_free(&bundle);
-    assert_int_equal(bundle_write(&spec, &bundle.bytes, &bundle.length), BUNDLE_WRITE_OK);
-    memcpy(nor_flash_bytes(chip.flash) + PLACE, bundle.bytes, bundle.length);
-    api_chip_snapshot(&chip);
-}
-
-static void call_apply(void *context)
-{
-    const esp_self_reflasher_bundle_config_t config = config_of();
-    *(esp_err_t *)context = esp_self_reflasher_apply_bundle(&config, NULL);
-}
-
-static void call_resume(void *context)
-{
-    const esp_self_reflasher_bundle_config_t config = config_of();
-    *(esp_err_t *)context = esp_self_reflasher_resume(&config);
-}
-
-/* Nothing of what is staged can be read in the cells, beside the bundle itself, which lies there as it came. */
-static void assert_not_in_the_clear(const bundle_region_t *regions)
-{
-    const uint8_t *cells = nor_flash_view(chip.flash);
-    assert_true(regions[0].data[1] != 0xFF && regions[1].data[1] != 0xFF);
-    assert_null(memmem(cells, PLACE, bundle.bytes, 64));
-    assert_null(memmem(cells, PLACE, regions[0].data, 64));
-    for (uint32_t at = free_plain.address; at < free_plain.address + free_plain.size; at += SECTOR) {
-        assert_int_not_equal(memcmp(cells + at, regions[1].data, 64), 0);
-        assert_int_not_equal(memcmp(cells + at, new_otadata, 32), 0);
-    }
-}
-
-static uint32_t applied_with_power_loss(uint32_t operation, bundle_region_t *regions, esp_err_t *result)
-{
-    reopen((api_options_t){.flash_encryption = true});
-    write_staged_bundle(regions);
-    const nor_power_loss_t loss = {
-        .armed = true, .operation = operation, .when = NOR_POWER_LOSS_INSIDE, .seed = operation};
-    nor_flash_set_power_loss(chip.flash, loss);
-    (void)sim_call(call_apply, result);
-    const uint32_t operations = nor_flash_stats(chip.flash).operations;
-    nor_flash_power_on(chip.flash);
-    assert_true(sim_chip_attach(&chip.config));
-    return operations;
-}
-
-/* From the seal on the record is believed, also by an app that knows only what the cells hold; before it, the next call
- * does all of it. */
-static void power_loss_while_a_record_counts(void **state)
-{
-    (void)state;
-    esp_err_t *result = api_shared(sizeof(*result));
-    bundle_region_t regions[4];
-    const uint32_t operations = applied_with_power_loss(UINT32_MAX, regions, result);
-    assert_int_equal(*result, ESP_OK);
-    bool sealed = false, done = false;
-    unsigned resumed = 0;
-    for (uint32_t cut = 0; cut < operations; cut += operations / 100 + 1) {
-        (void)applied_with_power_loss(cut, regions, result);
-        assert_not_in_the_clear(regions);
-        nor_flash_reset_stats(chip.flash);
-        const sim_end_t end = sim_call(call_resume, result);
-        const bool finishes = end == SIM_END_RESTART;
-        done = done || (sealed && !finishes);
-        if (done && nor_flash_stats(chip.flash).operations > 0) {
-            fail_msg("cut at %u: resumed once more", cut);
-        }
-        sealed = sealed || finishes;
-        resumed += finishes;
-        assert_true(sim_chip_attach(&chip.config));
-        expect_planned();
-        assert_true(!sealed || plan.sectors_to_write == 0);
-        expect_applied(regions, 4);
-    }
-    print_message("%u operations, %u power losses with a record that counts\n", operations, resumed);
-    assert_true(resumed > 5);
-    api_shared_free(result, sizeof(*result));
-}
-
-/* The table is written in one page with its MD5: torn, it may leave the app without partitions. That is the window. */
-static bool attach_again(void)
-{
-    sim_chip_detach();
-    return sim_chip_attach(&chip.config);
-}
-
-static void power_loss_while_other_regions_become_encrypted(void **state)
-{
-    (void)state;
-    static uint8_t nvs[0x4000];
-    esp_err_t *result = api_shared(sizeof(*result));
-    bundle_region_t regions[OTHERS];
-    uint32_t operations = 1, step = 1;
-    unsigned tried = 0, resumed = 0, in_window = 0;
-    for (uint32_t cut = UINT32_MAX; cut == UINT32_MAX || cut < operations; cut = cut == UINT32_MAX ? 0 : cut + step) {
-        reopen((api_options_t){.flash_encryption = true});
-        memcpy(nvs, nor_flash_view(chip.flash) + API_NVS, sizeof(nvs));
-        write_other_layout(regions, true);
-        if (cut == UINT32_MAX) {
-            expect_planned();
-        }
-        const nor_power_loss_t loss = {.armed = true, .operation = cut, .when = NOR_POWER_LOSS_INSIDE, .seed = cut};
-        nor_flash_set_power_loss(chip.flash, loss);
-        const sim_end_t end = sim_call(call_apply, result);
-        if (cut == UINT32_MAX) {
-            operations = nor_flash_stats(chip.flash).operations;
-            step = operations / 60 + 1;
-        }
-        nor_flash_power_on(chip.flash);
-        if (!attach_again()) {
-            in_window++;
-            nor_flash_delete(chip.flash);
-            free(chip.before);
-            chip = (api_chip_t){0};
-            continue;
-        }
-        tried++;
-        if (end == SIM_END_POWER_LOSS) {
-            resumed += sim_call(call_resume, result) == SIM_END_RESTART;
-            assert_true(attach_again());
-            (void)sim_call(call_apply, result);
-        }
-        if (*result != ESP_OK || !is_seen(regions, nvs)) {
-            fail_msg("cut at %u: %s", cut, esp_self_reflasher_err_to_name(*result));
-        }
-        assert_true(attach_again());
-    }
-    print_message("%u operations: %u power losses, %u resumed, %u in the window\n", operations, tried, resumed,
-                  in_window);
-    assert_true(resumed > 5);
-    api_shared_free(result, sizeof(*result));
 }
 
 /* Secure Boot. */
@@ -684,9 +362,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_tables, setup, teardown),
         cmocka_unit_test_setup_teardown(comparison_that_fails_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(same_table_with_another_rest, setup, teardown),
-        cmocka_unit_test_setup_teardown(power_loss_while_a_record_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(data_that_stays_keeps_its_flag, setup, teardown),
-        cmocka_unit_test_setup_teardown(power_loss_while_other_regions_become_encrypted, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_the_new_table_encrypts_is_written_as_it_says, setup, teardown),
         cmocka_unit_test_setup_teardown(secure_boot_of_version_2, setup, teardown),
         cmocka_unit_test_setup_teardown(secure_boot_of_version_1, setup, teardown),
         cmocka_unit_test_setup_teardown(bootloaders_and_digests_of_version_1, setup, teardown),

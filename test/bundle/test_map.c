@@ -26,13 +26,27 @@
 #define ERASE_MAX 400000u
 #define BLOCK_MAX 2000000u
 
-static sr_map_flags_t flags[COUNT];
+static sr_map_flags_t flags[COUNT + 1]; /**< The last one lies past the map. */
+static sr_map_flags_t past_the_map;
 static sr_map_t map = {.flags = flags, .count = COUNT, .row = SR_PAGE_SIZE};
+
+static void clear_map(void)
+{
+    memset(flags, 0, sizeof(flags));
+    flags[COUNT] = past_the_map;
+}
 
 static int setup(void **state)
 {
     (void)state;
-    memset(flags, 0, sizeof(flags));
+    clear_map();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    assert_int_equal(flags[COUNT], past_the_map);
     return 0;
 }
 
@@ -50,7 +64,8 @@ static void assert_marked(uint32_t first, uint32_t count)
     for (uint32_t i = 0; i < COUNT; i++) {
         assert_int_equal(flags[i], i >= first && i < first + count ? SR_MAP_DATA : 0);
     }
-    memset(flags, 0, sizeof(flags));
+    assert_int_equal(flags[COUNT], past_the_map);
+    clear_map();
 }
 
 static void every_sector_that_a_region_touches_is_marked(void **state)
@@ -181,6 +196,28 @@ static void record_goes_no_further_than_its_mark_counts(void **state)
     assert_int_equal(sr_map_find_free(&map, &reach, 11), UINT32_MAX);
 }
 
+static uint32_t own_address(void *context, uint32_t address)
+{
+    (void)context;
+    return address;
+}
+
+/* Outside of partitions it claims no more than its own sector, and what the bundle erases. */
+static void record_whose_mark_counts_nowhere_has_one_sector(void **state)
+{
+    (void)state;
+    const sr_map_reach_t reach = {.end = own_address};
+    set(10, 12, SR_MAP_BLANK);
+    assert_int_equal(sr_map_find_free(&map, &reach, 1), 10 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, &reach, 2), UINT32_MAX);
+    assert_int_equal(sr_map_longest_free(&map, &reach).size, SECTOR);
+    set(13, 2, SR_MAP_TARGET | SR_MAP_WRONG);
+    assert_int_equal(sr_map_find_free(&map, &reach, 3), 12 * SECTOR);
+    assert_int_equal(sr_map_find_free(&map, &reach, 4), UINT32_MAX);
+    assert_int_equal(sr_map_longest_free(&map, &reach).address, 12 * SECTOR);
+    assert_int_equal(sr_map_longest_free(&map, &reach).size, 3 * SECTOR);
+}
+
 static uint32_t find_record(uint32_t data, uint32_t *taken)
 {
     *taken = data;
@@ -269,6 +306,7 @@ static void block_must_be_whole(void **state)
     set(0, COUNT, SR_MAP_TARGET | SR_MAP_WRONG);
     assert_true(sr_map_block_erase(&short_map, 0));
     assert_false(sr_map_block_erase(&short_map, SR_BLOCK_SIZE));
+    assert_true(sr_map_block_erase(&map, COUNT * SECTOR - SR_BLOCK_SIZE)); /* Up to the end of the flash. */
 }
 
 /* The block of the boot path. */
@@ -302,6 +340,38 @@ static bool claims_with(sr_map_flags_t other, uint16_t owned)
         assert_int_equal(flags[i], before[i] | (i >= 16 && i < 32 ? SR_MAP_CLAIMED : 0));
     }
     return true;
+}
+
+static void boot_path_begins_to_change_in_the_block_of_its_first_wrong_sector(void **state)
+{
+    (void)state;
+    static const sr_map_flags_t committed[] = {SR_MAP_BOOT_PATH, SR_MAP_CLAIMED, SR_MAP_RECOVERY};
+    for (uint32_t i = 0; i < COUNT; i++) {
+        clear_map();
+        set(0, i, SR_MAP_WRONG); /* No boot path. */
+        assert_int_equal(sr_map_boot_block(&map), UINT32_MAX);
+        set(0, i, SR_MAP_BOOT_PATH); /* Right already. */
+        assert_int_equal(sr_map_boot_block(&map), UINT32_MAX);
+        flags[i] = committed[i % 3] | SR_MAP_WRONG;
+        assert_int_equal(sr_map_boot_block(&map), i / 16 * SR_BLOCK_SIZE);
+    }
+}
+
+/* The first and the last one, too, whatever lies beside them. */
+static void any_block_is_claimed(void **state)
+{
+    (void)state;
+    for (uint32_t first = 0; first < COUNT; first += 16) {
+        clear_map();
+        set((first + 32) % COUNT, 8, SR_MAP_BLANK);
+        set(first, 16, SR_MAP_TARGET | SR_MAP_BLANK);
+        set(first + 12, 4, BOOT);
+        set(first, 5, SR_MAP_TARGET | SR_MAP_WRONG); /* What is only erased does not wait in RAM. */
+        sr_map_claim_block(&map, NULL, 8, 0);
+        const sr_region_t claimed = sr_map_claimed(&map);
+        assert_int_equal(claimed.address, first * SECTOR);
+        assert_int_equal(claimed.size, SR_BLOCK_SIZE);
+    }
 }
 
 /* Nothing is put into a sector that the driver refuses to write, and no block erase covers it. */
@@ -473,6 +543,29 @@ static void chunk_has_what_one_of_its_sectors_with_content_has(void **state)
     assert_true(sr_map_chunk_has(&map, &bundle, 0, SR_MAP_WRONG, SR_MAP_NEEDED));
 }
 
+/* A gap in the flash is none in the manifest: the next digest is that of content elsewhere. */
+static void chunk_ends_with_its_last_sector(void **state)
+{
+    (void)state;
+    static uint8_t data[SECTOR];
+    const bundle_region_t regions[] = {{.place = {2 * SECTOR, SECTOR}, .data = data, .length = SECTOR},
+                                       {.place = {4 * SECTOR, SECTOR}, .data = data, .length = SECTOR}};
+    const bundle_spec_t spec = {.min_flash_size = COUNT * SECTOR,
+                                .partition_table_offset = SR_BUNDLE_NO_TABLE,
+                                .regions = regions,
+                                .region_count = 2};
+    size_t size = 0;
+    free(bundle_bytes);
+    assert_int_equal(bundle_write(&spec, &bundle_bytes, &size), BUNDLE_WRITE_OK);
+    assert_int_equal(sr_bundle_parse(bundle_bytes, (uint32_t)size, &bundle), SR_BUNDLE_OK);
+    assert_int_equal(bundle.chunk_count, 2);
+    set(3, 1, SR_MAP_WRONG);
+    assert_false(sr_map_chunk_has(&map, &bundle, 0, SR_MAP_WRONG, 0));
+    set(4, 1, SR_MAP_WRONG);
+    assert_false(sr_map_chunk_has(&map, &bundle, 0, SR_MAP_WRONG, 0));
+    assert_true(sr_map_chunk_has(&map, &bundle, 1, SR_MAP_WRONG, 0));
+}
+
 static void summary_of_a_flash_that_is_right_is_all_zero_but_the_total(void **state)
 {
     (void)state;
@@ -537,13 +630,15 @@ static void summary_counts_what_moves(void **state)
     flags[8] = SR_MAP_CONTENT | SR_MAP_WRONG;               /* Erase and 16 pages. */
     flags[9] = SR_MAP_CONTENT | SR_MAP_WRONG | SR_MAP_DATA; /* The same, after it was staged. */
     flags[10] = SR_MAP_CONTENT;                             /* There already. */
+    flags[11] = SR_MAP_TARGET | SR_MAP_WRONG | SR_MAP_DATA; /* Erase: nothing of it has to be staged. */
+    flags[12] = SR_MAP_CONTENT | SR_MAP_WRONG | SR_MAP_SOURCE;
     sr_map_summarize(&map, &bundle, &summary);
-    assert_int_equal(summary.total, 5);
-    assert_int_equal(summary.wrong, 2);
-    assert_int_equal(summary.moved, 2);
-    assert_int_equal(summary.staged, 1);
+    assert_int_equal(summary.total, 7);
+    assert_int_equal(summary.wrong, 4);
+    assert_int_equal(summary.moved, 3);
+    assert_int_equal(summary.staged, 2);
     assert_int_equal(summary.bytes, 0);
-    assert_int_equal(summary.typical_ms, ms(2 * ERASE_US + 2 * 16 * PAGE_US));
+    assert_int_equal(summary.typical_ms, ms(4 * ERASE_US + 3 * 16 * PAGE_US));
 }
 
 static void summary_has_one_erase_for_a_claimed_block(void **state)
@@ -560,13 +655,18 @@ static void summary_has_one_erase_for_a_claimed_block(void **state)
     assert_int_equal(summary.typical_ms, summary.window_typical_ms);
 }
 
-#define TEST(test)        cmocka_unit_test_setup(test, setup)
+#define TEST(test)        cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define WITH_BUNDLE(test) cmocka_unit_test_setup_teardown(test, with_bundle, without_bundle)
 
 static void longest_run_is_one_that_is_found(void **state)
 {
     (void)state;
+    assert_int_equal(sr_map_longest_free(&map, NULL).address, 0);
     assert_int_equal(sr_map_longest_free(&map, NULL).size, 0);
+    set(0, COUNT, SR_MAP_BLANK);
+    assert_int_equal(sr_map_longest_free(&map, NULL).address, 0);
+    assert_int_equal(sr_map_longest_free(&map, NULL).size, COUNT * SECTOR);
+    clear_map();
     set(3, 4, SR_MAP_BLANK);
     set(10, 6, SR_MAP_TARGET | SR_MAP_NEW_DATA);
     set(20, 20, SR_MAP_TARGET | SR_MAP_CONTENT);
@@ -615,6 +715,14 @@ static void place_for_a_mark_is_the_highest_that_costs_nobody_anything(void **st
     assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), 59 * SECTOR); /* Not in the last 16 KiB of a slot. */
     assert_int_equal(sr_map_find_mark(&map, 59 * SECTOR), 58 * SECTOR);
     assert_int_equal(sr_map_find_mark(&map, 48 * SECTOR), 43 * SECTOR);
+    assert_int_equal(sr_map_find_mark(&map, COUNT * SECTOR), 59 * SECTOR);
+    set(0, COUNT, SR_MAP_BLANK);
+    set(32, 1, SR_MAP_BOOT_PATH); /* In the next block. */
+    assert_int_equal(sr_map_find_mark(&map, 32 * SECTOR), 27 * SECTOR);
+    const sr_map_t short_map = {.flags = flags, .count = 58};
+    set(0, COUNT, SR_MAP_BLANK);
+    set(58, 1, SR_MAP_BOOT_PATH); /* Past the end of the flash. */
+    assert_int_equal(sr_map_find_mark(&short_map, UINT32_MAX), 57 * SECTOR);
     static const sr_map_flags_t taken[] = {SR_MAP_BOOT_PATH, SR_MAP_CLAIMED, SR_MAP_RECOVERY,   SR_MAP_RUNNING_APP,
                                            SR_MAP_DATA,      SR_MAP_SOURCE,  SR_MAP_MARK,       SR_MAP_CONTENT,
                                            SR_MAP_NEW_DATA,  SR_MAP_NEW_GAP, SR_MAP_CLOSED_NOW, SR_MAP_CLOSED_THEN};
@@ -627,6 +735,13 @@ static void place_for_a_mark_is_the_highest_that_costs_nobody_anything(void **st
 static void place_for_a_mark_is_found_where_there_is_any(void **state)
 {
     (void)state;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        clear_map();
+        set(i, 1, SR_MAP_BLANK);
+        assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), i * SECTOR);
+        assert_int_equal(sr_map_find_mark(&map, i * SECTOR), UINT32_MAX);
+    }
+    clear_map();
     set(5, 1, SR_MAP_TARGET | SR_MAP_WRONG); /* To be blank. */
     assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), 5 * SECTOR);
     assert_int_equal(sr_map_find_mark(&map, 5 * SECTOR), UINT32_MAX);
@@ -637,6 +752,11 @@ static void place_for_a_mark_is_found_where_there_is_any(void **state)
     assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), 31 * SECTOR);
     set(17, 1, SR_MAP_BLANK | SR_MAP_TARGET);
     assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), 17 * SECTOR);
+    clear_map();
+    set(15, 1, SR_MAP_BLANK); /* The end of a slot rather than the block of the boot path. */
+    set(20, 1, SR_MAP_BLANK);
+    set(17, 1, SR_MAP_BOOT_PATH | SR_MAP_WRONG);
+    assert_int_equal(sr_map_find_mark(&map, UINT32_MAX), 15 * SECTOR);
 }
 
 int main(void)
@@ -657,17 +777,29 @@ int main(void)
         TEST(record_stays_clear_of_the_ends_of_slots_that_are_not_known),
         TEST(block_is_erased_at_once_if_that_is_quicker_and_loses_nothing),
         TEST(block_must_be_whole),
+        TEST(record_whose_mark_counts_nowhere_has_one_sector),
+        TEST(boot_path_begins_to_change_in_the_block_of_its_first_wrong_sector),
+        TEST(any_block_is_claimed),
         TEST(closed_sectors),
         TEST(flags_are_set_cleared_and_put_back),
         TEST(released_sectors_are_as_good_as_blank),
         TEST(block_of_the_boot_path_is_claimed_if_nothing_else_lies_in_it),
         TEST(block_is_not_claimed_if_it_does_not_pay_or_the_record_has_no_place),
         WITH_BUNDLE(chunk_has_what_one_of_its_sectors_with_content_has),
+        WITH_BUNDLE(chunk_ends_with_its_last_sector),
         WITH_BUNDLE(summary_of_a_flash_that_is_right_is_all_zero_but_the_total),
         WITH_BUNDLE(summary_counts_sectors_bytes_and_times),
         WITH_BUNDLE(a_chip_that_encrypts_programs_each_row),
         WITH_BUNDLE(summary_counts_what_moves),
         WITH_BUNDLE(summary_has_one_erase_for_a_claimed_block),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    /* What lies in memory past the map is no sector, whatever it looks like. */
+    static const sr_map_flags_t past[] = {0, SR_MAP_BLANK,
+                                          SR_MAP_TARGET | SR_MAP_CONTENT | SR_MAP_WRONG | SR_MAP_COMMITTED};
+    int failed = 0;
+    for (unsigned i = 0; i < sizeof(past) / sizeof(past[0]); i++) {
+        past_the_map = past[i];
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    }
+    return failed;
 }

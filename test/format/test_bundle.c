@@ -9,6 +9,7 @@
 
 #include "format/sr_bundle.h"
 #include "format/sr_bytes.h"
+#include "format/sr_moves.h"
 #include "make/bundle_signer.h"
 #include "test/support/support_bundle.h"
 
@@ -508,6 +509,9 @@ static const field_case_t given_up_cases[] = {
     {"wraps around", GIVEN_UP(1, 20), 4, 0xFFFFF000, SR_BUNDLE_BAD_GIVEN_UP},
     {"what moves", GIVEN_UP(1, 16), 4, 0x15000, SR_BUNDLE_BAD_GIVEN_UP},
     {"touches what moves", GIVEN_UP(1, 16), 4, 0x16000, SR_BUNDLE_OK},
+    {"touches what moves first", GIVEN_UP(1, 16), 4, 0x6000, SR_BUNDLE_OK},
+    {"over what moves first", GIVEN_UP(1, 16), 4, 0x7000, SR_BUNDLE_BAD_GIVEN_UP},
+    {"what moves first", GIVEN_UP(1, 16), 4, 0x8000, SR_BUNDLE_BAD_GIVEN_UP},
     {"over a region of the bundle", GIVEN_UP(1, 16), 4, 0x10000, SR_BUNDLE_OK},
 };
 
@@ -530,6 +534,77 @@ static void every_rule_about_what_is_given_up_is_kept(void **state)
     draft_start_given_up();
     memcpy(draft + GIVEN_UP(1, 0), draft + GIVEN_UP(0, 0), 24);
     assert_int_equal(parse_guarded(draft, GIVEN_UP_SIZE, &bundle), SR_BUNDLE_BAD_GIVEN_UP);
+}
+
+/* One character is a label like any other, and none is no label. */
+static void what_is_given_up_has_a_label_that_nothing_else_has(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *moved[2]; /**< Labels of the second and the third move; NULL: as they are. */
+        const char *given_up[2];
+        sr_bundle_status_t status;
+    } cases[] = {
+        {{"a", NULL}, {"b", "c"}, SR_BUNDLE_OK},           {{"a", NULL}, {"a", "c"}, SR_BUNDLE_BAD_GIVEN_UP},
+        {{"a", NULL}, {"b", "a"}, SR_BUNDLE_BAD_GIVEN_UP}, {{"a", "b"}, {"c", "b"}, SR_BUNDLE_BAD_GIVEN_UP},
+        {{"a", "b"}, {"c", "c"}, SR_BUNDLE_BAD_GIVEN_UP},  {{"a", "b"}, {"ab", "bb"}, SR_BUNDLE_OK},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        sr_bundle_t bundle;
+        draft_start_given_up();
+        for (uint32_t k = 0; k < 2; k++) {
+            memset(draft + GIVEN_UP(k, 0), 0, 24);
+            memcpy(draft + GIVEN_UP(k, 0), cases[i].given_up[k], strlen(cases[i].given_up[k]));
+            if (cases[i].moved[k] != NULL) {
+                memset(draft + MOVE(1 + k, 0), 0, 24);
+                memcpy(draft + MOVE(1 + k, 0), cases[i].moved[k], strlen(cases[i].moved[k]));
+            }
+        }
+        assert_int_equal(parse_guarded(draft, GIVEN_UP_SIZE, &bundle), cases[i].status);
+    }
+}
+
+static void a_chunk_has_data_even_where_all_else_fits(void **state)
+{
+    (void)state;
+    for (uint32_t length = 0; length <= 1; length++) {
+        draft_start();
+        put(20, 4, MANIFEST_SIZE + 80 + length + 4096);
+        put(CHUNK(0, 4), 4, length);
+        put(CHUNK(1, 0), 4, MANIFEST_SIZE + 80 + length);
+        assert_int_equal(parse_draft(), length > 0 ? SR_BUNDLE_OK : SR_BUNDLE_BAD_CHUNK);
+    }
+}
+
+static void a_header_that_is_all_there_is_judged(void **state)
+{
+    (void)state;
+    sr_bundle_t bundle;
+    draft_start();
+    draft[0] ^= 1;
+    assert_int_equal(parse_guarded(draft, 63, &bundle), SR_BUNDLE_TRUNCATED);
+    assert_int_equal(parse_guarded(draft, 64, &bundle), SR_BUNDLE_BAD_MAGIC);
+}
+
+static void initial_regions_are_told(void **state)
+{
+    (void)state;
+    for (unsigned flags = 0; flags + 1 < 1u << REGIONS; flags++) {
+        sr_bundle_t bundle;
+        draft_start();
+        for (uint32_t i = 0; i < REGIONS; i++) {
+            put(REGION(i, 13), 1, flags >> i & 1);
+        }
+        assert_int_equal(sr_bundle_parse(draft, MANIFEST_SIZE, &bundle), SR_BUNDLE_OK);
+        assert_int_equal(sr_bundle_has_initial(&bundle), flags != 0);
+        for (uint32_t sector = 0; sector < FLASH_SIZE / 0x1000; sector++) {
+            const unsigned region = sector >= 1 && sector < 4     ? 1u << 0
+                                    : sector >= 8 && sector < 10  ? 1u << 1
+                                    : sector >= 16 && sector < 18 ? 1u << 2
+                                                                  : 0;
+            assert_int_equal(sr_bundle_is_initial(&bundle, 0x1000 * sector), (flags & region) != 0);
+        }
+    }
 }
 
 static void blank_sectors_decide_what_a_chunk_may_be(void **state)
@@ -754,6 +829,64 @@ static void largest_manifest_is_read(void **state)
     assert_string_equal(last.label, "p");
     assert_int_equal(last.destination.address, 0xF81000);
     free(manifest);
+}
+
+/* Three moves over a bundle: one up, of less than its room; one that stays, and is not copied; one that stays with what
+ * does not. Then no moves, and no list. */
+static void what_moves_to_a_sector_goes_before_the_bundle(void **state)
+{
+    (void)state;
+    struct sr_move list[] = {
+        {.source = {0x14000, 0x2000}, .destination = {0x1000, 0x3000}},
+        {.source = {0x5000, 0x1000}, .destination = {0x5000, 0x2000}},
+        {.source = {0x8000, 0x1000}, .destination = {0x8000, 0x1000}, .is_copied = true},
+        {.source = {0, 0}, .destination = {0x13000, 0x1000}},
+        {.source = {0x5000, 0x1000}, .destination = {0x17000, 0x1000}, .is_copied = true},
+    };
+    static const struct {
+        uint32_t address;
+        sr_moves_wanted_kind_t kind;
+        uint32_t value; /**< Source, or number of the digest. */
+    } sectors[] = {
+        {0x0, SR_MOVES_WANTED_AS_IT_IS, 0},       {0x1000, SR_MOVES_WANTED_MOVED, 0x14000},
+        {0x2000, SR_MOVES_WANTED_MOVED, 0x15000}, {0x3000, SR_MOVES_WANTED_BLANK, 0},
+        {0x4000, SR_MOVES_WANTED_AS_IT_IS, 0},    {0x5000, SR_MOVES_WANTED_AS_IT_IS, 0},
+        {0x6000, SR_MOVES_WANTED_BLANK, 0},       {0x7000, SR_MOVES_WANTED_AS_IT_IS, 0},
+        {0x8000, SR_MOVES_WANTED_MOVED, 0x8000},  {0x9000, SR_MOVES_WANTED_BLANK, 0}, // erased by the bundle
+        {0x10000, SR_MOVES_WANTED_CONTENT, 3},    {0x11000, SR_MOVES_WANTED_BLANK, 0},
+        {0x12000, SR_MOVES_WANTED_AS_IT_IS, 0},   {0x13000, SR_MOVES_WANTED_BLANK, 0},
+        {0x14000, SR_MOVES_WANTED_AS_IT_IS, 0},   {0x16000, SR_MOVES_WANTED_AS_IT_IS, 0},
+        {0x17000, SR_MOVES_WANTED_MOVED, 0x5000}, {0x18000, SR_MOVES_WANTED_AS_IT_IS, 0},
+    };
+    sr_moves_t moves = {.count = sizeof(list) / sizeof(list[0]), .list = list};
+    sr_bundle_t bundle;
+    draft_start();
+    assert_int_equal(sr_bundle_parse(draft, MANIFEST_SIZE, &bundle), SR_BUNDLE_OK);
+    for (size_t i = 0; i < sizeof(sectors) / sizeof(sectors[0]); i++) {
+        const sr_moves_wanted_t wanted = sr_moves_wanted(&moves, &bundle, sectors[i].address);
+        assert_int_equal(wanted.kind, sectors[i].kind);
+        assert_int_equal(wanted.kind == SR_MOVES_WANTED_MOVED     ? wanted.source
+                         : wanted.kind == SR_MOVES_WANTED_CONTENT ? wanted.digest_index
+                                                                  : 0,
+                         sectors[i].value);
+    }
+    moves = (sr_moves_t){.count = 0};
+    assert_int_equal(sr_moves_wanted(&moves, &bundle, 0x1000).kind, SR_MOVES_WANTED_CONTENT);
+    assert_int_equal(sr_moves_wanted(&moves, &bundle, 0x3000).digest_index, 2);
+}
+
+/* A sector past the last move, which lies in memory like one more. */
+static void moves_end_with_their_count(void **state)
+{
+    (void)state;
+    struct sr_move list[] = {{.source = {0x14000, 0x1000}, .destination = {0x5000, 0x1000}},
+                             {.source = {0x15000, 0x1000}, .destination = {0x6000, 0x1000}}};
+    const sr_moves_t moves = {.count = 1, .list = list};
+    sr_bundle_t bundle;
+    draft_start();
+    assert_int_equal(sr_bundle_parse(draft, MANIFEST_SIZE, &bundle), SR_BUNDLE_OK);
+    assert_int_equal(sr_moves_wanted(&moves, &bundle, 0x6000).kind, SR_MOVES_WANTED_AS_IT_IS);
+    assert_int_equal(sr_moves_wanted(&moves, &bundle, 0x5000).kind, SR_MOVES_WANTED_MOVED);
 }
 
 /** The draft's regions, by the second implementation: -1 if they break a rule, or else the region of each digest. */
@@ -1125,6 +1258,10 @@ int main(void)
         cmocka_unit_test(all_fields_of_moves_are_read),
         cmocka_unit_test(every_rule_about_moves_is_kept),
         cmocka_unit_test(every_rule_about_what_is_given_up_is_kept),
+        cmocka_unit_test(what_is_given_up_has_a_label_that_nothing_else_has),
+        cmocka_unit_test(a_chunk_has_data_even_where_all_else_fits),
+        cmocka_unit_test(a_header_that_is_all_there_is_judged),
+        cmocka_unit_test(initial_regions_are_told),
         cmocka_unit_test(two_moves_may_touch_but_not_share_a_label),
         cmocka_unit_test(moves_have_a_limit_even_where_sizes_fit),
         cmocka_unit_test(blank_sectors_decide_what_a_chunk_may_be),
@@ -1137,6 +1274,8 @@ int main(void)
         cmocka_unit_test(a_chunk_spans_at_most_16_sectors),
         cmocka_unit_test(every_truncation_of_a_manifest_is_refused),
         cmocka_unit_test(largest_manifest_is_read),
+        cmocka_unit_test(what_moves_to_a_sector_goes_before_the_bundle),
+        cmocka_unit_test(moves_end_with_their_count),
         cmocka_unit_test(second_reading_of_the_rules_agrees),
         cmocka_unit_test(second_reading_of_the_rules_for_moves_agrees),
         cmocka_unit_test(worked_example_is_what_the_writer_writes),

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "format/sr_bytes.h"
 #include "format/sr_cargo.h"
 #include "make/cargo_writer.h"
 #include "make/dummy_image.h"
@@ -255,6 +256,64 @@ static void sizes_that_do_not_add_up_are_rejected(void **state)
     free(carrier.bytes);
 }
 
+/** Looks at a cargo of these sizes in a segment of this length, the second one of its image: only its header is read.
+ */
+static sr_cargo_status_t find_sizes(uint32_t settings_size, uint32_t bundle_size, uint32_t length, sr_cargo_t *cargo)
+{
+    uint8_t header[SR_CARGO_HEADER_SIZE + 8] = {0}; // the cargo starts at offset 8
+    memcpy(header + 8, SR_CARGO_MAGIC, SR_CARGO_MAGIC_SIZE);
+    header[8 + HEADER_VERSION] = SR_CARGO_VERSION;
+    header[8 + HEADER_SIZE] = SR_CARGO_HEADER_SIZE;
+    sr_bytes_put_le32(header + 8 + HEADER_SETTINGS, settings_size);
+    sr_bytes_put_le32(header + 8 + HEADER_BUNDLE, bundle_size);
+    memory_t memory;
+    const sr_reader_t reader = memory_reader(&memory, header, sizeof(header));
+    const sr_image_t image = {
+        .segment_count = 2,
+        .segments = {{.length = 4}, {.load_address = SR_CARGO_LOAD_ADDRESS, .length = length, .data_offset = 8}}};
+    memset(cargo, 0x55, sizeof(*cargo));
+    return sr_cargo_find(&reader, &image, cargo);
+}
+
+static void sizes_have_limits_even_where_they_add_up(void **state)
+{
+    (void)state;
+    const uint32_t room = SR_CARGO_MAX_SIZE - SR_CARGO_HEADER_SIZE;
+    const struct {
+        uint32_t settings_size;
+        uint32_t bundle_size;
+        uint32_t padded; /**< Of both. */
+        sr_cargo_status_t status;
+    } cases[] = {
+        {0, 0, 0, SR_CARGO_OK},
+        {1, 1, 2 * SR_CARGO_ALIGNMENT, SR_CARGO_OK},
+        {SR_CARGO_ALIGNMENT, SR_CARGO_ALIGNMENT, 2 * SR_CARGO_ALIGNMENT, SR_CARGO_OK},
+        {SR_CARGO_ALIGNMENT + 1, 0, 2 * SR_CARGO_ALIGNMENT, SR_CARGO_OK},
+        {SR_CARGO_ALIGNMENT + 1, 0, SR_CARGO_ALIGNMENT, SR_CARGO_BAD_HEADER},
+        {1, 1, 3 * SR_CARGO_ALIGNMENT, SR_CARGO_BAD_HEADER},
+        {SR_CARGO_MAX_SETTINGS, 100, SR_CARGO_MAX_SETTINGS + 100, SR_CARGO_OK},
+        {SR_CARGO_MAX_SETTINGS + 1, 100, SR_CARGO_MAX_SETTINGS + SR_CARGO_ALIGNMENT + 100, SR_CARGO_BAD_HEADER},
+        {SR_CARGO_MAX_SETTINGS, room - SR_CARGO_MAX_SETTINGS, room, SR_CARGO_OK},
+        {SR_CARGO_MAX_SETTINGS, room - SR_CARGO_MAX_SETTINGS + 1, room + SR_CARGO_ALIGNMENT, SR_CARGO_BAD_HEADER},
+        {0, room, room, SR_CARGO_OK},
+        {0, room + 1, room + SR_CARGO_ALIGNMENT, SR_CARGO_BAD_HEADER},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const uint32_t settings_size = cases[i].settings_size;
+        sr_cargo_t cargo;
+        assert_int_equal(
+            find_sizes(settings_size, cases[i].bundle_size, SR_CARGO_HEADER_SIZE + cases[i].padded, &cargo),
+            cases[i].status);
+        if (cases[i].status == SR_CARGO_OK) {
+            const uint32_t first = 8 + SR_CARGO_HEADER_SIZE;
+            assert_int_equal(cargo.settings.address, first);
+            assert_int_equal(cargo.settings.size, settings_size);
+            assert_int_equal(cargo.bundle.address, first + (settings_size + 3) / 4 * 4);
+            assert_int_equal(cargo.bundle.size, cases[i].bundle_size);
+        }
+    }
+}
+
 static void assert_settings(const char *texts, size_t size, sr_cargo_status_t expected)
 {
     char *exact = malloc(size + (size == 0)); // so that the sanitizer sees each byte behind
@@ -282,6 +341,35 @@ static void only_settings_in_order_are_taken(void **state)
     ASSERT_SETTINGS("a\0x\0\0", SR_CARGO_BAD_SETTINGS);
     ASSERT_SETTINGS("a\0x\0b", SR_CARGO_BAD_SETTINGS);
     ASSERT_SETTINGS("abcdefghijklmnopqrstuvwxyz012345\0x\0", SR_CARGO_BAD_SETTINGS);
+}
+
+static void names_are_of_lowercase_letters_digits_and_underlines(void **state)
+{
+    (void)state;
+    for (unsigned c = 1; c < 256; c++) {
+        const char text[] = {'a', (char)c, '\0', 'x', '\0'};
+        const bool good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+        assert_settings(text, sizeof(text), good ? SR_CARGO_OK : SR_CARGO_BAD_SETTINGS);
+    }
+}
+
+static void settings_are_listed_one_after_another(void **state)
+{
+    (void)state;
+    static const char texts[] = "a\0x\0b\0\0c\0"; // more follows than belongs to them
+    sr_cargo_setting_t setting = {NULL, NULL};
+    uint32_t offset = 0;
+    assert_true(sr_cargo_next_setting(texts, 7, &offset, &setting));
+    assert_string_equal(setting.name, "a");
+    assert_string_equal(setting.value, "x");
+    assert_int_equal(offset, 4);
+    assert_true(sr_cargo_next_setting(texts, 7, &offset, &setting));
+    assert_string_equal(setting.name, "b");
+    assert_string_equal(setting.value, "");
+    assert_int_equal(offset, 7);
+    assert_false(sr_cargo_next_setting(texts, 7, &offset, &setting));
+    assert_int_equal(offset, 7);
+    assert_null(sr_cargo_setting(texts, 7, "c"));
 }
 
 static void writer_refuses_what_the_format_cannot_hold(void **state)
@@ -370,6 +458,9 @@ int main(void)
         cmocka_unit_test(header_of_another_version_is_rejected),
         cmocka_unit_test(sizes_that_do_not_add_up_are_rejected),
         cmocka_unit_test(only_settings_in_order_are_taken),
+        cmocka_unit_test(sizes_have_limits_even_where_they_add_up),
+        cmocka_unit_test(names_are_of_lowercase_letters_digits_and_underlines),
+        cmocka_unit_test(settings_are_listed_one_after_another),
         cmocka_unit_test(writer_refuses_what_the_format_cannot_hold),
         cmocka_unit_test(cargo_has_at_most_fifty_pages),
         cmocka_unit_test(sixteen_segments_are_the_limit),

@@ -38,6 +38,7 @@ static void facts_of_each_chip(void **state)
         assert_int_equal(chip->has_block_revision, expected[i].has_block_revision);
         assert_int_equal(chip->recovery_revision, expected[i].recovery_revision);
         assert_int_equal(chip->rom_checks_version, expected[i].rom_checks_version);
+        assert_int_equal(chip->encryption_row, expected[i].encryption_row);
         assert_int_equal(chip->one_boot_key, expected[i].one_boot_key);
         assert_int_equal(chip->half_boot_key, expected[i].half_boot_key);
         assert_ptr_equal(sr_chip_by_name(expected[i].family), chip);
@@ -58,7 +59,8 @@ static void case_of_a_name_is_ignored(void **state)
 static void unknown_names_and_ids_are_refused(void **state)
 {
     (void)state;
-    static const char *const names[] = {"", "esp3", "esp32c", "esp32c33", "ESP8266", "esp32 "};
+    static const char *const names[] = {"",       "esp3",     "esp32c",    "esp32c33", "ESP8266",
+                                        "esp32 ", "ESP32{C3", "esp32\rc3", "ESP32_C3"};
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         assert_null(sr_chip_by_name(names[i]));
     }
@@ -93,17 +95,52 @@ static void clock_of_the_flash(void **state)
     }
 }
 
-/* The old field counts minor revisions on ESP32-C3 and S3, major ones elsewhere; the new one counts where it is set. */
 static void names_of_sizes(void **state)
 {
     (void)state;
-    assert_string_equal(sr_chip_size_name(0), "1MB");
-    assert_string_equal(sr_chip_size_name(7), "128MB");
+    static const char *const names[] = {"1MB", "2MB", "4MB", "8MB", "16MB", "32MB", "64MB", "128MB"};
+    for (uint8_t code = 0; code < 8; code++) {
+        assert_string_equal(sr_chip_size_name(code), names[code]);
+    }
     for (unsigned code = 8; code < 16; code++) {
         assert_null(sr_chip_size_name((uint8_t)code));
     }
 }
 
+/* All know up to 16 MiB; past it, that is what a bootloader's messages tell, and the chip only where there are none. */
+static void size_of_the_flash_by_code_and_messages(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *chip;
+        uint8_t last_silent; /**< Largest code that a bootloader without messages knows. */
+    } cases[] = {{"esp32", 4}, {"esp32s2", 7}, {"esp32s3", 7}, {"esp32c3", 4}, {"esp32p4", 4}};
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const sr_chip_t *chip = sr_chip_by_name(cases[i].chip);
+        for (uint8_t code = 0; code < 16; code++) {
+            const uint32_t size = code < 8 ? 1u << (20 + code) : 0x200000;
+            assert_int_equal(sr_chip_flash_size(chip, code, SR_CHIP_SIZE_NAMED), size);
+            assert_int_equal(sr_chip_flash_size(chip, code, SR_CHIP_SIZE_NOT_NAMED), code <= 4 ? size : 0x200000);
+            assert_int_equal(sr_chip_flash_size(chip, code, SR_CHIP_SIZE_NO_WORD),
+                             code <= cases[i].last_silent ? size : 0x200000);
+        }
+    }
+}
+
+static void apps_past_16_mib_are_out_of_reach_of_some(void **state)
+{
+    (void)state;
+    const sr_chip_t *esp32 = sr_chip_by_name("esp32");
+    const sr_chip_t *esp32s3 = sr_chip_by_name("esp32s3");
+    for (uint32_t length = 0xFFFF; length <= 0x10001; length++) {
+        assert_int_equal(sr_chip_out_of_reach(esp32, 0xFF0000, length), length > 0x10000);
+        assert_false(sr_chip_out_of_reach(esp32s3, 0xFF0000, length));
+    }
+    assert_true(sr_chip_out_of_reach(esp32, 0xFFFFF000, 0x1000)); // the sum wraps around
+    assert_true(sr_chip_out_of_reach(esp32, 0x1000, UINT32_MAX));
+}
+
+/* The old field counts minor revisions on ESP32-C3 and S3, major ones elsewhere; the new one counts where it is set. */
 static void minimum_revision_by_both_fields(void **state)
 {
     (void)state;
@@ -122,6 +159,8 @@ int main(void)
         cmocka_unit_test(unknown_names_and_ids_are_refused),
         cmocka_unit_test(clock_of_the_flash),
         cmocka_unit_test(names_of_sizes),
+        cmocka_unit_test(size_of_the_flash_by_code_and_messages),
+        cmocka_unit_test(apps_past_16_mib_are_out_of_reach_of_some),
         cmocka_unit_test(minimum_revision_by_both_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

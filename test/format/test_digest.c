@@ -9,6 +9,7 @@
 #include "format/sr_md5.h"
 #include "format/sr_sha256.h"
 #include "sim/boot/digest_memo.h"
+#include "test/support/support_counted_hash.h"
 #include "test/support/support_failing_hash.h"
 
 #include <dlfcn.h>
@@ -153,17 +154,26 @@ static void a_digest_from_memory_is_that_of_the_bytes(void **state)
     }
 }
 
+/* However a digest ended: made, abandoned or failed. */
+static int nothing_is_left_open(void **state)
+{
+    (void)state;
+    return hashes_open;
+}
+
+#define TEST(test) cmocka_unit_test_teardown(test, nothing_is_left_open)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sha256_is_that_of_the_standard_however_cut),
-        cmocka_unit_test(sha256_of_nothing_needs_no_data),
-        cmocka_unit_test(sha256_is_that_of_the_library_for_any_block),
-        cmocka_unit_test(sha256_can_be_abandoned),
-        cmocka_unit_test(sha256_keeps_the_first_error),
-        cmocka_unit_test(md5_is_that_of_the_standard_however_cut),
-        cmocka_unit_test(a_digest_from_memory_is_that_of_the_bytes),
-        cmocka_unit_test(md5_keeps_the_first_error),
+        TEST(sha256_is_that_of_the_standard_however_cut),
+        TEST(sha256_of_nothing_needs_no_data),
+        TEST(sha256_is_that_of_the_library_for_any_block),
+        TEST(sha256_can_be_abandoned),
+        TEST(sha256_keeps_the_first_error),
+        TEST(md5_is_that_of_the_standard_however_cut),
+        TEST(a_digest_from_memory_is_that_of_the_bytes),
+        TEST(md5_keeps_the_first_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -555,6 +555,11 @@ static void signature_block_version_1_follows_the_image(void **state)
     assert_false(has_signature_for(draft.length + 68, SR_IMAGE_SECURE_BOOT_V2));
     assert_false(has_signature(draft.length + 67, 0));
     assert_false(has_signature(draft.length + 68, 1));
+    for (uint32_t only = 0; only < 68; only++) { // one byte that is not zero: of the version, or of the signature
+        memset(draft.bytes + draft.length, 0, 68);
+        draft.bytes[draft.length + only] = 1;
+        assert_int_equal(has_signature(draft.length + 68, 0), only >= 4);
+    }
 }
 
 static void signature_block_version_2_starts_at_the_next_sector(void **state)

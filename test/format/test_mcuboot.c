@@ -246,6 +246,45 @@ static void tlv_must_end_inside_its_area(void **state)
     }
 }
 
+static void tlv_may_be_empty(void **state)
+{
+    (void)state;
+    draft_usual();
+    draft_tlv(0x70, 0); // as the last one, which ends with the area
+    sr_mcuboot_image_t image;
+    assert_int_equal(parse(draft_length, &image), SR_MCUBOOT_OK);
+    assert_int_equal(image.length, draft_length);
+    assert_int_equal(check(), SR_MCUBOOT_OK);
+}
+
+static void area_may_be_empty(void **state)
+{
+    (void)state;
+    draft_start();
+    draft_area(0x6908);
+    put_le16(draft + 10, 4);
+    draft_digest();
+    sr_mcuboot_image_t image;
+    assert_int_equal(parse(draft_length, &image), SR_MCUBOOT_OK);
+    assert_int_equal(image.protected_tlv_size, 4);
+    assert_int_equal(image.length, draft_length);
+    assert_int_equal(check(), SR_MCUBOOT_OK);
+}
+
+static void nothing_is_told_of_what_is_no_image(void **state)
+{
+    (void)state;
+    static const sr_mcuboot_image_t none;
+    sr_mcuboot_image_t image;
+    for (uint32_t size = 31; size <= 32; size++) {
+        draft_usual();
+        draft[0] ^= 1;
+        memset(&image, 0x55, sizeof(image));
+        assert_int_equal(parse(size, &image), size < 32 ? SR_MCUBOOT_TRUNCATED : SR_MCUBOOT_BAD_MAGIC);
+        assert_memory_equal(&image, &none, sizeof(none));
+    }
+}
+
 static void image_without_sha256_is_refused(void **state)
 {
     (void)state;
@@ -386,6 +425,9 @@ int main(void)
         cmocka_unit_test(protected_size_must_match_the_header),
         cmocka_unit_test(area_must_hold_its_own_header),
         cmocka_unit_test(tlv_must_end_inside_its_area),
+        cmocka_unit_test(tlv_may_be_empty),
+        cmocka_unit_test(area_may_be_empty),
+        cmocka_unit_test(nothing_is_told_of_what_is_no_image),
         cmocka_unit_test(image_without_sha256_is_refused),
         cmocka_unit_test(every_sha256_has_to_match),
         cmocka_unit_test(digest_covers_header_payload_and_protected_tlvs),

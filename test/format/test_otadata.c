@@ -125,6 +125,17 @@ static void only_invalid_aborted_erased_and_bad_crc_are_passed_over(void **state
     }
 }
 
+static void new_and_pending_apps_are_on_probation(void **state)
+{
+    (void)state;
+    const uint32_t states[] = {
+        SR_OTA_NEW, SR_OTA_PENDING_VERIFY, SR_OTA_VALID, SR_OTA_INVALID, SR_OTA_ABORTED, SR_OTA_UNDEFINED, 5};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        const sr_otadata_entry_t sample = entry(1, states[i]);
+        assert_int_equal(sr_otadata_on_probation(&sample), i < 2);
+    }
+}
+
 static void highest_valid_sequence_is_active(void **state)
 {
     (void)state;
@@ -171,6 +182,7 @@ int main(void)
         cmocka_unit_test(read_error_is_handed_up),
         cmocka_unit_test(small_partition_is_refused_unread),
         cmocka_unit_test(only_invalid_aborted_erased_and_bad_crc_are_passed_over),
+        cmocka_unit_test(new_and_pending_apps_are_on_probation),
         cmocka_unit_test(highest_valid_sequence_is_active),
         cmocka_unit_test(published_otadata_selects_the_first_slot),
     };

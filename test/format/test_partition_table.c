@@ -7,6 +7,7 @@
 
 #include "format/sr_bytes.h"
 #include "format/sr_partition_table.h"
+#include "test/support/support_counted_hash.h"
 #include "test/support/support_failing_hash.h"
 #include "test/support/support_reader.h"
 
@@ -60,7 +61,10 @@ static sr_partition_table_status_t parse(uint32_t flash_size)
 {
     memory_t memory;
     sr_reader_t reader = memory_reader(&memory, raw, sizeof(raw));
-    return sr_partition_table_parse(&reader, flash_size, &table);
+    const sr_partition_table_status_t status = sr_partition_table_parse(&reader, flash_size, &table);
+    assert_int_equal(hashes_open, 0); /* Each once, whatever was found. */
+    assert_true(status != SR_PARTITION_TABLE_OK || table.bad_entry == 0);
+    return status;
 }
 
 static void table_of_gen_esp32part_is_read(void **state)
@@ -324,6 +328,29 @@ static void slots_are_counted_as_the_bootloader_does(void **state)
     raw_entry(0, 0x1F, 0x3F0000, 0x1000, "ota_15");
     assert_int_equal(parse(FLASH_SIZE), SR_PARTITION_TABLE_OK);
     assert_int_equal(sr_partition_table_ota_slots(&table), 3);
+    raw_start();
+    raw_entry(0, 0x10, 0x10000, 0x10000, "first");
+    raw_md5();
+    raw_entry(0, 0x11, 0x20000, 0x10000, "not seen");
+    assert_int_equal(parse(FLASH_SIZE), SR_PARTITION_TABLE_OK);
+    assert_int_equal(sr_partition_table_ota_slots(&table), 1);
+}
+
+/* For each type: nothing else of it, whatever other types mean by the same number. */
+static void what_is_encrypted_besides_what_has_the_flag(void **state)
+{
+    (void)state;
+    for (unsigned type = 0; type <= 0x41; type++) {
+        for (unsigned subtype = 0; subtype <= 0xFF; subtype++) {
+            sr_partition_table_entry_t entry = {.type = (uint8_t)type, .subtype = (uint8_t)subtype};
+            const bool data = type == 1 && (subtype == 0x00 || subtype == 0x04 || subtype == 0x90);
+            assert_int_equal(sr_partition_table_encrypts(&entry), type == 0 || type == 2 || type == 3 || data);
+            entry.flags = SR_PARTITION_FLAG_READ_ONLY;
+            assert_int_equal(sr_partition_table_encrypts(&entry), type == 0 || type == 2 || type == 3 || data);
+            entry.flags |= SR_PARTITION_FLAG_ENCRYPTED;
+            assert_true(sr_partition_table_encrypts(&entry));
+        }
+    }
 }
 
 static void every_status_has_words_of_its_own(void **state)
@@ -428,6 +455,28 @@ static void table_without_md5_stays_without(void **state)
     assert_int_equal(table.entries[2].address, 0x3C0000);
 }
 
+/* In the last place that the table has room for, too. */
+static void md5_is_renewed_wherever_it_stands(void **state)
+{
+    (void)state;
+    for (unsigned entries = 1; entries <= SR_PARTITION_MAX_ENTRIES; entries++) {
+        uint8_t moved[sizeof(raw)];
+        for (uint32_t app = 0x10000; app <= 0x20000; app += 0x10000) {
+            raw_start();
+            for (unsigned i = 1; i < entries; i++) {
+                raw_entry(1, 0x06, 0x100000 + 0x1000 * i, 0x1000, "p");
+            }
+            raw_entry(0, 0x10, app, 0x10000, "app");
+            raw_md5();
+            if (app == 0x10000) {
+                memcpy(moved, raw, sizeof(raw));
+                assert_true(sr_partition_table_move_app(moved, app, (sr_region_t){0x20000, 0x10000}));
+            }
+        }
+        assert_memory_equal(moved, raw, sizeof(raw));
+    }
+}
+
 static void table_that_cannot_be_hashed_does_not_move(void **state)
 {
     (void)state;
@@ -460,12 +509,14 @@ int main(void)
         cmocka_unit_test(half_programmed_table_ends_where_the_writer_stopped),
         cmocka_unit_test(find_returns_the_first_match),
         cmocka_unit_test(slots_are_counted_as_the_bootloader_does),
+        cmocka_unit_test(what_is_encrypted_besides_what_has_the_flag),
         cmocka_unit_test(every_status_has_words_of_its_own),
         cmocka_unit_test(published_tables_are_valid),
         cmocka_unit_test(app_entry_moves_and_all_else_stays),
         cmocka_unit_test(partition_under_the_new_place_is_cut_short),
         cmocka_unit_test(only_an_app_moves),
         cmocka_unit_test(table_without_md5_stays_without),
+        cmocka_unit_test(md5_is_renewed_wherever_it_stands),
         cmocka_unit_test(table_that_cannot_be_hashed_does_not_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

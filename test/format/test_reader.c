@@ -62,6 +62,39 @@ static void an_overlay_shows_flash_image_and_blank_in_any_split(void **state)
     }
 }
 
+static void bytes_in_memory_are_read(void **state)
+{
+    (void)state;
+    const sr_reader_t reader = sr_reader_memory((const uint8_t *)"0123456789", 10);
+    char out[5] = "";
+    assert_int_equal(reader.size, 10);
+    assert_int_equal(reader.read(reader.context, 6, out, 4), 0);
+    assert_string_equal(out, "6789");
+}
+
+/* Where the image fills its destination nothing is blank, and one that is larger goes on over what follows. */
+static void an_overlay_may_have_no_blank_part(void **state)
+{
+    (void)state;
+    uint8_t flash_bytes[32];
+    uint8_t image_bytes[10];
+    uint8_t out[32];
+    memset(flash_bytes, 'f', sizeof(flash_bytes));
+    memset(image_bytes, 'i', sizeof(image_bytes));
+    const sr_reader_t flash = {.context = flash_bytes, .read = read_bytes, .size = 32};
+    const sr_reader_t image = {.context = image_bytes, .read = read_bytes, .size = 10};
+    for (uint32_t size = 9; size <= 11; size++) {
+        sr_reader_overlay_t overlay = {.flash = &flash, .image = &image, .destination = {0, size}};
+        const sr_reader_t result = sr_reader_overlay(&overlay);
+        uint8_t expected[32];
+        memset(expected, 'f', sizeof(expected));
+        memset(expected, 0xFF, size);
+        memset(expected, 'i', 10);
+        assert_int_equal(result.read(result.context, 0, out, 32), 0);
+        assert_memory_equal(out, expected, 32);
+    }
+}
+
 static void an_error_below_comes_up_unchanged(void **state)
 {
     (void)state;
@@ -81,6 +114,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_window_is_cut_at_the_end_of_its_base),
         cmocka_unit_test(an_overlay_shows_flash_image_and_blank_in_any_split),
+        cmocka_unit_test(bytes_in_memory_are_read),
+        cmocka_unit_test(an_overlay_may_have_no_blank_part),
         cmocka_unit_test(an_error_below_comes_up_unchanged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "format/sr_bytes.h"
 #include "format/sr_record.h"
 #include "format/sr_sha256.h"
 #include "make/bundle_writer.h"
@@ -315,6 +316,39 @@ static void marks(void **state)
     assert_int_equal(sr_record_manifest_sectors(SECTOR + 1), 2);
 }
 
+/* As docs/record-format.md has them; and one of which a bit is not programmed yet is half of one. */
+static void marks_are_whole_or_torn(void **state)
+{
+    (void)state;
+    static const uint8_t expected[SR_RECORD_MARK_SIZE] = {0x53, 0x52, 0x53, 0x54, 0x41, 0x47, 0x45, 0x1A, 3,    0,
+                                                          0,    0,    0x0E, 0,    0,    0,    0xF1, 0xFF, 0xFF, 0xFF};
+    uint8_t mark[SR_RECORD_MARK_SIZE];
+    sr_record_write_mark(mark, 14);
+    assert_memory_equal(mark, expected, sizeof(mark));
+    for (uint32_t bit = 0; bit < 8 * SR_RECORD_MARK_SIZE; bit++) {
+        uint32_t sectors = 99;
+        mark[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(sr_record_read_mark(mark, 0, FLASH_SIZE, &sectors), bit / 8 >= 12);
+        assert_int_equal(sectors, bit / 8 >= 12 ? 0 : 14);
+        mark[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    assert_int_equal(sr_record_sectors(1), 3);
+}
+
+static void each_status_has_words(void **state)
+{
+    (void)state;
+    for (int i = SR_RECORD_OK; i <= SR_RECORD_REFUSED + 1; i++) {
+        assert_non_null(sr_record_status_text((sr_record_status_t)i));
+        for (int k = SR_RECORD_OK; k < i; k++) {
+            assert_string_not_equal(sr_record_status_text((sr_record_status_t)i),
+                                    sr_record_status_text((sr_record_status_t)k));
+        }
+    }
+    assert_string_equal(sr_record_status_text(SR_RECORD_OK), "is valid");
+    assert_string_equal(sr_record_status_text((sr_record_status_t)(SR_RECORD_REFUSED + 1)), "has an unknown status");
+}
+
 /** Writes the header, and reads it with so many sectors in the mark. */
 static sr_record_status_t read_back(uint32_t marked)
 {
@@ -354,6 +388,123 @@ static void headers(void **state)
     }
 }
 
+static void headers_are_read_as_they_were_written(void **state)
+{
+    (void)state;
+    for (unsigned guarded = 0; guarded < 2; guarded++) {
+        sr_record_header_t read;
+        memset(list, 0x77, sizeof(list));
+        header = (sr_record_header_t){.count = 9, .sectors = 12, .manifest_size = SECTOR, .guarded = guarded != 0};
+        memset(header.app_id, 0xA1, sizeof(header.app_id));
+        memset(header.before, 0xB2, sizeof(header.before));
+        assert_true(sr_record_write_header(list, &header));
+        assert_int_equal(sr_bytes_get_le32(list + 8), guarded != 0 ? 0 : UINT32_MAX);
+        assert_int_equal(sr_record_read_header(list, 12, &read), SR_RECORD_OK);
+        assert_int_equal(read.count, 9);
+        assert_int_equal(read.sectors, 12);
+        assert_int_equal(read.manifest_size, SECTOR);
+        assert_int_equal(read.guarded, guarded);
+        assert_memory_equal(read.app_id, header.app_id, sizeof(read.app_id));
+        assert_memory_equal(read.before, header.before, sizeof(read.before));
+    }
+}
+
+/* What no writer puts there: a third kind of content, or something in a reserved byte. */
+static void each_byte_of_an_entry_has_its_values(void **state)
+{
+    (void)state;
+    add(SR_RECORD_DATA, BLANK, 1, true);
+    uint8_t *row = list + SR_PAGE_SIZE;
+    for (unsigned value = 0; value <= UINT8_MAX; value++) {
+        row[9] = (uint8_t)value;
+        assert_int_equal(check() == SR_RECORD_OK, value == 1);
+        row[9] = 1;
+        row[10] = (uint8_t)value;
+        assert_int_equal(check(), value == 0 ? SR_RECORD_OK : SR_RECORD_BAD_ENTRY);
+        row[10] = 0;
+        row[11] = (uint8_t)value;
+        assert_int_equal(check(), value == 0 ? SR_RECORD_OK : SR_RECORD_BAD_ENTRY);
+        row[11] = 0;
+    }
+}
+
+static void rows_past_the_last_one_are_none(void **state)
+{
+    (void)state;
+    header.guarded = true;
+    limits.can_be_guarded = false;
+    add(SR_RECORD_OTADATA, OTADATA, 1, false);
+    add(SR_RECORD_BOOTLOADER, BOOTLOADER, 1, false);
+    header.count--;
+    data_sectors--;
+    assert_int_equal(check(), SR_RECORD_OK); /* Else it would need a recovery bootloader. */
+    assert_int_equal(sr_record_entry_at(list, 1, OTADATA), 0);
+    assert_int_equal(sr_record_entry_at(list, 1, BOOTLOADER), SR_RECORD_MAX_ENTRIES);
+    assert_int_equal(sr_record_entry_at(list, 0, OTADATA), SR_RECORD_MAX_ENTRIES);
+    const sr_record_entry_t otadata = sr_record_read_entry(list, 0);
+    assert_true(sr_record_is_first_part(list, 1, &otadata));
+    assert_false(sr_record_is_first_part(list, 2, &otadata));
+}
+
+/* The same for the manifest: what follows the last move is not another one. */
+static void what_follows_the_moves_is_none(void **state)
+{
+    (void)state;
+    uint8_t *next = manifest + bundle.manifest_size; /* The signature: two rows and a half. */
+    assert_false(sr_record_moves_to(&bundle, KEPT));
+    assert_true(sr_record_moves_to(&bundle, MOVED));
+    for (unsigned at = 0; at < 32; at += 8) {
+        sr_bytes_put_le32(next + at, KEPT);
+        sr_bytes_put_le32(next + at + 4, SECTOR);
+    }
+    assert_false(sr_record_moves_to(&bundle, KEPT));
+    memset(next, 0, 32);
+}
+
+static void an_entry_has_all_of_its_sectors(void **state)
+{
+    (void)state;
+    add(SR_RECORD_DATA, BLANK, 3, true);
+    add(SR_RECORD_DATA, BLANK + 4 * SECTOR, 1, true);
+    static const struct {
+        uint32_t address, entry;
+    } cases[] = {
+        {0, SR_RECORD_MAX_ENTRIES},
+        {BLANK - 1, SR_RECORD_MAX_ENTRIES},
+        {BLANK, 0},
+        {BLANK + 2 * SECTOR, 0},
+        {BLANK + 3 * SECTOR - 1, 0},
+        {BLANK + 3 * SECTOR, SR_RECORD_MAX_ENTRIES},
+        {BLANK + 4 * SECTOR, 1},
+        {BLANK + 5 * SECTOR, SR_RECORD_MAX_ENTRIES},
+        {UINT32_MAX, SR_RECORD_MAX_ENTRIES},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(sr_record_entry_at(list, header.count, cases[i].address), cases[i].entry);
+    }
+}
+
+/* Bit N: the list has an entry of group N. */
+static void what_the_commit_changes_first(void **state)
+{
+    (void)state;
+    for (unsigned groups = 0; groups < 1u << SR_RECORD_GROUPS; groups++) {
+        const bool has_image = (groups & (1u << SR_RECORD_BOOTLOADER | 1u << SR_RECORD_TABLE)) != 0;
+        start(NULL);
+        for (unsigned group = 0; group < SR_RECORD_GROUPS; group++) {
+            if ((groups >> group & 1u) != 0) {
+                add((sr_record_group_t)group, group * SECTOR, 1, false);
+            }
+        }
+        for (unsigned group = 0; group < SR_RECORD_GROUPS; group++) {
+            const sr_record_entry_t entry = {.group = (sr_record_group_t)group};
+            const bool is_image = group == SR_RECORD_BOOTLOADER || group == SR_RECORD_TABLE;
+            assert_int_equal(sr_record_is_first_part(list, header.count, &entry),
+                             has_image ? is_image : group == SR_RECORD_OTADATA);
+        }
+    }
+}
+
 #define TEST(test) cmocka_unit_test_setup(test, start)
 
 int main(void)
@@ -370,7 +521,15 @@ int main(void)
         TEST(nothing_over_the_record_or_what_stands_in),
         TEST(guarded_records_begin_with_the_magic_byte),
         TEST(marks),
+        TEST(marks_are_whole_or_torn),
+        TEST(each_status_has_words),
         TEST(headers),
+        TEST(headers_are_read_as_they_were_written),
+        TEST(each_byte_of_an_entry_has_its_values),
+        TEST(rows_past_the_last_one_are_none),
+        TEST(what_follows_the_moves_is_none),
+        TEST(an_entry_has_all_of_its_sectors),
+        TEST(what_the_commit_changes_first),
     };
     return cmocka_run_group_tests(tests, make_bundle, free_bundle);
 }

@@ -174,6 +174,25 @@ static void a_key_of_the_chip_is_enough(void **state)
     burn(&keys, 0, 2, false);
     keys.count = 1;
     assert_int_equal(check(&reader, &keys, 0, 1), SR_SECURE_BOOT_OTHER_KEY);
+    burn(&keys, 1, 1, false);
+    keys.count = 1; /* It does not look past that. */
+    assert_int_equal(check(&reader, &keys, 0, 1), SR_SECURE_BOOT_OTHER_KEY);
+}
+
+/* By the eFuses of the chips, as ESP-IDF's soc component has them. */
+static void chips_hold_so_many_keys(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; sr_chip_at(i) != NULL; i++) {
+        const sr_chip_t *chip = sr_chip_at(i);
+        const bool half = strcmp(chip->name, "esp32c2") == 0;
+        const sr_secure_boot_keys_t keys = sr_secure_boot_no_keys(chip);
+        assert_int_equal(keys.count, half || strcmp(chip->name, "esp32") == 0 ? 1 : 3);
+        assert_int_equal(keys.digest_size, half ? 16 : 32);
+        for (unsigned k = 0; k < SR_SECURE_BOOT_MAX_BLOCKS; k++) {
+            assert_false(keys.list[k].burnt);
+        }
+    }
 }
 
 static void half_a_digest_is_compared_where_there_is_half(void **state)
@@ -457,6 +476,7 @@ int main(void)
         cmocka_unit_test(what_is_not_known_is_no_block),
         cmocka_unit_test(window_ends_anywhere),
         cmocka_unit_test(a_key_of_the_chip_is_enough),
+        cmocka_unit_test(chips_hold_so_many_keys),
         cmocka_unit_test(half_a_digest_is_compared_where_there_is_half),
         cmocka_unit_test(blocks_are_of_this_image),
         cmocka_unit_test(reads_and_hashes_may_fail),

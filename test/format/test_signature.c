@@ -8,6 +8,7 @@
 
 #include "make/bundle_signer.h"
 #include "test/support/support_bundle.h"
+#include "test/support/support_failing_crypto.h"
 #include "test/support/support_openssl.h"
 
 #include <ctype.h>
@@ -18,7 +19,43 @@
 #define POINT_OFFSET  26u
 
 #ifndef OBJECTS_IN_USE
-#define OBJECTS_IN_USE() false
+/** Keys that were imported and not destroyed. */
+static int keys;
+
+#define OBJECTS_IN_USE() (keys != 0)
+
+psa_status_t __real_psa_import_key(const psa_key_attributes_t *attributes, const uint8_t *data, size_t length,
+                                   psa_key_id_t *key);
+psa_status_t __wrap_psa_import_key(const psa_key_attributes_t *attributes, const uint8_t *data, size_t length,
+                                   psa_key_id_t *key);
+psa_status_t __wrap_psa_import_key(const psa_key_attributes_t *attributes, const uint8_t *data, size_t length,
+                                   psa_key_id_t *key)
+{
+    const psa_status_t status =
+        crypto_call_fails() ? PSA_ERROR_HARDWARE_FAILURE : __real_psa_import_key(attributes, data, length, key);
+    keys += status == PSA_SUCCESS;
+    return status;
+}
+
+/* The key of nobody else, such as one that an app keeps under number 1. */
+psa_status_t __real_psa_destroy_key(psa_key_id_t key);
+psa_status_t __wrap_psa_destroy_key(psa_key_id_t key);
+psa_status_t __wrap_psa_destroy_key(psa_key_id_t key)
+{
+    keys -= key != 0;
+    return __real_psa_destroy_key(key);
+}
+
+psa_status_t __real_psa_verify_hash(psa_key_id_t key, psa_algorithm_t algorithm, const uint8_t *hash, size_t length,
+                                    const uint8_t *signature, size_t size);
+psa_status_t __wrap_psa_verify_hash(psa_key_id_t key, psa_algorithm_t algorithm, const uint8_t *hash, size_t length,
+                                    const uint8_t *signature, size_t size);
+psa_status_t __wrap_psa_verify_hash(psa_key_id_t key, psa_algorithm_t algorithm, const uint8_t *hash, size_t length,
+                                    const uint8_t *signature, size_t size)
+{
+    return crypto_call_fails() ? PSA_ERROR_HARDWARE_FAILURE
+                               : __real_psa_verify_hash(key, algorithm, hash, length, signature, size);
+}
 #endif
 
 static char public_pem[TEXT_SIZE];
@@ -476,6 +513,67 @@ static void nothing_of_the_library_stays_in_use(void **state)
     assert_false(OBJECTS_IN_USE());
 }
 
+/* What the library cannot do says nothing about the key or the signature, and it keeps nothing then either. */
+static void a_library_that_fails_gives_no_verdict(void **state)
+{
+    (void)state;
+    uint8_t digest[SR_SHA256_SIZE];
+    sr_signature_t signature;
+    sr_signature_public_key_t key;
+    size_t size = 0;
+    uint8_t *bundle = build_example(&size);
+    assert_int_equal(bundle_sign(bundle, size, private_pem), SR_BUNDLE_OK);
+    assert_int_equal(bundle_digest(bundle, size, digest), SR_BUNDLE_OK);
+    assert_int_equal(sr_signature_parse(bundle + MANIFEST_SIZE, &signature), SR_BUNDLE_OK);
+    free(bundle);
+    crypto_calls = 0;
+    key = read_key(public_pem);
+    const unsigned calls_to_read = crypto_calls;
+    crypto_calls = 0;
+    assert_int_equal(sr_signature_verify(digest, &signature, &key), SR_BUNDLE_OK);
+    const unsigned calls_to_verify = crypto_calls;
+    assert_true(calls_to_read > 3 && calls_to_verify > 2);
+    for (unsigned i = 1; i <= calls_to_read; i++) {
+        sr_signature_public_key_t other;
+        crypto_calls = 0;
+        crypto_fails_at = i;
+        assert_int_equal(sr_signature_public_key_read(public_pem, &other), SR_BUNDLE_CRYPTO_FAILED);
+        assert_false(OBJECTS_IN_USE());
+    }
+    for (unsigned i = 1; i <= calls_to_verify; i++) {
+        crypto_calls = 0;
+        crypto_fails_at = i;
+        assert_int_equal(sr_signature_verify(digest, &signature, &key), SR_BUNDLE_CRYPTO_FAILED);
+        assert_false(OBJECTS_IN_USE());
+    }
+    crypto_fails_at = 0;
+}
+
+/* Of a block without signature all bytes are zero, and of one that has one the reserved ones. */
+static void a_block_is_of_a_kind_that_is_known(void **state)
+{
+    (void)state;
+    static const sr_signature_t none;
+    for (unsigned kind = 0; kind <= UINT16_MAX; kind++) {
+        const uint8_t block[SR_BUNDLE_SIGNATURE_SIZE] = {(uint8_t)kind, (uint8_t)(kind >> 8)};
+        sr_signature_t signature;
+        memset(&signature, 0xFF, sizeof(signature));
+        assert_int_equal(sr_signature_parse(block, &signature), kind <= 1 ? SR_BUNDLE_OK : SR_BUNDLE_BAD_SIGNATURE);
+        assert_int_equal(signature.is_signed, kind == 1);
+        assert_true(kind == 1 || memcmp(&signature, &none, sizeof(none)) == 0);
+    }
+    for (uint8_t kind = 0; kind <= 1; kind++) {
+        for (unsigned i = 2; i < SR_BUNDLE_SIGNATURE_SIZE; i++) {
+            uint8_t block[SR_BUNDLE_SIGNATURE_SIZE] = {kind};
+            sr_signature_t signature;
+            block[i] = 0x80;
+            const bool good = kind == 1 && i >= 8;
+            assert_int_equal(sr_signature_parse(block, &signature), good ? SR_BUNDLE_OK : SR_BUNDLE_BAD_SIGNATURE);
+            assert_true(!good || (i < 16 ? signature.key_id[i - 8] : signature.rs[i - 16]) == 0x80);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -498,6 +596,8 @@ int main(void)
         cmocka_unit_test(what_is_no_bundle_is_not_signed),
         cmocka_unit_test(unsigned_bundles_say_so),
         cmocka_unit_test(nothing_of_the_library_stays_in_use),
+        cmocka_unit_test(a_library_that_fails_gives_no_verdict),
+        cmocka_unit_test(a_block_is_of_a_kind_that_is_known),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

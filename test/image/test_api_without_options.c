@@ -6,7 +6,11 @@
 #include "test/support/api_support.h"
 
 #include "make/bundle_writer.h"
+#include "net/sr_http.h"
 #include "self_reflasher_bundle.h"
+
+#include "flash/sr_copy.h"
+#include "relocate/sr_relocation_methods.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +105,48 @@ static void what_a_server_has_is_refused_untouched(void **state)
     api_chip_close(&chip);
 }
 
+/* Whoever asks for it all the same. */
+static void what_is_left_out_is_not_supported(void **state)
+{
+    (void)state;
+    api_chip_t chip;
+    api_chip_open(&chip, &(api_options_t){.lone_slot = true});
+    const sr_relocation_request_t request = {0};
+    sr_relocation_t proposal = {.method = &sr_relocation_temporary_table, .address = UINT32_MAX};
+    sr_copy_t copy = {0};
+    assert_int_equal(sr_copy_execute_in_place(&copy), ESP_ERR_NOT_SUPPORTED);
+    assert_int_equal(sr_relocation_execute(&request, &proposal), ESP_ERR_NOT_SUPPORTED);
+    assert_int_equal(proposal.method->propose(proposal.method, &request, &proposal), ESP_OK);
+    assert_int_equal(proposal.missing, UINT32_MAX);
+    api_assert_untouched(&chip);
+    api_chip_close(&chip);
+}
+
+/* Nobody who asks in spite of that takes what was in memory for an answer. */
+static void without_http_nothing_comes_from_a_server(void **state)
+{
+    (void)state;
+    sr_http_t http;
+    sr_http_answer_t answer;
+    uint8_t bytes[4];
+    uint32_t got = 4;
+    memset(&http, 0x5A, sizeof(http));
+    memset(&answer, 0x5A, sizeof(answer));
+    assert_int_equal(sr_http_open(&http), ESP_ERR_NOT_SUPPORTED);
+    assert_null(http.client);
+    assert_null(http.timer);
+    assert_int_equal(sr_http_start_over(&http), ESP_ERR_NOT_SUPPORTED);
+    assert_int_equal(sr_http_set_header(&http, "Range", "bytes=0-1"), ESP_ERR_NOT_SUPPORTED);
+    assert_int_equal(sr_http_request(&http, &answer), ESP_ERR_NOT_SUPPORTED);
+    assert_int_equal(answer.status, 0);
+    assert_int_equal(answer.length, -1);
+    assert_int_equal(sr_http_read(&http, bytes, sizeof(bytes), &got), ESP_ERR_NOT_SUPPORTED);
+    assert_int_equal(got, 0);
+    assert_false(sr_http_is_complete(&http));
+    sr_http_disconnect(&http);
+    sr_http_close(&http);
+}
+
 static void copy_in_child(void *config)
 {
     (void)esp_self_reflasher_directly_copy_to_region(config);
@@ -144,6 +190,8 @@ int main(void)
         cmocka_unit_test(running_app_is_refused_untouched),
         cmocka_unit_test(bundle_is_refused_even_if_it_may),
         cmocka_unit_test(what_a_server_has_is_refused_untouched),
+        cmocka_unit_test(without_http_nothing_comes_from_a_server),
+        cmocka_unit_test(what_is_left_out_is_not_supported),
         cmocka_unit_test(with_a_free_slot_it_moves_out_of_the_way),
         cmocka_unit_test(its_neighbours_are_accepted),
     };

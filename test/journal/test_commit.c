@@ -10,6 +10,9 @@
 
 #include "journal/sr_commit.h"
 
+#include "port/sr_yield.h"
+#include "sim/chip/sim_state.h"
+#include "test/support/support_cipher.h"
 #include "test/support/support_small.h"
 
 #define SECTOR SR_SECTOR_SIZE
@@ -31,6 +34,26 @@ typedef struct fixture {
 } fixture_t;
 
 static fixture_t fixture;
+
+/* What fails, and what is counted. */
+
+static uint32_t dead = UINT32_MAX; /**< A sector that cannot be erased. */
+static uint32_t yields;            /**< Of as much as a sector counts that may have to be written. */
+
+esp_err_t __real_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length);
+esp_err_t __wrap_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length);
+esp_err_t __wrap_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length)
+{
+    return address == dead ? ESP_ERR_TIMEOUT : __real_sr_flash_erase(flash, address, length);
+}
+
+void __real_sr_yield(uint32_t bytes);
+void __wrap_sr_yield(uint32_t bytes);
+void __wrap_sr_yield(uint32_t bytes)
+{
+    yields += bytes == SR_YIELD_WRITE;
+    __real_sr_yield(bytes);
+}
 
 static void content(uint32_t address, uint8_t *data)
 {
@@ -142,7 +165,9 @@ static void all_entries_are_written_data_first_then_the_boot_path_in_its_order(v
 {
     (void)state;
     uint8_t *before = small_copy(fixture.nor);
+    const sr_record_entry_t stale = {.address = SMALL_SLOTS, .sectors = 1, .group = SR_RECORD_DATA};
     add_all();
+    sr_record_write_entry(fixture.list, fixture.journal.header.count, &stale); /* Not counted. */
     assert_int_equal(sr_commit_prepare(&fixture.commit), ESP_OK);
     assert_int_equal(fixture.op_count, 0);
     assert_int_equal(sr_commit_boot_path_sectors(&fixture.commit), 6);
@@ -332,6 +357,88 @@ static void every_failing_allocation_is_told_and_changes_nothing(void **state)
     assert_int_equal(fixture.op_count, 0);
 }
 
+static void blank_data_that_cannot_be_erased_is_told(void **state)
+{
+    (void)state;
+    add(SMALL_NVS, SR_RECORD_DATA, 2);
+    add(SMALL_OTADATA, SR_RECORD_OTADATA, 0);
+    uint8_t *before = small_copy(fixture.nor);
+    assert_int_equal(sr_commit_prepare(&fixture.commit), ESP_OK);
+    dead = SMALL_NVS + SECTOR;
+    const esp_err_t err = sr_commit_execute(&fixture.commit);
+    dead = UINT32_MAX;
+    assert_int_equal(err, ESP_ERR_TIMEOUT);
+    assert_int_equal(fixture.commit.failed_address, SMALL_NVS + SECTOR);
+    small_assert_same(nor_flash_view(fixture.nor), before, SMALL_OTADATA, 2 * SECTOR);
+    sr_commit_release(&fixture.commit);
+    free(before);
+}
+
+/* Erased cells read as something else there. */
+static void blank_data_is_written_where_flash_is_encrypted(void **state)
+{
+    (void)state;
+    sim_state.config.chip.cipher = support_cipher();
+    fixture.flash.encryption = fixture.flash.everywhere = true;
+    add(SMALL_NVS, SR_RECORD_DATA, 0);
+    add(SMALL_NVS + SECTOR, SR_RECORD_DATA, 2);
+    assert_int_equal(sr_commit_prepare(&fixture.commit), ESP_OK);
+    assert_int_equal(sr_commit_execute(&fixture.commit), ESP_OK);
+    for (uint32_t at = SMALL_NVS + SECTOR; at < SMALL_NVS + 3 * SECTOR; at += SECTOR) {
+        assert_int_equal(sr_flash_read(&fixture.flash, at, fixture.scratch, SECTOR), ESP_OK);
+        for (uint32_t i = 0; i < SECTOR; i++) {
+            assert_int_equal(fixture.scratch[i], 0xFF);
+        }
+    }
+    sr_commit_release(&fixture.commit);
+}
+
+/* Between sectors of data it may run, but not within the boot path. */
+static void idle_task_runs_between_sectors_of_data(void **state)
+{
+    (void)state;
+    add(SMALL_BOOTLOADER, SR_RECORD_BOOTLOADER, 0);
+    assert_int_equal(sr_commit_prepare(&fixture.commit), ESP_OK);
+    yields = 0;
+    assert_int_equal(sr_commit_execute(&fixture.commit), ESP_OK);
+    assert_int_equal(yields, 0);
+    sr_commit_release(&fixture.commit);
+    sr_journal_start(&fixture.journal, 0);
+    for (uint32_t i = 0; i < 4; i++) {
+        add(SMALL_NVS + i * SECTOR, SR_RECORD_DATA, 0);
+    }
+    assert_int_equal(sr_commit_prepare(&fixture.commit), ESP_OK);
+    assert_int_equal(sr_commit_execute(&fixture.commit), ESP_OK);
+    assert_int_equal(yields, 4);
+    sr_commit_release(&fixture.commit);
+}
+
+/* As much as the sectors of the boot path take, whatever data there is. */
+static void no_more_memory_is_taken_than_the_boot_path_needs(void **state)
+{
+    (void)state;
+    sr_boot_path_buffer_t buffer;
+    const sr_writer_sector_t sector = {.address = SMALL_BOOTLOADER, .used = SECTOR, .data = fixture.scratch};
+    memset(fixture.scratch, 0, SECTOR);
+    assert_int_equal(sr_boot_path_buffer_open(&buffer, 2), ESP_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(sr_boot_path_buffer_add(&buffer, SR_BOOT_PATH_BUFFER_BOOTLOADER, &sector), ESP_OK);
+    }
+    const uint32_t needed = sim_counters()->heap_now;
+    sr_boot_path_buffer_close(&buffer);
+    for (uint32_t data = 0; data < 3; data++) {
+        sr_journal_start(&fixture.journal, 0);
+        for (uint32_t i = 0; i < data; i++) {
+            add(SMALL_NVS + i * SECTOR, SR_RECORD_DATA, 0);
+        }
+        add(SMALL_BOOTLOADER, SR_RECORD_BOOTLOADER, 0);
+        add(SR_PARTITION_TABLE_OFFSET, SR_RECORD_TABLE, 0);
+        assert_int_equal(sr_commit_prepare(&fixture.commit), ESP_OK);
+        assert_int_equal(sim_counters()->heap_now, needed);
+        sr_commit_release(&fixture.commit);
+    }
+}
+
 /* What waits in RAM, by itself. */
 
 static void full_hold_takes_no_more(void **state)
@@ -507,6 +614,10 @@ int main(void)
         TEST(boot_path_is_tried_more_often_than_data),
         TEST(data_is_tried_as_often_as_all_that_is_no_boot_path),
         TEST(every_failing_allocation_is_told_and_changes_nothing),
+        TEST(blank_data_that_cannot_be_erased_is_told),
+        TEST(blank_data_is_written_where_flash_is_encrypted),
+        TEST(idle_task_runs_between_sectors_of_data),
+        TEST(no_more_memory_is_taken_than_the_boot_path_needs),
         TEST(full_hold_takes_no_more),
         TEST(hold_keeps_a_copy),
         TEST(boot_path_with_a_block_to_itself_is_erased_at_once),

@@ -8,6 +8,9 @@
 #include "journal/sr_journal.h"
 
 #include "format/sr_digest.h"
+#include "sim/chip/sim_state.h"
+#include "test/support/support_cipher.h"
+#include "test/support/support_failing_hash.h"
 #include "test/support/support_small.h"
 
 #define SECTOR SR_SECTOR_SIZE
@@ -56,7 +59,26 @@ static int teardown(void **state)
     return 0;
 }
 
-static uint32_t dead_first = UINT32_MAX, dead_second = UINT32_MAX, dead_third = UINT32_MAX;
+/* What fails. */
+
+static uint32_t dead_first = UINT32_MAX, dead_second = UINT32_MAX, dead_third = UINT32_MAX; /**< To be erased. */
+static uint32_t unreadable = UINT32_MAX;
+
+esp_err_t __real_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length);
+esp_err_t __wrap_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length);
+esp_err_t __wrap_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length)
+{
+    const bool dead = address == dead_first || address == dead_second || address == dead_third;
+    return dead ? ESP_ERR_TIMEOUT : __real_sr_flash_erase(flash, address, length);
+}
+
+esp_err_t __real_sr_flash_read(const sr_flash_t *flash, uint32_t address, void *out, uint32_t length);
+esp_err_t __wrap_sr_flash_read(const sr_flash_t *flash, uint32_t address, void *out, uint32_t length);
+esp_err_t __wrap_sr_flash_read(const sr_flash_t *flash, uint32_t address, void *out, uint32_t length)
+{
+    const esp_err_t err = __real_sr_flash_read(flash, address, out, length);
+    return address == unreadable ? ESP_ERR_INVALID_RESPONSE : err;
+}
 
 /* Content of the data sector with this index. */
 static void fill(uint32_t index)
@@ -126,6 +148,7 @@ static void data_sectors_are_numbered_in_order(void **state)
     assert_int_equal(blank.address, 0x2000);
     assert_int_equal(blank.sectors, 1);
     assert_int_equal(blank.group, SR_RECORD_BOOTLOADER);
+    assert_int_equal(fixture.journal.header.sectors, MANIFEST + 2);
     sr_journal_start(&fixture.journal, sizeof(manifest));
     assert_int_equal(fixture.journal.header.count, 0);
     assert_int_equal(fixture.journal.data_sectors, 0);
@@ -176,6 +199,22 @@ static void only_adjacent_sectors_of_one_kind_are_joined(void **state)
     assert_int_equal(add(0x20000, 1, SR_RECORD_DATA, false), ESP_OK);
     assert_int_equal(sr_journal_entry(journal, 4).data_index, 2);
     assert_int_equal(journal->data_sectors, 3);
+}
+
+static void digest_of_an_entry_can_be_set_later(void **state)
+{
+    (void)state;
+    static const uint8_t digest[SR_BUNDLE_DIGEST_SIZE] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+    static const uint8_t none[SR_BUNDLE_DIGEST_SIZE] = {0};
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(add(SMALL_NVS + i * SECTOR, 1, SR_RECORD_DATA, false), ESP_OK);
+    }
+    sr_journal_set_digest(&fixture.journal, 1, digest);
+    for (uint32_t i = 0; i < 3; i++) {
+        const sr_record_entry_t entry = sr_journal_entry(&fixture.journal, i);
+        assert_memory_equal(entry.digest, i == 1 ? digest : none, sizeof(digest));
+        assert_int_equal(entry.address, SMALL_NVS + i * SECTOR);
+    }
 }
 
 /* In flash. */
@@ -402,6 +441,40 @@ static void record_that_cannot_be_erased_is_made_none(void **state)
         const bool changed =
             memcmp(bytes + PLACE, kept[1], SECTOR) != 0 || memcmp(bytes + PLACE + 2 * SECTOR, kept[2], SECTOR) != 0;
         assert_int_equal(changed, dead < 3);
+        /* And no more than that is done. */
+        assert_int_equal(memcmp(bytes + PLACE + 2 * SECTOR, kept[2], SECTOR) == 0, dead != 2);
+    }
+}
+
+/* From the list on; while there is anything left of it, it can be found. */
+static void record_goes_sector_by_sector_and_what_fails_is_told(void **state)
+{
+    (void)state;
+    const uint32_t sectors = SR_RECORD_OVERHEAD + MANIFEST + 1;
+    for (uint32_t at = 0; at < sectors; at++) {
+        put_record(PLACE, 1);
+        dead_first = at != 1 ? PLACE + at * SECTOR : UINT32_MAX;
+        const esp_err_t err = sr_journal_discard(&fixture.journal, &fixture.writer, fixture.scratch);
+        dead_first = UINT32_MAX;
+        assert_int_equal(err, at != 1 ? ESP_ERR_TIMEOUT : ESP_OK);
+        assert_int_equal(find_from(0), at != 1 ? ESP_OK : ESP_ERR_NOT_FOUND);
+    }
+    /* A manifest of one sector alone, and a mark alone, with something else behind it. */
+    for (uint32_t size = 0; size < 2; size++) {
+        uint8_t *before = small_copy(fixture.nor);
+        const uint32_t end = PLACE + (size > 0 ? 3 : 1) * SECTOR;
+        memset(before + PLACE, 0x5A, 8 * SECTOR);
+        memcpy(nor_flash_bytes(fixture.nor), before, SMALL_FLASH_SIZE);
+        sr_journal_start(&fixture.journal, size);
+        assert_int_equal(sr_journal_open(&fixture.journal, &fixture.writer, PLACE, fixture.scratch), ESP_OK);
+        dead_first = PLACE;
+        const esp_err_t err = sr_journal_discard(&fixture.journal, &fixture.writer, fixture.scratch);
+        dead_first = UINT32_MAX;
+        assert_int_equal(err, ESP_ERR_TIMEOUT);
+        assert_int_equal(sr_journal_discard(&fixture.journal, &fixture.writer, fixture.scratch), ESP_OK);
+        memset(before + PLACE, 0xFF, end - PLACE);
+        small_assert_same(nor_flash_view(fixture.nor), before, 0, SMALL_FLASH_SIZE);
+        free(before);
     }
 }
 
@@ -435,13 +508,160 @@ static void flash_that_fails_is_told(void **state)
     nor_flash_set_faults(fixture.nor, (nor_faults_t){0});
 }
 
-/* Sectors that cannot be erased. */
-esp_err_t __real_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length);
-esp_err_t __wrap_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length);
-esp_err_t __wrap_sr_flash_erase(const sr_flash_t *flash, uint32_t address, uint32_t length)
+/* As much as there is, and not a sector more; what was in the RAM that it uses is not seen. */
+static void manifest_takes_its_sectors_and_is_followed_by_blank_flash(void **state)
 {
-    const bool dead = address == dead_first || address == dead_second || address == dead_third;
-    return dead ? ESP_ERR_TIMEOUT : __real_sr_flash_erase(flash, address, length);
+    (void)state;
+    static uint8_t bytes[3 * SECTOR];
+    static const uint32_t sizes[] = {1, SECTOR - 1, SECTOR, SECTOR + 1, 2 * SECTOR, 2 * SECTOR + 1, 3 * SECTOR};
+    dummy_image_fill(bytes, sizeof(bytes), 3);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        const uint32_t size = sizes[i];
+        const uint8_t *at = nor_flash_view(fixture.nor) + PLACE;
+        memset(nor_flash_bytes(fixture.nor) + PLACE, 0x5A, 8 * SECTOR);
+        memset(fixture.scratch, 0, SECTOR);
+        sr_journal_start(&fixture.journal, size);
+        assert_int_equal(sr_journal_open(&fixture.journal, &fixture.writer, PLACE, fixture.scratch), ESP_OK);
+        memset(fixture.scratch, 0, SECTOR);
+        assert_int_equal(sr_journal_put_manifest(&fixture.journal, &fixture.writer, bytes, fixture.scratch), ESP_OK);
+        for (uint32_t k = SR_RECORD_MARK_SIZE; k < SECTOR; k++) {
+            assert_int_equal(at[k], 0xFF);
+        }
+        assert_int_equal(at[SECTOR], 0x5A);
+        assert_memory_equal(at + 2 * SECTOR, bytes, size);
+        const uint32_t end = (size + SECTOR - 1) / SECTOR * SECTOR;
+        for (uint32_t k = size; k < end; k++) {
+            assert_int_equal(at[2 * SECTOR + k], 0xFF);
+        }
+        assert_int_equal(at[2 * SECTOR + end], 0x5A);
+    }
+    memset(nor_flash_bytes(fixture.nor) + PLACE, 0x5A, 8 * SECTOR);
+    dead_first = PLACE + 3 * SECTOR;
+    const esp_err_t err = sr_journal_put_manifest(&fixture.journal, &fixture.writer, bytes, fixture.scratch);
+    dead_first = UINT32_MAX;
+    assert_int_equal(err, ESP_ERR_TIMEOUT);
+    assert_int_equal(nor_flash_view(fixture.nor)[PLACE + 4 * SECTOR], 0x5A);
+}
+
+static void fill_of_a_block_is_erased_and_nothing_beside_it(void **state)
+{
+    (void)state;
+    uint8_t *bytes = nor_flash_bytes(fixture.nor);
+    uint8_t *before;
+    put_record(PLACE, 2);
+    fixture.journal.header.sectors += 3;
+    const uint32_t fill = PLACE + (SR_RECORD_OVERHEAD + MANIFEST + 2) * SECTOR;
+    memset(bytes + fill, 0x5A, 4 * SECTOR);
+    before = small_copy(fixture.nor);
+    memset(fixture.scratch, 0, SECTOR);
+    dead_first = fill + SECTOR;
+    const esp_err_t err = sr_journal_clear_fill(&fixture.journal, &fixture.writer, fixture.scratch);
+    dead_first = UINT32_MAX;
+    assert_int_equal(err, ESP_ERR_TIMEOUT);
+    memset(before + fill, 0xFF, SECTOR);
+    small_assert_same(nor_flash_view(fixture.nor), before, 0, SMALL_FLASH_SIZE);
+    assert_int_equal(sr_journal_clear_fill(&fixture.journal, &fixture.writer, fixture.scratch), ESP_OK);
+    memset(before + fill, 0xFF, 3 * SECTOR);
+    small_assert_same(nor_flash_view(fixture.nor), before, 0, SMALL_FLASH_SIZE);
+    /* Where the chip encrypts, too: cells that are erased are no plaintext of 0xFF. */
+    sim_state.config.chip.cipher = support_cipher();
+    fixture.flash.encryption = true;
+    memset(bytes + fill, 0x5A, 3 * SECTOR);
+    assert_int_equal(sr_journal_clear_fill(&fixture.journal, &fixture.writer, fixture.scratch), ESP_OK);
+    small_assert_same(nor_flash_view(fixture.nor), before, 0, SMALL_FLASH_SIZE);
+    memset(before + PLACE, 0xFF, (SR_RECORD_OVERHEAD + MANIFEST + 2) * SECTOR);
+    fixture.journal.header.sectors = MANIFEST + 2;
+    assert_int_equal(sr_journal_discard(&fixture.journal, &fixture.writer, fixture.scratch), ESP_OK);
+    small_assert_same(nor_flash_view(fixture.nor), before, 0, SMALL_FLASH_SIZE);
+    free(before);
+}
+
+static void what_cannot_be_read_is_told(void **state)
+{
+    (void)state;
+    sr_record_status_t status;
+    put_record(PLACE, 2);
+    for (uint32_t sector = 0; sector < SR_RECORD_OVERHEAD + MANIFEST + 2; sector++) {
+        unreadable = PLACE + sector * SECTOR;
+        const esp_err_t found = find_from(0);
+        fixture.journal.address = PLACE;
+        fixture.journal.header.sectors = MANIFEST + 2;
+        const esp_err_t loaded = sr_journal_load(&fixture.journal, &status);
+        fixture.journal.header.manifest_size = sizeof(manifest);
+        const sr_record_entry_t entry = {.sectors = 2};
+        const esp_err_t first = sr_journal_read(&fixture.journal, &entry, 0, fixture.scratch);
+        const esp_err_t second = sr_journal_read(&fixture.journal, &entry, 1, fixture.scratch);
+        unreadable = UINT32_MAX;
+        assert_int_equal(found, sector == 0 ? ESP_ERR_INVALID_RESPONSE : ESP_OK);
+        assert_int_equal(loaded, sector == 1 ? ESP_ERR_INVALID_RESPONSE : ESP_OK);
+        assert_int_equal(first, sector == 4 ? ESP_ERR_INVALID_RESPONSE : ESP_OK);
+        assert_int_equal(second, sector == 5 ? ESP_ERR_INVALID_RESPONSE : ESP_OK);
+    }
+}
+
+static void what_cannot_be_hashed_is_told(void **state)
+{
+    (void)state;
+    uint8_t digest[SR_BUNDLE_DIGEST_SIZE];
+    put_record(PLACE, 1);
+    assert_int_equal(add(SMALL_BOOTLOADER, 1, SR_RECORD_BOOTLOADER, false), ESP_OK);
+    const sr_record_entry_t entry = sr_journal_entry(&fixture.journal, 0);
+    sr_record_status_t status = SR_RECORD_OK;
+    hash_fails = true;
+    const esp_err_t got = sr_journal_read(&fixture.journal, &entry, 0, fixture.scratch);
+    const esp_err_t hashed = sr_journal_digest_first_part(&fixture.journal, fixture.scratch, digest);
+    const esp_err_t sealed = sr_journal_seal(&fixture.journal, &fixture.writer);
+    const esp_err_t loaded = sr_journal_load(&fixture.journal, &status);
+    hash_fails = false;
+    assert_int_equal(loaded, ESP_FAIL);
+    assert_int_equal(status, SR_RECORD_NOT_HASHED);
+    assert_int_equal(got, ESP_FAIL);
+    assert_int_equal(hashed, ESP_FAIL);
+    assert_int_equal(sealed, ESP_FAIL);
+}
+
+/* Bootloader and table, or otadata if neither is in the list; as they are in the flash, in the order of the list. */
+static void first_part_of_the_boot_path_is_digested(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t address;
+        sr_record_group_t group;
+        bool first; /* Of a list with a bootloader. */
+    } entries[] = {
+        {SMALL_BOOTLOADER, SR_RECORD_BOOTLOADER, true}, {SMALL_NVS, SR_RECORD_DATA, false},
+        {0x4000, SR_RECORD_NEIGHBOURS, false},          {SMALL_BOOTLOADER + SECTOR, SR_RECORD_BOOTLOADER, true},
+        {SMALL_OTADATA, SR_RECORD_OTADATA, false},      {SR_PARTITION_TABLE_OFFSET, SR_RECORD_TABLE, true}};
+    for (unsigned with = 0; with < 2; with++) {
+        sr_sha256_t sha;
+        uint8_t digest[SR_BUNDLE_DIGEST_SIZE], expected[SR_SHA256_SIZE];
+        uint32_t last = 0;
+        sr_journal_start(&fixture.journal, sizeof(manifest));
+        sr_sha256_start(&sha);
+        for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+            const bool counts = with ? entries[i].first : entries[i].group == SR_RECORD_OTADATA;
+            if (with || !entries[i].first) {
+                assert_int_equal(add(entries[i].address, 1, entries[i].group, false), ESP_OK);
+            }
+            if (counts) {
+                sr_sha256_update(&sha, nor_flash_view(fixture.nor) + entries[i].address, SECTOR);
+                last = entries[i].address;
+            }
+        }
+        assert_int_equal(sr_sha256_finish(&sha, expected), 0);
+        const sr_record_entry_t stale = {
+            .address = SMALL_OTADATA, .sectors = 1, .group = with ? SR_RECORD_TABLE : SR_RECORD_OTADATA};
+        sr_record_write_entry(fixture.list, fixture.journal.header.count, &stale);
+        assert_int_equal(sr_journal_digest_first_part(&fixture.journal, fixture.scratch, digest), ESP_OK);
+        assert_memory_equal(digest, expected, sizeof(digest));
+        static const uint32_t addresses[] = {SMALL_BOOTLOADER, SMALL_BOOTLOADER + SECTOR, 0};
+        for (unsigned i = 0; i < 3; i++) {
+            unreadable = addresses[i] != 0 ? addresses[i] : last;
+            const esp_err_t err = sr_journal_digest_first_part(&fixture.journal, fixture.scratch, digest);
+            unreadable = UINT32_MAX;
+            assert_int_equal(err, with || addresses[i] == 0 ? ESP_ERR_INVALID_RESPONSE : ESP_OK);
+        }
+    }
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -462,8 +682,15 @@ int main(void)
         TEST(half_a_mark_tells_nothing_of_what_follows),
         TEST(mark_comes_first_and_goes_last_and_the_seal_the_other_way_round),
         TEST(record_that_cannot_be_erased_is_made_none),
+        TEST(record_goes_sector_by_sector_and_what_fails_is_told),
         TEST(mark_alone_is_one_sector),
         TEST(flash_that_fails_is_told),
+        TEST(digest_of_an_entry_can_be_set_later),
+        TEST(manifest_takes_its_sectors_and_is_followed_by_blank_flash),
+        TEST(fill_of_a_block_is_erased_and_nothing_beside_it),
+        TEST(what_cannot_be_read_is_told),
+        TEST(what_cannot_be_hashed_is_told),
+        TEST(first_part_of_the_boot_path_is_digested),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include "esp_flash.h"
 #include "esp_task_wdt.h"
+#include "port/sr_watchdog.h"
 #include "self_reflasher.h"
 #include "test/support/support_small.h"
 
@@ -119,6 +120,21 @@ static void who_does_not_feed_it_is_reset(void **state)
     assert_int_equal(run(erase_for_a_while), SIM_END_PANIC);
 }
 
+static void ask_before_and_after(void *unused)
+{
+    (void)unused;
+    *copied = sr_watchdog_is_on() ? ESP_FAIL : ESP_OK;
+    (void)esp_task_wdt_add(NULL);
+    *copied = *copied == ESP_OK && sr_watchdog_is_on() ? ESP_OK : ESP_FAIL;
+}
+
+static void watchdog_is_on_for_a_task_that_has_subscribed(void **state)
+{
+    (void)state;
+    assert_int_equal(run(ask_before_and_after), SIM_END_RETURNED);
+    assert_int_equal(*copied, ESP_OK);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)
 
 int main(void)
@@ -127,6 +143,7 @@ int main(void)
         TEST(sector_that_needs_many_attempts_is_no_reason_for_a_reset),
         TEST(watchdog_is_not_asked_for_by_each_operation),
         TEST(who_does_not_feed_it_is_reset),
+        TEST(watchdog_is_on_for_a_task_that_has_subscribed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

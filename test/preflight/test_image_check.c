@@ -276,6 +276,136 @@ static void the_first_bytes_already_tell_another_chip(void **state)
                      SR_IMAGE_CHECK_NOT_BOOTLOADER);
 }
 
+/* By any of its bytes: where it runs today, where the ROM looks for it, and with version 1 the sector of its digest.
+ * Here the flash holds none, so that whatever touches it is refused. */
+static void what_touches_a_place_of_the_bootloader_is_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        sr_region_t destination;
+        sr_image_secure_boot_t secure_boot;
+        sr_image_check_status_t expected;
+    } cases[] = {
+        {{0, 0x1000}, SR_IMAGE_SECURE_BOOT_OFF, SR_IMAGE_CHECK_OK},
+        {{0, 0x1001}, SR_IMAGE_SECURE_BOOT_OFF, SR_IMAGE_CHECK_NOT_BOOTLOADER},
+        {{0x1FFF, 1}, SR_IMAGE_SECURE_BOOT_OFF, SR_IMAGE_CHECK_NOT_BOOTLOADER},
+        {{0x2000, 0x1000}, SR_IMAGE_SECURE_BOOT_OFF, SR_IMAGE_CHECK_OK},
+        {{0x1FF000, 0x1000}, SR_IMAGE_SECURE_BOOT_OFF, SR_IMAGE_CHECK_OK},
+        {{0x200000, 1}, SR_IMAGE_SECURE_BOOT_OFF, SR_IMAGE_CHECK_NOT_BOOTLOADER},
+        {{0x205FFF, 1}, SR_IMAGE_SECURE_BOOT_OFF, SR_IMAGE_CHECK_NOT_BOOTLOADER},
+        {{0x206000, 0x1000}, SR_IMAGE_SECURE_BOOT_OFF, SR_IMAGE_CHECK_OK},
+        {{0, 1}, SR_IMAGE_SECURE_BOOT_V1, SR_IMAGE_CHECK_NOT_BOOTLOADER},
+        {{0xFFF, 1}, SR_IMAGE_SECURE_BOOT_V1, SR_IMAGE_CHECK_NOT_BOOTLOADER},
+        {{0x2000, 1}, SR_IMAGE_SECURE_BOOT_V1, SR_IMAGE_CHECK_NOT_SIGNED},
+        {{0, 1}, SR_IMAGE_SECURE_BOOT_V2, SR_IMAGE_CHECK_NOT_SIGNED},
+    };
+    static const sr_secure_boot_keys_t unknown = {.count = 1, .digest_size = SR_SHA256_SIZE};
+    memset(fixture.flash, 0xFF, FLASH_SIZE);
+    memset(fixture.image, 0x55, sizeof(fixture.image));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        sr_image_check_detail_t detail;
+        fixture.flash_reader = memory_reader(&fixture.flash_memory, fixture.flash, FLASH_SIZE);
+        fixture.image_reader = memory_reader(&fixture.image_memory, fixture.image, cases[i].destination.size);
+        const sr_image_check_t what = {.flash = &fixture.flash_reader,
+                                       .image = &fixture.image_reader,
+                                       .destination = cases[i].destination,
+                                       .chip = fixture.chip,
+                                       .bootloader = {0x200000, 0x6000},
+                                       .secure_boot = cases[i].secure_boot,
+                                       .keys = &unknown};
+        assert_int_equal(sr_image_check_image(&what, &detail), cases[i].expected);
+    }
+}
+
+/** Checks the image as bootloader of a chip with version 1. @param fail_image, fail_flash As in memory_t. */
+static sr_image_check_status_t check_v1(unsigned fail_image, unsigned fail_flash, sr_image_check_detail_t *detail)
+{
+    fixture.flash_reader = memory_reader(&fixture.flash_memory, fixture.flash, FLASH_SIZE);
+    fixture.image_reader = memory_reader(&fixture.image_memory, fixture.image, (uint32_t)fixture.image_length);
+    fixture.image_memory.fail_read = fail_image;
+    fixture.flash_memory.fail_read = fail_flash;
+    const sr_image_check_t what = {.flash = &fixture.flash_reader,
+                                   .image = &fixture.image_reader,
+                                   .destination = {0x1000, 0x7000},
+                                   .chip = fixture.chip,
+                                   .bootloader = {0x1000, 0x6000},
+                                   .secure_boot = SR_IMAGE_SECURE_BOOT_V1};
+    return sr_image_check_image(&what, detail);
+}
+
+static void with_version_1_a_bootloader_comes_with_its_digest(void **state)
+{
+    (void)state;
+    sr_image_check_detail_t detail;
+    memset(fixture.flash, 0x11, 0x1000);
+    assert_int_equal(check_v1(0, 0, &detail), SR_IMAGE_CHECK_OK);
+    const unsigned reads[] = {fixture.image_memory.reads, fixture.flash_memory.reads};
+    for (unsigned side = 0; side < 2; side++) {
+        assert_true(reads[side] > 2);
+        for (unsigned i = 1; i <= reads[side]; i++) {
+            assert_int_equal(check_v1(side == 0 ? i : 0, side == 1 ? i : 0, &detail), SR_IMAGE_CHECK_READ_FAILED);
+        }
+    }
+    fixture.flash[0x1100] ^= 1; /* It was another one. */
+    assert_int_equal(check_v1(0, 0, &detail), SR_IMAGE_CHECK_KEYED);
+    assert_int_equal(detail.v1, SR_SECURE_BOOT_V1_NO_DIGEST);
+    fixture.image[0x100] ^= 1; /* Not even an intact one. */
+    assert_int_equal(check_v1(0, 0, &detail), SR_IMAGE_CHECK_CHECKSUM);
+}
+
+static void every_read_of_a_bootloader_counts(void **state)
+{
+    (void)state;
+    assert_int_equal(check_bootloader(), SR_IMAGE_CHECK_OK);
+    const unsigned reads = fixture.image_memory.reads;
+    for (unsigned i = 1; i <= reads; i++) {
+        fail_image_read = i;
+        assert_int_equal(check_bootloader(), SR_IMAGE_CHECK_READ_FAILED);
+    }
+    fail_image_read = 0;
+}
+
+/** A bootloader of two sectors to the byte, and then a block. */
+static void put_whole_sectors(uint8_t *out, size_t capacity)
+{
+    static const uint8_t code[0x2000 - 32 - 16 - SR_SHA256_SIZE] = {0x36, 0x41};
+    const signature_block_t block = {.key = 1};
+    const image_write_segment_t segment = {.load_address = 0x3FFB0000, .data = code, .length = sizeof(code)};
+    const image_write_esp_t esp = {.entry = 0x3FFB0000,
+                                   .append_hash = true,
+                                   .segments = &segment,
+                                   .segment_count = 1,
+                                   .max_chip_rev_full = 0xFFFF};
+    size_t length = 0;
+    assert_int_equal(image_write_esp(&esp, out, capacity, &length), IMAGE_WRITE_OK);
+    assert_int_equal(length, 0x2000);
+    assert_int_equal(signature_block_append(out, &length, capacity, &block, 1), IMAGE_WRITE_OK);
+    assert_int_equal(length, 0x3000);
+}
+
+/* The block of today's bootloader counts only for an image that leaves a part of that bootloader. */
+static void a_bootloader_brings_its_own_signature_block(void **state)
+{
+    (void)state;
+    sr_image_check_detail_t detail;
+    put_whole_sectors(fixture.image, sizeof(fixture.image));
+    memcpy(fixture.flash + 0x1000, fixture.image, 0x3000);
+    for (uint32_t sectors = 1; sectors <= 3; sectors++) {
+        assert_int_equal(check((sr_region_t){0x1000, sectors * 0x1000}, sectors * 0x1000, true, &detail),
+                         sectors == 2 ? SR_IMAGE_CHECK_NOT_SIGNED : SR_IMAGE_CHECK_OK);
+        assert_int_equal(detail.signature.status, sectors == 2 ? SR_SECURE_BOOT_NO_BLOCK : SR_SECURE_BOOT_OK);
+    }
+}
+
+static void a_signature_block_alone_signs_nothing(void **state)
+{
+    (void)state;
+    sr_image_check_detail_t detail;
+    put_whole_sectors(fixture.image, sizeof(fixture.image));
+    memmove(fixture.image, fixture.image + 0x2000, 0x1000);
+    assert_int_equal(check((sr_region_t){0x10000, 0x1000}, 0x1000, true, &detail), SR_IMAGE_CHECK_NOT_SIGNED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +419,11 @@ int main(void)
         cmocka_unit_test_setup(secure_boot_wants_a_signature_block, setup),
         cmocka_unit_test_setup(secure_boot_wants_a_key_of_the_chip, setup),
         cmocka_unit_test_setup(secure_boot_wants_mcuboot_apps_to_be_signed, setup),
+        cmocka_unit_test_setup(what_touches_a_place_of_the_bootloader_is_checked, setup),
+        cmocka_unit_test_setup(with_version_1_a_bootloader_comes_with_its_digest, setup),
+        cmocka_unit_test_setup(every_read_of_a_bootloader_counts, setup),
+        cmocka_unit_test_setup(a_bootloader_brings_its_own_signature_block, setup),
+        cmocka_unit_test_setup(a_signature_block_alone_signs_nothing, setup),
         cmocka_unit_test_setup(the_digest_of_the_image_must_be_the_named_one, setup),
         cmocka_unit_test_setup(the_first_bytes_already_tell_another_chip, setup),
     };

@@ -13,6 +13,7 @@
 #include "test/support/support_small.h"
 
 #include "esp_flash.h"
+#include "esp_log.h"
 #include "esp_ota_ops.h"
 
 #define SLOT(index) (SMALL_SLOTS + (index)*SMALL_SLOT_SIZE)
@@ -57,6 +58,20 @@ esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, es
 {
     searches.is_final = true;
     return fails(&searches) ? NULL : __real_esp_partition_find(type, subtype, label);
+}
+
+static char logged[256]; /**< Errors. */
+
+void __wrap_esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...);
+void __wrap_esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...)
+{
+    va_list arguments;
+    (void)tag;
+    va_start(arguments, format);
+    if (level == ESP_LOG_ERROR) {
+        (void)vsnprintf(logged, sizeof(logged), format, arguments);
+    }
+    va_end(arguments);
 }
 
 static void attach(uint32_t running_app, sr_system_t *system)
@@ -154,9 +169,10 @@ static void what_cannot_be_read_is_no_answer(void **state)
 {
     (void)state;
     esp_err_t (*const each[])(const sr_system_t *) = {read_selection, keep, ask_for_slot, set_slot};
+    static const uint32_t needed[] = {1, 2, 1, 1}; /* Searches for the slots. */
     for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
         assert_true(each_fails(each[i], &reads, ESP_ERR_TIMEOUT) > 0);
-        assert_true(each_fails(each[i], &searches, ESP_ERR_NO_MEM) > 0);
+        assert_int_equal(each_fails(each[i], &searches, ESP_ERR_NO_MEM), needed[i]);
     }
 }
 
@@ -205,11 +221,16 @@ static void sector_of_otadata_that_fails_is_told(void **state)
         nor_flash_set_faults(
             flash, (nor_faults_t){
                        .program_per_million = 1000000, .erase_per_million = 1000000, .single = true, .address = dead});
+        logged[0] = '\0';
         const esp_err_t err = keeps ? sr_app_selection_keep(&system, &workspace)
                                     : sr_app_selection_set(&system, first_slot(), &workspace);
         assert_int_equal(nor_flash_failures(flash, dead / SR_SECTOR_SIZE) > 0, test->needed[i % 2]);
         nor_flash_set_faults(flash, (nor_faults_t){0});
         assert_int_equal(err != ESP_OK, test->needed[i % 2]);
+        char sector[32];
+        (void)snprintf(sector, sizeof(sector), "otadata, sector 0x%x: ", dead);
+        assert_int_equal(strstr(logged, sector) != NULL, test->needed[i % 2]);
+        assert_true(test->needed[i % 2] || logged[0] == '\0');
         sim_chip_detach();
     }
 }
@@ -273,10 +294,29 @@ static const esp_partition_t *slot_of(uint32_t index)
                                     (esp_partition_subtype_t)(ESP_PARTITION_SUBTYPE_APP_OTA_MIN + index), NULL);
 }
 
-static void set_and_start(uint32_t index, bool counts)
+/* The entry that counts, for a bootloader without rollback; 0: none. */
+static uint32_t sequence_that_counts(void)
+{
+    sr_otadata_t otadata;
+    const sr_reader_t reader = sr_reader_memory(nor_flash_bytes(flash) + SMALL_OTADATA, 2 * SR_SECTOR_SIZE);
+    assert_int_equal(sr_otadata_read(&reader, &otadata), 0);
+    const int active = sr_otadata_active(&otadata);
+    return active >= 0 ? otadata.entries[active].sequence : 0;
+}
+
+/* The next one of this slot, without a gap that a later update would have to jump over; or the entry that is there. */
+static void expect_next_sequence(uint32_t last, uint32_t index, uint32_t slots)
+{
+    const uint32_t is = sequence_that_counts();
+    assert_int_equal((is - 1) % slots, index);
+    assert_true(is <= slots || is < last || (is > last && is - last <= slots));
+}
+
+static void set_and_start(uint32_t index, bool counts, uint32_t slots)
 {
     sr_system_t system;
     bool selected;
+    const uint32_t last = sequence_that_counts();
     attach(SLOT(0), &system);
     const boot_result_t today = small_boot(flash, false);
     assert_int_equal(sr_app_selection_is(&system, slot_of(index), &selected), ESP_OK);
@@ -285,6 +325,7 @@ static void set_and_start(uint32_t index, bool counts)
     assert_int_equal(sr_app_selection_set(&system, slot_of(index), &workspace), ESP_OK);
     small_assert_boots(flash, false, SLOT(index));
     small_assert_boots(flash, true, SLOT(index));
+    expect_next_sequence(last, index, slots);
     for (uint32_t i = SR_OTADATA_ENTRY_SIZE; i < SR_SECTOR_SIZE; i++) {
         assert_int_equal(nor_flash_view(flash)[SMALL_OTADATA + i], 0xFF);
         assert_int_equal(nor_flash_view(flash)[SMALL_OTADATA + SR_SECTOR_SIZE + i], 0xFF);
@@ -309,9 +350,10 @@ static void slot_that_is_set_is_the_one_that_starts(void **state)
             const uint32_t *is = states[i % 4];
             const uint32_t entries[2] = {sequences[i / 4 % 7], sequences[i / 4 / 7]};
             const bool counts = (entries[0] != 0 && is[0] != SR_OTA_ABORTED) || entries[1] != 0;
-            for (uint32_t index = i % 2; entries[0] != entries[1] && index < slots; index += 2) {
+            const bool same = entries[0] == entries[1] && entries[0] != 0;
+            for (uint32_t index = i % 2; !same && index < slots; index += 2) {
                 put_otadata(entries, is);
-                set_and_start(index, counts);
+                set_and_start(index, counts, slots);
             }
         }
     }
@@ -387,15 +429,52 @@ static void otadata_of_less_than_two_sectors_selects_nothing(void **state)
     }
 }
 
+/** A partition that the app runs from while the bootloader would try another one, and whether otadata can change that.
+ */
+typedef struct running_case {
+    uint8_t subtype;
+    sr_app_selection_t expected;
+} running_case_t;
+
+/* Only a slot whose number bootloader and ESP-IDF count in the same way, or the factory app. */
+static void otadata_selects_slots_and_the_factory_app(void **state)
+{
+    (void)state;
+    static const running_case_t cases[] = {
+        {SR_PARTITION_APP_OTA_0 + 1, SR_APP_SELECTION_CAN_START},
+        {SR_PARTITION_APP_OTA_0 + 2, SR_APP_SELECTION_CANNOT_START},
+        {SR_PARTITION_APP_TEST, SR_APP_SELECTION_CANNOT_START},
+        {SR_PARTITION_APP_FACTORY, SR_APP_SELECTION_CAN_START},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        sr_system_t system;
+        sr_app_selection_t selection = SR_APP_SELECTION_STARTS;
+        sr_partition_table_entry_t entries[8];
+        const unsigned count = small_table(&(small_layout_t){.slots = 2}, entries);
+        entries[count - 1].subtype = cases[i].subtype;
+        close_chip(NULL);
+        flash = small_flash_new(&(small_layout_t){.slots = 2, .sequences = {1, 0}});
+        small_put_table(nor_flash_bytes(flash), entries, count);
+        small_app("1", nor_flash_bytes(flash) + SLOT(0));
+        small_app("1", nor_flash_bytes(flash) + SLOT(1));
+        before = small_copy(flash);
+        attach(SLOT(1), &system);
+        assert_int_equal(sr_app_selection_read(&system, (sr_partition_table_t *)workspace.data, &selection), ESP_OK);
+        assert_int_equal(selection, cases[i].expected);
+        sim_chip_detach();
+    }
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_cannot_be_read_is_no_answer),   TEST(sector_of_otadata_that_fails_is_told),
-        TEST(power_loss_leaves_one_of_the_two),   TEST(slot_that_is_set_is_the_one_that_starts),
-        TEST(app_in_no_partition_is_left_alone),  TEST(slots_that_are_numbered_without_a_gap_can_be_selected),
-        TEST(without_memory_nothing_is_selected), TEST(otadata_of_less_than_two_sectors_selects_nothing),
+        TEST(what_cannot_be_read_is_no_answer),          TEST(sector_of_otadata_that_fails_is_told),
+        TEST(power_loss_leaves_one_of_the_two),          TEST(slot_that_is_set_is_the_one_that_starts),
+        TEST(app_in_no_partition_is_left_alone),         TEST(slots_that_are_numbered_without_a_gap_can_be_selected),
+        TEST(without_memory_nothing_is_selected),        TEST(otadata_of_less_than_two_sectors_selects_nothing),
+        TEST(otadata_selects_slots_and_the_factory_app),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

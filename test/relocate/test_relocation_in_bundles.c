@@ -41,7 +41,8 @@ typedef struct job {
                                       memory; 0: none. */
     bool unreadable;               /**< The bundle, but for the first pieces of its sectors. */
     bool secure_boot, flash_encryption;
-    uint32_t decays; /**< Address of a byte that loses a bit once all is staged; 0: none. */
+    bool like_others; /**< Its exploration: another one writes nearly the same in the same order. */
+    uint32_t decays;  /**< Address of a byte that loses a bit once all is staged; 0: none. */
 } job_t;
 
 static job_t *job;
@@ -325,7 +326,7 @@ static void explore(explore_result_t *result)
         .target_count = job->copies ? 1 : region_count,
         .torn_states = SMALL_TORN,
         .losses = 3,
-        .sample = SMALL_SAMPLE(0),
+        .sample = job->like_others ? SMALL_SAMPLE_OF_ALIKE : SMALL_SAMPLE(0),
         .workers = 2,
     };
     assert_int_equal(explore_and_tell(&config, result), EXPLORE_OK);
@@ -663,6 +664,7 @@ static void blank_place_of_another_app_is_room(void **state)
     pack(ESP_SELF_REFLASHER_BUNDLE_ALLOW_TEMPORARY_TABLE);
     const esp_self_reflasher_plan_t plan = plan_at(SLOT(0));
     assert_int_equal(plan.relocate_to, ROOM);
+    job->like_others = true;
     explore_with_window(&plan);
     memset(nor_flash_bytes(flash) + ROOM + 2 * SECTOR, 0, SECTOR);
     expect_refusal(SLOT(0), "in an OTA slot: none that could be selected");
@@ -716,6 +718,7 @@ static void what_shall_be_blank_is_room(void **state)
     assert_int_equal(job->err, ESP_OK);
     assert_target(before, SLOT(3));
     memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);
+    job->like_others = true;
     explore_with_window(&plan);
     free(before);
     close_chip();

@@ -8,6 +8,7 @@
 #include "format/sr_bytes.h"
 #include "format/sr_image.h"
 #include "make/image_writer.h"
+#include "sim/boot/boot_memory.h"
 #include "sim/boot/boot_model.h"
 
 #include <inttypes.h>
@@ -444,6 +445,135 @@ static void smaller_pages_map_less(void **state)
     assert_int_equal(faults, 0);
 }
 
+/** What the model's functions say of single bytes, in the words of this test. */
+static verdict_t of_bytes(const boot_memory_t *memory, uint32_t address, uint32_t length)
+{
+    const boot_build_t asked = {
+        .since_v5_2 = build == DESCRIBED, .ends_inside = build == OLD_REVISION, .page_size = 0x10000};
+    const boot_place_t place = boot_memory_place(memory, &asked, address, length);
+    return place == BOOT_PLACE_NONE ? NO : place == BOOT_PLACE_NOT_KNOWN ? NOT_KNOWN : YES;
+}
+
+static void try_bytes(const boot_memory_t *memory, const range_t *range, uint32_t address, uint32_t length)
+{
+    const verdict_t expected = of_table(address, length);
+    const verdict_t actual = of_bytes(memory, address, length);
+    const bool stores = boot_memory_stores(memory, address, length);
+    if (actual != expected || stores != can_store(address, length)) {
+        print_error("%s, bootloader of %s, %s, 0x%" PRIx32 " + %" PRIu32 ": %s expected, model: %s, %s\n", layout->chip,
+                    build_names[build], range->source, address, length, verdict_names[expected], verdict_names[actual],
+                    stores ? "stores" : "does not store");
+        faults++;
+    }
+}
+
+/** Segments have whole words, but boundaries are bytes. */
+static void every_range_ends_at_its_byte(void **state)
+{
+    (void)state;
+    for (size_t l = 0; l < LAYOUTS * UNCHECKED; l++) {
+        layout = &layouts[l / UNCHECKED];
+        build = (build_t)(l % UNCHECKED);
+        const boot_memory_t *memory = boot_memory_of(chip().chip->image_chip_id);
+        assert_non_null(memory);
+        for (size_t i = 0; i < RANGES; i++) {
+            const range_t *range = &ranges[i];
+            if (of_chip(range)) {
+                const uint32_t size = range->high - range->low;
+                try_bytes(memory, range, range->low - 1, 1);
+                try_bytes(memory, range, range->low, 1);
+                try_bytes(memory, range, range->low - 1, 2);
+                try_bytes(memory, range, range->high - 2, 1);
+                try_bytes(memory, range, range->high - 1, 1);
+                try_bytes(memory, range, range->high - 1, 2);
+                try_bytes(memory, range, range->high, 1);
+                try_bytes(memory, range, range->low, size);
+                try_bytes(memory, range, range->low, size + 1);
+            }
+        }
+    }
+    assert_int_equal(faults, 0);
+    assert_null(boot_memory_of(0xFFFF));
+}
+
+static void assert_same(boot_range_t a, boot_range_t b)
+{
+    assert_int_equal(a.low, b.low);
+    assert_int_equal(a.high, b.high);
+}
+
+/** Where one bus shows it all, both names of a range mean the same addresses; RTC memory has one size on both. */
+static void one_bus_has_one_range(void **state)
+{
+    (void)state;
+    for (size_t l = 0; l < LAYOUTS; l++) {
+        layout = &layouts[l];
+        const boot_memory_t *memory = boot_memory_of(chip().chip->image_chip_id);
+        if (layout->iram_offset == 0 && chip().chip->image_chip_id != 0) {
+            assert_same(memory->drom, memory->irom);
+            assert_same(memory->dram, memory->iram);
+        }
+        if (memory->rtc_fast.low == memory->rtc_fast_data.low) {
+            assert_same(memory->rtc_fast, memory->rtc_fast_data);
+        }
+        assert_int_equal(memory->rtc_fast.high - memory->rtc_fast.low,
+                         memory->rtc_fast_data.high - memory->rtc_fast_data.low);
+        assert_int_equal(layout->min_revision >= 300 ? memory->rom_stack_v3 : memory->rom_stack, layout->stack);
+    }
+}
+
+/** SOC_DIRAM_DRAM_LOW, SOC_DIRAM_DRAM_HIGH and SOC_DIRAM_IRAM_LOW: memory that has two addresses. */
+static const struct {
+    const char *chip;
+    uint32_t low, high, iram;
+    bool reversed; /**< Its words, on the ESP32. */
+} twice[] = {
+    {"esp32", 0x3FFE0000, 0x40000000, 0x400A0000, true},    {"esp32s2", 0x3FFB0000, 0x40000000, 0x40020000, false},
+    {"esp32c3", 0x3FC80000, 0x3FCE0000, 0x40380000, false}, {"esp32s3", 0x3FC88000, 0x3FCF0000, 0x40378000, false},
+    {"esp32c2", 0x3FCA0000, 0x3FCE0000, 0x40380000, false},
+};
+
+static bool overlap(size_t t, uint32_t iram, uint32_t iram_size, uint32_t dram)
+{
+    const boot_memory_t *memory = boot_memory_of(sr_chip_by_name(twice[t].chip)->image_chip_id);
+    const sr_region_t a = {iram, iram_size};
+    const sr_region_t b = {dram, 1};
+    assert_int_equal(boot_memory_overlaps(memory, a, b), boot_memory_overlaps(memory, b, a));
+    return boot_memory_overlaps(memory, a, b);
+}
+
+/** The byte at this offset of what is shared, on the data bus. */
+static uint32_t on_data_bus(size_t t, uint32_t offset)
+{
+    return twice[t].reversed ? twice[t].high - 1 - offset : twice[t].low + offset;
+}
+
+static void shared_memory_overlaps_itself_at_its_other_address(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < sizeof(twice) / sizeof(twice[0]); t++) {
+        const uint32_t size = twice[t].high - twice[t].low, iram = twice[t].iram;
+        const uint32_t offsets[] = {0, 1, size / 2, size - 2, size - 1};
+        for (size_t i = 0; i < 5; i++) {
+            const uint32_t offset = offsets[i];
+            assert_true(overlap(t, iram + offset, 1, on_data_bus(t, offset)));
+            assert_false(overlap(t, iram + offset, 1, on_data_bus(t, offset) + 1));
+            assert_false(overlap(t, iram + offset, 1, on_data_bus(t, offset) - 1));
+        }
+        /* What only begins or ends there, and what comes before or after. */
+        assert_true(overlap(t, iram - 4, 8, on_data_bus(t, 0)));
+        assert_true(overlap(t, iram - 4, 8, on_data_bus(t, 3)));
+        assert_false(overlap(t, iram - 4, 8, on_data_bus(t, 4)));
+        assert_true(overlap(t, iram + size - 4, 8, on_data_bus(t, size - 4)));
+        assert_true(overlap(t, iram + size - 4, 8, on_data_bus(t, size - 1)));
+        assert_false(overlap(t, iram + size - 4, 8, on_data_bus(t, size - 5)));
+        assert_false(overlap(t, iram - 1, 1, on_data_bus(t, 0)));
+        assert_false(overlap(t, iram - 1, 1, on_data_bus(t, UINT32_MAX)));
+        assert_false(overlap(t, iram + size, 1, on_data_bus(t, size - 1)));
+        assert_false(overlap(t, iram + size, 1, on_data_bus(t, size)));
+    }
+}
+
 static int reset(void **state)
 {
     (void)state;
@@ -456,9 +586,14 @@ static int reset(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(every_end_of_every_range, reset),  cmocka_unit_test_setup(the_rom_at_every_end, reset),
-        cmocka_unit_test_setup(what_the_bootloader_needs, reset), cmocka_unit_test_setup(loader_of_the_esp32, reset),
+        cmocka_unit_test_setup(every_end_of_every_range, reset),
+        cmocka_unit_test_setup(the_rom_at_every_end, reset),
+        cmocka_unit_test_setup(what_the_bootloader_needs, reset),
+        cmocka_unit_test_setup(loader_of_the_esp32, reset),
         cmocka_unit_test_setup(smaller_pages_map_less, reset),
+        cmocka_unit_test_setup(every_range_ends_at_its_byte, reset),
+        cmocka_unit_test(one_bus_has_one_range),
+        cmocka_unit_test(shared_memory_overlaps_itself_at_its_other_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/nor/nor_flash.h"
 
+#include "format/sr_sha256.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
+#include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -500,6 +505,327 @@ static void children_share_content_and_counters(void **state)
     assert_int_equal(nor_flash_stats(flash).page_programs, 1);
 }
 
+static void sizes_from_1_to_32_mib(void **state)
+{
+    (void)state;
+    for (uint32_t size = 1u << 20; size <= 32u << 20; size *= 2) {
+        nor_flash_t *flash = nor_flash_new(size, nor_timing_find(NULL));
+        assert_non_null(flash);
+        assert_int_equal(nor_flash_size(flash), size);
+        is_blank(nor_flash_view(flash) + size - SECTOR, SECTOR);
+        nor_flash_delete(flash);
+    }
+    nor_flash_delete(NULL);
+}
+
+static void memory_is_given_back(void **state)
+{
+    (void)state;
+    unsigned char resident;
+    nor_flash_t *flash = nor_flash_new(SIZE, nor_timing_find(NULL));
+    assert_int_equal(mincore(flash, 1, &resident), 0);
+    nor_flash_delete(flash);
+    assert_int_equal(mincore(flash, 1, &resident), -1);
+    assert_int_equal(errno, ENOMEM);
+}
+
+/* In the largest flash there are as many counters as sectors: past them something else lies. */
+static void no_sector_past_the_end_has_counters(void **state)
+{
+    (void)state;
+    const uint32_t size = 32u << 20;
+    nor_flash_t *flash = nor_flash_new(size, nor_timing_find(NULL));
+    nor_flash_set_faults(flash, (nor_faults_t){.erase_per_million = 1, .single = true});
+    assert_int_equal(nor_erase(flash, 0, SECTOR), NOR_TIMEOUT);
+    assert_int_equal(nor_erase(flash, size - SECTOR, SECTOR), NOR_OK);
+    assert_int_equal(nor_flash_failures(flash, 0), 1);
+    assert_int_equal(nor_flash_wear(flash, size / SECTOR - 1), 1);
+    assert_int_equal(nor_flash_wear(flash, size / SECTOR), 0);
+    assert_int_equal(nor_flash_failures(flash, size / SECTOR), 0);
+    nor_flash_set_faults(flash, (nor_faults_t){0});
+    assert_int_equal(nor_flash_failures(flash, 0), 0);
+    nor_flash_delete(flash);
+}
+
+static void what_is_blank_is_so_in_each_byte(void **state)
+{
+    (void)state;
+    for (size_t length = 1; length <= 17; length++) {
+        uint8_t bytes[19];
+        memset(bytes, 0, sizeof(bytes));
+        assert_false(nor_is_erased(bytes, length));
+        memset(bytes, 0xFF, length);
+        assert_true(nor_is_erased(bytes, length));
+        for (size_t i = 0; i < length; i++) {
+            bytes[i] = 0xFE;
+            assert_false(nor_is_erased(bytes, length));
+            bytes[i] = 0xFF;
+        }
+    }
+    uint8_t same[16];
+    memset(same, 0xFE, sizeof(same));
+    assert_false(nor_is_erased(same, sizeof(same)));
+}
+
+static void loading_notes_the_sectors_that_differ(void **state)
+{
+    nor_flash_t *flash = *state;
+    uint8_t *content = mmap(NULL, SIZE + SECTOR, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_int_equal(mprotect(content + SIZE, SECTOR, PROT_NONE), 0); /* Nothing behind it is read. */
+    memset(content, 0xFF, SIZE);
+    nor_flash_load(flash, content);
+    for (uint32_t sector = 0; sector < SIZE / SECTOR; sector++) {
+        assert_false(nor_flash_is_loaded(flash, sector));
+    }
+    content[0] = 0;
+    content[4 * SECTOR - 1] = 0;
+    content[SIZE - 1] = 0;
+    nor_flash_load(flash, content);
+    assert_memory_equal(nor_flash_view(flash), content, SIZE);
+    for (uint32_t sector = 0; sector < SIZE / SECTOR; sector++) {
+        assert_int_equal(nor_flash_is_loaded(flash, sector), sector == 0 || sector == 3 || sector == SIZE / SECTOR - 1);
+    }
+    nor_flash_forget_loaded(flash);
+    for (uint32_t sector = 0; sector < SIZE / SECTOR; sector++) {
+        assert_false(nor_flash_is_loaded(flash, sector));
+    }
+    assert_int_equal(nor_flash_stats(flash).operations, 0);
+    munmap(content, SIZE + SECTOR);
+}
+
+static void reads_take_time_and_programs_no_wear(void **state)
+{
+    nor_flash_t *flash = *state;
+    const nor_timing_t *timing = nor_timing_find(NULL);
+    op_log_t log = {.count = 0};
+    uint8_t data[1024] = {0};
+    nor_flash_set_observer(flash, log_op, &log);
+    assert_int_equal(nor_read(flash, 0, data, sizeof(data)), NOR_OK);
+    assert_int_equal(nor_read(flash, 0, data, 100), NOR_OK);
+    const uint64_t read_us = timing->read_us_per_kib + timing->read_us_per_kib * 100 / 1024;
+    assert_int_equal(nor_flash_stats(flash).typical_us, read_us);
+    assert_int_equal(nor_flash_stats(flash).maximum_us, read_us);
+    memset(data, 0, sizeof(data));
+    assert_int_equal(nor_program(flash, 0, data, 256), NOR_OK);
+    assert_int_equal(log.ops[0].start_us, read_us);
+    assert_int_equal(nor_flash_wear(flash, 0), 0);
+    assert_int_equal(nor_program(flash, SIZE, data, 0), NOR_OK);
+    assert_int_equal(nor_erase(flash, SIZE, 0), NOR_OK);
+    assert_int_equal(log.count, 1);
+    uint8_t *all = malloc(SIZE);
+    nor_flash_reset_stats(flash);
+    assert_int_equal(nor_read(flash, 0, all, SIZE), NOR_OK);
+    assert_int_equal(nor_flash_stats(flash).typical_us, SIZE / 1024 * timing->read_us_per_kib);
+    assert_int_equal(nor_flash_stats(flash).maximum_us, SIZE / 1024 * timing->read_us_per_kib);
+    free(all);
+    /* A nanosecond less than 47 us, if the clock was at zero. */
+    nor_flash_reset_stats(flash);
+    for (unsigned i = 0; i <= 371; i++) {
+        assert_int_equal(nor_read(flash, 0, data, i == 0 ? 2 : 1), NOR_OK);
+    }
+    assert_int_equal(nor_flash_stats(flash).typical_us, 46);
+}
+
+static void an_observer_hears_of_what_was_done(void **state)
+{
+    nor_flash_t *flash = *state;
+    op_log_t log = {.count = 0};
+    uint8_t data[512] = {0};
+    nor_flash_set_observer(flash, log_op, &log);
+    for (nor_power_loss_when_t when = NOR_POWER_LOSS_BEFORE; when <= NOR_POWER_LOSS_AFTER; when++) {
+        const unsigned heard = log.count;
+        nor_flash_set_power_loss(flash, (nor_power_loss_t){.armed = true, .operation = heard, .when = when});
+        assert_int_equal(nor_program(flash, 0, data, sizeof(data)), NOR_POWER_LOST);
+        assert_int_equal(log.count - heard, when == NOR_POWER_LOSS_BEFORE ? 0 : 1);
+        nor_flash_power_on(flash);
+    }
+    assert_int_equal(nor_program(flash, 0, data, 1), NOR_OK); /* disarmed */
+    nor_flash_set_observer(flash, NULL, NULL);
+    assert_int_equal(nor_program(flash, 0, data, 1), NOR_OK);
+    assert_int_equal(log.count, 3);
+}
+
+/* The same on each machine, which rand_r() need not be. */
+static void fill_portably(uint8_t *out, size_t length)
+{
+    uint32_t value = 12345;
+    for (size_t i = 0; i < length; i++) {
+        value = value * 1664525u + 1013904223u;
+        out[i] = (uint8_t)(value >> 24);
+    }
+}
+
+static void assert_digest(const sr_sha256_t *sha, const char *expected)
+{
+    sr_sha256_t copy = *sha;
+    uint8_t digest[SR_SHA256_SIZE];
+    char text[2 * SR_SHA256_SIZE + 1];
+    assert_int_equal(sr_sha256_finish(&copy, digest), 0);
+    for (unsigned i = 0; i < SR_SHA256_SIZE; i++) {
+        (void)snprintf(text + (size_t)2 * i, 3, "%02x", digest[i]);
+    }
+    assert_string_equal(text, expected);
+}
+
+/* A seed that a report or a bug names must give the same state later: digests of what they have always given. */
+static void a_seed_gives_the_same_torn_state_as_ever(void **state)
+{
+    (void)state;
+    static const struct {
+        nor_op_t op;
+        const char *digest;
+    } cases[] = {
+        {{.kind = NOR_OP_ERASE_SECTOR, .length = SECTOR},
+         "010e3f602cbaf3f36c268ee5a827a199b145c81150acbe0cf2deb3a8e4315f6b"},
+        {{.kind = NOR_OP_ERASE_SECTOR, .length = SECTOR, .number = 7},
+         "f20a38a3b6d1ccac2727c069f061b65e8c0983f4ac106d8396d9dc00222de054"},
+        {{.kind = NOR_OP_ERASE_BLOCK, .length = BLOCK, .number = 7},
+         "02f2bad53405aa4331d46e5612d73e0328000c07447a12859e792ccae6e478b1"},
+        {{.kind = NOR_OP_PROGRAM, .length = 256}, "c58e6391734c063f0cb9efc03eed0b7073d7232cdf267569b50ce5b9ff28a6d8"},
+        {{.kind = NOR_OP_PROGRAM, .length = 7, .number = 1},
+         "8433de8a30e1be8b381910de753f9a3d0c8ad92c65e030fcdf805fc9c2509e26"},
+    };
+    uint8_t *after = malloc(BLOCK), *bytes = malloc(BLOCK);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const nor_op_t *op = &cases[i].op;
+        sr_sha256_t sha;
+        sr_sha256_start(&sha);
+        for (uint32_t seed = 0; seed < 3 * NOR_TORN_STATES; seed++) {
+            fill_portably(bytes, BLOCK);
+            memset(after, op->kind == NOR_OP_PROGRAM ? 0x00 : 0xFF, BLOCK);
+            nor_tear(op, seed, bytes, after);
+            sr_sha256_update(&sha, bytes, op->length);
+        }
+        assert_digest(&sha, cases[i].digest);
+    }
+    free(after);
+    free(bytes);
+}
+
+typedef enum fault_kind { FAULT_PROGRAM, FAULT_SECTOR, FAULT_BLOCK } fault_kind_t;
+
+static bool fails_at(nor_flash_t *flash, fault_kind_t kind, uint32_t share, uint32_t address)
+{
+    const uint8_t zeroes[2] = {0};
+    nor_faults_t faults = {.seed = 3};
+    *(kind == FAULT_PROGRAM ? &faults.program_per_million : &faults.erase_per_million) = share;
+    nor_flash_set_faults(flash, faults);
+    memset(nor_flash_bytes(flash) + address, 0xFF, 2);
+    if (kind == FAULT_PROGRAM) {
+        assert_int_equal(nor_program(flash, address, zeroes, 2), NOR_OK);
+        return memcmp(nor_flash_view(flash) + address, zeroes, 2) != 0;
+    }
+    return nor_erase(flash, address, kind == FAULT_BLOCK ? BLOCK : SECTOR) == NOR_TIMEOUT;
+}
+
+/* The smallest share with which this sector is among the bad ones: fixed for each seed, sector and kind of fault. */
+static uint32_t share_of(nor_flash_t *flash, fault_kind_t kind, uint32_t address)
+{
+    uint32_t below = 0, failing = 1000000;
+    assert_true(fails_at(flash, kind, failing, address)); /* all of them */
+    assert_false(fails_at(flash, kind, 0, address));
+    while (failing - below > 1) {
+        const uint32_t middle = below + (failing - below) / 2;
+        *(fails_at(flash, kind, middle, address) ? &failing : &below) = middle;
+    }
+    return failing;
+}
+
+static void a_seed_makes_the_same_sectors_fail_as_ever(void **state)
+{
+    nor_flash_t *flash = *state;
+    static const uint32_t expected[][3] = {
+        {305596, 321682, 663498},
+        {224709, 965532, 46419},
+        {777375, 374555, 183183},
+    };
+    for (fault_kind_t kind = FAULT_PROGRAM; kind <= FAULT_BLOCK; kind++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            const uint32_t address = i * 3 * BLOCK + (kind == FAULT_BLOCK ? 0 : i * SECTOR);
+            assert_int_equal(share_of(flash, kind, address), expected[kind][i]);
+        }
+    }
+}
+
+/* What a failure leaves, too. */
+static void a_failure_leaves_the_same_as_ever(void **state)
+{
+    nor_flash_t *flash = *state;
+    uint8_t *bytes = nor_flash_bytes(flash);
+    static const uint8_t zeroes[256];
+    sr_sha256_t sha;
+    sr_sha256_start(&sha);
+    const nor_faults_t faults = {.seed = 5, .program_per_million = 1000000, .erase_per_million = 1000000};
+    nor_flash_set_faults(flash, faults);
+    for (uint32_t i = 0; i < 24; i++) {
+        const uint32_t address = i * SECTOR + i, length = 1 + i * 10;
+        fill_portably(bytes + i * SECTOR, SECTOR);
+        bytes[address + length - 1] |= 1; /* the last one that is to change */
+        const uint8_t last = bytes[address + length - 1];
+        assert_int_equal(nor_program(flash, address, zeroes, length), NOR_OK);
+        assert_int_equal(bytes[address + length - 1], last);
+        sr_sha256_update(&sha, bytes + i * SECTOR, SECTOR);
+        assert_int_equal(nor_erase(flash, i * SECTOR, SECTOR), NOR_TIMEOUT);
+        sr_sha256_update(&sha, bytes + i * SECTOR, SECTOR);
+    }
+    fill_portably(bytes, BLOCK);
+    assert_int_equal(nor_erase(flash, 0, BLOCK), NOR_TIMEOUT);
+    sr_sha256_update(&sha, bytes, BLOCK);
+    assert_digest(&sha, "6f1c3c33802cbf9942237b34bb07a39afa8387c70423e77daa2ea178fe8b6d1a");
+}
+
+static void an_erase_that_fails_takes_longest(void **state)
+{
+    nor_flash_t *flash = *state;
+    const nor_timing_t *timing = nor_timing_find(NULL);
+    op_log_t log = {.count = 0};
+    nor_flash_set_observer(flash, log_op, &log);
+    nor_flash_set_faults(flash, (nor_faults_t){.erase_per_million = 1000000});
+    memset(nor_flash_bytes(flash), 0, 2 * BLOCK);
+    assert_int_equal(nor_erase(flash, SECTOR, SECTOR), NOR_TIMEOUT);
+    assert_int_equal(nor_erase(flash, BLOCK, BLOCK), NOR_TIMEOUT);
+    assert_int_equal(log.ops[0].typical_us, timing->sector_erase_maximum_us);
+    assert_int_equal(log.ops[1].typical_us, timing->block_erase_maximum_us);
+    nor_flash_set_power_loss(flash, (nor_power_loss_t){.armed = true, .operation = 2, .when = NOR_POWER_LOSS_AFTER});
+    assert_int_equal(nor_erase(flash, SECTOR, SECTOR), NOR_POWER_LOST);
+}
+
+static void a_single_bad_sector_is_the_only_one(void **state)
+{
+    nor_flash_t *flash = *state;
+    static const struct {
+        uint32_t bad;
+        bool program, sector, block; /* At 0x101 and of sector 0; of sector 1; of block 1. */
+    } cases[] = {
+        {0, true, false, false},           {SECTOR - 1, true, false, false},
+        {SECTOR, false, true, false},      {2 * SECTOR - 1, false, true, false},
+        {2 * SECTOR, false, false, false}, {BLOCK - 1, false, false, false},
+        {BLOCK, false, false, true},       {2 * BLOCK - 1, false, false, true},
+        {2 * BLOCK, false, false, false},
+    };
+    const uint8_t zeroes[16] = {0};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        memset(nor_flash_bytes(flash), 0xFF, 2 * BLOCK);
+        nor_flash_set_faults(
+            flash,
+            (nor_faults_t){.program_per_million = 1, .erase_per_million = 1, .single = true, .address = cases[i].bad});
+        assert_int_equal(nor_program(flash, 0x101, zeroes, sizeof(zeroes)), NOR_OK);
+        assert_int_equal(memcmp(nor_flash_view(flash) + 0x101, zeroes, sizeof(zeroes)) != 0, cases[i].program);
+        assert_int_equal(nor_erase(flash, SECTOR, SECTOR), cases[i].sector ? NOR_TIMEOUT : NOR_OK);
+        assert_int_equal(nor_erase(flash, BLOCK, BLOCK), cases[i].block ? NOR_TIMEOUT : NOR_OK);
+    }
+}
+
+static void each_status_has_a_text(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"ok", "past the end", "not aligned", "a 0 into a 1", "timed out", "power loss"};
+    for (nor_status_t status = NOR_OK; status <= NOR_POWER_LOST; status++) {
+        assert_non_null(strstr(nor_status_text(status), words[status]));
+    }
+    assert_string_equal(nor_status_text((nor_status_t)(NOR_POWER_LOST + 1)), "unknown status");
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -523,6 +849,19 @@ int main(void)
         TEST(a_single_bad_sector_heals),
         TEST(a_bad_sector_fails_the_erase_of_its_block_too),
         TEST(children_share_content_and_counters),
+        TEST(sizes_from_1_to_32_mib),
+        TEST(memory_is_given_back),
+        TEST(no_sector_past_the_end_has_counters),
+        TEST(what_is_blank_is_so_in_each_byte),
+        TEST(loading_notes_the_sectors_that_differ),
+        TEST(reads_take_time_and_programs_no_wear),
+        TEST(an_observer_hears_of_what_was_done),
+        TEST(a_seed_gives_the_same_torn_state_as_ever),
+        TEST(a_seed_makes_the_same_sectors_fail_as_ever),
+        TEST(a_failure_leaves_the_same_as_ever),
+        TEST(an_erase_that_fails_takes_longest),
+        TEST(a_single_bad_sector_is_the_only_one),
+        TEST(each_status_has_a_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

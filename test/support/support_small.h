@@ -190,6 +190,7 @@ static inline void *small_shared(size_t size)
 }
 
 #define SMALL_SAMPLE(operations) explore_sample(operations) /**< Operations outside the commit; 0: all. */
+#define SMALL_SAMPLE_OF_ALIKE    explore_sample_of_alike(0) /**< Where another exploration goes nearly the same way. */
 #define SMALL_TORN               explore_torn()
 
 /** Every way in which the power can go during one operation. */
