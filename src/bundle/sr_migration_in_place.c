@@ -146,9 +146,9 @@ esp_err_t sr_migration_in_place_stage(sr_migration_t *migration)
     if (migration->choice.overwrite_from == SR_NO_ADDRESS) {
         return ESP_ERR_INVALID_STATE;
     }
-    esp_err_t err =
-        sr_journal_open(&record, &migration->writer, migration->choice.overwrite_from, migration->buffers->scratch);
-    err = sr_migration_tell_record(migration, err);
+    esp_err_t err = sr_migration_tell_record(
+        migration,
+        sr_journal_open(&record, &migration->writer, migration->choice.overwrite_from, migration->buffers->scratch));
     migration->plan->staging_address = migration->choice.overwrite_from;
     migration->run.progress.sectors_done = 0;
     migration->run.progress.sectors_total = record.header.sectors;

@@ -44,9 +44,13 @@ static esp_err_t load_sector(const sr_copy_t *copy, uint32_t address, uint8_t *d
 
 static sr_writer_t make_writer(const sr_copy_t *copy, uint32_t attempts)
 {
-    return (sr_writer_t){.flash = &copy->flash,
-                         .readback = copy->workspace->readback,
-                         .attempts = copy->in_place ? UINT32_MAX : attempts};
+    return (sr_writer_t){.flash = &copy->flash, .readback = copy->workspace->readback, .attempts = attempts};
+}
+
+/* What is half overwritten does not start any more: there is nothing to go back to. */
+static uint32_t attempts_of(const sr_copy_t *copy, uint32_t attempts)
+{
+    return copy->in_place ? UINT32_MAX : attempts;
 }
 
 /* The part of one region of the boot path that the destination covers. */
@@ -257,9 +261,9 @@ static esp_err_t put_body(sr_copy_t *copy, sr_writer_t *writer)
 
 esp_err_t sr_copy_execute(sr_copy_t *copy)
 {
-    sr_writer_t body = make_writer(copy, SR_WRITER_ATTEMPTS);
+    sr_writer_t body = make_writer(copy, attempts_of(copy, SR_WRITER_ATTEMPTS));
     body.program_only = copy->program_only;
-    sr_writer_t boot_path = make_writer(copy, SR_BOOT_PATH_BUFFER_ATTEMPTS);
+    sr_writer_t boot_path = make_writer(copy, attempts_of(copy, SR_BOOT_PATH_BUFFER_ATTEMPTS));
 
     esp_err_t err = put_body(copy, &body);
     copy->failed_address = body.failed_address;
@@ -275,7 +279,7 @@ esp_err_t sr_copy_execute(sr_copy_t *copy)
 /* The first sector, which holds the mark, goes last. By now the chip boots: no reason to try for ever. */
 static void clear_leftover(sr_copy_t *copy)
 {
-    sr_writer_t writer = {.flash = &copy->flash, .readback = copy->workspace->readback, .attempts = SR_WRITER_ATTEMPTS};
+    sr_writer_t writer = make_writer(copy, SR_WRITER_ATTEMPTS);
     if (copy->leftover.size > 0) {
         const uint32_t sectors = copy->leftover.size / SR_SECTOR_SIZE;
         (void)sr_writer_clear(&writer, copy->leftover.address + SR_SECTOR_SIZE, sectors - 1, copy->workspace->data);
