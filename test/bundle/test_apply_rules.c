@@ -17,6 +17,8 @@
 #include "self_reflasher_err.h"
 
 #include "esp_log.h"
+#include "test/support/support_trace.h"
+#include "test/support/support_error_log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +39,6 @@ static esp_self_reflasher_bundle_config_t config;
 static sr_migration_t migration;
 
 static struct {
-    char trace[4000];
     bool blank_is_read[SIZE], wrong[SIZE];
     bool has[CHUNKS + 1]; /**< Of a chunk: what is needed. */
     uint32_t fetch_end;   /**< Of the last sector from the bundle. */
@@ -47,8 +48,7 @@ static struct {
     unsigned no_memory; /**< So many times the commit has none. */
     esp_err_t execute_err;
     uint32_t live;
-    uint32_t put_fails;   /**< Number of a sector; 0: none. */
-    char error_line[200]; /**< The last one in the log. */
+    uint32_t put_fails; /**< Number of a sector; 0: none. */
     sr_commit_fetch_t fetch;
     void *fetch_context;
 } fake;
@@ -57,6 +57,8 @@ static int setup(void **state)
 {
     (void)state;
     memset(&fake, 0, sizeof(fake));
+    error_line[0] = '\0';
+    clear_trace();
     memset(&plan, 0, sizeof(plan));
     memset(flags, 0, sizeof(flags));
     fake.data_is_staged = fake.has_place = true;
@@ -71,30 +73,6 @@ static int setup(void **state)
         .run = {.journal = {.address = SR_NO_ADDRESS}},
     };
     return 0;
-}
-
-static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void note(const char *format, ...)
-{
-    const size_t length = strlen(fake.trace);
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(fake.trace + length, sizeof(fake.trace) - length, format, arguments);
-    va_end(arguments);
-    assert_true(strlen(fake.trace) + 1 < sizeof(fake.trace));
-}
-
-void __wrap_esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-void __wrap_esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...)
-{
-    (void)tag;
-    if (level == ESP_LOG_ERROR) {
-        va_list arguments;
-        va_start(arguments, format);
-        (void)vsnprintf(fake.error_line, sizeof(fake.error_line), format, arguments);
-        va_end(arguments);
-    }
 }
 
 #define STEP(name)                                                                                                     \
@@ -457,17 +435,17 @@ void __wrap_heap_caps_free(void *memory)
 static void expect(esp_err_t err, const char *trace)
 {
     assert_int_equal(sr_migration_run(&migration), err);
-    if (strcmp(fake.trace, trace) != 0) {
-        fail_msg("is\n%s\nshould be\n%s", fake.trace, trace);
+    if (strcmp(traced, trace) != 0) {
+        fail_msg("is\n%s\nshould be\n%s", traced, trace);
     }
     assert_int_equal(fake.live, 0);
-    assert_true(err != ESP_OK || fake.error_line[0] == '\0');
+    assert_true(err != ESP_OK || error_line[0] == '\0');
 }
 
 static void expect_logged(const char *words)
 {
-    if (strstr(fake.error_line, words) == NULL) {
-        fail_msg("'%s' should have '%s'", fake.error_line, words);
+    if (strstr(error_line, words) == NULL) {
+        fail_msg("'%s' should have '%s'", error_line, words);
     }
 }
 
@@ -544,8 +522,8 @@ static void whole_block_is_erased_at_once(void **state)
     }
     fake.has_place = false;
     assert_int_equal(sr_migration_run(&migration), ESP_OK);
-    assert_ptr_equal(strstr(fake.trace, "block1 16=255- 17=255- "), fake.trace + strlen(BEGIN));
-    assert_null(strstr(strstr(fake.trace, "block") + 1, "block"));
+    assert_ptr_equal(strstr(traced, "block1 16=255- 17=255- "), traced + strlen(BEGIN));
+    assert_null(strstr(strstr(traced, "block") + 1, "block"));
     assert_int_equal(fake.yielded, SR_YIELD_BYTES + 16 * SR_YIELD_WRITE); /* The idle task has its turn. */
 }
 
@@ -582,7 +560,7 @@ static void nothing_goes_on_with_a_sector_that_is_wrong(void **state)
         flags[32] = SR_MAP_TARGET;
         fake.wrong[sectors[i]] = fake.wrong[32] = true;
         assert_int_equal(sr_migration_run(&migration), ESP_ERR_SELF_REFLASHER_VERIFY);
-        assert_null(strstr(fake.trace, "check_app"));
+        assert_null(strstr(traced, "check_app"));
         setup(NULL);
         flags[sectors[i]] = flags[32] = SR_MAP_TARGET;
         fake.wrong[32] = true;
@@ -605,7 +583,7 @@ static void data_that_moves_is_never_without_a_record(void **state)
     (void)state;
     fake.has_place = false;
     for (migration.scan.moves.count = 1; migration.scan.moves.count < 3; migration.scan.moves.count++) {
-        memset(fake.trace, 0, sizeof(fake.trace));
+        memset(traced, 0, sizeof(traced));
         expect(ESP_ERR_INVALID_STATE, BEGIN MIDDLE);
     }
 }
@@ -655,10 +633,10 @@ static void commit_takes_its_data_from_where_it_is(void **state)
         setup(NULL);
         fake.has_place = place != 0;
         assert_int_equal(sr_migration_run(&migration), ESP_OK);
-        memset(fake.trace, 0, sizeof(fake.trace));
+        memset(traced, 0, sizeof(traced));
         fake.yielded = 0;
         assert_int_equal(fake.fetch(fake.fetch_context, &entry, 6, &data), ESP_ERR_INVALID_CRC);
-        assert_string_equal(fake.trace, place != 0 ? "record:5:6 " : "fetch:5:6 ");
+        assert_string_equal(traced, place != 0 ? "record:5:6 " : "fetch:5:6 ");
         assert_int_equal(data, place != 0 ? 77 : 78);
         assert_int_equal(fake.yielded, place != 0 ? SECTOR : 0);
     }

@@ -13,6 +13,7 @@
 #include "format/sr_record.h"
 
 #include "esp_log.h"
+#include "test/support/support_error_log.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -55,7 +56,6 @@ static struct {
     bool has_room[COUNT]; /**< Beside a mark in this sector the record has a place. */
     uint32_t puts, put_at, voids, void_at, clears, clear_at;
     uint32_t record_sectors;
-    char error_line[200]; /**< The last one in the log. */
 } fake;
 
 static void add_mark(uint32_t sector, int difference, bool counts)
@@ -68,6 +68,7 @@ static int setup(void **state)
 {
     (void)state;
     memset(&fake, 0, sizeof(fake));
+    error_line[0] = '\0';
     memset(&plan, 0, sizeof(plan));
     memset(flags, 0, sizeof(flags));
     fake.has_initial = true;
@@ -96,19 +97,6 @@ static int setup(void **state)
     flags[MORE + 1] = CONTENT | WRONG;
     flags[COUNT] = SR_MAP_SOURCE;
     return 0;
-}
-
-void __wrap_esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-void __wrap_esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...)
-{
-    (void)tag;
-    if (level == ESP_LOG_ERROR) {
-        va_list arguments;
-        va_start(arguments, format);
-        (void)vsnprintf(fake.error_line, sizeof(fake.error_line), format, arguments);
-        va_end(arguments);
-    }
 }
 
 static void own_id(uint8_t id[SR_SHA256_SIZE])
@@ -667,12 +655,12 @@ static void mark_is_voided_and_erased(void **state)
     assert_int_equal(fake.clear_at, AT(9));
     assert_int_equal(fake.voids, 1);
     assert_int_equal(fake.clears, 2);
-    assert_string_equal(fake.error_line, "");
+    assert_string_equal(error_line, "");
     migration.writer.failed_address = AT(9);
     fake.void_err = ESP_ERR_TIMEOUT;
     fake.clear_err = ESP_ERR_INVALID_SIZE;
     assert_int_equal(sr_migration_void_mark(&migration), ESP_ERR_TIMEOUT);
-    assert_non_null(strstr(fake.error_line, "0x9000: ESP_ERR_TIMEOUT"));
+    assert_non_null(strstr(error_line, "0x9000: ESP_ERR_TIMEOUT"));
     assert_int_equal(sr_migration_clear_mark(&migration), ESP_ERR_INVALID_SIZE);
 }
 

@@ -14,6 +14,7 @@
 #include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "test/support/support_migration.h"
+#include "test/support/support_error_log.h"
 
 #include "format/sr_digest.h"
 #include "port/sr_yield.h"
@@ -134,21 +135,6 @@ int __wrap_sr_sha256_finish(sr_sha256_t *sha, uint8_t digest[SR_SHA256_SIZE])
 {
     const int err = __real_sr_sha256_finish(sha, digest);
     return !is_real && !in_digest && fails("finish") ? 1 : err;
-}
-
-static char logged[256]; /**< The last line that tells an error. */
-
-void __wrap_esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-void __wrap_esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...)
-{
-    (void)tag;
-    if (level == ESP_LOG_ERROR) {
-        va_list arguments;
-        va_start(arguments, format);
-        (void)vsnprintf(logged, sizeof(logged), format, arguments);
-        va_end(arguments);
-    }
 }
 
 static uint32_t yielded;
@@ -1055,16 +1041,16 @@ static void sector_that_fails_is_told(void **state)
 {
     (void)state;
     migration->writer.failed_address = 0x54000;
-    logged[0] = '\0';
+    error_line[0] = '\0';
     assert_int_equal(sr_migration_tell_record(migration, ESP_OK), ESP_OK);
-    assert_string_equal(logged, "");
+    assert_string_equal(error_line, "");
     assert_int_equal(sr_migration_tell_record(migration, FAILURE), FAILURE);
-    assert_non_null(strstr(logged, "staging, sector 0x54000: "));
-    logged[0] = '\0'; /* Also where the migration goes on. */
+    assert_non_null(strstr(error_line, "staging, sector 0x54000: "));
+    error_line[0] = '\0'; /* Also where the migration goes on. */
     marks[0].address = PLACE;
     let_fail("discard", 0);
     assert_int_equal(sr_migration_discard_records(migration), ESP_OK);
-    assert_non_null(strstr(logged, "staging, sector 0x54000: "));
+    assert_non_null(strstr(error_line, "staging, sector 0x54000: "));
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_chip, close_chip)

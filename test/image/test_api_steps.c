@@ -4,6 +4,7 @@
  * what is refused before, and which call may come next after each result. All that does the work is made up.
  */
 #include "test/support/api_support.h"
+#include "test/support/support_trace.h"
 
 #include "esp_system.h"
 #include "flash/sr_flash_size.h"
@@ -37,38 +38,24 @@ static struct {
     bool other_chip, in_the_way, no_method, restarts, unsteady;
     const esp_partition_t *slot; /**< Free for staging. */
     uint32_t received;
-    char trace[2048];
 } fake;
-
-#define NOTE(...) (void)snprintf(fake.trace + strlen(fake.trace), sizeof(fake.trace) - strlen(fake.trace), __VA_ARGS__)
-
-/** What was done since the last time, in one line. */
-static void expect_trace(const char *expected)
-{
-    assert_string_equal(fake.trace, expected);
-    fake.trace[0] = '\0';
-}
-
-#define WRAP(result, name, ...)                                                                                        \
-    result __wrap_##name(__VA_ARGS__);                                                                                 \
-    result __wrap_##name(__VA_ARGS__)
 
 WRAP(esp_err_t, sr_system_read, sr_system_t *system)
 {
-    NOTE("system ");
+    note("system ");
     *system = fake.system;
     return fake.read;
 }
 
 WRAP(void, sr_flash_size_extend, sr_flash_t *flash)
 {
-    NOTE("extend ");
+    note("extend ");
     flash->size = fake.extended;
 }
 
 WRAP(void, sr_flash_size_restore, void)
 {
-    NOTE("restore\n");
+    note("restore\n");
 }
 
 WRAP(esp_err_t, sr_partition_find_read_only, sr_region_t region, const esp_partition_t **found)
@@ -85,7 +72,7 @@ WRAP(bool, sr_partition_is_on_main_chip, const esp_partition_t *partition)
 
 WRAP(esp_err_t, sr_slots_find, sr_slots_t *slots)
 {
-    NOTE("slots ");
+    note("slots ");
     memset(slots, 0, sizeof(*slots));
     return fake.slots;
 }
@@ -102,13 +89,13 @@ WRAP(const esp_partition_t *, sr_slots_find_staging, const sr_system_t *system, 
 {
     (void)slots;
     assert_int_equal(system->running_partition.address, fake.system.running_partition.address);
-    NOTE("find=%u+%x ", (unsigned)taken, (unsigned)wanted);
+    note("find=%u+%x ", (unsigned)taken, (unsigned)wanted);
     return fake.slot;
 }
 
 WRAP(esp_err_t, sr_staging_open, sr_staging_t *staging)
 {
-    NOTE("open=%x+%x ", (unsigned)staging->room.address, (unsigned)staging->room.size);
+    note("open=%x+%x ", (unsigned)staging->room.address, (unsigned)staging->room.size);
     staging->received = 0;
     staging->written = 0;
     return fake.open;
@@ -117,31 +104,31 @@ WRAP(esp_err_t, sr_staging_open, sr_staging_t *staging)
 WRAP(esp_err_t, sr_staging_finish, sr_staging_t *staging)
 {
     (void)staging;
-    NOTE("finish ");
+    note("finish ");
     return fake.finish;
 }
 
 WRAP(void, sr_staging_give_up, sr_staging_t *staging, esp_err_t why)
 {
-    NOTE("give-up=%x,%s ", (unsigned)staging->written, why == ERROR ? "error" : esp_self_reflasher_err_to_name(why));
+    note("give-up=%x,%s ", (unsigned)staging->written, why == ERROR ? "error" : esp_self_reflasher_err_to_name(why));
 }
 
 WRAP(void, sr_staging_close, sr_staging_t *staging)
 {
     (void)staging;
-    NOTE("close ");
+    note("close ");
 }
 
 WRAP(esp_err_t, sr_download, sr_http_t *http, const sr_download_sink_t *sink)
 {
-    NOTE("download=%s,%u%s ", http->config->url, (unsigned)http->stall_ms, http->allow_http ? ",http" : "");
+    note("download=%s,%u%s ", http->config->url, (unsigned)http->stall_ms, http->allow_http ? ",http" : "");
     ((sr_staging_t *)sink->context)->received = fake.received;
     return fake.download;
 }
 
 static void note_transfer(const char *what, const sr_transfer_t *transfer)
 {
-    NOTE("%s=%x+%x-%x+%x%s ", what, (unsigned)transfer->source, (unsigned)transfer->length,
+    note("%s=%x+%x-%x+%x%s ", what, (unsigned)transfer->source, (unsigned)transfer->length,
          (unsigned)transfer->destination.address, (unsigned)transfer->destination.size,
          transfer->over_app ? ",over" : "");
 }
@@ -172,7 +159,7 @@ WRAP(esp_err_t, sr_relocation_find, const sr_relocation_request_t *request, sr_r
 {
     assert_int_equal(request->system->flash.size, FLASH_SIZE);
     assert_true(request->allows_in_place);
-    NOTE("find%s%s ", request->allows_temporary_table ? ",table" : "", request->brings_table ? ",brings" : "");
+    note("find%s%s ", request->allows_temporary_table ? ",table" : "", request->brings_table ? ",brings" : "");
     /* Room is what the copy does not touch. */
     const unsigned room = SR_RELOCATION_ROOM_UNWANTED | SR_RELOCATION_ROOM_OVERWRITABLE | SR_RELOCATION_ROOM_LASTING;
     const sr_transfer_t *transfer = request->context;
@@ -189,7 +176,7 @@ WRAP(esp_err_t, sr_relocation_find, const sr_relocation_request_t *request, sr_r
 WRAP(esp_err_t, sr_relocation_execute, const sr_relocation_request_t *request, const sr_relocation_t *relocation)
 {
     assert_ptr_equal(relocation->method, &method);
-    NOTE("execute ");
+    note("execute ");
     return fake.execute == ESP_ERR_NOT_FINISHED ? request->write(request->context) : fake.execute;
 }
 
@@ -218,6 +205,7 @@ static int start(void **state)
 {
     (void)state;
     memset(&fake, 0, sizeof(fake));
+    clear_trace();
     fake.system = (sr_system_t){.flash = {.size = FLASH_SIZE},
                                 .running_partition = {RUNNING, SLOT_SIZE},
                                 .recovery = UINT32_MAX,
@@ -295,14 +283,14 @@ static void expect(esp_err_t (*call)(void), esp_err_t expected)
 static void opened(void)
 {
     expect(init, ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
 }
 
 static void staged(void)
 {
     opened();
     expect(fetch, ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
 }
 
 /* Arguments. */
@@ -418,8 +406,8 @@ static void destination_is_whole_sectors_inside_the_flash(void **state)
             config.src_bin_size = 1;
             fake.extended = cases[i].extended;
             expect(mode == 0 ? init : embedded, cases[i].expected);
-            assert_int_equal(strstr(fake.trace, "extend") != NULL, cases[i].extends);
-            assert_string_equal(fake.trace + strlen(fake.trace) - 8, "restore\n");
+            assert_int_equal(strstr(traced, "extend") != NULL, cases[i].extends);
+            assert_string_equal(traced + strlen(traced) - 8, "restore\n");
             assert_int_equal(handle != NULL, mode == 0 && cases[i].expected == ESP_OK);
         }
     }
@@ -455,7 +443,7 @@ static void source_is_any_bytes_inside_the_flash(void **state)
         config.src_bin_size = cases[i].size;
         config.dest_region = (addr_region_t){DATA, cases[i].destination};
         expect(embedded, cases[i].expected);
-        assert_int_equal(strstr(fake.trace, "copy") != NULL, cases[i].expected == ESP_OK);
+        assert_int_equal(strstr(traced, "copy") != NULL, cases[i].expected == ESP_OK);
     }
 }
 
@@ -559,11 +547,11 @@ static void staging_partition_must_be_free(void **state)
         }
         expect(init, cases[i].expected);
         if (cases[i].expected == ESP_OK) {
-            fake.trace[0] = '\0';
+            clear_trace();
             expect(fetch, ESP_OK);
             (void)snprintf(expected, sizeof(expected), "system open=%x+%x ", cases[i].address,
                            cases[i].size / SECTOR * SECTOR);
-            assert_int_equal(strncmp(fake.trace, expected, strlen(expected)), 0);
+            assert_int_equal(strncmp(traced, expected, strlen(expected)), 0);
         }
         restart(); /* Before the partition is gone. */
     }
@@ -579,7 +567,7 @@ static void staging_partition_may_be_on_another_chip_or_read_only(void **state)
     fake.read_only = first_slot.address;
     expect(init, ESP_ERR_SELF_REFLASHER_READ_ONLY);
     fake.read_only = 0;
-    fake.trace[0] = '\0';
+    clear_trace();
     expect(init, ESP_OK);
     expect_trace("system restore\n"); /* No slot is looked for. */
 }
@@ -636,9 +624,9 @@ static void next_image_is_staged_where_the_last_one_leaves_room(void **state)
         config.dest_region = (addr_region_t){cases[i].address, cases[i].size};
         config.target_partition = cases[i].wanted;
         expect(next, ESP_OK);
-        fake.trace[0] = '\0';
+        clear_trace();
         expect(fetch, ESP_OK);
-        const char *open = strstr(fake.trace, "open=");
+        const char *open = strstr(traced, "open=");
         assert_non_null(open);
         assert_int_equal(strncmp(open, cases[i].trace, strlen(cases[i].trace)), 0);
     }
@@ -658,7 +646,7 @@ static void slots_that_were_filled_are_taken(void **state)
     expect(next, ESP_OK);
     expect_trace("system slots find=4+1000 restore\n");
     expect(fetch, ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
     config.dest_region = (addr_region_t){second_slot.address, SECTOR};
     expect(next, ESP_OK);
     expect_trace("system slots find=4+1000 restore\n");
@@ -682,7 +670,7 @@ static void download_is_as_the_configuration_says(void **state)
         opened();
         http.url = "another"; /* The caller's may be gone. */
         expect(fetch, ESP_OK);
-        assert_non_null(strstr(fake.trace, cases[i].trace));
+        assert_non_null(strstr(traced, cases[i].trace));
     }
 }
 
@@ -712,7 +700,7 @@ static void download_that_fails_leaves_the_handle_ready(void **state)
         expect(copy, ESP_ERR_INVALID_STATE);
         expect(next, ESP_OK);
         fake.open = fake.download = fake.finish = fake.check = ESP_OK;
-        fake.trace[0] = '\0';
+        clear_trace();
         expect(fetch, ESP_OK);
         expect_trace("system open=10000+100000 download=url,0 finish check=10000+1234-320000+2000 close restore\n");
     }
@@ -725,11 +713,11 @@ static void calls_come_in_their_order(void **state)
     expect(copy, ESP_ERR_INVALID_STATE);
     expect_trace("restore\n");
     expect(fetch, ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
     expect(fetch, ESP_ERR_INVALID_STATE);
     expect_trace("");
     expect(copy, ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
     expect(copy, ESP_ERR_INVALID_STATE);
     expect(fetch, ESP_ERR_INVALID_STATE);
     expect_trace("restore\n");
@@ -746,7 +734,7 @@ static void update_that_is_refused_changes_nothing(void **state)
     staged();
     config.dest_region = (addr_region_t){DATA + 1, SECTOR};
     expect(next, ESP_ERR_SELF_REFLASHER_UNALIGNED);
-    fake.trace[0] = '\0';
+    clear_trace();
     expect(copy, ESP_OK);
     expect_trace(
         "system open=10000+100000 check=10000+1234-320000+2000 close slots copy=10000+1234-320000+2000 restore\n");
@@ -788,7 +776,7 @@ static void copy_that_fails_can_be_tried_again(void **state)
     fake.check = ESP_OK;
     expect(copy, ESP_ERR_INVALID_STATE);
     expect(next, ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
     expect(fetch, ESP_OK);
     expect_trace("system open=10000+100000 download=url,0 finish check=10000+1234-320000+2000 close restore\n");
     restart();
@@ -926,7 +914,7 @@ static void temporary_table_is_allowed_by_a_flag(void **state)
         config.flags = cases[i].flags;
         fake.in_the_way = true;
         expect(embedded, ESP_OK);
-        assert_non_null(strstr(fake.trace, cases[i].trace));
+        assert_non_null(strstr(traced, cases[i].trace));
     }
 }
 

@@ -12,6 +12,7 @@
 #include "preflight/sr_image_check.h"
 #include "self_reflasher_err.h"
 #include "test/support/support_small.h"
+#include "test/support/support_trace.h"
 
 #include <stdio.h>
 
@@ -27,23 +28,7 @@ static struct {
     sr_image_check_status_t start;
     uint32_t found[4]; /**< Records. */
     esp_err_t find;    /**< When there are no more of them. */
-    char trace[16384];
 } fake;
-
-#define NOTE(...) (void)snprintf(fake.trace + strlen(fake.trace), sizeof(fake.trace) - strlen(fake.trace), __VA_ARGS__)
-
-/** What was done since the last time, in one line. */
-static void expect_trace(const char *expected)
-{
-    assert_string_equal(fake.trace, expected);
-    fake.trace[0] = '\0';
-}
-
-/** A function and what it is called with, for a writer that does what it does unless it fails. */
-#define WRAP(result, name, ...)                                                                                        \
-    result __real_##name(__VA_ARGS__);                                                                                 \
-    result __wrap_##name(__VA_ARGS__);                                                                                 \
-    result __wrap_##name(__VA_ARGS__)
 
 static esp_err_t failure(esp_err_t err, sr_writer_t *writer, uint32_t address)
 {
@@ -56,35 +41,35 @@ static esp_err_t failure(esp_err_t err, sr_writer_t *writer, uint32_t address)
 
 WRAP(esp_err_t, sr_writer_compare, sr_writer_t *writer, const sr_writer_sector_t *sector, sr_writer_comparison_t *is)
 {
-    NOTE("compare=%x ", (unsigned)sector->address);
+    note("compare=%x ", (unsigned)sector->address);
     return fake.compare != ESP_OK ? failure(fake.compare, writer, sector->address)
                                   : __real_sr_writer_compare(writer, sector, is);
 }
 
 WRAP(esp_err_t, sr_writer_count_dirty, sr_writer_t *writer, uint32_t address, uint32_t sectors, uint32_t *dirty)
 {
-    NOTE("dirty=%x+%u ", (unsigned)address, (unsigned)sectors);
+    note("dirty=%x+%u ", (unsigned)address, (unsigned)sectors);
     const esp_err_t err = __real_sr_writer_count_dirty(writer, address, sectors, dirty);
     return fake.dirty != ESP_OK ? failure(fake.dirty, writer, address) : err;
 }
 
 WRAP(esp_err_t, sr_writer_erase_block, sr_writer_t *writer, uint32_t address)
 {
-    NOTE("erase=%x ", (unsigned)address);
+    note("erase=%x ", (unsigned)address);
     return fake.erase_block != ESP_OK ? failure(fake.erase_block, writer, address)
                                       : __real_sr_writer_erase_block(writer, address);
 }
 
 WRAP(esp_err_t, sr_writer_put, sr_writer_t *writer, const sr_writer_sector_t *sector)
 {
-    NOTE("put=%x+%u ", (unsigned)sector->address, (unsigned)sector->used);
+    note("put=%x+%u ", (unsigned)sector->address, (unsigned)sector->used);
     const esp_err_t err = failure(fake.put, writer, sector->address);
     return err != ESP_OK ? err : __real_sr_writer_put(writer, sector);
 }
 
 WRAP(esp_err_t, sr_writer_clear, sr_writer_t *writer, uint32_t address, uint32_t sectors, uint8_t *scratch)
 {
-    NOTE("clear=%x+%u ", (unsigned)address, (unsigned)sectors);
+    note("clear=%x+%u ", (unsigned)address, (unsigned)sectors);
     const bool hit = fake.fails_at == 0 || (fake.fails_at >= address && fake.fails_at < address + sectors * SECTOR);
     if (fake.clear != ESP_OK && hit) {
         return fake.clear;
@@ -113,7 +98,7 @@ WRAP(sr_image_check_status_t, sr_image_check_start, const uint8_t *start, uint32
 
 WRAP(esp_err_t, sr_journal_find, sr_journal_t *journal)
 {
-    NOTE("find=%x ", (unsigned)journal->address);
+    note("find=%x ", (unsigned)journal->address);
     for (size_t i = 0; i < COUNT(fake.found); i++) {
         if (fake.found[i] != 0 && fake.found[i] >= journal->address) {
             journal->address = fake.found[i];
@@ -160,6 +145,7 @@ static int open_chip(void **state)
     const sim_config_t chip = {.chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SMALL_SLOTS};
     assert_true(sim_chip_attach(&chip));
     memset(&fake, 0, sizeof(fake));
+    clear_trace();
     memset(&progress, 0, sizeof(progress));
     memset(&started, 0, sizeof(started));
     for (size_t i = 0; i < sizeof(image); i++) {
@@ -382,7 +368,7 @@ static void first_sector_is_checked_before_it_is_written(void **state)
             assert_int_equal(err, cases[i].expected);
             assert_int_equal(started.calls, 1);
             assert_int_equal(started.length, length < SECTOR ? length : SECTOR);
-            assert_int_equal(strstr(fake.trace, "put=") != NULL, err == ESP_OK);
+            assert_int_equal(strstr(traced, "put=") != NULL, err == ESP_OK);
             assert_int_equal(staging.written, err == ESP_OK ? (length + SECTOR - 1) / SECTOR * SECTOR : 0);
             assert_int_equal(progress.calls, err == ESP_OK ? (length + SECTOR - 1) / SECTOR + 1 : 0);
         }
@@ -449,7 +435,7 @@ static void rest_of_the_image_fills_the_last_block(void **state)
     fill_room();
     assert_int_equal(begin(BLOCK + 2 * SECTOR), ESP_OK);
     assert_int_equal(data(0, BLOCK), ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
     assert_int_equal(data(BLOCK, SECTOR), ESP_OK);
     expect_trace("compare=40000 dirty=40000+2 put=40000+4096 ");
 }

@@ -4,6 +4,7 @@
  * and of each step of the copy. Checks and steps are made up.
  */
 #include "test/support/api_support.h"
+#include "test/support/support_trace.h"
 
 #include "esp_chip_info.h"
 #include "flash/sr_copy.h"
@@ -39,25 +40,11 @@ static struct {
     sr_recovery_t recovery;
     esp_err_t recovery_copy, prepare, execute, in_place, changes;
     bool app_changes;
-    char trace[1024];
 } fake;
 
 static sr_system_t systems;
 static esp_self_reflasher_config_t config;
 static sr_transfer_t transfer;
-
-#define NOTE(...) (void)snprintf(fake.trace + strlen(fake.trace), sizeof(fake.trace) - strlen(fake.trace), __VA_ARGS__)
-
-/** What was done since the last time, in one line. */
-static void expect_trace(const char *expected)
-{
-    assert_string_equal(fake.trace, expected);
-    fake.trace[0] = '\0';
-}
-
-#define WRAP(result, name, ...)                                                                                        \
-    result __wrap_##name(__VA_ARGS__);                                                                                 \
-    result __wrap_##name(__VA_ARGS__)
 
 WRAP(esp_err_t, sr_flash_read, const sr_flash_t *flash, uint32_t address, void *out, uint32_t length)
 {
@@ -77,7 +64,7 @@ WRAP(void, esp_chip_info, esp_chip_info_t *info)
 
 WRAP(sr_image_check_status_t, sr_image_check_sha256, const sr_reader_t *image, const uint8_t expected[SR_SHA256_SIZE])
 {
-    NOTE("sha256 ");
+    note("sha256 ");
     assert_ptr_equal(expected, digest);
     assert_int_equal(image->size, LENGTH);
     return fake.sha256;
@@ -86,7 +73,7 @@ WRAP(sr_image_check_status_t, sr_image_check_sha256, const sr_reader_t *image, c
 WRAP(sr_image_check_status_t, sr_image_check_image, const sr_image_check_t *check, sr_image_check_detail_t *detail)
 {
     uint8_t byte;
-    NOTE("image ");
+    note("image ");
     assert_int_equal(check->image->size, LENGTH);
     assert_int_equal(check->flash->size, systems.flash.size);
     assert_ptr_equal(check->chip, systems.chip);
@@ -106,7 +93,7 @@ WRAP(sr_image_check_status_t, sr_image_check_image, const sr_image_check_t *chec
 
 WRAP(uint32_t, sr_preflight_check, const sr_preflight_t *request, void *workspace, char *text, size_t text_size)
 {
-    NOTE("preflight ");
+    note("preflight ");
     assert_true(fake.preflights < 2);
     assert_int_equal(request->chip_revision, 123);
     assert_ptr_equal(request->chip, systems.chip);
@@ -128,7 +115,7 @@ WRAP(bool, sr_recovery_is_unchanged, const sr_system_t *of, const sr_reader_t *a
     uint8_t byte;
     assert_int_equal(after->size, systems.flash.size);
     (void)after->read(after->context, 0, &byte, 1); /* The first one of the flash. */
-    NOTE("same=%x+%x ", (unsigned)region.address, (unsigned)region.size);
+    note("same=%x+%x ", (unsigned)region.address, (unsigned)region.size);
     return region.address == BOOTLOADER ? !fake.bootloader_changes
            : region.address == TABLE    ? !fake.table_changes
                                         : !fake.recovery_changes;
@@ -141,7 +128,7 @@ WRAP(sr_recovery_t, sr_recovery_find, const sr_system_t *of, const sr_reader_t *
     assert_int_equal(after->size, systems.flash.size);
     assert_ptr_equal(allowed, sr_transfer_leaves_alone);
     assert_ptr_equal(context, &transfer);
-    NOTE("find ");
+    note("find ");
     return fake.recovery;
 }
 
@@ -153,7 +140,7 @@ WRAP(esp_err_t, sr_recovery_copy, const sr_system_t *of, const sr_recovery_t *re
     assert_int_equal(writer->attempts, SR_WRITER_ATTEMPTS);
     memset(scratch, 0, SECTOR);
     memset(writer->readback, 0, SR_WRITER_READBACK_SIZE);
-    NOTE("recovery ");
+    note("recovery ");
     return fake.recovery_copy;
 }
 
@@ -161,14 +148,14 @@ static sr_copy_t copied; /**< What was to be copied. */
 
 WRAP(esp_err_t, sr_copy_prepare, sr_copy_t *copy)
 {
-    NOTE("prepare ");
+    note("prepare ");
     copied = *copy;
     return fake.prepare;
 }
 
 WRAP(esp_err_t, sr_copy_execute, sr_copy_t *copy)
 {
-    NOTE("copy ");
+    note("copy ");
     copy->failed_address = 0x4000;
     copy->progress(copy->progress_context, 3, 7);
     return fake.execute;
@@ -177,13 +164,13 @@ WRAP(esp_err_t, sr_copy_execute, sr_copy_t *copy)
 WRAP(esp_err_t, sr_copy_execute_in_place, sr_copy_t *copy)
 {
     (void)copy;
-    NOTE("in-place ");
+    note("in-place ");
     return fake.in_place;
 }
 
 WRAP(esp_err_t, sr_copy_changes, const sr_copy_t *copy, sr_region_t region, bool *changes)
 {
-    NOTE("changes=%x ", (unsigned)region.address);
+    note("changes=%x ", (unsigned)region.address);
     copied = *copy;
     *changes = fake.app_changes;
     return fake.changes;
@@ -192,7 +179,7 @@ WRAP(esp_err_t, sr_copy_changes, const sr_copy_t *copy, sr_region_t region, bool
 WRAP(void, sr_copy_release, sr_copy_t *copy)
 {
     (void)copy;
-    NOTE("release ");
+    note("release ");
 }
 
 WRAP(uint32_t, sr_copy_boot_path_sectors, const sr_copy_t *copy)
@@ -204,7 +191,7 @@ WRAP(uint32_t, sr_copy_boot_path_sectors, const sr_copy_t *copy)
 static void on_progress(void *user_ctx, esp_self_reflasher_phase_t phase, size_t done, size_t total)
 {
     assert_ptr_equal(user_ctx, &fake);
-    NOTE("%s=%zu/%zu ", phase == ESP_SELF_REFLASHER_PHASE_CHECK ? "check" : "copied", done, total);
+    note("%s=%zu/%zu ", phase == ESP_SELF_REFLASHER_PHASE_CHECK ? "check" : "copied", done, total);
 }
 
 /* What the tests share. */
@@ -212,6 +199,7 @@ static void on_progress(void *user_ctx, esp_self_reflasher_phase_t phase, size_t
 static void to(uint32_t address, uint32_t size)
 {
     memset(&fake, 0, sizeof(fake));
+    clear_trace();
     config = (esp_self_reflasher_config_t){.progress_cb = on_progress, .user_ctx = &fake};
     systems = (sr_system_t){.flash = {.size = 0x400000},
                             .chip = sr_chip_by_name("esp32"),
@@ -450,7 +438,7 @@ static void change_of_the_app_is_told(void **state)
         fake.changes = ESP_ERR_INVALID_CRC;
         assert_int_equal(sr_transfer_changes_app(&transfer, &changes), ESP_ERR_INVALID_CRC);
         fake.changes = ESP_OK;
-        fake.trace[0] = '\0';
+        clear_trace();
         assert_int_equal(sim_counters()->heap_now, heap);
         sim_heap_fail_at(1);
         assert_int_equal(sr_transfer_changes_app(&transfer, &changes), ESP_ERR_NO_MEM);
@@ -527,7 +515,7 @@ static void each_step_of_a_copy_may_fail(void **state)
         fake.recovery_copy = cases[i].recovery;
         fake.execute = cases[i].execute;
         assert_int_equal(logged(sr_transfer_copy, &log), ESP_ERR_NO_MEM);
-        assert_string_equal(strstr(fake.trace, "prepare"), cases[i].trace);
+        assert_string_equal(strstr(traced, "prepare"), cases[i].trace);
         if (cases[i].says != NULL) {
             api_assert_error_line(log, cases[i].says, NULL);
         }
@@ -538,7 +526,7 @@ static void each_step_of_a_copy_may_fail(void **state)
     assert_int_equal(logged(sr_transfer_copy, &log), ESP_OK);
     assert_null(strstr(log, "sector 0x4000"));
     free(log);
-    fake.trace[0] = '\0';
+    clear_trace();
     sim_heap_fail_at(1);
     assert_int_equal(quietly(sr_transfer_copy), ESP_ERR_NO_MEM);
     sim_heap_fail_at(0);

@@ -5,6 +5,7 @@
  * and clock are made up here.
  */
 #include "test/support/api_support.h"
+#include "test/support/support_trace.h"
 
 #include "net/sr_download.h"
 #include "self_reflasher_err.h"
@@ -44,27 +45,17 @@ static struct {
         esp_timer_create_args_t made;
     } timer;
     bool no_client, no_timer, no_header, incomplete;
-    char trace[4096];
 } fake;
 
 static struct esp_http_client *const the_client = (void *)&fake.answers;
 static struct esp_timer *const the_timer = (void *)&fake.timer;
-
-#define NOTE(...) (void)snprintf(fake.trace + strlen(fake.trace), sizeof(fake.trace) - strlen(fake.trace), __VA_ARGS__)
-
-/** The client's calls since the last time, in one line. */
-static void expect_trace(const char *expected)
-{
-    assert_string_equal(fake.trace, expected);
-    fake.trace[0] = '\0';
-}
 
 static void pass(int64_t us)
 {
     fake.now += us;
     if (fake.timer.running && fake.now >= fake.timer.due) {
         fake.timer.running = false;
-        NOTE("over ");
+        note("over ");
         fake.timer.made.callback(fake.timer.made.arg);
     }
 }
@@ -77,13 +68,9 @@ static const answer_t *last_answer(void)
 
 /* ESP-IDF's client, timer and clock. */
 
-#define WRAP(result, name, ...)                                                                                        \
-    result __wrap_##name(__VA_ARGS__);                                                                                 \
-    result __wrap_##name(__VA_ARGS__)
-
 WRAP(esp_http_client_handle_t, esp_http_client_init, const esp_http_client_config_t *config)
 {
-    NOTE("init ");
+    note("init ");
     fake.url = config->url;
     fake.inits++;
     const bool made = !fake.no_client && (fake.no_client_from == 0 || fake.inits < fake.no_client_from);
@@ -94,7 +81,7 @@ WRAP(esp_http_client_handle_t, esp_http_client_init, const esp_http_client_confi
 WRAP(esp_err_t, esp_http_client_cleanup, esp_http_client_handle_t client)
 {
     assert_ptr_equal(client, the_client);
-    NOTE("cleanup ");
+    note("cleanup ");
     fake.clients--;
     return ESP_OK;
 }
@@ -102,21 +89,21 @@ WRAP(esp_err_t, esp_http_client_cleanup, esp_http_client_handle_t client)
 WRAP(esp_err_t, esp_http_client_close, esp_http_client_handle_t client)
 {
     assert_ptr_equal(client, the_client);
-    NOTE("close ");
+    note("close ");
     return ESP_OK;
 }
 
 WRAP(esp_err_t, esp_http_client_set_timeout_ms, esp_http_client_handle_t client, int timeout_ms)
 {
     assert_ptr_equal(client, the_client);
-    NOTE("timeout=%d ", timeout_ms);
+    note("timeout=%d ", timeout_ms);
     return ESP_OK;
 }
 
 WRAP(esp_err_t, esp_http_client_set_header, esp_http_client_handle_t client, const char *key, const char *value)
 {
     assert_ptr_equal(client, the_client);
-    NOTE("%s:%s ", key, value);
+    note("%s:%s ", key, value);
     return fake.no_header ? ESP_ERR_NO_MEM : ESP_OK;
 }
 
@@ -133,7 +120,7 @@ WRAP(esp_err_t, esp_http_client_get_url, esp_http_client_handle_t client, char *
 WRAP(esp_err_t, esp_http_client_set_redirection, esp_http_client_handle_t client)
 {
     assert_ptr_equal(client, the_client);
-    NOTE("redirect ");
+    note("redirect ");
     fake.url = last_answer()->unnamed ? NULL : last_answer()->leads_to;
     return last_answer()->redirection;
 }
@@ -141,7 +128,7 @@ WRAP(esp_err_t, esp_http_client_set_redirection, esp_http_client_handle_t client
 WRAP(esp_err_t, esp_http_client_add_auth, esp_http_client_handle_t client)
 {
     assert_ptr_equal(client, the_client);
-    NOTE("auth ");
+    note("auth ");
     return ESP_OK;
 }
 
@@ -151,7 +138,7 @@ WRAP(esp_err_t, esp_http_client_open, esp_http_client_handle_t client, int write
     assert_int_equal(write_len, 0);
     assert_true(fake.answer < COUNT(fake.answers));
     const answer_t *answer = &fake.answers[fake.answer++];
-    NOTE("open ");
+    note("open ");
     if (answer->open != ESP_OK) {
         pass(answer->us);
     }
@@ -161,7 +148,7 @@ WRAP(esp_err_t, esp_http_client_open, esp_http_client_handle_t client, int write
 WRAP(int64_t, esp_http_client_fetch_headers, esp_http_client_handle_t client)
 {
     assert_ptr_equal(client, the_client);
-    NOTE("headers ");
+    note("headers ");
     pass(last_answer()->us);
     return last_answer()->length;
 }
@@ -178,7 +165,7 @@ WRAP(int, esp_http_client_read, esp_http_client_handle_t client, char *buffer, i
     assert_ptr_equal(client, the_client);
     assert_true(fake.piece < COUNT(fake.pieces));
     const piece_t piece = fake.pieces[fake.piece++];
-    NOTE("read=%d ", len);
+    note("read=%d ", len);
     assert_true(piece.read <= len);
     memset(buffer, 1, (size_t)len);
     memset(buffer, 'b', piece.read > 0 ? (size_t)piece.read : 0);
@@ -195,7 +182,7 @@ WRAP(bool, esp_http_client_is_complete_data_received, esp_http_client_handle_t c
 
 WRAP(esp_err_t, esp_timer_create, const esp_timer_create_args_t *create_args, esp_timer_handle_t *out_handle)
 {
-    NOTE("timer ");
+    note("timer ");
     fake.timer.made = *create_args;
     *out_handle = fake.no_timer ? NULL : the_timer;
     return fake.no_timer ? ESP_ERR_NO_MEM : ESP_OK;
@@ -205,7 +192,7 @@ WRAP(esp_err_t, esp_timer_delete, esp_timer_handle_t timer)
 {
     assert_ptr_equal(timer, the_timer);
     assert_false(fake.timer.running);
-    NOTE("delete ");
+    note("delete ");
     return ESP_OK;
 }
 
@@ -213,7 +200,7 @@ WRAP(esp_err_t, esp_timer_start_once, esp_timer_handle_t timer, uint64_t timeout
 {
     assert_ptr_equal(timer, the_timer);
     assert_false(fake.timer.running);
-    NOTE("start=%lld ", (long long)timeout_us);
+    note("start=%lld ", (long long)timeout_us);
     fake.timer.running = true;
     fake.timer.due = fake.now + (int64_t)timeout_us;
     return ESP_OK;
@@ -222,7 +209,7 @@ WRAP(esp_err_t, esp_timer_start_once, esp_timer_handle_t timer, uint64_t timeout
 WRAP(esp_err_t, esp_timer_stop, esp_timer_handle_t timer)
 {
     assert_ptr_equal(timer, the_timer);
-    NOTE("stop ");
+    note("stop ");
     const esp_err_t err = fake.timer.running ? ESP_OK : ESP_ERR_INVALID_STATE;
     fake.timer.running = false;
     return err;
@@ -235,7 +222,7 @@ WRAP(int64_t, esp_timer_get_time, void)
 
 WRAP(void, sr_yield, uint32_t bytes)
 {
-    NOTE("yield=%u ", (unsigned)bytes);
+    note("yield=%u ", (unsigned)bytes);
 }
 
 /* What the tests share. */
@@ -249,6 +236,7 @@ static int start(void **state)
 {
     (void)state;
     memset(&fake, 0, sizeof(fake));
+    clear_trace();
     memset(&http, 0x5A, sizeof(http)); /* Nothing but what the caller sets counts. */
     memset(&answer, 0x5A, sizeof(answer));
     fake.now = 123456789;
@@ -267,7 +255,7 @@ static int restart(void)
 static void open_client(void)
 {
     assert_int_equal(sr_http_open(&http), ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
 }
 
 /** Sends a request that is answered with 200 and so many bytes announced. */
@@ -275,7 +263,7 @@ static void answered(int64_t length)
 {
     fake.answers[fake.answer] = (answer_t){.status = 200, .length = length};
     assert_int_equal(sr_http_request(&http, &answer), ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
 }
 
 static esp_err_t read_piece(piece_t piece, uint32_t length, uint32_t *got)
@@ -292,7 +280,7 @@ static void close_client(void)
     sr_http_close(&http);
     sr_http_disconnect(&http);
     assert_int_equal(fake.clients, 0);
-    fake.trace[0] = '\0';
+    clear_trace();
 }
 
 /* The client. */
@@ -430,7 +418,7 @@ static void time_is_counted_from_the_last_progress(void **state)
     open_client();
     fake.answers[0] = (answer_t){.status = 200, .length = 100000, .us = 999999};
     assert_int_equal(sr_http_request(&http, &answer), ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
     assert_int_equal(read_piece((piece_t){4095, 400000}, 4096, &got), ESP_OK);
     expect_trace("timeout=500 start=1000000 read=4096 stop ");
     fake.now += 5000000; /* What the caller does meanwhile is not the server's time. */
@@ -444,7 +432,7 @@ static void time_is_counted_from_the_last_progress(void **state)
     expect_trace("timeout=500 start=2 read=1 over timeout=0 stop ");
     assert_int_equal(read_piece((piece_t){1, 300000}, 1, &got), ESP_OK);
     fake.answers[1] = (answer_t){.status = 200};
-    fake.trace[0] = '\0';
+    clear_trace();
     assert_int_equal(sr_http_request(&http, &answer), ESP_OK);
     expect_trace("timeout=500 start=1000000 open headers stop ");
     assert_int_equal(read_piece((piece_t){-1, 0}, 1, &got), ESP_ERR_SELF_REFLASHER_SHORT_BODY);
@@ -463,7 +451,7 @@ static void who_reads_on_when_the_time_is_over_waits_no_more(void **state)
         open_client();
         answered(100);
         assert_int_equal(read_piece((piece_t){0, 1000000 + late[i]}, 10, &got), ESP_OK);
-        fake.trace[0] = '\0';
+        clear_trace();
         assert_int_equal(read_piece((piece_t){0, 0}, 10, &got), ESP_OK);
         expect_trace("timeout=500 start=1 read=10 stop ");
         close_client();
@@ -620,7 +608,7 @@ static void no_more_is_dropped_than_can_wait_in_the_client(void **state)
         for (unsigned k = 0; k < 4; k++) {
             fake.pieces[fake.piece + k].read = cases[i].reads[k];
         }
-        fake.trace[0] = '\0';
+        clear_trace();
         sr_http_disconnect(&http);
         expect_trace(cases[i].trace);
         assert_int_equal(http.early, 0);
@@ -674,7 +662,7 @@ static void redirects_and_authorizations_are_bounded(void **state)
             fake.answers[cases[i].allowed].status = good != 0 ? 200 : cases[i].status;
             assert_int_equal(sr_http_request(&http, &answer), good != 0 ? ESP_OK : cases[i].expected);
             assert_int_equal(fake.answer, cases[i].allowed + 1);
-            const bool authorizes = strstr(fake.trace, "auth ") != NULL;
+            const bool authorizes = strstr(traced, "auth ") != NULL;
             assert_int_equal(authorizes, cases[i].status == 401 && cases[i].allowed > 0);
             close_client();
         }

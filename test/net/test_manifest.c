@@ -4,6 +4,7 @@
  * and what becomes of each result. Source, parsers and crypto library are made up.
  */
 #include "test/support/api_support.h"
+#include "test/support/support_trace.h"
 
 #include "flash/sr_flash_reader.h"
 #include "format/sr_digest.h"
@@ -32,7 +33,6 @@ static struct {
     int range;             /**< What a digest over flash returns. */
     unsigned reads, digests;
     int other_digest; /**< Byte in which the one of what is in RAM differs; -1: none. */
-    char trace[1024];
 } fake;
 
 static uint8_t content[0x20000];
@@ -41,19 +41,6 @@ static esp_http_client_config_t http;
 static sr_source_t source;
 static sr_manifest_t manifest;
 static sr_flash_t flash;
-
-#define NOTE(...) (void)snprintf(fake.trace + strlen(fake.trace), sizeof(fake.trace) - strlen(fake.trace), __VA_ARGS__)
-
-/** What was done since the last time, in one line. */
-static void expect_trace(const char *expected)
-{
-    assert_string_equal(fake.trace, expected);
-    fake.trace[0] = '\0';
-}
-
-#define WRAP(result, name, ...)                                                                                        \
-    result __wrap_##name(__VA_ARGS__);                                                                                 \
-    result __wrap_##name(__VA_ARGS__)
 
 static esp_err_t read_of(uint32_t at, void *out, uint32_t length)
 {
@@ -67,14 +54,14 @@ static esp_err_t read_of(uint32_t at, void *out, uint32_t length)
 WRAP(void, sr_source_seek, sr_source_t *of, uint32_t offset, uint32_t end)
 {
     assert_ptr_equal(of, &source);
-    NOTE("seek=%u..%u ", (unsigned)offset, (unsigned)end);
+    note("seek=%u..%u ", (unsigned)offset, (unsigned)end);
     position = offset;
 }
 
 WRAP(esp_err_t, sr_source_read, sr_source_t *of, void *out, uint32_t length)
 {
     assert_ptr_equal(of, &source);
-    NOTE("read=%u ", (unsigned)length);
+    note("read=%u ", (unsigned)length);
     const esp_err_t err = read_of(position, out, length);
     position += length;
     return err;
@@ -83,13 +70,13 @@ WRAP(esp_err_t, sr_source_read, sr_source_t *of, void *out, uint32_t length)
 WRAP(esp_err_t, sr_flash_read, const sr_flash_t *of, uint32_t address, void *out, uint32_t length)
 {
     assert_ptr_equal(of, &flash);
-    NOTE("flash=%u+%u ", (unsigned)(address - PLACE), (unsigned)length);
+    note("flash=%u+%u ", (unsigned)(address - PLACE), (unsigned)length);
     return read_of(address - PLACE, out, length);
 }
 
 WRAP(sr_bundle_status_t, sr_bundle_peek, const uint8_t header[HEADER], uint32_t *manifest_size)
 {
-    NOTE("peek ");
+    note("peek ");
     assert_memory_equal(header, content, HEADER);
     *manifest_size = fake.size;
     return fake.peek;
@@ -97,7 +84,7 @@ WRAP(sr_bundle_status_t, sr_bundle_peek, const uint8_t header[HEADER], uint32_t 
 
 WRAP(sr_bundle_status_t, sr_bundle_parse, const uint8_t *bytes, uint32_t length, sr_bundle_t *bundle)
 {
-    NOTE("parse ");
+    note("parse ");
     assert_int_equal(length, fake.size);
     assert_memory_equal(bytes, content, length);
     memset(bundle, 0, sizeof(*bundle));
@@ -108,7 +95,7 @@ WRAP(sr_bundle_status_t, sr_bundle_parse, const uint8_t *bytes, uint32_t length,
 
 WRAP(bool, sr_digest, const uint8_t *bytes, size_t length, uint8_t digest[SR_SHA256_SIZE])
 {
-    NOTE("digest ");
+    note("digest ");
     assert_int_equal(length, fake.size);
     assert_memory_equal(bytes, content, length);
     memset(digest, 0xD1, SR_SHA256_SIZE);
@@ -122,7 +109,7 @@ WRAP(sr_digest_status_t, sr_digest_range, const sr_reader_t *reader, uint32_t of
      uint8_t digest[SR_SHA256_SIZE])
 {
     uint8_t byte;
-    NOTE("range=%u+%u ", (unsigned)offset, (unsigned)length);
+    note("range=%u+%u ", (unsigned)offset, (unsigned)length);
     assert_int_equal(reader->size, length);
     memset(digest, 0xD1, SR_SHA256_SIZE);
     if (fake.range == SR_DIGEST_READ_FAILED) {
@@ -133,7 +120,7 @@ WRAP(sr_digest_status_t, sr_digest_range, const sr_reader_t *reader, uint32_t of
 
 WRAP(sr_bundle_status_t, sr_signature_parse, const uint8_t block[SIGNATURE], sr_signature_t *signature)
 {
-    NOTE("block ");
+    note("block ");
     assert_memory_equal(block, content + fake.size, SIGNATURE);
     memset(signature, 0, sizeof(*signature));
     signature->is_signed = fake.is_signed;
@@ -142,7 +129,7 @@ WRAP(sr_bundle_status_t, sr_signature_parse, const uint8_t block[SIGNATURE], sr_
 
 WRAP(sr_bundle_status_t, sr_signature_public_key_read, const char *pem, sr_signature_public_key_t *key)
 {
-    NOTE("key ");
+    note("key ");
     assert_string_equal(pem, KEY);
     memset(key, 0x77, sizeof(*key));
     return fake.key;
@@ -151,7 +138,7 @@ WRAP(sr_bundle_status_t, sr_signature_public_key_read, const char *pem, sr_signa
 WRAP(sr_bundle_status_t, sr_signature_verify, const uint8_t digest[SR_SHA256_SIZE], const sr_signature_t *signature,
      const sr_signature_public_key_t *key)
 {
-    NOTE("verify ");
+    note("verify ");
     assert_int_equal(digest[0], 0xD1);
     assert_true(signature->is_signed);
     assert_int_equal(key->id[0], 0x77);
@@ -163,6 +150,7 @@ WRAP(sr_bundle_status_t, sr_signature_verify, const uint8_t digest[SR_SHA256_SIZ
 static void restart(uint32_t size)
 {
     memset(&fake, 0, sizeof(fake));
+    clear_trace();
     fake.size = size;
     fake.is_signed = true;
     fake.other_digest = -1;
@@ -277,12 +265,12 @@ static void each_read_of_a_source_may_fail(void **state)
         fake.read_fails = i;
         fake.read = ESP_ERR_INVALID_CRC;
         expect_load(ESP_ERR_INVALID_CRC, SR_BUNDLE_OK);
-        assert_null(strstr(fake.trace, "parse"));
+        assert_null(strstr(traced, "parse"));
         restart(1000);
         fake.read_fails = i;
         fake.read = ESP_ERR_INVALID_SIZE;
         expect_load(ESP_ERR_SELF_REFLASHER_REFUSED, SR_BUNDLE_TRUNCATED);
-        assert_null(strstr(fake.trace, "parse"));
+        assert_null(strstr(traced, "parse"));
     }
     restart(1000);
     sim_heap_fail_at(1);
@@ -342,7 +330,7 @@ static void record_is_verified_before_it_is_loaded(void **state)
         restart(1000);
         fake.other_digest = at;
         expect_record(ESP_ERR_SELF_REFLASHER_REFUSED, SR_BUNDLE_BAD_SIGNATURE);
-        assert_null(strstr(fake.trace, "parse"));
+        assert_null(strstr(traced, "parse"));
     }
 }
 
@@ -374,7 +362,7 @@ static void record_that_cannot_be_read_or_hashed_is_not_refused(void **state)
     fake.read_fails = 1;
     fake.read = ESP_ERR_INVALID_CRC;
     expect_record(ESP_ERR_INVALID_CRC, SR_BUNDLE_OK);
-    assert_null(strstr(fake.trace, "block"));
+    assert_null(strstr(traced, "block"));
     restart(1000);
     fake.range = SR_DIGEST_CRYPTO_FAILED;
     expect_record(ESP_FAIL, SR_BUNDLE_OK);

@@ -5,6 +5,7 @@
  * time passes.
  */
 #include "test/support/api_support.h"
+#include "test/support/support_trace.h"
 
 #include "net/sr_source.h"
 #include "self_reflasher_err.h"
@@ -43,17 +44,7 @@ static struct {
     uint32_t from, to; /**< As the header says. */
     uint32_t at;       /**< Offset of the next byte of the body. */
     esp_err_t open, header, start_over, flash;
-    char trace[16384];
 } fake;
-
-#define NOTE(...) (void)snprintf(fake.trace + strlen(fake.trace), sizeof(fake.trace) - strlen(fake.trace), __VA_ARGS__)
-
-/** What was done since the last time, in one line. */
-static void expect_trace(const char *expected)
-{
-    assert_string_equal(fake.trace, expected);
-    fake.trace[0] = '\0';
-}
 
 static uint8_t byte_at(uint32_t offset)
 {
@@ -62,16 +53,12 @@ static uint8_t byte_at(uint32_t offset)
 
 /* HTTP, and what takes time. */
 
-#define WRAP(result, name, ...)                                                                                        \
-    result __wrap_##name(__VA_ARGS__);                                                                                 \
-    result __wrap_##name(__VA_ARGS__)
-
 static sr_source_t source;
 
 WRAP(esp_err_t, sr_http_open, sr_http_t *http)
 {
     assert_ptr_equal(http, &source.client);
-    NOTE("open ");
+    note("open ");
     return fake.open;
 }
 
@@ -80,7 +67,7 @@ WRAP(esp_err_t, sr_http_set_header, sr_http_t *http, const char *name, const cha
     assert_ptr_equal(http, &source.client);
     assert_string_equal(name, "Range");
     assert_int_equal(sscanf(value, "bytes=%u-%u", &fake.from, &fake.to), 2);
-    NOTE("%s ", value);
+    note("%s ", value);
     return fake.header;
 }
 
@@ -89,7 +76,7 @@ WRAP(esp_err_t, sr_http_request, sr_http_t *http, sr_http_answer_t *answer)
     assert_ptr_equal(http, &source.client);
     assert_true(fake.answer < COUNT(fake.answers));
     const answer_t *is = &fake.answers[fake.answer++];
-    NOTE("request ");
+    note("request ");
     answer->status = is->status != 0 ? is->status : 206;
     answer->length = is->length != 0 ? is->length : is->empty ? 0 : (int64_t)fake.to + 1 - fake.from;
     fake.at = answer->status == 200 ? 0 : fake.from;
@@ -102,7 +89,7 @@ WRAP(esp_err_t, sr_http_read, sr_http_t *http, void *out, uint32_t length, uint3
     assert_ptr_equal(http, &source.client);
     assert_true(fake.piece < COUNT(fake.pieces));
     const piece_t *is = &fake.pieces[fake.piece++];
-    NOTE("read=%u ", (unsigned)length);
+    note("read=%u ", (unsigned)length);
     *got = is->err != ESP_OK || is->end ? 0 : is->most != 0 && is->most < length ? is->most : length;
     for (uint32_t i = 0; i < *got; i++) {
         ((uint8_t *)out)[i] = byte_at(fake.at++);
@@ -113,20 +100,20 @@ WRAP(esp_err_t, sr_http_read, sr_http_t *http, void *out, uint32_t length, uint3
 WRAP(void, sr_http_disconnect, sr_http_t *http)
 {
     assert_ptr_equal(http, &source.client);
-    NOTE("disconnect ");
+    note("disconnect ");
 }
 
 WRAP(esp_err_t, sr_http_start_over, sr_http_t *http)
 {
     assert_ptr_equal(http, &source.client);
-    NOTE("start-over ");
+    note("start-over ");
     return fake.start_over;
 }
 
 WRAP(void, sr_http_close, sr_http_t *http)
 {
     assert_ptr_equal(http, &source.client);
-    NOTE("close ");
+    note("close ");
 }
 
 static uint32_t yielded;
@@ -138,13 +125,13 @@ WRAP(void, sr_yield, uint32_t bytes)
 
 WRAP(void, vTaskDelay, TickType_t ticks)
 {
-    NOTE("pause=%u ", (unsigned)(ticks * portTICK_PERIOD_MS));
+    note("pause=%u ", (unsigned)(ticks * portTICK_PERIOD_MS));
 }
 
 WRAP(esp_err_t, sr_flash_read, const sr_flash_t *flash, uint32_t address, void *out, uint32_t length)
 {
     assert_ptr_equal(flash, &source.flash);
-    NOTE("flash=0x%x+%u ", (unsigned)address, (unsigned)length);
+    note("flash=0x%x+%u ", (unsigned)address, (unsigned)length);
     memset(out, 'f', length);
     return fake.flash;
 }
@@ -164,6 +151,7 @@ static void on_retry(void *context)
 static int restart(uint32_t max_retries)
 {
     memset(&fake, 0, sizeof(fake));
+    clear_trace();
     memset(&source, 0x5A, sizeof(source)); /* Nothing but what the caller sets counts. */
     source.http = &config;
     source.max_retries = max_retries;
@@ -174,7 +162,7 @@ static int restart(uint32_t max_retries)
     retries_told = 0;
     yielded = 0;
     assert_int_equal(sr_source_open(&source), ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
     return 0;
 }
 
@@ -265,15 +253,15 @@ static void gap_is_read_over_if_that_is_quicker_than_a_request(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         restart(0);
         assert_int_equal(read_at(1000, 9000, 100), ESP_OK);
-        fake.trace[0] = '\0';
+        clear_trace();
         assert_int_equal(read_at(cases[i].offset, 9000, 10), ESP_OK);
-        const char *request = strstr(fake.trace, "bytes=");
+        const char *request = strstr(traced, "bytes=");
         const char *expected = cases[i].trace;
-        assert_string_equal(expected[0] == 'b' && request != NULL ? request : fake.trace, expected);
+        assert_string_equal(expected[0] == 'b' && request != NULL ? request : traced, expected);
     }
     restart(0);
     assert_int_equal(read_at(1000, 1100, 90), ESP_OK);
-    fake.trace[0] = '\0';
+    clear_trace();
     assert_int_equal(read_at(1099, 1200, 1), ESP_OK); /* Its last byte. */
     expect_trace("read=9 read=1 ");
     assert_int_equal(read_at(1100, 1200, 1), ESP_OK); /* It has ended, and its connection goes on. */
@@ -323,10 +311,10 @@ static void rest_of_a_response_is_read_if_it_is_small(void **state)
         fake.answers[0].length = cases[i].length;
         assert_int_equal(read_at(50, 60, 10), ESP_OK);
         const unsigned before = fake.piece;
-        fake.trace[0] = '\0';
+        clear_trace();
         assert_int_equal(read_at(20, 30, 10), ESP_OK);
         assert_int_equal(fake.piece - before, cases[i].reads + 1);
-        assert_int_equal(strstr(fake.trace, "disconnect ") != NULL, cases[i].disconnects);
+        assert_int_equal(strstr(traced, "disconnect ") != NULL, cases[i].disconnects);
     }
 }
 
@@ -337,7 +325,7 @@ static void rest_that_does_not_come_costs_the_connection(void **state)
         restart(0);
         assert_int_equal(read_at(50, 600, 10), ESP_OK);
         fake.pieces[2] = ends != 0 ? (piece_t){.end = true} : (piece_t){.err = ESP_ERR_HTTP_EAGAIN};
-        fake.trace[0] = '\0';
+        clear_trace();
         assert_int_equal(read_at(20, 30, 10), ESP_OK);
         expect_trace("read=256 read=256 disconnect bytes=20-29 request read=10 ");
     }
@@ -433,7 +421,7 @@ static void request_over_a_kept_connection_that_broke_is_sent_again(void **state
             if (kept != 0) {
                 assert_int_equal(read_at(50, 60, 10), ESP_OK);
             }
-            fake.trace[0] = '\0';
+            clear_trace();
             fake.answers[kept] = (answer_t){.err = cases[i].err, .status = 404};
             if (cases[i].err == ESP_OK) {
                 fake.answers[kept].status = 206;
@@ -505,7 +493,7 @@ static void what_is_tried_again_depends_on_the_error(void **state)
                 assert_int_equal(retries_told, retried ? max_retries : 0);
                 /* The next read begins anew, and is as good as a first one. */
                 fake.answers[fake.answer] = (answer_t){0};
-                fake.trace[0] = '\0';
+                clear_trace();
                 assert_int_equal(read_at(100, 200, 10), ESP_OK);
                 expect_trace("start-over bytes=100-199 request read=10 ");
             }

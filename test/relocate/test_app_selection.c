@@ -11,6 +11,7 @@
 
 #include "relocate/sr_app_selection.h"
 #include "test/support/support_small.h"
+#include "test/support/support_error_log.h"
 
 #include "esp_flash.h"
 #include "esp_log.h"
@@ -58,20 +59,6 @@ esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, es
 {
     searches.is_final = true;
     return fails(&searches) ? NULL : __real_esp_partition_find(type, subtype, label);
-}
-
-static char logged[256]; /**< Errors. */
-
-void __wrap_esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...);
-void __wrap_esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...)
-{
-    va_list arguments;
-    (void)tag;
-    va_start(arguments, format);
-    if (level == ESP_LOG_ERROR) {
-        (void)vsnprintf(logged, sizeof(logged), format, arguments);
-    }
-    va_end(arguments);
 }
 
 static void attach(uint32_t running_app, sr_system_t *system)
@@ -221,7 +208,7 @@ static void sector_of_otadata_that_fails_is_told(void **state)
         nor_flash_set_faults(
             flash, (nor_faults_t){
                        .program_per_million = 1000000, .erase_per_million = 1000000, .single = true, .address = dead});
-        logged[0] = '\0';
+        error_line[0] = '\0';
         const esp_err_t err = keeps ? sr_app_selection_keep(&system, &workspace)
                                     : sr_app_selection_set(&system, first_slot(), &workspace);
         assert_int_equal(nor_flash_failures(flash, dead / SR_SECTOR_SIZE) > 0, test->needed[i % 2]);
@@ -229,8 +216,8 @@ static void sector_of_otadata_that_fails_is_told(void **state)
         assert_int_equal(err != ESP_OK, test->needed[i % 2]);
         char sector[32];
         (void)snprintf(sector, sizeof(sector), "otadata, sector 0x%x: ", dead);
-        assert_int_equal(strstr(logged, sector) != NULL, test->needed[i % 2]);
-        assert_true(test->needed[i % 2] || logged[0] == '\0');
+        assert_int_equal(strstr(error_line, sector) != NULL, test->needed[i % 2]);
+        assert_true(test->needed[i % 2] || error_line[0] == '\0');
         sim_chip_detach();
     }
 }
