@@ -85,9 +85,7 @@ static void put_bundle(const bundle_region_t *regions, unsigned count)
 
 static void expect_block_erases(uint32_t expected)
 {
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT(0), .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, SLOT(0));
     nor_flash_reset_stats(flash);
     assert_int_equal(sim_call(apply, NULL), SIM_END_RETURNED);
     sim_chip_detach();

@@ -187,9 +187,7 @@ static void assert_resume_finishes_what_has_begun(const uint8_t *before)
         return;
     }
     const bool complete = holds(0) && holds(1) && holds(2);
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = boot.app_offset, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, boot.app_offset);
     nor_flash_reset_stats(flash);
     const sim_end_t end = sim_call(call_resume, NULL);
     sim_chip_detach();

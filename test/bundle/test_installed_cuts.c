@@ -25,35 +25,20 @@ static void app_in_exploration(void)
 }
 
 /* Every cut, torn in all ways, with further ones while it goes on. */
-static void explore_opened(uint32_t blank, unsigned losses, uint32_t sample)
+static void explore_opened(unsigned losses, uint32_t sample)
 {
     sr_region_t targets[MAX_REGIONS];
     explore_result_t result;
     for (uint32_t i = 0; i < region_count; i++) {
         targets[i] = regions[i].place;
     }
-    const explore_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")},
-        .flash = nor_flash_view(flash),
-        .size = SMALL_FLASH_SIZE,
-        .timing = nor_timing_find(NULL),
-        .app_main = app_in_exploration,
-        .running_app = UINT32_MAX,
-        .targets = targets,
-        .target_count = region_count,
-        .torn_states = SMALL_TORN,
-        .losses = losses,
-        .sample = sample,
-        .workers = 2,
-    };
-    assert_int_equal(explore_and_tell(&config, &result), EXPLORE_OK);
-    for (uint32_t i = 0; i < result.state_count; i++) {
-        if (result.states[i].failed) {
-            print_message("%u blank: cut %u.%u:%u: %s\n", blank, result.states[i].loss.operation,
-                          result.states[i].loss.when, result.states[i].loss.seed, result.states[i].reason);
-        }
-    }
-    assert_int_equal(result.failures, 0);
+    small_explore((explore_config_t){.flash = nor_flash_view(flash),
+                                     .app_main = app_in_exploration,
+                                     .targets = targets,
+                                     .target_count = region_count,
+                                     .losses = losses,
+                                     .sample = sample},
+                  &result);
     assert_true(losses == 1 || result.nested_count > 0);
     explore_result_free(&result);
     close_chip();
@@ -63,14 +48,14 @@ static void explore_opened(uint32_t blank, unsigned losses, uint32_t sample)
 static void explore(unsigned with, uint32_t blank, unsigned losses)
 {
     open_chip(with, blank);
-    explore_opened(blank, losses, SMALL_SAMPLE(0));
+    explore_opened(losses, SMALL_SAMPLE(0));
 }
 
 /* Of which another one writes the same in the same places, or most of it. */
 static void explore_alike(unsigned with, uint32_t blank)
 {
     open_chip(with, blank);
-    explore_opened(blank, 2, SMALL_SAMPLE_OF_ALIKE);
+    explore_opened(2, SMALL_SAMPLE_OF_ALIKE);
 }
 
 static void every_cut_of_an_app_and_its_otadata(void **state)
@@ -100,7 +85,7 @@ static void every_cut_in_place(void **state)
 {
     (void)state;
     open_in_place(7); /* One more, because the mark of a record that was cut short takes a sector. */
-    explore_opened(7, 1, SMALL_SAMPLE(0));
+    explore_opened(1, SMALL_SAMPLE(0));
 }
 
 /* Torn in all ways, and with the source. */
@@ -108,7 +93,7 @@ static void every_cut_with_the_mark_in_the_way(void **state)
 {
     (void)state;
     open_with_mark_in_the_way();
-    explore_opened(0, 2, SMALL_SAMPLE(0));
+    explore_opened(2, SMALL_SAMPLE(0));
 }
 
 int main(void)

@@ -301,26 +301,13 @@ static void expect_refused(const char *text)
 static void explore_sample_of(unsigned losses, bool window_is_short, uint32_t sample)
 {
     explore_result_t result;
-    const explore_config_t config = {.chip = {.chip = sr_chip_by_name("esp32")},
-                                     .flash = old_flash,
-                                     .size = SMALL_FLASH_SIZE,
-                                     .timing = nor_timing_find(NULL),
-                                     .running_app = UINT32_MAX,
+    small_explore((explore_config_t){.flash = old_flash,
                                      .app_main = app_main,
                                      .targets = targets,
                                      .target_count = target_count,
-                                     .torn_states = SMALL_TORN,
                                      .losses = losses,
-                                     .sample = sample,
-                                     .workers = 2};
-    assert_int_equal(explore_and_tell(&config, &result), EXPLORE_OK);
-    for (uint32_t i = 0; i < result.state_count; i++) {
-        if (result.states[i].failed) {
-            print_message("cut %u, seed %u: %s\n", result.states[i].loss.operation, result.states[i].loss.seed,
-                          result.states[i].reason);
-        }
-    }
-    assert_int_equal(result.failures, 0);
+                                     .sample = sample},
+                  &result);
     assert_true(result.outcomes[EXPLORE_OLD_FINISHES] > 0);
     assert_true(losses == 1 || result.nested_count > 0);
     small_assert_same(result.flash, wanted, 0, SMALL_FLASH_SIZE);
@@ -1063,9 +1050,7 @@ static void cut_when(bool (*is_true)(void))
     nor_flash_set_observer(flash, NULL, NULL);
     assert_true(moment->is_over);
     memcpy(nor_flash_bytes(flash), old_flash, SMALL_FLASH_SIZE);
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, SLOT_0);
     nor_flash_reset_stats(flash);
     nor_flash_set_power_loss(
         flash, (nor_power_loss_t){.armed = true, .operation = moment->operation, .when = NOR_POWER_LOSS_AFTER});

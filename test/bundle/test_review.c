@@ -50,9 +50,7 @@ static void resume(void *unused)
 
 static sim_end_t run_at(uint32_t running_app, void (*call)(void *))
 {
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = running_app, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, running_app);
     nor_flash_reset_stats(flash);
     const sim_end_t end = sim_call(call, NULL);
     sim_chip_detach();
@@ -487,9 +485,7 @@ static void record_is_not_staged_in_a_data_partition_of_the_new_table(void **sta
     free(copy);
     const bundle_region_t regions[] = {{.place = {SR_PARTITION_TABLE_OFFSET, SECTOR}, .data = table, .length = SECTOR}};
     (void)put_bundle(SMALL_FREE, regions, 1);
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT(0), .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, SLOT(0));
     assert_int_equal(esp_self_reflasher_plan_bundle(&job->bundle, &plan), ESP_OK);
     sim_chip_detach();
     assert_true(plan.staging_address < STORAGE || plan.staging_address >= STORAGE_END);

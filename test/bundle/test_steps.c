@@ -347,9 +347,7 @@ static void app_main(void *unused)
 
 static sim_end_t start(void)
 {
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = OLD_APP, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, OLD_APP);
     nor_flash_reset_stats(flash);
     const sim_end_t end = sim_call(app_main, NULL);
     sim_chip_detach();

@@ -46,9 +46,7 @@ static int open_chip(void **state)
     nor = small_flash_new(&(small_layout_t){.slots = 1, .sequences = {1, 0}});
     small_app("1", nor_flash_bytes(nor) + SMALL_SLOTS);
     before = small_copy(nor);
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = nor, .running_app = SMALL_SLOTS, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(nor, SMALL_SLOTS);
     return 0;
 }
 

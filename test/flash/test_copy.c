@@ -72,9 +72,7 @@ static int open_chip(void **state)
     flash = small_flash_new(&(small_layout_t){.slots = 1, .sequences = {1, 0}});
     small_app("1", nor_flash_bytes(flash) + SMALL_SLOTS);
     before = small_copy(flash);
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SMALL_SLOTS, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, SMALL_SLOTS);
     nor_flash_set_observer(flash, remember, NULL);
     enter_error = ESP_OK;
     return 0;

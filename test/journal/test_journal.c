@@ -39,9 +39,7 @@ static int setup(void **state)
 {
     (void)state;
     fixture = (fixture_t){.nor = small_flash_new(&(small_layout_t){.slots = 2, .sequences = {1, 0}})};
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = fixture.nor, .running_app = SMALL_SLOTS, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(fixture.nor, SMALL_SLOTS);
     assert_int_equal(sr_flash_open(&fixture.flash), ESP_OK);
     fixture.writer = (sr_writer_t){.flash = &fixture.flash, .readback = fixture.readback, .attempts = 2};
     fixture.journal = (sr_journal_t){.flash = &fixture.flash, .list = fixture.list, .digests = fixture.digests};

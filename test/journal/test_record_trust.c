@@ -516,9 +516,7 @@ static void stranger_gets_no_memory(void **state)
     record.manifest = large;
     record.data_count = 0;
     record_put(&record, nor_flash_bytes(flash), MOVED, true);
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, SLOT_0);
     assert_int_equal(sim_call(resume, NULL), SIM_END_RETURNED);
     assert_int_equal(job->err, ESP_OK);
     assert_true(sim_counters()->heap_peak < 16384);
@@ -543,9 +541,7 @@ static void manifest_for_more_flash_gets_no_memory(void **state)
     bundle = record_bundle(&spec, own_private, &bundle_size);
     record_start(&record, bundle, bundle_size, nor_flash_view(flash) + SLOT_0);
     record_put(&record, nor_flash_bytes(flash), MOVED, true);
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, SLOT_0);
     assert_int_equal(sim_call(resume, NULL), SIM_END_RETURNED);
     assert_int_equal(job->err, ESP_OK);
     assert_true(sim_counters()->heap_peak < 16384);

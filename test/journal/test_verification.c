@@ -181,9 +181,7 @@ static int setup(void **state)
     memset(&calls, 0, sizeof(calls));
     memset(&verdict, 0, sizeof(verdict));
     verdict.look = look_at_little;
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, SLOT_0);
     return 0;
 }
 

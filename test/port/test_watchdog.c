@@ -56,9 +56,7 @@ static int close_chip(void **state)
 
 static sim_end_t run(void (*body)(void *))
 {
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SLOT_0, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, SLOT_0);
     nor_flash_reset_stats(flash);
     const sim_end_t end = sim_call(body, NULL);
     sim_chip_detach();

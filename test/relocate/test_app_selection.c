@@ -63,9 +63,7 @@ esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, es
 
 static void attach(uint32_t running_app, sr_system_t *system)
 {
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = running_app, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, running_app);
     assert_int_equal(sr_system_read(system), ESP_OK);
     nor_flash_reset_stats(flash);
 }

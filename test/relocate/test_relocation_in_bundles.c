@@ -315,28 +315,13 @@ static void explore(explore_result_t *result)
     if (job->copies) {
         targets[0] = (sr_region_t){place.region_address, (uint32_t)place.region_size};
     }
-    const explore_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")},
-        .flash = nor_flash_view(flash),
-        .size = SMALL_FLASH_SIZE,
-        .timing = nor_timing_find(NULL),
-        .app_main = app_in_exploration,
-        .running_app = UINT32_MAX,
-        .targets = targets,
-        .target_count = job->copies ? 1 : region_count,
-        .torn_states = SMALL_TORN,
-        .losses = 3,
-        .sample = job->like_others ? SMALL_SAMPLE_OF_ALIKE : SMALL_SAMPLE(0),
-        .workers = 2,
-    };
-    assert_int_equal(explore_and_tell(&config, result), EXPLORE_OK);
-    for (uint32_t i = 0; i < result->state_count; i++) {
-        if (result->states[i].failed) {
-            print_message("cut %u.%u:%u: %s\n", result->states[i].loss.operation, result->states[i].loss.when,
-                          result->states[i].loss.seed, result->states[i].reason);
-        }
-    }
-    assert_int_equal(result->failures, 0);
+    small_explore((explore_config_t){.flash = nor_flash_view(flash),
+                                     .app_main = app_in_exploration,
+                                     .targets = targets,
+                                     .target_count = job->copies ? 1 : region_count,
+                                     .losses = 3,
+                                     .sample = job->like_others ? SMALL_SAMPLE_OF_ALIKE : SMALL_SAMPLE(0)},
+                  result);
     assert_true(result->nested_count > 0);
 }
 

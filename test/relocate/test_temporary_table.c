@@ -106,9 +106,7 @@ static void open_chip(uint8_t subtype, uint8_t type, sr_system_t *system)
     flash = small_flash_new(&(small_layout_t){.factory = true, .no_otadata = true});
     small_put_table(nor_flash_bytes(flash), entries, 3);
     small_app("1", nor_flash_bytes(flash) + SMALL_FACTORY);
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = SMALL_FACTORY, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, SMALL_FACTORY);
     assert_int_equal(sr_system_read(system), ESP_OK);
 }
 

@@ -72,9 +72,7 @@ static inline void call_app_main(void *unused)
 
 static inline sim_end_t start_at(uint32_t running_app)
 {
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = running_app, .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(flash, running_app);
     nor_flash_reset_stats(flash);
     const sim_end_t end = sim_call(call_app_main, NULL);
     sim_chip_detach();

@@ -31,9 +31,7 @@ static inline void steps_flash(steps_t *steps)
 
 static inline void steps_attach(steps_t *steps)
 {
-    const sim_config_t config = {
-        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = steps->flash, .running_app = small_slot(0), .quiet = true};
-    assert_true(sim_chip_attach(&config));
+    small_attach(steps->flash, small_slot(0));
     nor_flash_reset_stats(steps->flash);
 }
 

@@ -172,6 +172,14 @@ static inline addr_region_t small_put_bundle(nor_flash_t *flash, sr_region_t roo
     return (addr_region_t){room.address, size};
 }
 
+/** Starts the chip with this flash; ends with sim_chip_detach(). */
+static inline void small_attach(nor_flash_t *flash, uint32_t running_app)
+{
+    const sim_config_t config = {
+        .chip = {.chip = sr_chip_by_name("esp32")}, .flash = flash, .running_app = running_app, .quiet = true};
+    assert_true(sim_chip_attach(&config));
+}
+
 /** A copy of the whole content, for free(). */
 static inline uint8_t *small_copy(const nor_flash_t *flash)
 {
@@ -192,6 +200,28 @@ static inline void *small_shared(size_t size)
 #define SMALL_SAMPLE(operations) explore_sample(operations) /**< Operations outside the commit; 0: all. */
 #define SMALL_SAMPLE_OF_ALIKE    explore_sample_of_alike(0) /**< Where another exploration goes nearly the same way. */
 #define SMALL_TORN               explore_torn()
+
+/** Lets the power go in each operation, torn in all ways: nothing may fail.
+ * @param config Flash, app, targets, losses and sample; the rest is that of a small chip.
+ * @param[out] result For explore_result_free(). */
+static inline void small_explore(explore_config_t config, explore_result_t *result)
+{
+    config.chip.chip = sr_chip_by_name("esp32");
+    config.size = SMALL_FLASH_SIZE;
+    config.timing = nor_timing_find(NULL);
+    config.running_app = UINT32_MAX;
+    config.torn_states = SMALL_TORN;
+    config.workers = 2;
+    assert_int_equal(explore_and_tell(&config, result), EXPLORE_OK);
+    for (uint32_t i = 0; i < result->state_count; i++) {
+        const explore_state_t *state = &result->states[i];
+        if (state->failed) {
+            print_message("cut %u.%u:%u: %s\n", state->loss.operation, state->loss.when, state->loss.seed,
+                          state->reason);
+        }
+    }
+    assert_int_equal(result->failures, 0);
+}
 
 /** Every way in which the power can go during one operation. */
 #define SMALL_CUTS 6u
