@@ -3,6 +3,7 @@
  * The cargo of the running app: found wherever that runs from, and refused with any byte of it changed. Nothing here
  * changes flash.
  */
+#include "test/support/support_failing_search.h"
 #include "test/support/api_support.h"
 #include "test/support/support_small.h"
 
@@ -23,7 +24,6 @@ static api_image_t carrier;
 static uint32_t start; /**< Of the cargo's segment, its header included, in the carrier. */
 static esp_self_reflasher_cargo_t cargo;
 static unsigned failing_read; /**< Number of the read that fails, counted down; 0: none. */
-static bool finds_nothing;
 
 static const uint8_t bundle[] = "a bundle, for all that is looked at here";
 static const sr_cargo_setting_t settings[] = {{"allow_in_place", "1"}, {"public_key", "the key"}, {"unknown", "x"}};
@@ -37,17 +37,6 @@ esp_err_t __wrap_esp_flash_read(esp_flash_t *flash, void *buffer, uint32_t addre
         return ESP_ERR_TIMEOUT;
     }
     return __real_esp_flash_read(flash, buffer, address, length);
-}
-
-esp_partition_iterator_t __real_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label)
-{
-    return finds_nothing ? NULL : __real_esp_partition_find(type, subtype, label);
 }
 
 /* A small app: every bit of its cargo is tried, and each time all of it is hashed. */
@@ -84,7 +73,7 @@ static int set_up(void **state)
 {
     (void)state;
     failing_read = 0;
-    finds_nothing = false;
+    failing_search = 0;
     open_carrier(NULL);
     return 0;
 }
@@ -321,9 +310,9 @@ static void read_errors_are_handed_up(void **state)
 static void no_memory_for_the_search(void **state)
 {
     (void)state;
-    finds_nothing = true;
+    failing_search = ALL_SEARCHES;
     expect_error(ESP_ERR_NO_MEM);
-    finds_nothing = false;
+    failing_search = 0;
 }
 
 static void app_outside_of_partitions_has_none(void **state)

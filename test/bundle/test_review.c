@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "make/bundle_writer.h"
+#include "test/support/support_failing_search.h"
 #include "test/support/api_support.h"
 #include "self_reflasher_bundle.h"
 #include "test/support/support_reader.h"
@@ -507,22 +508,6 @@ static void app_in_a_partition_of_no_whole_sectors_is_taken_in_whole_sectors(voi
     assert_int_equal(path.otadata.size, 0x3000);
 }
 
-static uint32_t failing_search; /**< Which one finds no memory; 0: none. */
-
-esp_partition_iterator_t __real_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label)
-{
-    if (failing_search > 0 && --failing_search == 0) {
-        return NULL;
-    }
-    return __real_esp_partition_find(type, subtype, label);
-}
-
 /* Without memory it is not known what is data. */
 static void without_memory_nothing_is_changed(void **state)
 {
@@ -543,6 +528,7 @@ static void without_memory_nothing_is_changed(void **state)
     job->applied = ESP_ERR_NO_MEM;
     uint32_t failures = 0;
     while (job->applied == ESP_ERR_NO_MEM) {
+        searches = 0;
         failing_search = ++failures;
         assert_int_equal(run_at(SLOT(0), apply), SIM_END_RETURNED);
         small_assert_same(nor_flash_view(flash), before, SMALL_NVS, SMALL_NVS_SIZE);

@@ -10,6 +10,7 @@
 
 #include "journal/sr_install_mark.h"
 
+#include "test/support/support_failing_search.h"
 #include "test/support/support_small.h"
 
 #define SECTOR SR_SECTOR_SIZE
@@ -39,7 +40,6 @@ static uint32_t unreadable_length;       /**< Reads of so many bytes. */
 static uint32_t dead = UINT32_MAX;       /**< A sector that cannot be erased. */
 static uint32_t stuck_bits = UINT32_MAX; /**< One that cannot be programmed. */
 static uint32_t erases;
-static bool no_table;
 
 esp_err_t __real_sr_flash_read(const sr_flash_t *flash, uint32_t address, void *out, uint32_t length);
 esp_err_t __wrap_sr_flash_read(const sr_flash_t *flash, uint32_t address, void *out, uint32_t length);
@@ -63,16 +63,6 @@ esp_err_t __wrap_sr_flash_write(const sr_flash_t *flash, uint32_t address, const
 {
     return address / SECTOR * SECTOR == stuck_bits ? ESP_ERR_NOT_ALLOWED
                                                    : __real_sr_flash_write(flash, address, data, length);
-}
-
-esp_partition_iterator_t __real_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label)
-{
-    return no_table ? NULL : __real_esp_partition_find(type, subtype, label);
 }
 
 static int setup(void **state)
@@ -331,11 +321,11 @@ static void without_memory_no_mark_counts_and_none_is_removed(void **state)
     sr_install_mark_t mark = {.address = 0};
     memcpy(mark.id, own, sizeof(own));
     write_mark(FREE, own);
-    no_table = true;
+    failing_search = ALL_SEARCHES;
     const esp_err_t counted = sr_install_mark_counts(FREE, &counts);
     const esp_err_t found = sr_install_mark_find_own(&fixture.system, &mark, fixture.scratch);
     const esp_err_t removed = sr_install_mark_remove(&fixture.system, &fixture.writer, own, fixture.scratch);
-    no_table = false;
+    failing_search = 0;
     assert_int_equal(counted, ESP_ERR_NO_MEM);
     assert_int_equal(found, ESP_ERR_NO_MEM);
     assert_int_equal(removed, ESP_ERR_NO_MEM);

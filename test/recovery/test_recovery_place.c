@@ -14,6 +14,7 @@
 #include "flash/sr_flash_reader.h"
 #include "port/sr_yield.h"
 #include "sim/chip/sim_state.h"
+#include "test/support/support_failing_search.h"
 #include "test/support/api_support.h"
 #include "test/support/support_small.h"
 
@@ -35,8 +36,7 @@ static uint32_t loader_length;
 
 static sr_region_t unreadable;        /**< Of the flash. */
 static sr_region_t future_unreadable; /**< Of the flash as it will be. */
-static bool no_table;
-static uint32_t dead = UINT32_MAX; /**< A sector that cannot be erased. */
+static uint32_t dead = UINT32_MAX;    /**< A sector that cannot be erased. */
 static uint32_t yielded;
 
 esp_err_t __real_sr_flash_read(const sr_flash_t *handle, uint32_t address, void *out, uint32_t length);
@@ -52,16 +52,6 @@ esp_err_t __wrap_sr_flash_erase(const sr_flash_t *handle, uint32_t address, uint
 esp_err_t __wrap_sr_flash_erase(const sr_flash_t *handle, uint32_t address, uint32_t length)
 {
     return address == dead ? ESP_ERR_TIMEOUT : __real_sr_flash_erase(handle, address, length);
-}
-
-esp_partition_iterator_t __real_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label)
-{
-    return no_table ? NULL : __real_esp_partition_find(type, subtype, label);
 }
 
 void __real_sr_yield(uint32_t bytes);
@@ -383,10 +373,10 @@ static void first_partition_in_the_way_is_named_and_one_for_bootloaders_is_none(
     put_partition(0x40, 0xF0000, SECTOR, "elsewhere");
     expect_not_used("lies in partition 'first'");
     sim_state.partition_count = count;
-    no_table = true;
+    failing_search = ALL_SEARCHES;
     char *log;
     const sr_recovery_t found = find(&log);
-    no_table = false;
+    failing_search = 0;
     assert_int_equal(found.place.size, 0);
     assert_non_null(strstr(log, "no memory to search the partition table"));
     free(log);

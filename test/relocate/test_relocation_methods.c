@@ -13,6 +13,7 @@
 #include "relocate/sr_app_copy.h"
 #include "relocate/sr_app_selection.h"
 #include "relocate/sr_relocation_methods.h"
+#include "test/support/support_failing_search.h"
 #include "test/support/support_flash_calls.h"
 #include "test/support/support_small.h"
 
@@ -28,7 +29,7 @@ static nor_flash_t *flash;
 static uint8_t *before;
 static sr_system_t chip;
 static unsigned rooms[SECTORS];
-static uint32_t classified, searches, failing_search;
+static uint32_t classified;
 static esp_err_t write_error;
 static unsigned writes;
 static sr_relocation_request_t request;
@@ -104,16 +105,6 @@ esp_err_t __wrap_sr_app_selection_set(const sr_system_t *system, const esp_parti
     assert_non_null(buffers);
     assert_int_equal(slot->address, SLOT(1));
     return take_step('s');
-}
-
-esp_partition_iterator_t __real_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label)
-{
-    return ++searches == failing_search ? NULL : __real_esp_partition_find(type, subtype, label);
 }
 
 /* What was logged last. */

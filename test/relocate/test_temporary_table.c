@@ -11,6 +11,7 @@
 #include "flash/sr_boot_path_buffer.h"
 #include "port/sr_yield.h"
 #include "relocate/sr_relocation_methods.h"
+#include "test/support/support_failing_search.h"
 #include "test/support/support_small.h"
 
 #include "esp_flash.h"
@@ -26,7 +27,6 @@
 static nor_flash_t *flash;
 static uint32_t reads, failing_read; /**< Number of the read that fails, from 1; 0: none. */
 static uint32_t reads_behind;        /**< In the sector behind the place. */
-static uint32_t searches, failing_search;
 static uint32_t erases_fail;
 
 /* Memory that is written past its end is noticed when it is freed. */
@@ -62,16 +62,6 @@ void __wrap_heap_caps_free(void *piece)
         }
     }
     __real_heap_caps_free(piece);
-}
-
-esp_partition_iterator_t __real_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label)
-{
-    return ++searches == failing_search ? NULL : __real_esp_partition_find(type, subtype, label);
 }
 
 /* In the sector of the table, so often. */

@@ -18,6 +18,7 @@
 #include "system/sr_move_source.h"
 #include "system/sr_partition.h"
 #include "system/sr_slots.h"
+#include "test/support/support_failing_search.h"
 #include "test/support/support_failing_hash.h"
 #include "test/support/support_small.h"
 
@@ -34,20 +35,9 @@ static uint8_t scratch[SECTOR];
 
 /* What fails. */
 
-static bool no_table;
 static esp_err_t flash_says;
 static esp_err_t read_says;
 static int model; /**< Of the chip; 0: as it is. */
-
-esp_partition_iterator_t __real_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label);
-esp_partition_iterator_t __wrap_esp_partition_find(esp_partition_type_t type, esp_partition_subtype_t subtype,
-                                                   const char *label)
-{
-    return no_table ? NULL : __real_esp_partition_find(type, subtype, label);
-}
 
 esp_err_t __real_sr_flash_open(sr_flash_t *handle);
 esp_err_t __wrap_sr_flash_open(sr_flash_t *handle);
@@ -172,9 +162,9 @@ static void only_what_is_flagged_and_touched_is_read_only(void **state)
         assert_int_equal(sr_partition_find_read_only(cases[i].region, &found), ESP_OK);
         assert_ptr_equal(found, cases[i].found ? closed : NULL);
     }
-    no_table = true;
+    failing_search = ALL_SEARCHES;
     const esp_err_t err = sr_partition_find_read_only((sr_region_t){0, SECTOR}, &found);
-    no_table = false;
+    failing_search = 0;
     assert_int_equal(err, ESP_ERR_NO_MEM);
 }
 
@@ -214,9 +204,9 @@ static void slots_are_the_ota_apps_by_number(void **state)
     assert_int_equal(sr_slots_in(&slots, (sr_region_t){0x31000, 0xF000}), 0);
     assert_int_equal(sr_slots_in(&slots, (sr_region_t){0x31000, 0xF001}), 1u << 15);
     assert_int_equal(sr_slots_in(&slots, (sr_region_t){0x50000, 1}), 1u << 0);
-    no_table = true;
+    failing_search = ALL_SEARCHES;
     const esp_err_t err = sr_slots_find(&slots);
-    no_table = false;
+    failing_search = 0;
     assert_int_equal(err, ESP_ERR_NO_MEM);
 }
 
@@ -452,9 +442,9 @@ static void system_that_cannot_be_read_is_an_error(void **state)
     flash_says = ESP_ERR_INVALID_RESPONSE;
     const esp_err_t no_flash = sr_system_read(&system);
     flash_says = ESP_OK;
-    no_table = true;
+    failing_search = ALL_SEARCHES;
     const esp_err_t no_memory = sr_system_read(&system);
-    no_table = false;
+    failing_search = 0;
     assert_int_equal(no_flash, ESP_ERR_INVALID_RESPONSE);
     assert_int_equal(no_memory, ESP_ERR_NO_MEM);
 }
