@@ -159,21 +159,23 @@ bool boot_window_measure(const flash_record_t *record, const boot_chip_t *chip, 
 {
     *window = (boot_window_t){0};
     const uint32_t size = flash_record_size(record);
-    uint8_t *memory = flash_memory_new((size_t)size * 3);
     replay_t replay = {
         .size = size,
-        .flash = memory,
-        .next = memory + size,
-        .torn = memory + (size_t)size * 2,
+        .flash = flash_buffer_new(size),
+        .next = flash_buffer_new(size),
+        .torn = flash_buffer_new(size),
         .window = window,
         .inside = inside,
     };
-    bool measured = memory != NULL && flash_replay_open(record, &replay.log);
+    bool measured = replay.flash != NULL && replay.next != NULL && replay.torn != NULL &&
+                    flash_replay_open(record, &replay.log);
     if (measured) {
         flash_replay_t opened = replay.log;
         measured = measure(&replay, record, chip, running);
         flash_replay_close(&opened);
     }
-    free(memory);
+    flash_buffer_delete(replay.flash, size);
+    flash_buffer_delete(replay.next, size);
+    flash_buffer_delete(replay.torn, size);
     return measured;
 }

@@ -28,8 +28,8 @@ static bool add_changed(explore_boot_writes_t *writes, const uint8_t *before, co
 
 bool explore_find_boot_writes(const explore_config_t *config, const uint8_t *flash, explore_boot_writes_t *writes)
 {
-    uint8_t *before = flash_memory_new(config->size);
-    uint8_t *after = flash_memory_new(config->size);
+    uint8_t *before = flash_buffer_new(config->size);
+    uint8_t *after = flash_buffer_new(config->size);
     bool enough = before != NULL && after != NULL;
     if (enough) {
         memcpy(after, flash, config->size);
@@ -40,8 +40,8 @@ bool explore_find_boot_writes(const explore_config_t *config, const uint8_t *fla
         boot_run(&config->chip, after, config->size, NULL, NULL, &boot);
         enough = add_changed(writes, before, after, config->size);
     }
-    free(before);
-    free(after);
+    flash_buffer_delete(before, config->size);
+    flash_buffer_delete(after, config->size);
     return enough;
 }
 

@@ -289,8 +289,8 @@ bool explore_lower_bound(const explore_config_t *config, const explore_trace_t *
     if (enough) {
         change->config = config;
         change->final = final;
-        change->base = flash_memory_new(config->size);
-        change->scratch = flash_memory_new(config->size);
+        change->base = flash_buffer_new(config->size);
+        change->scratch = flash_buffer_new(config->size);
         change->owned = explore_owned(config, final);
         change->group_of = calloc(config->size / SR_SECTOR_SIZE, 1);
         change->prepared = calloc(config->size / SR_SECTOR_SIZE, 1);
@@ -307,8 +307,8 @@ bool explore_lower_bound(const explore_config_t *config, const explore_trace_t *
     }
     if (change != NULL) {
         boot_classifier_close(&change->classifier);
-        free(change->base);
-        free(change->scratch);
+        flash_buffer_delete(change->base, config->size);
+        flash_buffer_delete(change->scratch, config->size);
         free(change->owned);
         free(change->group_of);
         free(change->prepared);
