@@ -39,11 +39,8 @@ if(SR_FUZZ)
     if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
         message(FATAL_ERROR "SR_FUZZ needs libFuzzer: configure with -DCMAKE_C_COMPILER=clang")
     endif()
-    # The parsers are what is looked at, not the simulated chip that one or two of them run on.
-    set(is_watched $<NOT:$<STREQUAL:$<TARGET_PROPERTY:NAME>,sr_sim>>)
     target_compile_options(sr_options INTERFACE
-        $<${is_watched}:-fsanitize=fuzzer-no-link,address,undefined> $<${is_watched}:-fno-sanitize-recover=all>
-        -fno-omit-frame-pointer)
+        -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(sr_options INTERFACE -fsanitize=address,undefined)
 endif()
 

@@ -15,8 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 static uint8_t bytes[0x4000];
+
+/** As the ROM has it, of which no more than this is needed here. */
+uint32_t esp_rom_crc32_le(uint32_t crc, uint8_t const *buf, uint32_t len)
+{
+    return (uint32_t)crc32(crc, buf, len);
+}
 
 /** Writes FOLDER/TARGET/NAME. */
 static void save(const char *folder, const char *target, const char *name, const void *content, size_t size)
