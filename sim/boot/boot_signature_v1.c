@@ -11,11 +11,11 @@
 #define SIGNATURE_SIZE 64u // r and s
 #define BLOCK_SIZE     68u // a version, and the signature
 #define MOST_KEYS      4u
+#define MOST_LOADERS   8u // an exploration has two, and torn ones in between
 
 /** What is a point of the curve in the bootloader: of other bytes one in 2^256 is. */
 typedef struct keys {
     uint8_t loader[SR_SHA256_SIZE]; /**< Which bootloader was searched. */
-    bool searched;
     unsigned count;
     uint8_t list[MOST_KEYS][1 + KEY_SIZE]; /**< As points that are not compressed. */
 } keys_t;
@@ -30,29 +30,40 @@ static bool is_point(mbedtls_ecp_group *group, const uint8_t point[1 + KEY_SIZE]
     return is;
 }
 
-/** The key lies somewhere among the constants. It is looked for once in each bootloader: this takes a while. */
-static const keys_t *find_keys(const boot_t *boot)
+/** The key lies somewhere among the constants. */
+static void search(const boot_t *boot, keys_t *keys)
 {
-    static keys_t keys;
     const boot_loader_t *loader = &boot->loader;
-    if (keys.searched && memcmp(keys.loader, boot->result->bootloader.sha256, sizeof(keys.loader)) == 0) {
-        return &keys;
-    }
-    keys = (keys_t){.searched = true};
-    memcpy(keys.loader, boot->result->bootloader.sha256, sizeof(keys.loader));
     uint32_t room = loader->length;
     const uint8_t *image = boot_view(boot, loader->offset, &room);
     mbedtls_ecp_group group;
     mbedtls_ecp_group_init(&group);
     const bool loaded = mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1) == 0;
-    for (uint32_t i = sizeof(loader->header); loaded && i + KEY_SIZE <= room && keys.count < MOST_KEYS; i++) {
-        uint8_t *point = keys.list[keys.count];
+    for (uint32_t i = sizeof(loader->header); loaded && i + KEY_SIZE <= room && keys->count < MOST_KEYS; i++) {
+        uint8_t *point = keys->list[keys->count];
         point[0] = 4;
         memcpy(point + 1, image + i, KEY_SIZE);
-        keys.count += is_point(&group, point);
+        keys->count += is_point(&group, point);
     }
     mbedtls_ecp_group_free(&group);
-    return &keys;
+}
+
+/** Each bootloader is searched once, which takes a while; what forked processes know by then they need not search. */
+static const keys_t *find_keys(const boot_t *boot)
+{
+    static keys_t known[MOST_LOADERS];
+    static unsigned searched;
+    const uint8_t *loader = boot->result->bootloader.sha256;
+    for (unsigned i = 0; i < MOST_LOADERS && i < searched; i++) {
+        if (memcmp(known[i].loader, loader, sizeof(known[i].loader)) == 0) {
+            return &known[i];
+        }
+    }
+    keys_t *keys = &known[searched++ % MOST_LOADERS];
+    *keys = (keys_t){0};
+    memcpy(keys->loader, loader, sizeof(keys->loader));
+    search(boot, keys);
+    return keys;
 }
 
 static bool verifies(const uint8_t point[1 + KEY_SIZE], const uint8_t digest[SR_SHA256_SIZE],

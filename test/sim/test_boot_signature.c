@@ -568,9 +568,10 @@ static void sign_v1(unsigned number, uint32_t version)
 /** A bootloader that was not searched before, without keys. */
 static void put_loader(void)
 {
+    static uint8_t loaders;
     memset(flash + LOADER, 0, LOADER_SIZE + POINT);
     chip.loader = (boot_loader_t){.offset = LOADER, .length = LOADER_SIZE};
-    result.bootloader.sha256[0]++;
+    result.bootloader.sha256[0] = ++loaders;
 }
 
 static void expect_v1(unsigned number, const char *reason)
@@ -636,9 +637,30 @@ static void a_bootloader_is_searched_once(void **state)
     expect_v1(0, NULL);
     memset(flash + LOADER, 0, LOADER_SIZE); /* The same one, they say. */
     expect_v1(1, NOT_BY_KEY);
+    const uint8_t first = result.bootloader.sha256[0];
     put_loader();
     put_point(1, 301);
     expect_v1(1, NULL);
+    expect_v1(0, NOT_BY_KEY);
+    result.bootloader.sha256[0] = first; /* Before the other one it was searched, too. */
+    expect_v1(0, NULL);
+    expect_v1(1, NOT_BY_KEY);
+}
+
+static void of_many_bootloaders_the_last_are_remembered(void **state)
+{
+    (void)state;
+    put_loader();
+    put_point(0, 300);
+    expect_v1(0, NULL);
+    const uint8_t first = result.bootloader.sha256[0];
+    for (unsigned i = 0; i < 8; i++) {
+        put_loader();
+        put_point(1, 300);
+        expect_v1(1, NULL);
+    }
+    result.bootloader.sha256[0] = first;
+    expect_v1(1, NULL); /* It is searched again. */
     expect_v1(0, NOT_BY_KEY);
 }
 
@@ -791,6 +813,7 @@ int main(void)
         CASE(what_this_boot_has_revoked_is_revoked),
         CASE_V1(keys_are_found_in_the_bootloader),
         CASE_V1(a_bootloader_is_searched_once),
+        CASE_V1(of_many_bootloaders_the_last_are_remembered),
         CASE_V1(signatures_of_version_1),
         CASE_V1(digests_as_espsecure_makes_them),
         CASE_V1(without_the_key),
