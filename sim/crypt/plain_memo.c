@@ -2,24 +2,22 @@
 #include "sim/crypt/plain_memo.h"
 
 #include "format/sr_region.h"
-#include "sim/nor/flash_buffer.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+/** Of memory that fork() copies where it is written: an app that starts knows what was decrypted before it. */
 static struct {
     unsigned cipher; /**< Serial number; 0: nothing is known. */
     uint32_t size;
     uint8_t *cells, *plain; /**< What was decrypted last, and what to; owned. */
     bool *known;            /**< For each sector; owned. */
-    pid_t owner;            /**< Of the memory, which forked processes would share. */
 } memo;
 
 static void forget(void)
 {
-    flash_buffer_delete(memo.cells, memo.size);
-    flash_buffer_delete(memo.plain, memo.size);
+    free(memo.cells);
+    free(memo.plain);
     free(memo.known);
     memset(&memo, 0, sizeof(memo));
 }
@@ -27,12 +25,11 @@ static void forget(void)
 static void start(const flash_cipher_t *cipher, uint32_t size)
 {
     forget();
-    memo.cells = flash_buffer_new(size);
-    memo.plain = flash_buffer_new(size);
+    memo.cells = calloc(size, 1);
+    memo.plain = calloc(size, 1);
     memo.known = calloc(size / SR_SECTOR_SIZE, sizeof(*memo.known));
     memo.cipher = flash_cipher_serial(cipher);
     memo.size = size;
-    memo.owner = getpid();
     if (memo.cells == NULL || memo.plain == NULL || memo.known == NULL) {
         abort(); // a few megabytes
     }
@@ -52,7 +49,7 @@ static void look_at(const flash_cipher_t *cipher, const uint8_t *flash, uint32_t
 const uint8_t *plain_memo(const flash_cipher_t *cipher, const uint8_t *flash, uint32_t size, uint32_t address,
                           uint32_t length)
 {
-    if (memo.cipher != flash_cipher_serial(cipher) || memo.size != size || memo.owner != getpid()) {
+    if (memo.cipher != flash_cipher_serial(cipher) || memo.size != size) {
         start(cipher, size);
     }
     for (uint32_t sector = address / SR_SECTOR_SIZE; length > 0 && sector <= (address + length - 1) / SR_SECTOR_SIZE;
