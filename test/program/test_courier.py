@@ -19,6 +19,7 @@ import sys
 import unittest
 
 import cases
+import espressif
 import flash_dumps
 import runner
 import servers
@@ -119,7 +120,7 @@ class Program(CourierTest):
         self.courier(0, self.app, self.small_bundle())
 
         def told(path):
-            text = subprocess.run([ESPTOOL, "image-info", path], check=True, capture_output=True, text=True).stdout
+            text = espressif.run("esptool", "image-info", path)
             self.assertRegex(text, r"Checksum: 0x\w+ \(valid\)")
             self.assertRegex(text, r"(?i)validation hash: \w+ \(valid\)")
             rows = re.findall(r"(?m)^ +\d+  (0x\w+)  (0x\w+)  (0x\w+)  (.*)$", text)
@@ -208,7 +209,7 @@ class Program(CourierTest):
         in_path = {"PATH": f"{ESPSECURE.parent}:{os.environ['PATH']}"}
         for arguments in (("generate-signing-key", "--version", "2", "--scheme", "ecdsa256", key),
                           ("extract-public-key", "--version", "2", "--keyfile", key, public)):
-            subprocess.run([ESPSECURE, *arguments], check=True, capture_output=True)
+            espressif.run("espsecure", *arguments)
         arguments = ("courier", "-o", self.upload, "--app", self.app, "--bundle", bundle, "--sign-image", key)
         result = run(*arguments, "--json", environment=in_path)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
@@ -216,8 +217,7 @@ class Program(CourierTest):
         self.assertEqual((told["is_signed"], told["size"]), (True, self.upload.stat().st_size))
         plain = flash_dumps.image_at(self.upload.read_bytes(), 0)
         self.assertEqual(told["size"], -(-len(plain) // SECTOR) * SECTOR + SECTOR)
-        subprocess.run([ESPSECURE, "verify-signature", "--version", "2", "--keyfile", public, self.upload], check=True,
-                       capture_output=True)
+        espressif.run("espsecure", "verify-signature", "--version", "2", "--keyfile", public, self.upload)
         self.assertTrue(self.run_json(0, "inspect", self.upload)["apps"][0]["cargo"]["bundle"]["verified"])
         self.upload.unlink()
         text = run(*arguments, environment=in_path).stdout
@@ -462,7 +462,7 @@ def esphome(number):
 def merge_bin(folder, *parts):
     """What esptool makes of these parts, to the end of its last sector."""
     out = folder / "merged.bin"
-    subprocess.run([ESPTOOL, "--chip", "esp32", "merge-bin", "-o", out, *map(str, parts)], check=True, capture_output=True)
+    espressif.run("esptool", "--chip", "esp32", "merge-bin", "-o", out, *parts)
     content = out.read_bytes()
     return content.ljust(-(-len(content) // SECTOR) * SECTOR, b"\xff")
 

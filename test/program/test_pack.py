@@ -23,6 +23,7 @@ import unittest
 import zlib
 
 import cases
+import espressif
 import flash_dumps
 import runner
 
@@ -35,12 +36,6 @@ MIB = 1 << 20
 
 def openssl(*arguments):
     return subprocess.run(["openssl", *map(str, arguments)], capture_output=True, check=False)
-
-
-@functools.cache
-def esptool():
-    venv = os.environ.get("SELF_REFLASHER_VENV")
-    return shutil.which("esptool", path=f"{venv}/bin" if venv else None)
 
 
 def read_bundle(data, flash):
@@ -375,10 +370,7 @@ class Uf2(PackTest):
     """UF2 as esptool makes it, and what is wrong with others."""
 
     def merge(self, made, *arguments):
-        if esptool() is None:
-            self.skipTest("no esptool")
-        subprocess.run([esptool(), "--chip", "esp32", "merge-bin", "--format", "uf2", "-o", str(made), *map(str, arguments)],
-                       capture_output=True, check=True)
+        espressif.run("esptool", "--chip", "esp32", "merge-bin", "--format", "uf2", "-o", made, *arguments)
 
     def uf2(self, *options):
         """The test system as UF2."""
@@ -1149,13 +1141,10 @@ class Otadata(PackTest):
 
 class Settings(PackTest):
     def compare(self, size, *settings, parts=None, chip="esp32"):
-        if esptool() is None:
-            self.skipTest("no esptool")
         merged = self.dir / "merged.bin"
         options = [word for pair in zip(("--flash-size", "--flash-mode", "--flash-freq"), settings) for word in pair]
         parts = parts or self.system
-        subprocess.run([esptool(), "--chip", chip, "merge-bin", "-o", merged, "--pad-to-size", size, *options, *parts],
-                       check=True, capture_output=True)
+        espressif.run("esptool", "--chip", chip, "merge-bin", "-o", merged, "--pad-to-size", size, *options, *parts)
         bundle, report = self.pack(*options, *parts)
         self.assertEqual(self.extract(bundle), merged.read_bytes())
         self.assertEqual(report["contents"]["bootloader"]["digest"], "good")
