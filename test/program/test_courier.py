@@ -25,7 +25,7 @@ import runner
 import servers
 
 COURIER, COURIER_WIFI, DEMO_IMAGES = sys.argv[2:5]
-run = cases.run
+run, sampled = cases.run, cases.sampled
 FIXTURES = pathlib.Path(os.environ.get("SELF_REFLASHER_FIXTURES") or sys.argv[5])
 SECTOR = flash_dumps.SECTOR
 WLED_0_14_4 = flash_dumps.WLED_0_14_4
@@ -39,7 +39,6 @@ ESPHOME_SLOTS = (0x10000, 0x1D0000)
 URL = "http://192.168.1.2:8070/system.srb"
 WITH_WIFI = flash_dumps.SETTINGS + b"url\0wifi_password\0wifi_ssid\0"
 WITH_PAGE = WITH_WIFI + b"ap_password\0min_sequence\0when\0"
-SAMPLE = os.environ.get("SELF_REFLASHER_CASES") == "sample"
 VENV = os.environ.get("SELF_REFLASHER_VENV")
 ESPTOOL = shutil.which("esptool", path=f"{VENV}/bin" if VENV else None)
 ESPSECURE = pathlib.Path(ESPTOOL).parent / "espsecure" if ESPTOOL else None
@@ -47,12 +46,8 @@ if ESPSECURE and not ESPSECURE.exists():
     ESPSECURE = None  # esptool 4 has other words
 
 
-def sampled(parts, kept=slice(None, None, 3)):
-    """All of them, and where the sanitizers look on (docs/testing.md) some: C tests run the same engine there, in more ways."""
-    return parts[kept] if SAMPLE else parts
-
-
-BOTH_SLOTS = sampled((0, 1), slice(1, None))  # a device runs from one of them; from the second the courier is in the new app's way
+# A device runs from one of them. In a sample from the second: the courier is in the new app's way then.
+BOTH_SLOTS = sampled((0, 1), slice(1, None))
 
 
 class CourierTest(cases.InOwnFolder):
@@ -500,7 +495,7 @@ class Devices(CourierTest):
             bundle = self.dir / "system.srb"
             self.run_json(0, "pack", "-o", bundle, "--chip", "esp32", "--partition-table", hex(table),
                           *(word for at, part in inputs for word in (hex(at), self.write(f"{at:x}.bin", part))))
-            for (kind, otadata), size in sampled(list(itertools.product(kinds.items(), (4 << 20, 8 << 20)))):
+            for (kind, otadata), size in sampled(itertools.product(kinds.items(), (4 << 20, 8 << 20))):
                 with self.subTest(table=hex(table), otadata=kind, size=size):
                     parts = (*inputs[:2], (table + 0x1000, flash_dumps.in_use(1)), (table + 0x5000, otadata), (0x20000, self.old_app),
                              (0x120000, self.old_app))
@@ -585,8 +580,8 @@ class Stories(CourierTest):
 
     def explore(self, *arguments):
         """Of what to_the_end() has left. No power loss is told whose end is not that of the run without one."""
-        if SAMPLE:
-            return  # test_power_is_lost() explores there, too
+        if cases.SAMPLE:
+            return  # test_power_is_lost() explores there, too, and C tests the same engine in more ways
         answer = self.run_json(0, "explore", "--flash", self.dir / "dump.bin", "--upload", self.upload, "--sample", "8", "--torn",
                                "1", "--cuts", "2", *arguments)
         self.assertEqual(answer["failures"], [])
@@ -686,7 +681,7 @@ class Stories(CourierTest):
         bundle = self.pack("--merged", FIXTURES / flash_dumps.ESPHOME, "--keep", "nvs")
         flash = self.write("dump.bin", wled(1))
         self.courier(0, self.app, bundle, "--flash", flash)
-        deep = ("--sample", "1") if SAMPLE else ("--sample", "12", "--cuts", "2")
+        deep = ("--sample", "1") if cases.SAMPLE else ("--sample", "12", "--cuts", "2")
         answer = self.run_json(0, "explore", "--flash", flash, "--upload", self.upload, "--torn", "1", *deep)
         self.assertEqual(answer["failures"], [])
         self.assertGreater(answer["states"], 20)
