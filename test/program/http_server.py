@@ -40,6 +40,7 @@ Serves the files of a folder on the loopback interface, prints its port on stdou
   /digest/FILE[?n=13]           the same with digest authentication; a refusal has a body of n bytes
   /digest/FILE?once=1           each nonce is good for one request
   /__log                        JSON list of the requests so far: method, path, headers, connection, status
+  /__forget                     all of them, and how often each URL was asked for, as if the server had just started
 """
 
 import argparse
@@ -87,6 +88,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.entry = None
         if kind == "__log":
             self.send_body(json.dumps(self.server.log).encode())
+            return
+        if kind == "__forget":
+            self.server.forget()
+            self.send_body(b"")
             return
         self.entry = {"method": self.command, "path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()},
                       "connection": self.connection_id, "status": None}
@@ -381,10 +386,14 @@ class Server(http.server.ThreadingHTTPServer):
         self.context = context
         self.lock = threading.Lock()
         self.connections = 0
-        self.log = []
-        self.seen = {}
-        self.nonces_used = 0
         self.was_reset = set()
+        self.forget()
+
+    def forget(self):
+        with self.lock:
+            self.log = []
+            self.seen = {}
+            self.nonces_used = 0
 
     def get_request(self):
         connection, address = super().get_request()

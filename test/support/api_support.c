@@ -3,14 +3,17 @@
 #include "test/support/support_cipher.h"
 
 #include "make/dummy_image.h"
+#include "sim/nor/flash_buffer.h"
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define IMAGE_ROOM 0x180000u
+#define IMAGE_ROOM    0x180000u
+#define KEPT_CONTENTS 4u
 
 static api_image_t new_image(size_t capacity)
 {
@@ -122,10 +125,17 @@ static void put_table(uint8_t *flash, uint32_t running_app, const api_options_t 
                      IMAGE_WRITE_OK);
 }
 
-static void fill_flash(nor_flash_t *flash, uint32_t running_app, const api_options_t *options)
+/* All but the efuses and what the chip does with its heap and log. */
+static bool same_flash(const api_options_t *a, const api_options_t *b)
 {
-    uint8_t *bytes = nor_flash_bytes(flash);
+    return a->running_app == b->running_app && a->flash_encryption == b->flash_encryption &&
+           a->readonly == b->readonly && a->lone_slot == b->lone_slot;
+}
+
+static void fill_flash(uint8_t *bytes, const api_options_t *options)
+{
     size_t length;
+    const uint32_t running_app = options->running_app;
     dummy_image_fill(bytes, API_FLASH_SIZE, 99);
     assert_int_equal(dummy_image_bootloader(sr_chip_by_name("esp32"), 2, bytes + API_BOOTLOADER,
                                             API_TABLE - API_BOOTLOADER, &length),
@@ -136,6 +146,30 @@ static void fill_flash(nor_flash_t *flash, uint32_t running_app, const api_optio
     api_image_t app = api_app(0x30000);
     memcpy(bytes + running_app, app.bytes, app.length);
     api_image_free(&app);
+    if (options->flash_encryption) {
+        support_encrypt(bytes, 0, API_FLASH_SIZE);
+    }
+}
+
+/* What a chip holds at first, kept for the next one that is the same: most tests of a program open one of their own. */
+static const uint8_t *first_content(const api_options_t *options)
+{
+    static struct content {
+        api_options_t options;
+        uint8_t *bytes;
+    } kept[KEPT_CONTENTS];
+    static unsigned next;
+    for (unsigned i = 0; i < KEPT_CONTENTS; i++) {
+        if (kept[i].bytes != NULL && same_flash(&kept[i].options, options)) {
+            return kept[i].bytes;
+        }
+    }
+    struct content *content = &kept[next++ % KEPT_CONTENTS];
+    content->options = *options;
+    content->bytes = content->bytes != NULL ? content->bytes : flash_buffer_new(API_FLASH_SIZE);
+    assert_non_null(content->bytes);
+    fill_flash(content->bytes, options);
+    return content->bytes;
 }
 
 void api_chip_attach(api_chip_t *chip, nor_flash_t *flash, uint32_t running_app)
@@ -153,15 +187,15 @@ void api_chip_attach(api_chip_t *chip, nor_flash_t *flash, uint32_t running_app)
 
 void api_chip_open(api_chip_t *chip, const api_options_t *options)
 {
-    static const api_options_t none = {0};
-    options = options != NULL ? options : &none;
-    const uint32_t running_app = options->running_app != 0 ? options->running_app : API_OTA_2;
+    api_options_t wanted = options != NULL ? *options : (api_options_t){0};
+    wanted.running_app = wanted.running_app != 0 ? wanted.running_app : API_OTA_2;
+    options = &wanted;
     const uint32_t size = options->flash_size != 0 ? options->flash_size : API_FLASH_SIZE;
     nor_flash_t *flash = nor_flash_new(size, nor_timing_find(NULL));
     assert_non_null(flash);
-    fill_flash(flash, running_app, options);
+    memcpy(nor_flash_bytes(flash), first_content(options), API_FLASH_SIZE);
     if (options->flash_encryption) {
-        support_encrypt(nor_flash_bytes(flash), 0, size);
+        support_encrypt(nor_flash_bytes(flash), API_FLASH_SIZE, size - API_FLASH_SIZE);
     }
     *chip = (api_chip_t){.flash = flash,
                          .before = malloc(size),
@@ -171,7 +205,7 @@ void api_chip_open(api_chip_t *chip, const api_options_t *options)
                                              .burnt = {.secure_boot_v1 = options->secure_boot_v1,
                                                        .secure_boot_v2 = options->secure_boot}},
                                     .flash = flash,
-                                    .running_app = running_app,
+                                    .running_app = options->running_app,
                                     .before_v5_2 = options->before_v5_2,
                                     .heap_limit = options->heap_limit,
                                     .quiet = !options->logs}};
@@ -204,8 +238,13 @@ void api_chip_put(api_chip_t *chip, uint32_t address, const uint8_t *bytes, size
     const uint32_t start = address / FLASH_CIPHER_BLOCK * FLASH_CIPHER_BLOCK;
     const size_t whole = sr_region_align_up(address - start + (uint32_t)length, FLASH_CIPHER_BLOCK);
     const flash_cipher_t *cipher = chip->config.chip.cipher;
-    if (cipher != NULL) {
-        flash_cipher_decrypt(cipher, start, flash + start, whole);
+    if (cipher != NULL && whole > 0) {
+        /* What stays of the first and the last block. */
+        const uint32_t last = start + (uint32_t)whole - FLASH_CIPHER_BLOCK;
+        flash_cipher_decrypt(cipher, start, flash + start, FLASH_CIPHER_BLOCK);
+        if (last != start) {
+            flash_cipher_decrypt(cipher, last, flash + last, FLASH_CIPHER_BLOCK);
+        }
     }
     memcpy(flash + address, bytes, length);
     if (cipher != NULL) {
@@ -348,19 +387,44 @@ esp_self_reflasher_config_t api_embedded(uint32_t source, size_t length, uint32_
 
 /* The server. */
 
+/* One for all of a program: to start it takes longer than most tests do. */
+static api_server_t kept_server;
+
+static int remove_file(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    (void)kind;
+    return place->level > 0 ? remove(path) : 0;
+}
+
+static void empty_folder(void)
+{
+    (void)nftw(kept_server.folder, remove_file, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void end_server(void)
+{
+    http_server_stop(&kept_server.http);
+    empty_folder();
+    (void)rmdir(kept_server.folder);
+}
+
 void api_server_start(api_server_t *server)
 {
-    strcpy(server->folder, "/tmp/self_reflasher.XXXXXX");
-    assert_non_null(mkdtemp(server->folder));
-    assert_true(http_server_start(&server->http, server->folder, NULL, NULL));
+    if (kept_server.http.pid == 0) {
+        strcpy(kept_server.folder, "/tmp/self_reflasher.XXXXXX");
+        assert_non_null(mkdtemp(kept_server.folder));
+        assert_true(http_server_start(&kept_server.http, kept_server.folder, NULL, NULL));
+        assert_int_equal(atexit(end_server), 0);
+    }
+    assert_true(http_server_forget(&kept_server.http));
+    *server = kept_server;
 }
 
 void api_server_stop(api_server_t *server)
 {
-    char command[64];
-    http_server_stop(&server->http);
-    snprintf(command, sizeof(command), "rm -r '%s'", server->folder);
-    assert_int_equal(system(command), 0);
+    empty_folder();
+    *server = (api_server_t){0};
 }
 
 void api_server_put(const api_server_t *server, const char *name, api_image_t image)

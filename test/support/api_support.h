@@ -132,6 +132,7 @@ typedef struct api_server {
     char folder[32];
 } api_server_t;
 
+/** One at a time, as new and with an empty folder. */
 void api_server_start(api_server_t *server);
 void api_server_stop(api_server_t *server);
 /** Puts a file into the folder. */

@@ -92,9 +92,11 @@ static int connect_to(uint16_t port)
     return sock;
 }
 
-cJSON *http_server_log(const http_server_t *server)
+/* What the server answers, head and body, for free(); NULL if it does not. */
+static char *ask(const http_server_t *server, const char *path)
 {
-    static const char REQUEST[] = "GET /__log HTTP/1.0\r\n\r\n";
+    char request[64];
+    const int length = snprintf(request, sizeof(request), "GET %s HTTP/1.0\r\n\r\n", path);
     int sock = connect_to(server->port);
     FILE *stream = sock >= 0 ? fdopen(sock, "r") : NULL;
     if (stream == NULL) {
@@ -102,15 +104,29 @@ cJSON *http_server_log(const http_server_t *server)
     }
     char *response = NULL;
     size_t size = 0;
-    cJSON *log = NULL;
-    if (send(sock, REQUEST, strlen(REQUEST), MSG_NOSIGNAL) == (ssize_t)strlen(REQUEST) &&
-        getdelim(&response, &size, '\0', stream) > 0) {
-        const char *body = strstr(response, "\r\n\r\n");
-        log = body != NULL ? cJSON_Parse(body) : NULL;
+    if (send(sock, request, (size_t)length, MSG_NOSIGNAL) != length || getdelim(&response, &size, '\0', stream) <= 0) {
+        free(response);
+        response = NULL;
     }
-    free(response);
     fclose(stream);
+    return response;
+}
+
+cJSON *http_server_log(const http_server_t *server)
+{
+    char *response = ask(server, "/__log");
+    const char *body = response != NULL ? strstr(response, "\r\n\r\n") : NULL;
+    cJSON *log = body != NULL ? cJSON_Parse(body) : NULL;
+    free(response);
     return log;
+}
+
+bool http_server_forget(const http_server_t *server)
+{
+    char *response = ask(server, "/__forget");
+    const bool good = response != NULL;
+    free(response);
+    return good;
 }
 
 size_t http_server_requests(const http_server_t *server)

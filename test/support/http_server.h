@@ -24,6 +24,8 @@ const char *http_server_url(const http_server_t *server, const char *path);
 
 /** The requests so far, for cJSON_Delete(); of a plain server only. @return NULL if it does not answer */
 cJSON *http_server_log(const http_server_t *server);
+/** From now on the server is as if it had just started; a plain one only. @return false if it does not answer */
+bool http_server_forget(const http_server_t *server);
 /** How many requests were made, and over how many connections. */
 size_t http_server_requests(const http_server_t *server);
 size_t http_server_connections(const http_server_t *server);
