@@ -34,10 +34,10 @@ typedef struct fixture {
     target_t target;
     api_image_t bundle;
     esp_http_client_config_t http;
-    char private_key[BUNDLE_PEM_SIZE], public_key[BUNDLE_PEM_SIZE], other_key[BUNDLE_PEM_SIZE];
 } fixture_t;
 
 static fixture_t fixture;
+static char private_key[BUNDLE_PEM_SIZE], public_key[BUNDLE_PEM_SIZE], other_key[BUNDLE_PEM_SIZE];
 
 /* The target. */
 
@@ -95,9 +95,15 @@ static int setup(void **state)
     make_target();
     api_server_start(&fixture.server);
     fixture.http = (esp_http_client_config_t){.url = api_server_url(&fixture.server, "/b.srb"), .timeout_ms = 2000};
+    return 0;
+}
+
+static int make_keys(void **state)
+{
+    (void)state;
     char unused[BUNDLE_PEM_SIZE];
-    assert_int_equal(bundle_keygen(fixture.private_key, fixture.public_key), SR_BUNDLE_OK);
-    assert_int_equal(bundle_keygen(fixture.other_key, unused), SR_BUNDLE_OK);
+    assert_int_equal(bundle_keygen(private_key, public_key), SR_BUNDLE_OK);
+    assert_int_equal(bundle_keygen(other_key, unused), SR_BUNDLE_OK);
     return 0;
 }
 
@@ -220,7 +226,7 @@ static void assert_sequence(uint32_t sequence, uint32_t least)
     for (unsigned i = 0; i < 2; i++) {
         esp_self_reflasher_plan_t plan;
         configs[i].min_sequence = least;
-        configs[i].public_key = fixture.public_key;
+        configs[i].public_key = public_key;
         if (sequence >= least) {
             assert_accepted(&configs[i]);
         } else {
@@ -241,7 +247,7 @@ static void an_old_one_is_refused(void **state)
         fixture.target.spec.sequence = numbers[i];
         write_bundle();
         if (numbers[i] % 2 != 0) {
-            sign(fixture.private_key);
+            sign(private_key);
         }
         for (unsigned k = 0; k < 8; k++) {
             assert_sequence(numbers[i], numbers[k]);
@@ -257,10 +263,10 @@ static void an_old_one_with_a_changed_number_is_refused(void **state)
     (void)state;
     fixture.target.spec.sequence = 3;
     write_bundle();
-    sign(fixture.private_key);
+    sign(private_key);
     fixture.bundle.bytes[48] = 4;
     esp_self_reflasher_bundle_config_t config = from_server();
-    config.public_key = fixture.public_key;
+    config.public_key = public_key;
     config.min_sequence = 4;
     assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_SIGNATURE);
 }
@@ -273,10 +279,10 @@ static void a_good_one_is_accepted(void **state)
     assert_accepted(&config);
     config = from_flash();
     assert_accepted(&config);
-    sign(fixture.private_key);
+    sign(private_key);
     config = from_server();
     config.flags = 0;
-    config.public_key = fixture.public_key;
+    config.public_key = public_key;
     assert_accepted(&config);
 }
 
@@ -319,21 +325,21 @@ static void signatures(void **state)
     write_bundle();
     esp_self_reflasher_bundle_config_t config = from_server();
     config.flags = 0;
-    config.public_key = fixture.public_key;
+    config.public_key = public_key;
     assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_SIGNATURE); /* None. */
-    sign(fixture.other_key);
+    sign(other_key);
     config = from_server();
-    config.public_key = fixture.public_key;
+    config.public_key = public_key;
     assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_SIGNATURE); /* Another key, though unsigned ones are allowed. */
-    sign(fixture.private_key);
+    sign(private_key);
     config = from_server();
-    config.public_key = fixture.public_key;
+    config.public_key = public_key;
     assert_accepted(&config);
     config.public_key = "-----BEGIN PUBLIC KEY-----\nbm8ga2V5\n-----END PUBLIC KEY-----\n";
     assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_SIGNATURE);
     fixture.bundle.bytes[26] ^= 1; /* min_chip_revision: a manifest that is valid, and not the one that was signed. */
     config = from_server();
-    config.public_key = fixture.public_key;
+    config.public_key = public_key;
     assert_refused(&config, ESP_SELF_REFLASHER_REFUSED_SIGNATURE);
 }
 
@@ -855,5 +861,5 @@ int main(void)
         BUNDLE_TEST(memory_runs_out),
         BUNDLE_TEST(events_come_in_order),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_keys, NULL);
 }

@@ -67,6 +67,7 @@ def md5(text):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body that follows its head waits for the client's delayed ACK
 
     def setup(self):
         with self.server.lock:
