@@ -27,12 +27,19 @@ struct nor_flash {
 };
 
 /* SplitMix64: small, and good enough that neighbouring seeds give unrelated states. */
-static uint64_t next_random(uint64_t *state)
+static uint64_t nth_random(uint64_t state, uint64_t n)
 {
-    uint64_t z = (*state += 0x9E3779B97F4A7C15u);
+    uint64_t z = state + n * 0x9E3779B97F4A7C15u;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
     return z ^ (z >> 31);
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+    const uint64_t number = nth_random(*state, 1);
+    *state += 0x9E3779B97F4A7C15u;
+    return number;
 }
 
 static uint64_t random_state(uint32_t seed, uint32_t place)
@@ -153,13 +160,23 @@ static uint8_t torn_mask(torn_kind_t kind, uint32_t i, uint32_t progress, uint32
         default:
             return 0xFF;
         }
-    default: {
-        uint8_t mask = 0;
-        for (unsigned bit = 0; bit < 8; bit++) {
-            mask = (uint8_t)(mask | ((next_random(random) % length < progress ? 1u : 0u) << bit));
-        }
-        return mask;
+    default:
+        return 0xFF;
     }
+}
+
+/* Each bit by itself, with a random number of its own: those that are what they become need none. */
+static void move_each_bit(uint8_t *now, const uint8_t *then, uint32_t length, uint32_t progress, uint64_t random)
+{
+    const uint64_t mask = (length & (length - 1)) == 0 ? length - 1 : 0; /* Quicker than a division. */
+    for (uint32_t i = 0; i < length; i++) {
+        unsigned moved = 0;
+        for (unsigned left = now[i] ^ then[i]; left != 0; left &= left - 1) {
+            const unsigned bit = (unsigned)__builtin_ctz(left);
+            const uint64_t number = nth_random(random, 8u * i + bit + 1);
+            moved |= ((mask != 0 ? number & mask : number % length) < progress ? 1u : 0u) << bit;
+        }
+        now[i] = (uint8_t)(now[i] ^ moved);
     }
 }
 
@@ -167,6 +184,10 @@ static uint8_t torn_mask(torn_kind_t kind, uint32_t i, uint32_t progress, uint32
 static void move_bits(torn_kind_t kind, uint8_t *now, const uint8_t *then, uint32_t length, uint64_t random)
 {
     const uint32_t progress = (uint32_t)(next_random(&random) % (length + 1));
+    if (kind == TORN_BITS) {
+        move_each_bit(now, then, length, progress, random);
+        return;
+    }
     for (uint32_t i = 0; i < length; i++) {
         const uint8_t mask = torn_mask(kind, i, progress, length, &random);
         now[i] = (uint8_t)((now[i] & ~mask) | (then[i] & mask));

@@ -185,10 +185,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         self.send_head(200, Transfer_Encoding="chunked")
         size = self.number("n", 1000)
-        for start in range(0, len(body), size):
-            piece = body[start:start + size]
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-        self.wfile.write(last_chunk)
+        pieces = [body[start:start + size] for start in range(0, len(body), size)]
+        self.wfile.write(b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + last_chunk)
 
     def do_chunked_short(self):
         self.do_chunked(last_chunk=b"")
