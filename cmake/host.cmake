@@ -20,8 +20,8 @@ find_library(MBEDCRYPTO mbedcrypto REQUIRED)
 add_library(sr_options INTERFACE)
 target_compile_options(sr_options INTERFACE -Wall -Wextra -Werror -Wconversion -Wshadow -Wvla)
 # Programs do not load libraries that they do not use: each boot of the simulated chip is a fork(), which copies what is
-# loaded.
-target_link_options(sr_options INTERFACE LINKER:--as-needed)
+# loaded. And they look for the functions of those that they use as they start, not once more in each such process.
+target_link_options(sr_options INTERFACE LINKER:--as-needed LINKER:-z,now)
 target_compile_definitions(sr_options INTERFACE _GNU_SOURCE)
 if(SR_SANITIZE OR SR_FUZZ)
     # -O1, as the sanitizers' own manual has it, and no more than lines of source: what they report is the same, and compiling
