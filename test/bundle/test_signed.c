@@ -416,17 +416,23 @@ static bool boots(efuse_set_t *burnt, size_t app_length, size_t loader_length)
     return boot_succeeds(&result);
 }
 
+/* A file of a scheme's folder. */
+static const char *of(const char *folder, const char *name)
+{
+    static char path[64];
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return path;
+}
+
 static void boot_verifies(const char *name, uint32_t signature)
 {
-    char file[64];
     uint8_t digest[SR_SHA256_SIZE + 1];
-    (void)snprintf(file, sizeof(file), "%s.digest", name);
     efuse_set_t burnt = {.secure_boot_v2 = true,
                          .keys = {{.purpose = EFUSE_PURPOSE_DIGEST_2, .readable = true, .length = EFUSE_KEY_SIZE}}};
-    assert_int_equal(load(file, digest, sizeof(digest)), SR_SHA256_SIZE);
+    assert_int_equal(load(of(name, "digest"), digest, sizeof(digest)), SR_SHA256_SIZE);
     memcpy(burnt.keys[0].bytes, digest, SR_SHA256_SIZE);
-    const size_t app_length = load("app.signed", app, sizeof(app));
-    const size_t loader_length = load("loader.signed", loader, sizeof(loader));
+    const size_t app_length = load(of(name, "app.signed"), app, sizeof(app));
+    const size_t loader_length = load(of(name, "loader.signed"), loader, sizeof(loader));
     assert_true(boots(&burnt, app_length, loader_length));
     burnt.keys[0].bytes[0] ^= 1;
     assert_false(boots(&burnt, app_length, loader_length));
@@ -455,26 +461,24 @@ static void images_that_espsecure_has_signed(void **state)
         {"esp32c6", "ecdsa256", 101},
         {"esp32c6", "ecdsa384", 149},
     };
-    const char *venv = getenv("SELF_REFLASHER_VENV");
-    char espsecure[512] = "espsecure";
-    if (venv != NULL) {
-        (void)snprintf(espsecure, sizeof(espsecure), "%s/bin/espsecure", venv);
+    const size_t count = sizeof(cases) / sizeof(cases[0]);
+    for (size_t i = 0; i < count; i++) {
+        kind = sr_chip_by_name(cases[i].chip);
+        assert_true(shell("mkdir %s", cases[i].scheme));
+        save(of(cases[i].scheme, "app.bin"), app, make_app(NULL, 0));
+        save(of(cases[i].scheme, "loader.bin"), loader, make_loader(NULL, 0));
     }
-    if (!shell("%s --help", espsecure)) {
+    if (!shell(
+            "'%s' '%s/program/espsecure_signs.py' *; status=$?; [ $status = 0 ] || { [ $status = 77 ] && touch none; }",
+            TEST_PYTHON, TEST_SOURCE_DIR)) {
+        fail_msg("espsecure does not sign");
+    }
+    if (shell("[ -e none ]")) {
         print_message("skipped: no espsecure\n");
         skip();
     }
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         kind = sr_chip_by_name(cases[i].chip);
-        save("app.bin", app, make_app(NULL, 0));
-        save("loader.bin", loader, make_loader(NULL, 0));
-        assert_true(shell("%s generate-signing-key --version 2 --scheme %s %s.pem", espsecure, cases[i].scheme,
-                          cases[i].scheme));
-        assert_true(
-            shell("for f in app loader; do %s sign-data --version 2 --keyfile %s.pem --output $f.signed $f.bin; done",
-                  espsecure, cases[i].scheme));
-        assert_true(shell("%s digest-sbv2-public-key --keyfile %s.pem --output %s.digest", espsecure, cases[i].scheme,
-                          cases[i].scheme));
         boot_verifies(cases[i].scheme, cases[i].signature);
     }
 }
