@@ -576,11 +576,13 @@ static void run_with_a_failing_call(world_t *world, calls_t calls, uint32_t numb
     }
 }
 
-/** A bundle reads thousands of times, most of it in the same few loops: later on, some of them are enough. */
-static uint32_t next_call(calls_t calls, uint32_t number)
+/** A bundle reads thousands of times, most of it in the same few loops: later on, some of them are enough. Of a sample
+ * each allocation fails, and a third of what else there is. */
+static uint32_t next_call(calls_t calls, uint32_t number, bool for_good)
 {
+    const bool each = !explore_samples() || (calls == CALLS_ALLOCATE && !for_good);
     const uint32_t step = explore_samples() ? 5 * READ_STEP : READ_STEP;
-    return number + (calls == CALLS_READ && number >= EACH_READ ? step : 1u);
+    return number + (calls == CALLS_READ && number >= EACH_READ ? step : each ? 1u : 3u);
 }
 
 static void each_call_fails(world_t *world, calls_t calls, bool for_good)
@@ -591,7 +593,7 @@ static void each_call_fails(world_t *world, calls_t calls, bool for_good)
     load(world->before);
     assert_int_equal(start(), SIM_END_RETURNED);
     const uint32_t made = job->made;
-    for (uint32_t number = 1; number <= made; number = next_call(calls, number)) {
+    for (uint32_t number = 1; number <= made; number = next_call(calls, number, for_good)) {
         run_with_a_failing_call(world, calls, number, for_good);
     }
 }

@@ -493,6 +493,7 @@ static void without_free_flash_there_is_no_window_either(void **state)
 /** However the ROM treats a torn bootloader: there is none with a magic byte. */
 static void no_cut_leaves_a_torn_bootloader_with_its_magic_byte(void **state)
 {
+    enum { WAYS = 8 };
     (void)state;
     put_loader_bundle();
     uint8_t *before = small_copy(flash);
@@ -500,7 +501,9 @@ static void no_cut_leaves_a_torn_bootloader_with_its_magic_byte(void **state)
     const uint32_t operations = nor_flash_stats(flash).operations;
     unsigned without = 0;
     for (uint32_t operation = 0; operation < operations; operation++) {
-        for (unsigned way = 0; way < 8; way++) {
+        /* A sample: one way of each operation. */
+        const unsigned first = explore_samples() ? operation % WAYS : 0;
+        for (unsigned way = first; way < WAYS; way += explore_samples() ? WAYS : 1u) {
             memcpy(nor_flash_bytes(flash), before, FLASH_SIZE);
             nor_flash_power_on(flash);
             nor_flash_reset_stats(flash);
@@ -517,7 +520,7 @@ static void no_cut_leaves_a_torn_bootloader_with_its_magic_byte(void **state)
             without += !whole;
         }
     }
-    assert_true(without > 100);
+    assert_true(without > (explore_samples() ? 100 / WAYS : 100));
     free(before);
 }
 

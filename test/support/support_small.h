@@ -14,6 +14,7 @@
 #include "self_reflasher.h"
 #include "sim/boot/boot_model.h"
 #include "sim/chip/sim_chip.h"
+#include "sim/nor/flash_buffer.h"
 #include "test/support/support_explore.h"
 
 #include "format/sr_otadata.h"
@@ -124,16 +125,15 @@ static inline nor_flash_t *small_flash_new(const small_layout_t *layout)
     return flash;
 }
 
-/** Boots a copy. */
+/** Boots, and leaves the flash as it is. */
 static inline boot_result_t small_boot(const nor_flash_t *flash, bool rollback)
 {
     const boot_chip_t chip = {.chip = sr_chip_by_name("esp32"), .rollback = rollback};
     boot_result_t result;
-    uint8_t *copy = malloc(SMALL_FLASH_SIZE);
-    assert_non_null(copy);
-    memcpy(copy, nor_flash_view(flash), SMALL_FLASH_SIZE);
-    boot_run(&chip, copy, SMALL_FLASH_SIZE, NULL, NULL, &result);
-    free(copy);
+    uint8_t *aside = flash_buffer_new(SMALL_FLASH_SIZE);
+    assert_non_null(aside);
+    boot_run_aside(&chip, nor_flash_view(flash), aside, SMALL_FLASH_SIZE, NULL, NULL, &result);
+    flash_buffer_delete(aside, SMALL_FLASH_SIZE);
     return result;
 }
 
