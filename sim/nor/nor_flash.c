@@ -236,14 +236,17 @@ static void change_bytes(nor_flash_t *flash, operation_t *operation)
 {
     nor_op_t *op = &operation->op;
     uint8_t *now = flash->bytes + op->address;
-    uint8_t before[BLOCK];
-    memcpy(before, now, op->length);
     if (operation->torn) {
+        uint8_t before[BLOCK];
+        memcpy(before, now, op->length);
         tear(op, operation->torn_seed, operation->random, now, operation->target);
-    } else {
+        op->changed = memcmp(before, now, op->length) != 0;
+        return;
+    }
+    op->changed = memcmp(now, operation->target, op->length) != 0;
+    if (op->changed) {
         memcpy(now, operation->target, op->length);
     }
-    op->changed = memcmp(before, now, op->length) != 0;
 }
 
 void nor_tear(const nor_op_t *op, uint32_t seed, uint8_t *bytes, const uint8_t *after)
@@ -363,8 +366,8 @@ static nor_status_t erase_unit(nor_flash_t *flash, uint32_t address, uint32_t le
 {
     const nor_timing_t *timing = flash->timing;
     const bool block = length == BLOCK;
-    uint8_t blank[BLOCK];
-    memset(blank, 0xFF, length);
+    /* Not on the stack, of which each process of an app would have to be given pages. */
+    static const uint8_t blank[BLOCK] = {[0 ... BLOCK - 1] = 0xFF};
     operation_t operation = {
         .op = {.kind = block ? NOR_OP_ERASE_BLOCK : NOR_OP_ERASE_SECTOR,
                .address = address,
