@@ -167,8 +167,8 @@ bool boot_window_measure(const flash_record_t *record, const boot_chip_t *chip, 
         .window = window,
         .inside = inside,
     };
-    bool measured = replay.flash != NULL && replay.next != NULL && replay.torn != NULL &&
-                    flash_replay_open(record, &replay.log);
+    bool measured =
+        replay.flash != NULL && replay.next != NULL && replay.torn != NULL && flash_replay_open(record, &replay.log);
     if (measured) {
         flash_replay_t opened = replay.log;
         measured = measure(&replay, record, chip, running);
