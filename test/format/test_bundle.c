@@ -12,6 +12,7 @@
 #include "format/sr_moves.h"
 #include "make/bundle_signer.h"
 #include "test/support/support_bundle.h"
+#include "test/support/support_explore.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -1175,7 +1176,8 @@ static void every_flipped_bit_of_manifest_and_signature_is_refused(void **state)
     char *public_pem = cut_pem(page, "PUBLIC KEY");
     sr_signature_public_key_t key;
     assert_int_equal(sr_signature_public_key_read(public_pem, &key), SR_BUNDLE_OK);
-    for (uint32_t bit = 0; bit < 8 * (208 + SR_BUNDLE_SIGNATURE_SIZE); bit++) {
+    const uint32_t step = explore_samples() ? 5 : 1; /* A sample has each byte, and each bit of some. */
+    for (uint32_t bit = 0; bit < 8 * (208 + SR_BUNDLE_SIGNATURE_SIZE); bit += step) {
         example[bit / 8] ^= (uint8_t)(1u << bit % 8);
         const sr_bundle_status_t status = bundle_verify(example, size, &key);
         example[bit / 8] ^= (uint8_t)(1u << bit % 8);

@@ -404,8 +404,9 @@ static void cut_resume_everywhere(bool with_table)
     const uint32_t operations = nor_flash_stats(flash).operations;
     uint32_t in_window = 0;
     assert_true(operations > 20);
+    const unsigned step = small_cut_step(1);
     for (uint32_t operation = 0; operation < operations; operation++) {
-        for (unsigned way = 0; way < SMALL_CUTS; way++) {
+        for (unsigned way = operation % step; way < SMALL_CUTS; way += step) {
             if (run_with_cut(before, then, small_cut(operation, way))) {
                 small_assert_same(nor_flash_view(flash), then, 0, RECORD);
             } else {
@@ -478,8 +479,9 @@ static void power_may_go_anywhere_in_a_migration(void **state)
     assert_memory_not_equal(then + SLOT_0, before + SLOT_0, SECTOR);
     uint32_t in_window = 0;
     assert_true(operations > 80);
+    const unsigned step = small_cut_step(2);
     for (uint32_t operation = 0; operation < operations; operation++) {
-        for (unsigned way = operation % 2; way < SMALL_CUTS; way += 2) {
+        for (unsigned way = operation % step; way < SMALL_CUTS; way += step) {
             if (!run_with_cut(before, then, small_cut(operation, way))) {
                 in_window++;
                 continue;

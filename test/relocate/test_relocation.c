@@ -416,6 +416,7 @@ static void assert_app_boots(const uint8_t app[SMALL_APP_SIZE], nor_power_loss_t
  * becomes without a cut. */
 static void cut_everywhere(const uint8_t *before, uint32_t last, unsigned step)
 {
+    step = small_cut_step(step);
     uint8_t app[SMALL_APP_SIZE];
     small_app("1", app);
     memcpy(nor_flash_bytes(flash), before, SMALL_FLASH_SIZE);

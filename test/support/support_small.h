@@ -226,6 +226,13 @@ static inline void small_explore(explore_config_t config, explore_result_t *resu
 /** Every way in which the power can go during one operation. */
 #define SMALL_CUTS 6u
 
+/** Of how many ways one is tried, in turn from one operation to the next. @param step Where they are complete; 1: all.
+ */
+static inline unsigned small_cut_step(unsigned step)
+{
+    return explore_samples() ? SMALL_CUTS : step;
+}
+
 static inline nor_power_loss_t small_cut(uint32_t operation, unsigned way)
 {
     static const nor_power_loss_when_t when[SMALL_CUTS] = {NOR_POWER_LOSS_BEFORE, NOR_POWER_LOSS_INSIDE,
