@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """esptool, espsecure and espefuse of the virtual environment that SELF_REFLASHER_VENV names, else of PATH.
 
-To load them takes longer than what the tests want of them. So one process loads them, and is forked for each run.
+To load them takes longer than what the tests want of them. So one process loads each when it is wanted first, and is forked for each
+run.
 """
 import atexit
 import functools
@@ -14,8 +15,8 @@ import tempfile
 import unittest
 
 SERVER = """
-import functools, json, os, runpy, sys, traceback
-import cryptography, esptool, espsecure, espefuse
+import functools, importlib, json, os, runpy, sys, traceback
+import cryptography, esptool
 from cryptography.hazmat.primitives import serialization
 
 # Whether the numbers of an RSA key are primes takes longer than all else, each time it is read: here they are, espsecure made them.
@@ -45,9 +46,11 @@ def run(request):
 
 print("ready", flush=True)
 for line in sys.stdin:
+    request = json.loads(line)
+    importlib.import_module(request["words"][0] if request["code"] is None else "espsecure")
     child = os.fork()
     if child == 0:
-        run(json.loads(line))
+        run(request)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
@@ -74,8 +77,8 @@ def need():
 
 
 def attempt(*words, code=None):
-    """Runs one of the tools, or some Python, in which they are loaded.
-    @param words Name of the tool and its arguments; with @p code what that finds in sys.argv.
+    """Runs one of the tools, or some Python.
+    @param words Name of the tool and its arguments; with @p code, which has espsecure, what that finds in sys.argv.
     @return a subprocess.CompletedProcess."""
     need()
     server = _server()
