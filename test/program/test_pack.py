@@ -1000,7 +1000,7 @@ class Places(PackTest):
                 self.assertIn(hex(right) if kind != "app" else "app0 at 0x10000, app1 at 0x20000", result.stderr)
 
     def test_merged_images(self):
-        for chip, kind in cases.sampled(itertools.product(self.CHIPS, ("merged", "merged from the bootloader on"))):
+        for chip, kind in itertools.product(self.CHIPS, ("merged", "merged from the bootloader on")):
             files = self.files(chip)
             for offset in (0, 0x1000, 0x2000, 0x10000):
                 result = self.packed(chip, files, kind, offset)

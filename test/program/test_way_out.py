@@ -177,7 +177,7 @@ class WayOutTest(cases.InDemoFolder):
         self.assertEqual(self.ways(told), [([TABLE], [("test", "app")])])
 
     def test_labels_that_no_command_line_has(self):
-        for label in cases.sampled((b"my files", b"-f", b"0x0+4K", b"\xff\xfe")):
+        for label in (b"my files", b"-f", b"0x0+4K", b"\xff\xfe"):
             rows = (NVS, FACTORY, (label, 1, 0x82, 0x110000, 0x2F0000))
             told = self.refused(self.device(rows, (0x110000, filled(0x2F0000))), self.inputs())
             self.assertEqual(self.ways(told), [([TABLE], [("0x110000+0x2f0000", "files")])])
