@@ -13,6 +13,7 @@
 #include "esp_system.h"
 #include "sim/explore/explore.h"
 #include "self_reflasher_bundle.h"
+#include "test/support/support_c5.h"
 #include "test/support/support_small.h"
 
 #include "flash/sr_flash_reader.h"
@@ -64,54 +65,14 @@ esp_err_t __wrap_sr_recovery_copy(const sr_system_t *system, const sr_recovery_t
 
 /* The flash. */
 
-/** A bootloader for an ESP32-C5. What differs between two of one length lies in their last sector, if @p tail says so.
- */
+/** A bootloader. What differs between two of one length lies in their last sector, if @p tail says so. */
 static void put_loader(uint8_t *out, unsigned sectors, uint32_t seed, bool tail)
 {
-    static uint8_t data[0x400];
     static uint8_t code[ROOM];
-    size_t length = 0;
-    const uint32_t size = sectors * SECTOR - 0x600;
-    assert_int_equal(image_write_bootloader_desc("v5.5.1", 1, data), IMAGE_WRITE_OK);
+    const uint32_t size = c5_loader_code_size(sectors);
     dummy_image_fill(code, sizeof(code), 1);
     dummy_image_fill(code + (tail ? size - 0x800 : 0), tail ? 0x800 : size, seed);
-    const image_write_segment_t segments[] = {
-        {.load_address = 0x40848000, .data = data, .length = sizeof(data)},
-        {.load_address = 0x40840000, .data = code, .length = size},
-    };
-    const image_write_esp_t spec = {.chip_id = 23,
-                                    .spi_mode = 2,
-                                    .spi_size = size_code,
-                                    .entry = 0x40840000,
-                                    .max_chip_rev_full = 0xFFFF,
-                                    .append_hash = true,
-                                    .segments = segments,
-                                    .segment_count = 2};
-    memset(out, 0xFF, ROOM);
-    assert_int_equal(image_write_esp(&spec, out, ROOM, &length), IMAGE_WRITE_OK);
-    assert_int_equal(sr_region_align_up((uint32_t)length, SECTOR), sectors * SECTOR);
-}
-
-static void put_app(uint8_t *out, const char *version)
-{
-    static uint8_t data[0x800];
-    static uint8_t code[0x400];
-    size_t length = 0;
-    assert_int_equal(image_write_app_desc("recovery", version, "v5.5.1", data), IMAGE_WRITE_OK);
-    dummy_image_fill(code, sizeof(code), (uint32_t)version[0]);
-    const image_write_segment_t segments[] = {
-        {.load_address = 0x42000020, .data = data, .length = sizeof(data), .mapped = true},
-        {.load_address = 0x40800000, .data = code, .length = sizeof(code)},
-    };
-    const image_write_esp_t spec = {.chip_id = 23,
-                                    .spi_mode = 2,
-                                    .entry = 0x40800000,
-                                    .max_chip_rev_full = 0xFFFF,
-                                    .append_hash = true,
-                                    .segments = segments,
-                                    .segment_count = 2};
-    memset(out, 0xFF, SECTOR);
-    assert_int_equal(image_write_esp(&spec, out, SECTOR, &length), IMAGE_WRITE_OK);
+    (void)c5_put_loader(out, ROOM, sectors, C5_CHIP_ID, size_code, code);
 }
 
 /** @param extra One more partition, or NULL. */
@@ -161,7 +122,7 @@ static int open_chip(void **state)
     put_loader(content.loader, 4, 20, false);
     put_loader(content.third_loader, 3, 30, false);
     put_table(content.table, "other", NULL);
-    put_app(content.app, "2");
+    c5_put_app(content.app, "2");
     image_write_otadata(2, SR_OTA_VALID, content.otadata);
     /* Noise where nothing is, so that little is free. */
     dummy_image_fill(bytes, FLASH_SIZE, 99);
@@ -170,7 +131,7 @@ static int open_chip(void **state)
     memcpy(bytes + LOADER, content.old_loader, ROOM);
     put_table(bytes + TABLE, "nvs", NULL);
     image_write_otadata(1, SR_OTA_VALID, bytes + OTADATA);
-    put_app(bytes + SLOT_0, "1");
+    c5_put_app(bytes + SLOT_0, "1");
     return 0;
 }
 
@@ -483,7 +444,7 @@ static void without_free_flash_there_is_no_window_either(void **state)
     memcpy(nor_flash_bytes(flash) + LOADER, content.old_loader, ROOM);
     put_table(nor_flash_bytes(flash) + TABLE, "nvs", NULL);
     image_write_otadata(1, SR_OTA_VALID, nor_flash_bytes(flash) + OTADATA);
-    put_app(nor_flash_bytes(flash) + SLOT_0, "1");
+    c5_put_app(nor_flash_bytes(flash) + SLOT_0, "1");
     put_loader_bundle();
     plan(ESP_OK, &told);
     assert_int_equal(told.staging_address, UINT32_MAX);

@@ -14,6 +14,7 @@
 #include "flash/sr_flash_reader.h"
 #include "port/sr_yield.h"
 #include "sim/chip/sim_state.h"
+#include "test/support/support_c5.h"
 #include "test/support/support_failing_search.h"
 #include "test/support/api_support.h"
 #include "test/support/support_small.h"
@@ -77,47 +78,9 @@ static const sr_reader_t after = {.read = read_future, .size = SIZE};
 /* @return the length of the image. */
 static uint32_t make_loader(uint8_t *out, unsigned sectors, uint32_t seed, uint16_t chip_id)
 {
-    static uint8_t data[0x400];
     static uint8_t code[ROOM];
-    size_t length = 0;
-    assert_int_equal(image_write_bootloader_desc("v5.5.1", 1, data), IMAGE_WRITE_OK);
     dummy_image_fill(code, sizeof(code), seed);
-    const image_write_segment_t segments[] = {
-        {.load_address = 0x40848000, .data = data, .length = sizeof(data)},
-        {.load_address = 0x40840000, .data = code, .length = sectors * SECTOR - 0x600},
-    };
-    const image_write_esp_t spec = {.chip_id = chip_id,
-                                    .spi_mode = 2,
-                                    .entry = 0x40840000,
-                                    .max_chip_rev_full = 0xFFFF,
-                                    .append_hash = true,
-                                    .segments = segments,
-                                    .segment_count = 2};
-    memset(out, 0xFF, ROOM);
-    assert_int_equal(image_write_esp(&spec, out, ROOM, &length), IMAGE_WRITE_OK);
-    assert_int_equal(sr_region_align_up((uint32_t)length, SECTOR), sectors * SECTOR);
-    return (uint32_t)length;
-}
-
-static void make_app(uint8_t *out)
-{
-    static uint8_t data[0x800];
-    static uint8_t code[0x400];
-    size_t length = 0;
-    assert_int_equal(image_write_app_desc("recovery", "1", "v5.5.1", data), IMAGE_WRITE_OK);
-    const image_write_segment_t segments[] = {
-        {.load_address = 0x42000020, .data = data, .length = sizeof(data), .mapped = true},
-        {.load_address = 0x40800000, .data = code, .length = sizeof(code)},
-    };
-    const image_write_esp_t spec = {.chip_id = 23,
-                                    .spi_mode = 2,
-                                    .entry = 0x40800000,
-                                    .max_chip_rev_full = 0xFFFF,
-                                    .append_hash = true,
-                                    .segments = segments,
-                                    .segment_count = 2};
-    memset(out, 0xFF, SECTOR);
-    assert_int_equal(image_write_esp(&spec, out, SECTOR, &length), IMAGE_WRITE_OK);
+    return c5_put_loader(out, ROOM, sectors, chip_id, 0, code);
 }
 
 static void attach(bool recovered)
@@ -140,7 +103,7 @@ static int setup(void **state)
     make_loader(loader, SECTORS + 1, 20, 23);
     make_loader(other_loader, SECTORS, 30, 23);
     memcpy(bytes + LOADER, old_loader, ROOM);
-    make_app(bytes + SLOT);
+    c5_put_app(bytes + SLOT, "1");
     memset(bytes + RECOVERY, 0xFF, 2 * ROOM);
     memcpy(future, bytes, SIZE);
     memcpy(future + LOADER, loader, ROOM);
